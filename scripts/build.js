@@ -1,0 +1,91 @@
+/**
+ * Builds dist/ from src/: the command and the library as one split ESM bundle, their types, the shell completions
+ * and the manual page.
+ *
+ *   node scripts/build.js [--no-types]
+ *
+ * The bundle is split at every dynamic import, so that a command loads only what it needs.
+ */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const DIST = join(ROOT, 'dist');
+const OLDEST_NODE = 'node20.12';
+
+/** Generated from the command definitions: the file below dist/, and the command line that prints it. */
+const GENERATED = [
+  ['completions/plimsoll.bash', ['completion', 'bash']],
+  ['completions/_plimsoll', ['completion', 'zsh']],
+  ['completions/plimsoll.fish', ['completion', 'fish']],
+  ['man/plimsoll.1', ['man']],
+];
+
+async function loadEsbuild() {
+  try {
+    return await import('esbuild');
+  } catch {
+    // `npm ci --omit=dev` still runs `prepare`; what was built before stays as it is.
+    if (existsSync(join(DIST, 'main.js'))) process.exit(0);
+    console.error('Cannot build: esbuild is not installed, expected the development dependencies (npm ci)');
+    return process.exit(1);
+  }
+}
+
+async function bundle() {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const esbuild = await loadEsbuild();
+  await esbuild.build({
+    absWorkingDir: ROOT,
+    entryPoints: { main: 'src/cli/main.ts', index: 'src/index.ts' },
+    outdir: DIST,
+    bundle: true,
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
+    format: 'esm',
+    platform: 'node',
+    target: OLDEST_NODE,
+    conditions: ['source'],
+    // koffi carries a native library beside its JavaScript and must stay a package of its own.
+    external: ['koffi'],
+    // commander is CommonJS and asks for Node's modules by require().
+    banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+    define: { PLIMSOLL_VERSION: JSON.stringify(version) },
+    legalComments: 'linked',
+    sourcemap: 'linked',
+    sourcesContent: false,
+    logLevel: 'warning',
+  });
+  chmodSync(join(DIST, 'main.js'), 0o755);
+}
+
+function emitTypes() {
+  run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json'], 'inherit');
+}
+
+function generate() {
+  for (const [path, words] of GENERATED) {
+    const file = join(DIST, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, run(process.execPath, [join(DIST, 'main.js'), ...words], 'pipe'));
+  }
+}
+
+function run(command, words, stdout) {
+  const result = spawnSync(command, words, { cwd: ROOT, stdio: ['ignore', stdout, 'inherit'] });
+  if (result.error) throw result.error;
+  if (result.status !== 0) {
+    console.error(`Cannot build: ${command} ${words.join(' ')} ended with ${result.status}`);
+    process.exit(1);
+  }
+  return result.stdout;
+}
+
+const withTypes = !process.argv.includes('--no-types');
+if (withTypes) rmSync(DIST, { recursive: true, force: true });
+else rmSync(join(DIST, 'chunks'), { recursive: true, force: true });
+await bundle();
+if (withTypes) emitTypes();
+generate();

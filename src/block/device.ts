@@ -1,0 +1,25 @@
+/** The contract that carries the stack: random access to bytes, with a filter's shape. */
+
+/**
+ * Random access to a run of bytes.
+ *
+ * `read` may be called concurrently and in any order; the one who opened the device closes it.
+ */
+export interface BlockDevice {
+  /** Bytes that can be read: offsets in [0, byteLength). */
+  readonly byteLength: number;
+  /**
+   * The bytes [offset, offset + length); shorter only where the device ends.
+   *
+   * Throws: io; over-budget, when a filter in between counts.
+   */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** A device over bytes in memory, for tests and for parsers that were handed a whole structure. */
+export function memoryDevice(content: Uint8Array): BlockDevice {
+  return {
+    byteLength: content.byteLength,
+    read: (offset, length) => Promise.resolve(content.subarray(offset, Math.min(offset + length, content.byteLength))),
+  };
+}

@@ -1,0 +1,25 @@
+/** What the host knows of an open file without reading it: the other half of the figures, beside the image's own bytes. */
+import type { StorageMap } from './storage-map.ts';
+
+/** The filesystems whose charging rules are known; anything else is `other`. */
+export type FilesystemKind = 'ext4' | 'xfs' | 'btrfs' | 'tmpfs' | 'other';
+
+export interface FileFacts {
+  /** Device and inode number, `dev:ino`: the identity of the file. */
+  readonly identity: string;
+  /** st_size. */
+  readonly length: number;
+  /** st_blocks × 512. */
+  readonly allocation: number;
+  readonly filesystem: FilesystemKind;
+  /** Granularity of storage in bytes: the filesystem's block size, a power of two from 512 to 65536. */
+  readonly hostBlock: number;
+  /** Runs with storage; undefined where the filesystem cannot tell (then figures rest on `allocation` alone). */
+  readonly map: StorageMap | undefined;
+  /** XFS: bytes by which each island of data is rounded up (FS_IOC_FSGETXATTR); 0 when there is no hint. */
+  readonly extentSizeHint: number;
+  /** btrfs: the file is marked NOCOW (FS_NOCOW_FL); undefined elsewhere or where it could not be asked. */
+  readonly noCow: boolean | undefined;
+  /** Somebody holds QEMU's write permission lock on it; undefined when it could not be asked. */
+  readonly openForWriting: boolean | undefined;
+}

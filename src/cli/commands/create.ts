@@ -1,0 +1,99 @@
+/** `plimsoll create`: makes an image, and says what it has become. */
+import { Argument, Option } from 'commander';
+import { escapeForTerminal, formatBytes, parseSize, PlimsollError } from '#base';
+import { DEFINITIONS, type ImageReport } from '#wire';
+import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
+import type { Session } from '../session.ts';
+import { VerbCommand } from '../verb-command.ts';
+
+type Format = 'raw' | 'qcow2';
+
+interface CreateFlags extends OutputFlags {
+  readonly format: Format;
+  readonly option?: readonly string[];
+  readonly backing?: string;
+  readonly backingFormat?: Format;
+  readonly quiet?: true;
+}
+
+export function createCommand(session: Session): VerbCommand {
+  const command = new VerbCommand('create', {
+    summary: 'make a disk image',
+    description:
+      'Makes a raw or qcow2 image with the options of qemu-img. The image appears under its name only when it is whole: ' +
+      'an interrupt leaves nothing half-made behind. An existing file is never overwritten.',
+    figures: ['capacity', 'allocation', 'commitment'],
+    examples: [
+      { does: 'grows on demand', line: 'plimsoll create -f qcow2 web.qcow2 40G' },
+      { does: 'all storage reserved at once, by one system call', line: 'plimsoll create -f raw -o preallocation=falloc db.raw 40G' },
+      { does: 'all storage written, with a progress bar', line: 'plimsoll create -f qcow2 -o preallocation=full db.qcow2 40G' },
+      { does: 'an overlay', line: 'plimsoll create -f qcow2 -b base.qcow2 -F qcow2 web.qcow2' },
+    ],
+    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'io', 'conflict', 'bug', 'interrupted'],
+  });
+  command
+    .addArgument(new Argument('<path>', 'the image to make'))
+    .addArgument(new Argument('[size]', 'its capacity, such as 40G; an overlay takes that of its base').argParser((text) => parseSize(text, 'SIZE')))
+    .addOption(new Option('-f, --format <format>', 'its format').choices(['raw', 'qcow2']).makeOptionMandatory())
+    .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
+    .option('-b, --backing <backing>', 'the backing file of an overlay')
+    .addOption(new Option('-F, --backing-format <format>', 'the format of the backing file').choices(['raw', 'qcow2']))
+    .option('-q, --quiet', 'no progress and no result, only errors');
+  return addOutputOptions(command).action((path: string, size: number | undefined, flags: CreateFlags) => runCreate(path, size, flags, session));
+}
+
+async function runCreate(path: string, size: number | undefined, flags: CreateFlags, session: Session): Promise<void> {
+  const { createImage, parseCreateOptions } = await import('#create');
+  const { writeProgress } = await import('../write-progress.ts');
+  const backing = backingOf(flags);
+  const progress = writeProgress(session, flags.quiet === true || flags.output === 'json');
+  try {
+    await createImage({
+      path,
+      format: flags.format,
+      ...(size === undefined ? {} : { capacity: size }),
+      options: parseCreateOptions(flags.format, flags.option ?? []),
+      ...(backing === undefined ? {} : { backing }),
+      signal: session.signal,
+      onProgress: progress.update,
+    });
+  } finally {
+    progress.end();
+  }
+  if (flags.quiet !== true) await printResult(path, flags, session);
+}
+
+interface Backing {
+  readonly name: string;
+  readonly format: Format;
+}
+
+/** QEMU would guess the format of a backing file that declares none, and a guest could then choose it. */
+function backingOf(flags: CreateFlags): Backing | undefined {
+  if (flags.backing === undefined && flags.backingFormat === undefined) return undefined;
+  if (flags.backing !== undefined && flags.backingFormat !== undefined) return { name: flags.backing, format: flags.backingFormat };
+  throw new PlimsollError('usage', 'BACKING_PAIR', {
+    doing: 'create an overlay',
+    found: flags.backing === undefined ? '-F without -b' : '-b without -F',
+    expected: 'the backing file and its format, together',
+  });
+}
+
+async function printResult(path: string, flags: CreateFlags, session: Session): Promise<void> {
+  const { examineImage } = await import('#sandbox');
+  const image = await examineImage(path, { format: flags.format, signal: session.signal });
+  if (flags.output === 'json') {
+    return session.print(`${JSON.stringify({ schema: 'plimsoll.info/1', definitions: DEFINITIONS, images: [image] })}\n`);
+  }
+  return session.print(`${resultLine(image)}\n`);
+}
+
+function resultLine(image: ImageReport): string {
+  const figures = [
+    ['capacity', image.capacity],
+    ['allocation', image.allocation],
+    ['commitment', image.commitment],
+  ] as const;
+  const texts = figures.map(([name, bytes]) => `${name} ${bytes === null ? 'not known' : formatBytes(bytes)}`);
+  return `${escapeForTerminal(image.path)}: ${texts.join(', ')}`;
+}

@@ -1,0 +1,71 @@
+/** `plimsoll measure`: the four figures of an image before it exists. */
+import { Argument, Option } from 'commander';
+import { parseSize, PlimsollError } from '#base';
+import { collect, addOutputOptions, type OutputFlags } from '../output-options.ts';
+import type { Session } from '../session.ts';
+import { VerbCommand } from '../verb-command.ts';
+
+type Format = 'raw' | 'qcow2';
+
+interface MeasureFlags extends OutputFlags {
+  readonly size?: number;
+  readonly from?: string;
+  readonly format: Format;
+  readonly sourceFormat?: Format;
+  readonly option?: readonly string[];
+  readonly explain?: true;
+}
+
+export function measureCommand(session: Session): VerbCommand {
+  const command = new VerbCommand('measure', {
+    summary: 'the four figures an image would have, before it exists',
+    description: 'Computes what `create` or a copy would make, down to the byte, without writing anything.',
+    figures: ['capacity', 'length', 'allocation', 'commitment', 'expected'],
+    examples: [
+      { does: 'a new qcow2 of 40 GiB', line: 'plimsoll measure -f qcow2 --size 40G' },
+      { does: 'the same, preallocated, with large clusters', line: 'plimsoll measure -f qcow2 --size 40G -o cluster_size=2M,preallocation=falloc' },
+      { does: 'a copy of an existing image', line: 'plimsoll measure -f qcow2 --from old.vm.raw -F raw' },
+    ],
+    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'refused', 'io', 'bug', 'interrupted'],
+  });
+  command
+    .addArgument(new Argument('[size]', 'the capacity, such as 40G (the same as --size)').argParser((text) => parseSize(text, 'SIZE')))
+    .option('--size <size>', 'the capacity, such as 40G', (text) => parseSize(text, '--size'))
+    .option('--from <image>', 'the image to be copied, instead of a size')
+    .addOption(new Option('-f, --format <format>', 'the format of the image that would be made').choices(['raw', 'qcow2']).default('qcow2'))
+    .addOption(new Option('-F, --source-format <format>', 'the format of the image to be copied').choices(['raw', 'qcow2']))
+    .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
+    .option('--explain', 'show what the commitment is made of, as a sum');
+  return addOutputOptions(command).action((size: number | undefined, flags: MeasureFlags) => runMeasure(size, flags, session));
+}
+
+async function runMeasure(operand: number | undefined, flags: MeasureFlags, session: Session): Promise<void> {
+  const { measureCopy, measureNew, parseCreateOptions } = await import('#create');
+  const options = parseCreateOptions(flags.format, flags.option ?? []);
+  const size = oneSource(operand, flags);
+  const report =
+    typeof size === 'number'
+      ? measureNew(flags.format, size, options)
+      : await measureCopy(size.from, flags.format, options, {
+          ...(flags.sourceFormat === undefined ? {} : { sourceFormat: flags.sourceFormat }),
+          signal: session.signal,
+        });
+  if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);
+  const { measureLines } = await import('../render/measure.ts');
+  const title = typeof size === 'number' ? `A new ${flags.format} image would have` : `A ${flags.format} copy of ${size.from} would have`;
+  return session.printLines(measureLines(report, title, session.theme, flags.explain === true));
+}
+
+/** Exactly one of SIZE, --size and --from says what is to be measured. */
+function oneSource(operand: number | undefined, flags: MeasureFlags): number | { readonly from: string } {
+  const given = [operand, flags.size, flags.from].filter((one) => one !== undefined);
+  if (given.length === 1) {
+    if (flags.from !== undefined) return { from: flags.from };
+    return (operand ?? flags.size) as number;
+  }
+  throw new PlimsollError('usage', 'MEASURE_SOURCE', {
+    doing: 'measure',
+    found: given.length === 0 ? 'neither a size nor an image' : 'more than one of SIZE, --size and --from',
+    expected: 'one of --size SIZE and --from IMAGE',
+  });
+}

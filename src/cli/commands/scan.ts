@@ -1,0 +1,92 @@
+/** `plimsoll scan`: every image below directories, store by store, and whether their futures fit. */
+import { Argument } from 'commander';
+import { parseSize, PlimsollError } from '#base';
+import { EXIT_CODES, type ScanReport } from '#wire';
+import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
+import { progressLine } from '../progress-line.ts';
+import type { Session } from '../session.ts';
+import { VerbCommand } from '../verb-command.ts';
+
+interface ScanFlags extends OutputFlags {
+  readonly floor?: number;
+  readonly allowDir?: readonly string[];
+  readonly frozenBacking?: true;
+  readonly limit?: number;
+}
+
+export function scanCommand(session: Session): VerbCommand {
+  const command = new VerbCommand('scan', {
+    summary: 'does every future guest write fit?',
+    description:
+      'Finds every image below the directories and groups them by store: the filesystem, not the directory, so that two directories ' +
+      'on one filesystem are counted once. Says for each store what its images consume, what they can come to consume, and whether ' +
+      'that fits. What cannot be read is never skipped: it makes the answer "could not tell".',
+    figures: ['capacity', 'allocation', 'commitment', 'residual', 'exclusive', 'shared', 'headroom'],
+    examples: [
+      { does: 'may this store be loaded further?', line: 'plimsoll scan /var/lib/libvirt/images' },
+      { does: 'keep 20 GiB free, act on the verdict', line: 'plimsoll scan --floor 20G /srv/vm || page-the-admin' },
+      { does: 'the three most dangerous images', line: "plimsoll scan --json /srv/vm | jq '.stores[0].images[:3]'" },
+    ],
+    exits: ['ok', 'usage', 'doesNotFit', 'couldNotTell', 'bug', 'interrupted'],
+    exitMeanings: {
+      ok: 'every future guest write fits, in every store',
+      doesNotFit: 'the images can outgrow a store',
+      couldNotTell: 'something could not be read or has no bound',
+    },
+  });
+  command
+    .addArgument(new Argument('<directory...>', 'directories to search'))
+    .option('--floor <size>', 'free bytes that must always remain, such as 20G', (text) => parseSize(text, '--floor'))
+    .option('--allow-dir <directory>', 'also follow references into this directory (may be repeated)', collect)
+    .option('--frozen-backing', 'promise that backing files are never written, so that they can not grow')
+    .option('--limit <count>', 'show at most this many images of a store', parseLimit);
+  return addOutputOptions(command).action((directories: string[], flags: ScanFlags) => runScan(directories, flags, session));
+}
+
+async function runScan(directories: readonly string[], flags: ScanFlags, session: Session): Promise<void> {
+  const report = await collectScan(directories, flags, session);
+  session.exitCode = verdictOf(report);
+  await printReport(report, flags, session);
+}
+
+/** The report of a scan, with progress on standard error while it runs. */
+export async function collectScan(directories: readonly string[], flags: ScanFlags, session: Session): Promise<ScanReport> {
+  const { scan } = await import('#pool');
+  const progress = progressLine(process.stderr, session.errorTheme);
+  let report: ScanReport | undefined;
+  try {
+    const events = scan(directories, {
+      ...(flags.floor === undefined ? {} : { floor: flags.floor }),
+      allowDirectories: flags.allowDir ?? [],
+      frozenBacking: flags.frozenBacking === true,
+      signal: session.signal,
+    });
+    for await (const event of events) {
+      if (event.type === 'report') report = event.report;
+      else if (event.type === 'progress') progress.show(`${event.filesSeen} files seen, ${event.imagesRead} images read`);
+    }
+  } finally {
+    progress.clear();
+  }
+  session.signal.throwIfAborted();
+  if (report === undefined) throw new Error('the scan ended without a report');
+  return report;
+}
+
+async function printReport(report: ScanReport, flags: ScanFlags, session: Session): Promise<void> {
+  if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);
+  const { scanLines } = await import('../render/store.ts');
+  return session.printLines(scanLines(report, session.theme, { limit: flags.limit ?? Number.POSITIVE_INFINITY }));
+}
+
+/** The worst of the stores: what certainly does not fit, then what could not be told. */
+export function verdictOf(report: ScanReport): number {
+  if (report.stores.some((store) => store.fits === false)) return EXIT_CODES.doesNotFit;
+  const unknown = report.errors.length > 0 || report.stores.some((store) => store.fits === null);
+  return unknown ? EXIT_CODES.couldNotTell : EXIT_CODES.ok;
+}
+
+function parseLimit(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new PlimsollError('usage', 'LIMIT_SYNTAX', { doing: 'understand --limit', found: text, expected: 'a whole number from 1 on' });
+}

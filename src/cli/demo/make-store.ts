@@ -1,0 +1,137 @@
+/** Makes the images of the demonstration store, one after another; what the filesystem cannot do becomes a note. */
+import { constants, copyFile, open, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { asPlimsollError, GiB, MiB, PlimsollError } from '#base';
+import { FULL_CAPACITY, type Plan, planFor } from './plan.ts';
+
+type Format = 'raw' | 'qcow2';
+
+export interface DemoStore {
+  readonly directory: string;
+  /** File name and what it shows, in the order in which they were made. */
+  readonly lessons: readonly { readonly name: string; readonly text: string }[];
+  /** What was left out or made smaller, and why. */
+  readonly notes: readonly string[];
+}
+
+/** Work on the store that is being made. */
+interface Site {
+  readonly directory: string;
+  readonly signal: AbortSignal;
+  readonly lessons: { name: string; text: string }[];
+  readonly notes: string[];
+}
+
+/**
+ * Fills `directory`, which is empty and exists.
+ *
+ * Throws: io; the signal's reason when it is aborted.
+ */
+export async function makeStore(directory: string, signal: AbortSignal): Promise<DemoStore> {
+  const { bavail, bsize, type } = await statfs(directory);
+  const plan = planFor({ availableBytes: bavail * bsize, filesystemType: type });
+  const site: Site = { directory, signal, lessons: [], notes: plan.note === null ? [] : [plan.note] };
+  await makeTable(site, plan);
+  await makeSnapshot(site, plan);
+  await makeOverlay(site);
+  await makeSharedCopy(site, plan);
+  return site;
+}
+
+/** The five rows of the published table. */
+async function makeTable(site: Site, plan: Plan): Promise<void> {
+  const { preallocatedCapacity } = plan;
+  await make(site, 'sparse.raw', 'raw', FULL_CAPACITY, '', 'Consumes nothing yet, and may come to consume its whole capacity.');
+  if (preallocatedCapacity !== null) {
+    await makePreallocated(site, 'preallocated.raw', 'raw', preallocatedCapacity, 'All storage is reserved: nothing is left to fear.');
+  }
+  await make(site, 'on-demand.qcow2', 'qcow2', FULL_CAPACITY, '', 'Grows on demand, to a little more than its capacity: tables and refcounts come on top.');
+  await make(
+    site,
+    'metadata.qcow2',
+    'qcow2',
+    FULL_CAPACITY,
+    'metadata',
+    'Looks full-sized by its length, but only its tables are stored: the length tells nothing.',
+  );
+  if (preallocatedCapacity !== null) {
+    await makePreallocated(site, 'preallocated.qcow2', 'qcow2', preallocatedCapacity, 'The same as qcow2: all storage is reserved.');
+  }
+}
+
+async function makeSnapshot(site: Site, plan: Plan): Promise<void> {
+  const { addInternalSnapshot } = await import('#create');
+  const name = 'snapshot.qcow2';
+  const preallocation = plan.preallocatedCapacity === null ? 'metadata' : 'falloc';
+  const text = 'Fully stored, then an internal snapshot: all of it may have to be stored a second time.';
+  if (preallocation === 'falloc') await makePreallocated(site, name, 'qcow2', plan.smallCapacity, text);
+  else await make(site, name, 'qcow2', plan.smallCapacity, preallocation, text);
+  if (site.lessons.some((lesson) => lesson.name === name)) await addInternalSnapshot(join(site.directory, name), 'before-upgrade');
+}
+
+async function makeOverlay(site: Site): Promise<void> {
+  const { createImage, parseCreateOptions } = await import('#create');
+  await make(site, 'base.qcow2', 'qcow2', 10 * GiB, '', 'The base of an overlay; it counts once, however many overlays it has.');
+  await createImage({
+    path: join(site.directory, 'overlay.qcow2'),
+    format: 'qcow2',
+    capacity: 10 * GiB,
+    options: parseCreateOptions('qcow2', []),
+    backing: { name: 'base.qcow2', format: 'qcow2' },
+    signal: site.signal,
+  });
+  site.lessons.push({ name: 'overlay.qcow2', text: 'Small for as long as little differs, and may come to its whole capacity whatever the base holds.' });
+}
+
+async function makeSharedCopy(site: Site, plan: Plan): Promise<void> {
+  const original = join(site.directory, 'data.raw');
+  await writeData(original, plan.smallCapacity, site.signal);
+  site.lessons.push({ name: 'data.raw', text: 'A raw image with data in all of it.' });
+  try {
+    await copyFile(original, join(site.directory, 'data-copy.raw'), constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
+    site.lessons.push({ name: 'data-copy.raw', text: 'A reflink copy: its blocks are those of data.raw, counted once, until one of the two is written.' });
+  } catch (error) {
+    if (!cannotShare(error)) throw error;
+    site.notes.push('There is no reflink copy: this filesystem cannot share blocks between files (btrfs and XFS can).');
+  }
+}
+
+const NO_REFLINK: readonly unknown[] = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EINVAL', 'EXDEV'];
+
+function cannotShare(error: unknown): boolean {
+  return error instanceof Error && NO_REFLINK.includes((error as NodeJS.ErrnoException).code);
+}
+
+/** A raw image with storage behind every byte; what the bytes are does not matter, as long as none is zero. */
+async function writeData(path: string, byteLength: number, signal: AbortSignal): Promise<void> {
+  const piece = new Uint8Array(MiB).fill(0x70);
+  const file = await open(path, 'wx');
+  try {
+    for (let offset = 0; offset < byteLength; offset += piece.byteLength) {
+      signal.throwIfAborted();
+      await file.write(piece, 0, piece.byteLength, offset);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function make(site: Site, name: string, format: Format, capacity: number, preallocation: string, text: string): Promise<void> {
+  const { createImage, parseCreateOptions } = await import('#create');
+  const options = parseCreateOptions(format, preallocation === '' ? [] : [`preallocation=${preallocation}`]);
+  await createImage({ path: join(site.directory, name), format, capacity, options, signal: site.signal });
+  site.lessons.push({ name, text });
+}
+
+/** Not every filesystem can reserve storage; then the image is left out, and a note says so. */
+async function makePreallocated(site: Site, name: string, format: Format, capacity: number, text: string): Promise<void> {
+  try {
+    await make(site, name, format, capacity, 'falloc', text);
+  } catch (thrown) {
+    site.signal.throwIfAborted();
+    const error = asPlimsollError(thrown, `make ${name}`);
+    if (!(error instanceof PlimsollError) || (error.kind !== 'unsupported' && error.kind !== 'io')) throw error;
+    site.notes.push(`${name} is left out: ${error.message}.`);
+  }
+}

@@ -1,0 +1,43 @@
+/** What the demonstration store holds, and how large its preallocated images may be on the filesystem at hand. */
+import { formatBytes, GiB, MiB } from '#base';
+
+/** The capacity of the published table. */
+export const FULL_CAPACITY = 40 * GiB;
+
+/** Linux, include/uapi/linux/magic.h: storage there is memory. */
+const MEMORY_FILESYSTEMS: readonly number[] = [0x01021994 /* TMPFS_MAGIC */, 0x858458f6 /* RAMFS_MAGIC */];
+
+/** Two preallocated images are made; this many times both must be available, so that nobody notices them. */
+const MARGIN = 4;
+const PREALLOCATED_IMAGES = 2;
+const PREALLOCATED_CAPACITIES: readonly number[] = [FULL_CAPACITY, GiB, 64 * MiB];
+const LEAST_CAPACITY = 64 * MiB;
+
+export interface Room {
+  readonly availableBytes: number;
+  /** statfs f_type. */
+  readonly filesystemType: number;
+}
+
+export interface Plan {
+  /** Of the preallocated images; null when not even small ones fit. */
+  readonly preallocatedCapacity: number | null;
+  /** Of the image with a snapshot and of the shared copy, whose bytes are really there. */
+  readonly smallCapacity: number;
+  /** Why they are not as large as in the published table. */
+  readonly note: string | null;
+}
+
+export function planFor(room: Room): Plan {
+  const inMemory = MEMORY_FILESYSTEMS.includes(room.filesystemType);
+  const candidates = inMemory ? [LEAST_CAPACITY] : PREALLOCATED_CAPACITIES;
+  const capacity = candidates.find((one) => room.availableBytes >= one * PREALLOCATED_IMAGES * MARGIN) ?? null;
+  const why = inMemory ? 'this filesystem keeps its files in memory' : `only ${formatBytes(room.availableBytes)} are available here`;
+  return { preallocatedCapacity: capacity, smallCapacity: 32 * MiB, note: noteFor(capacity, why) };
+}
+
+function noteFor(capacity: number | null, why: string): string | null {
+  if (capacity === FULL_CAPACITY) return null;
+  if (capacity === null) return `The preallocated images are left out: ${why}.`;
+  return `The preallocated images have ${formatBytes(capacity)} instead of ${formatBytes(FULL_CAPACITY)}: ${why}.`;
+}

@@ -1,0 +1,47 @@
+/** The demonstration: a store is made, shown, scanned and removed again, also after an interrupt. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { asPlimsollError, escapeForTerminal } from '#base';
+import { EXIT_CODES } from '#wire';
+import { collectScan, verdictOf } from '../commands/scan.ts';
+import { demoLines } from '../render/demo.ts';
+import { scanLines } from '../render/store.ts';
+import type { Session } from '../session.ts';
+import { makeStore } from './make-store.ts';
+
+export interface DemoChoice {
+  /** The directory below which the store is made. */
+  readonly parent?: string;
+  readonly keep: boolean;
+}
+
+/** The exit code of the demonstration is not the verdict on its store, which is made to be in danger. */
+export async function runDemo(choice: DemoChoice, session: Session): Promise<void> {
+  const directory = await makeDirectory(choice.parent ?? tmpdir());
+  try {
+    await show(directory, session);
+    session.exitCode = EXIT_CODES.ok;
+  } finally {
+    if (!choice.keep) await rm(directory, { recursive: true, force: true });
+  }
+  const shown = escapeForTerminal(directory);
+  await session.print(choice.keep ? `Kept: ${shown}\n` : `Removed again: ${shown} (--keep leaves it there)\n`);
+}
+
+async function makeDirectory(parent: string): Promise<string> {
+  try {
+    return await mkdtemp(join(parent, 'plimsoll-demo-'));
+  } catch (thrown) {
+    throw asPlimsollError(thrown, 'make a directory for the demonstration', parent);
+  }
+}
+
+async function show(directory: string, session: Session): Promise<void> {
+  const store = await makeStore(directory, session.signal);
+  const report = await collectScan([directory], {}, session);
+  await session.printLines(demoLines(store, report, session.theme));
+  await session.printLines(['', session.theme.paint('strong', `$ plimsoll scan ${escapeForTerminal(directory)}`), '']);
+  await session.printLines(scanLines(report, session.theme, { limit: Number.POSITIVE_INFINITY }));
+  await session.printLines(['', `(plimsoll scan would have ended with exit code ${verdictOf(report)}.)`]);
+}

@@ -1,0 +1,58 @@
+/** The table of commands. One command is loaded for itself; all of them only to describe them. */
+import { Command } from 'commander';
+import { escapeForTerminal } from '#base';
+import type { Session } from './session.ts';
+import { exitCodeLines } from './exit-codes.ts';
+import { VERSION } from './version.ts';
+import type { VerbCommand } from './verb-command.ts';
+
+type Verb = (session: Session) => VerbCommand;
+
+/** Every command, in the order in which help and manual list them. */
+export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
+  scan: async () => (await import('./commands/scan.ts')).scanCommand,
+  info: async () => (await import('./commands/info.ts')).infoCommand,
+  measure: async () => (await import('./commands/measure.ts')).measureCommand,
+  create: async () => (await import('./commands/create.ts')).createCommand,
+  demo: async () => (await import('./commands/demo.ts')).demoCommand,
+  completion: async () => (await import('./commands/completion.ts')).completionCommand,
+  man: async () => (await import('./commands/man.ts')).manCommand,
+};
+
+export const PURPOSE = 'the load line of a virtualization store';
+
+/** The program that can parse `words`: with the one command that they name, or with all. */
+export async function programFor(words: readonly string[], session: Session): Promise<Command> {
+  const named = words[0] !== undefined && Object.hasOwn(VERBS, words[0]) ? [words[0]] : Object.keys(VERBS);
+  return assemble(await loadVerbs(named, session), session);
+}
+
+export function loadVerbs(names: readonly string[], session: Session): Promise<VerbCommand[]> {
+  return Promise.all(names.map(async (name) => ((await VERBS[name]?.()) as Verb)(session)));
+}
+
+function assemble(verbs: readonly VerbCommand[], session: Session): Command {
+  const program = new Command('plimsoll')
+    .description(`plimsoll: ${PURPOSE}.\nHow deep disk images can still sink the filesystem that they lie on.`)
+    .version(`plimsoll ${VERSION}`, '-V, --version')
+    .usage('COMMAND [OPTION]... [ARGUMENT]...')
+    .helpCommand('help [COMMAND]', 'help for one command')
+    .addHelpText('after', () => `\n${exitCodeLines().join('\n')}`);
+  for (const verb of verbs) program.addCommand(verb);
+  for (const command of [program, ...verbs]) settle(command, session);
+  return program;
+}
+
+/** Errors are thrown, not exited on, and look like all others of this program. */
+function settle(command: Command, session: Session): void {
+  command.exitOverride();
+  command.configureHelp({ helpWidth: session.theme.width, showGlobalOptions: false });
+  command.configureOutput({
+    outputError: (text) => {
+      const [first = '', ...others] = text.trimEnd().split('\n');
+      session.warn(`plimsoll: ${escapeForTerminal(first.replace(/^error: /, ''))}`);
+      for (const line of others) if (line !== '') session.warn(escapeForTerminal(line));
+      session.warn(`Try: plimsoll ${command.parent === null ? '' : `${command.name()} `}--help`);
+    },
+  });
+}

@@ -1,0 +1,30 @@
+/** One line on a terminal that is written over and over, and cleared at the end; elsewhere nothing at all. */
+import { shortenMiddle } from './render/text.ts';
+import type { Theme } from './render/theme.ts';
+
+export interface ProgressLine {
+  /** Shows `text` unless the last one is too recent to be read. */
+  show(text: string): void;
+  clear(): void;
+}
+
+/** Often enough to look alive, rarely enough to cost nothing. */
+const INTERVAL_MS = 100;
+const ERASE_LINE = '\r\u001b[K';
+
+export function progressLine(stream: NodeJS.WriteStream, theme: Theme): ProgressLine {
+  let shownAt = Number.NEGATIVE_INFINITY;
+  if (!theme.terminal) return { show: () => {}, clear: () => {} };
+  return {
+    show: (text) => {
+      const now = performance.now();
+      if (now - shownAt < INTERVAL_MS) return;
+      shownAt = now;
+      // A full line would wrap on some terminals, and then could not be erased.
+      stream.write(`${ERASE_LINE}${shortenMiddle(text, theme.width - 1)}`);
+    },
+    clear: () => {
+      if (shownAt > Number.NEGATIVE_INFINITY) stream.write(ERASE_LINE);
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** The findings of a store and of its images, the same kind of finding told once however many images have it. */
+import { escapeForTerminal } from '#base';
+import type { FindingLevel, ScannedImage, StoreReport } from '#wire';
+import { bySeverity, markedLines } from './findings.ts';
+import { mostDangerousFirst } from './image-table.ts';
+import type { Theme } from './theme.ts';
+
+interface Group {
+  readonly level: FindingLevel;
+  readonly text: string;
+  /** Images that have it, beyond the one told of. */
+  others: number;
+}
+
+export function groupedFindingLines(store: StoreReport, theme: Theme): string[] {
+  const groups = bySeverity([...store.findings.map(storeGroup), ...imageGroups(store.images)]);
+  if (groups.length === 0) return [];
+  return ['', ...groups.flatMap((group) => markedLines(group.level, groupText(group), theme))];
+}
+
+function storeGroup(finding: StoreReport['findings'][number]): Group {
+  return { level: finding.level, text: escapeForTerminal(finding.message), others: 0 };
+}
+
+/** Grouped by code; the most dangerous image of each group speaks for the others. */
+function imageGroups(images: readonly ScannedImage[]): Group[] {
+  const groups = new Map<string, Group>();
+  const add = (key: string, level: FindingLevel, image: ScannedImage, message: string): void => {
+    const group = groups.get(key);
+    if (group !== undefined) group.others += 1;
+    else groups.set(key, { level, text: `${escapeForTerminal(image.path)}: ${escapeForTerminal(message)}`, others: 0 });
+  };
+  for (const image of mostDangerousFirst(images)) {
+    // Each failure is told in full: they are what makes the answer "could not tell".
+    if (image.error !== undefined) add(`error ${image.path}`, 'danger', image, image.error.message);
+    for (const finding of image.findings) add(`${finding.level} ${finding.code}`, finding.level, image, finding.message);
+  }
+  return [...groups.values()];
+}
+
+function groupText(group: Group): string {
+  if (group.others === 0) return group.text;
+  return `${group.text} (and ${group.others} more ${group.others === 1 ? 'image' : 'images'} like it; --json lists them)`;
+}

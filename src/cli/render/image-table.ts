@@ -1,0 +1,75 @@
+/** The images of a store as a table that fits the line: the path gives way, the figures never. */
+import stringWidth from 'string-width';
+import { escapeForTerminal, formatBytes } from '#base';
+import type { ScannedImage, StoreReport } from '#wire';
+import { padEnd, padStart, shortenMiddle } from './text.ts';
+import type { Theme } from './theme.ts';
+
+interface Column {
+  readonly title: string;
+  readonly text: (image: ScannedImage) => string;
+  /** Shown only on lines of at least this width. */
+  readonly from: number;
+}
+
+const GAP = '  ';
+/** A path shorter than this tells nothing. */
+const LEAST_PATH = 12;
+
+const COLUMNS: readonly Column[] = [
+  { title: 'FORMAT', text: formatText, from: 0 },
+  { title: 'CAPACITY', text: (image) => bytesText(image.capacity), from: 100 },
+  { title: 'ALLOCATION', text: (image) => bytesText(image.allocation), from: 0 },
+  { title: 'EXCLUSIVE', text: (image) => bytesText(image.exclusive), from: 112 },
+  { title: 'COMMITMENT', text: (image) => bytesText(image.commitment), from: 0 },
+  { title: 'RESIDUAL', text: (image) => bytesText(image.residual), from: 0 },
+];
+
+export function imageTable(store: StoreReport, theme: Theme, limit: number): string[] {
+  const images = mostDangerousFirst(store.images).slice(0, limit);
+  const columns = COLUMNS.filter((column) => theme.width >= column.from);
+  const widths = columns.map((column) => Math.max(column.title.length, ...images.map((image) => column.text(image).length)));
+  const figures = widths.reduce((sum, width) => sum + width + GAP.length, 0);
+  const below = commonDirectory(store.images);
+  const paths = images.map((image) => escapeForTerminal(image.path.slice(below.length)));
+  const longest = Math.max('IMAGE'.length, ...paths.map((path) => stringWidth(path)));
+  const pathRoom = Math.min(longest, Math.max(LEAST_PATH, theme.width - figures - GAP.length));
+  const row = (path: string, cells: readonly string[]): string =>
+    `  ${[padEnd(shortenMiddle(path, pathRoom), pathRoom), ...cells.map((cell, index) => padStart(cell, widths[index] ?? 0))].join(GAP)}`;
+  const head = row('IMAGE', columns.map((column) => column.title));
+  const rows = images.map((image, index) => {
+    const line = row(paths[index] ?? '', columns.map((column) => column.text(image)));
+    return image.error === undefined ? line : theme.paint('danger', line);
+  });
+  const hidden = store.images.length - images.length;
+  return [theme.paint('faint', head), ...rows, ...(hidden > 0 ? [`  ... and ${hidden} more`] : [])];
+}
+
+/** What is not known first, then by what may still be written, the largest first. */
+export function mostDangerousFirst(images: readonly ScannedImage[]): ScannedImage[] {
+  const danger = (image: ScannedImage): number => image.residual ?? Number.POSITIVE_INFINITY;
+  return images.toSorted((a, b) => (danger(a) === danger(b) ? compareText(a.path, b.path) : danger(b) - danger(a)));
+}
+
+function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
+
+function formatText(image: ScannedImage): string {
+  return `${image.format ?? '?'}${image.formatSource === 'guess' ? '?' : ''}`;
+}
+
+function bytesText(bytes: number | null): string {
+  return bytes === null ? '?' : formatBytes(bytes);
+}
+
+/** The directory that all images lie below, with its slash; empty when there is none but the root. */
+export function commonDirectory(images: readonly ScannedImage[]): string {
+  const [first, ...others] = images.map((image) => image.path.slice(0, image.path.lastIndexOf('/') + 1));
+  let common = first ?? '';
+  for (const directory of others) {
+    while (!directory.startsWith(common)) common = common.slice(0, common.lastIndexOf('/', common.length - 2) + 1);
+  }
+  return common === '/' ? '' : common;
+}

@@ -1,0 +1,128 @@
+import stringWidth from 'string-width';
+import { describe, expect, it } from 'vitest';
+import { aLink, anImage, anUnreadableImage } from '../../../tests/support/reports.ts';
+import { imageLines } from './image.ts';
+import { plainTheme } from './theme.ts';
+
+const plain = (image: Parameters<typeof imageLines>[0], explain = false): string[] => imageLines(image, plainTheme(), { explain });
+
+describe('imageLines()', () => {
+  it('shows the figures in IEC units and in exact bytes', () => {
+    expect(plain(anImage())).toEqual([
+      '/srv/vm/web.qcow2',
+      '  format          qcow2 (by its signature): version 3, 64 KiB clusters, 16-bit',
+      '                  refcounts',
+      '  capacity             40 GiB        42,949,672,960',
+      '  length           192.63 KiB               197,248',
+      '  allocation          196 KiB               200,704',
+      '  commitment        40.01 GiB        42,956,451,840',
+      '  expected          40.01 GiB        42,956,427,264',
+      '  residual          40.01 GiB        42,956,251,136',
+      '  length at most    40.01 GiB        42,956,488,704',
+      '  next snapshot   one more internal snapshot would add up to 8 KiB (8,192) to',
+      '                  the commitment',
+    ]);
+  });
+
+  it('explains the commitment as a sum that adds up', () => {
+    const lines = plain(anImage(), true);
+    const sum = lines.slice(lines.indexOf('  The commitment is made of:') + 1);
+    expect(sum).toEqual([
+      '           200,704      196 KiB  stored now',
+      '  + 42,949,672,960       40 GiB  guest data to come',
+      '  +      5,242,880        5 MiB  L2 tables to come',
+      '  +      1,310,720     1.25 MiB  refcount blocks and table to come',
+      "  +         24,576       24 KiB  host: ext4's own map of the file, to come",
+      '    --------------',
+      '  = 42,956,451,840    40.01 GiB  commitment',
+    ]);
+    const numbers = sum.filter((line) => !line.includes('---')).map((line) => Number(/[\d,]+/.exec(line)?.[0].replaceAll(',', '')));
+    expect(numbers.slice(0, -1).reduce((a, b) => a + b)).toBe(numbers.at(-1));
+  });
+
+  it('shows a negative addend as a subtraction', () => {
+    const image = anImage({ addends: [{ name: 'all', bytes: 1000 }, { name: 'reused', bytes: -24 }], commitment: 976 });
+    expect(plain(image, true)).toContain('  -    24         24 B  reused');
+  });
+
+  it('calls a guess a guess', () => {
+    const lines = plain(anImage({ format: 'raw', formatSource: 'guess', details: {} }));
+    expect(lines[1]).toBe('  format          raw (a guess: nothing in the file says so; declare it with -f)');
+  });
+
+  it('says what cannot be read, and shows no figure for it', () => {
+    expect(plain(anUnreadableImage('/srv/vm/secret.raw'))).toEqual([
+      '/srv/vm/secret.raw',
+      '  cannot be read  Cannot open file: permission denied',
+    ]);
+  });
+
+  it('shows figures known despite an error, and those not known as such', () => {
+    const lines = plain({ ...anUnreadableImage('/x'), length: 4096, allocation: 4096 });
+    expect(lines).toContain('  length                4 KiB                 4,096');
+    expect(lines).toContain('  commitment        not known');
+  });
+
+  it('says that a writer has it open, and when no map of the file was to be had', () => {
+    const lines = plain(anImage({ openForWriting: true, method: 'stat' })).join('\n');
+    expect(lines).toContain('in use          a writer has it open: the figures lag behind until it flushes');
+    expect(lines).toMatch(/commitment .* \(from stat alone, without a map of the file\)/);
+  });
+
+  it('shows the chain, and why a reference was not followed', () => {
+    const refused = aLink({ depth: 2, name: '/etc/shadow', path: null, format: null, declaredFormat: 'raw', status: 'refused', reason: 'outside of the tree', capacity: null, length: null, allocation: null });
+    const lines = plain(anImage({ chain: [aLink(), refused] }));
+    expect(lines).toContain('  backing file    /srv/vm/base.qcow2 (qcow2, capacity 10 GiB, allocation 1 GiB)');
+    expect(lines).toContain('  backing file    /etc/shadow (raw) — not opened: outside of the tree');
+  });
+
+  it('shows findings by severity', () => {
+    const lines = plain(
+      anImage({
+        findings: [
+          { level: 'info', code: 'A', message: 'Something to know.' },
+          { level: 'danger', code: 'B', message: 'Something to fear.' },
+          { level: 'warning', code: 'C', message: 'Something to watch.' },
+        ],
+      }),
+    );
+    expect(lines.slice(-3)).toEqual(['  DANGER   Something to fear.', '  warning  Something to watch.', '  note     Something to know.']);
+  });
+
+  it('makes hostile names, reasons and messages harmless', () => {
+    const evil = '\u001b[2J\nroot:\u202e';
+    const lines = imageLines(
+      anImage({
+        path: `/srv/${evil}`,
+        chain: [aLink({ name: evil, path: null, status: 'refused', reason: evil })],
+        unbounded: [{ reason: evil, detail: evil }],
+        findings: [{ level: 'info', code: evil, message: evil }],
+        addends: [{ name: evil, bytes: 1 }],
+        details: { [evil]: evil },
+      }),
+      plainTheme(),
+      { explain: true },
+    );
+    // oxlint-disable-next-line no-control-regex
+    for (const line of lines) expect(line).not.toMatch(/[\u0000-\u001f\u007f\u202e]/);
+    expect(lines[0]).toBe('/srv/\\x1b[2J\\nroot:\\u202e');
+  });
+
+  it('keeps to 80 columns, save for a path', () => {
+    const long = 'ein ziemlich langer Satz '.repeat(12);
+    const image = anImage({
+      chain: [aLink()],
+      unbounded: [{ reason: 'r', detail: long }],
+      findings: [{ level: 'warning', code: 'W', message: `${long}「設計図」${long}` }],
+      addends: [{ name: long, bytes: 9_007_199_254_740_991 }],
+      commitment: 9_007_199_254_740_991,
+      openForWriting: true,
+    });
+    for (const line of plain(image, true)) expect(stringWidth(line)).toBeLessThanOrEqual(80);
+  });
+
+  it('paints only where there is colour', () => {
+    const theme = { width: 80, terminal: true, paint: (style: string, text: string) => `<${style}>${text}</${style}>` };
+    expect(imageLines(anImage(), theme, { explain: false })[0]).toBe('<strong>/srv/vm/web.qcow2</strong>');
+  });
+});

@@ -1,0 +1,93 @@
+/** One image for people: its figures, what they are made of, what it rests on, and what to know about it. */
+import { escapeForTerminal, formatBytes, formatExact } from '#base';
+import type { ChainLink, ImageReport } from '#wire';
+import { detailsText } from './details.ts';
+import { findingLines } from './findings.ts';
+import { sumLines } from './sum.ts';
+import { padEnd, padStart, wrapAfter } from './text.ts';
+import type { Theme } from './theme.ts';
+
+const LABEL_COLUMN = 16;
+
+export interface ImageView {
+  /** Show the addends of the commitment. */
+  readonly explain: boolean;
+}
+
+export function imageLines(image: ImageReport, theme: Theme, view: ImageView): string[] {
+  const lines = [theme.paint('strong', escapeForTerminal(image.path))];
+  if (image.error !== undefined) {
+    lines.push(...wrapAfter(label('cannot be read'), escapeForTerminal(image.error.message), theme.width).map((line) => theme.paint('danger', line)));
+  }
+  if (image.format !== null) lines.push(...wrapAfter(label('format'), formatText(image), theme.width));
+  lines.push(...figureLines(image));
+  if (image.nextSnapshot !== null) lines.push(...wrapAfter(label('next snapshot'), snapshotText(image.nextSnapshot.bytes), theme.width));
+  for (const link of image.chain) lines.push(...wrapAfter(label(link.role === 'data' ? 'data file' : 'backing file'), linkText(link), theme.width));
+  if (image.openForWriting === true) lines.push(...wrapAfter(label('in use'), IN_USE, theme.width));
+  for (const one of image.unbounded) lines.push(...wrapAfter(label('no bound'), escapeForTerminal(one.detail), theme.width));
+  lines.push(...findingLines(image.findings, theme));
+  if (view.explain && image.commitment !== null && image.addends.length > 0) {
+    lines.push('', '  The commitment is made of:', ...sumLines(image.addends, image.commitment, theme.width));
+  }
+  return lines;
+}
+
+const IN_USE = 'a writer has it open: the figures lag behind until it flushes';
+
+const SOURCE_WORDS = {
+  declared: 'as declared',
+  signature: 'by its signature',
+  guess: 'a guess: nothing in the file says so; declare it with -f',
+} as const;
+
+function formatText(image: ImageReport): string {
+  const source = image.formatSource === null ? [] : [`(${SOURCE_WORDS[image.formatSource]})`];
+  const details = detailsText(image.details);
+  return [escapeForTerminal(image.format ?? ''), ...source].join(' ') + (details === '' ? '' : `: ${details}`);
+}
+
+function figureLines(image: ImageReport): string[] {
+  const rows: [string, number | null][] = [
+    ['capacity', image.capacity],
+    ['length', image.length],
+    ['allocation', image.allocation],
+    ['commitment', image.commitment],
+    ['expected', image.expected],
+    ['residual', image.residual],
+    ['length at most', image.maxLength],
+  ];
+  const known = rows.filter(([, bytes]) => bytes !== null);
+  if (known.length === 0) return [];
+  return rows.map(([name, bytes]) => {
+    const note = name === 'commitment' && image.method === 'stat' ? '  (from stat alone, without a map of the file)' : '';
+    return figureLine(name, bytes) + note;
+  });
+}
+
+/** `  capacity           40 GiB      42,949,672,960`; a figure that is not known says so. */
+export function figureLine(name: string, bytes: number | null): string {
+  if (bytes === null) return `${label(name)}${padStart('not known', 11)}`;
+  return `${label(name)}${padStart(formatBytes(bytes), 11)}${padStart(formatExact(bytes), 22)}`;
+}
+
+function snapshotText(bytes: number): string {
+  return `one more internal snapshot would add up to ${formatBytes(bytes)} (${formatExact(bytes)}) to the commitment`;
+}
+
+function linkText(link: ChainLink): string {
+  const place = link.path ?? link.name;
+  const format = link.format ?? link.declaredFormat;
+  const figures = [
+    link.capacity === null ? [] : [`capacity ${formatBytes(link.capacity)}`],
+    link.allocation === null ? [] : [`allocation ${formatBytes(link.allocation)}`],
+  ].flat();
+  const facts = [...(format === null ? [] : [escapeForTerminal(format)]), ...figures];
+  const state = link.status === 'opened' ? '' : ` — ${LINK_WORDS[link.status]}${link.reason === undefined ? '' : `: ${escapeForTerminal(link.reason)}`}`;
+  return `${escapeForTerminal(place)}${facts.length > 0 ? ` (${facts.join(', ')})` : ''}${state}`;
+}
+
+const LINK_WORDS = { refused: 'not opened', missing: 'does not exist', error: 'cannot be read' } as const;
+
+function label(text: string): string {
+  return `  ${padEnd(text, LABEL_COLUMN)}`;
+}

@@ -1,0 +1,133 @@
+import stringWidth from 'string-width';
+import { describe, expect, it } from 'vitest';
+import { anUnreadableImage, aScan, aScannedImage, aStore } from '../../../tests/support/reports.ts';
+import { commonDirectory, mostDangerousFirst } from './image-table.ts';
+import { scanLines, storeLines } from './store.ts';
+import { plainTheme } from './theme.ts';
+import { verdict } from './verdict.ts';
+
+const GiB = 2 ** 30;
+const ALL = { limit: Number.POSITIVE_INFINITY };
+const unread = (path: string) => ({ ...aScannedImage(), ...anUnreadableImage(path), exclusive: null, shared: null });
+
+describe('storeLines()', () => {
+  it('shows sums, verdict and table', () => {
+    const small = aScannedImage({ path: '/srv/vm/small.raw', format: 'raw', formatSource: 'guess', allocation: 4096, commitment: GiB / 2, residual: GiB / 2 });
+    expect(storeLines(aStore({ images: [small, aScannedImage()], shared: GiB, floor: 10 * GiB }), plainTheme(), ALL)).toEqual([
+      'Store /srv/vm (ext4), 2 images',
+      '  size             500 GiB       536,870,912,000',
+      '  used             300 GiB       322,122,547,200  by everything on this store',
+      '  available        200 GiB       214,748,364,800',
+      '  allocation       196 KiB               200,704  all images, shared blocks once',
+      '  commitment     40.01 GiB        42,956,451,840  what they can come to',
+      '  residual       40.01 GiB        42,956,251,136  what they may still write',
+      '  shared             1 GiB         1,073,741,824  by more than one file',
+      '  floor             10 GiB        10,737,418,240  must remain free',
+      '  headroom      159.99 GiB       171,792,113,664  available - residual - floor',
+      '',
+      'Every future guest write fits, with 159.99 GiB to spare and 10 GiB kept free.',
+      '',
+      '  IMAGE      FORMAT  ALLOCATION  COMMITMENT   RESIDUAL',
+      '  web.qcow2   qcow2     196 KiB   40.01 GiB  40.01 GiB',
+      '  small.raw    raw?       4 KiB     512 MiB    512 MiB',
+    ]);
+  });
+
+  it('tells a kind of finding once, however many images have it', () => {
+    const finding = { level: 'warning', code: 'SNAPSHOTS', message: 'Internal snapshots inside.' } as const;
+    const images = ['a', 'b', 'c'].map((name) => aScannedImage({ path: `/srv/vm/${name}`, findings: [finding] }));
+    const lines = storeLines(aStore({ images }), plainTheme(), ALL);
+    expect(lines.slice(-2)).toEqual([
+      '  warning  /srv/vm/a: Internal snapshots inside. (and 2 more images like it;',
+      '           --json lists them)',
+    ]);
+  });
+
+  it('tells every failure in full, with its place in the table', () => {
+    const lines = storeLines(aStore({ fits: null, headroom: null, residual: null, commitment: null, images: [aScannedImage(), unread('/srv/vm/x'), unread('/srv/vm/y')] }), plainTheme(), ALL).join('\n');
+    expect(lines).toContain('Could not tell whether every future guest write fits: 2 images could not be\nread.');
+    expect(lines).toContain('DANGER   /srv/vm/x: Cannot open file: permission denied');
+    expect(lines).toContain('DANGER   /srv/vm/y: Cannot open file: permission denied');
+    expect(lines).toMatch(/x +\? +\? +\? +\?\n {2}y +\? +\? +\? +\?\n {2}web.qcow2/);
+  });
+
+  it('says how many rows a limit hides', () => {
+    const images = ['a', 'b', 'c'].map((path) => aScannedImage({ path }));
+    expect(storeLines(aStore({ images }), plainTheme(), { limit: 1 })).toContain('  ... and 2 more');
+  });
+
+  it('shows an empty store', () => {
+    const lines = storeLines(aStore({ images: [] }), plainTheme(), ALL);
+    expect(lines[0]).toBe('Store /srv/vm (ext4), 0 images');
+    expect(lines.at(-1)).toMatch(/^Every future guest write fits/);
+  });
+
+  it('keeps to 80 columns with long, wide and hostile names and with huge figures', () => {
+    const huge = 9_007_199_254_740_991;
+    const names = ['x'.repeat(300), '図'.repeat(200), '\u001b[31m\n'.repeat(40), 'ok'];
+    const images = names.map((name) => aScannedImage({ path: `/srv/vm/${name}`, capacity: huge, allocation: 1023.99 * GiB, commitment: huge, residual: 1023.99 * GiB }));
+    const lines = storeLines(aStore({ images, size: huge, used: huge, available: huge, headroom: -huge, fits: false }), plainTheme(), ALL);
+    for (const line of lines) {
+      expect(stringWidth(line)).toBeLessThanOrEqual(80);
+      // oxlint-disable-next-line no-control-regex
+      expect(line).not.toMatch(/[\u0000-\u001f]/);
+    }
+    expect(lines.some((line) => line.includes('…'))).toBe(true);
+  });
+
+  it('adds columns on a wider terminal and still fits it', () => {
+    const lines = storeLines(aStore(), plainTheme(130), ALL);
+    expect(lines.some((line) => /CAPACITY.*ALLOCATION.*EXCLUSIVE/.test(line))).toBe(true);
+    for (const line of lines) expect(stringWidth(line)).toBeLessThanOrEqual(130);
+  });
+});
+
+describe('mostDangerousFirst()', () => {
+  it('puts the unknown first, then the largest residual, then by name', () => {
+    const images = [
+      aScannedImage({ path: 'b', residual: 5 }),
+      aScannedImage({ path: 'a', residual: 5 }),
+      aScannedImage({ path: 'big', residual: 50 }),
+      aScannedImage({ path: 'unknown', residual: null }),
+    ];
+    expect(mostDangerousFirst(images).map((image) => image.path)).toEqual(['unknown', 'big', 'a', 'b']);
+  });
+});
+
+describe('commonDirectory()', () => {
+  it.each([
+    [['/a/b/x', '/a/b/y'], '/a/b/'],
+    [['/a/b/x', '/a/bc/y'], '/a/'],
+    [['/a/x', '/b/x'], ''],
+    [['relative', '/b/x'], ''],
+    [['dir/x', 'dir/deeper/y'], 'dir/'],
+    [['/x'], ''],
+    [[], ''],
+  ])('of %j is %j', (paths, expected) => expect(commonDirectory(paths.map((path) => aScannedImage({ path })))).toBe(expected));
+});
+
+describe('verdict()', () => {
+  it.each([
+    [aStore({ headroom: 12 * GiB }), 'Every future guest write fits, with 12 GiB to spare.'],
+    [aStore({ fits: false, headroom: -3 * GiB }), 'NOT every future guest write fits, short by 3 GiB.'],
+    [aStore({ fits: false, headroom: -GiB, floor: 2 * GiB }), 'NOT every future guest write fits with 2 GiB to be kept free, short by 1 GiB.'],
+    [
+      aStore({ fits: null, images: [unread('/x')], headroom: 5 * GiB }),
+      'Could not tell whether every future guest write fits: 1 image could not be read; what is known leaves 5 GiB of headroom.',
+    ],
+    [
+      aStore({ fits: null, images: [aScannedImage({ commitment: null })], headroom: null }),
+      'Could not tell whether every future guest write fits: the commitment of 1 image is not known.',
+    ],
+    [aStore({ fits: null, images: [], headroom: null }), 'Could not tell whether every future guest write fits: see the findings below.'],
+  ])('%#', (store, text) => expect(verdict(store).text).toBe(text));
+});
+
+describe('scanLines()', () => {
+  it('separates stores, and ends with what belongs to none', () => {
+    const error = { kind: 'not-found', code: 'IO_ENOENT', message: 'Cannot read directory: no such file or directory', path: '/no\u001bwhere' } as const;
+    const lines = scanLines(aScan([aStore({ images: [] }), aStore({ images: [], mount: '/other' })], [error]), plainTheme(), ALL);
+    expect(lines.filter((line) => line.startsWith('Store '))).toEqual(['Store /srv/vm (ext4), 0 images', 'Store /other (ext4), 0 images']);
+    expect(lines.at(-1)).toBe('  /no\\x1bwhere: Cannot read directory: no such file or directory');
+  });
+});

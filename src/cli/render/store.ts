@@ -1,0 +1,69 @@
+/** A scan for people: per store the sums, the verdict, the images with the most dangerous first, and the findings. */
+import { escapeForTerminal, formatBytes, formatExact } from '#base';
+import type { ScanReport, StoreReport } from '#wire';
+import { groupedFindingLines } from './grouped-findings.ts';
+import { commonDirectory, imageTable } from './image-table.ts';
+import { padEnd, padStart, wrap, wrapAfter } from './text.ts';
+import type { Theme } from './theme.ts';
+import { verdict } from './verdict.ts';
+
+export interface ScanView {
+  /** Rows of the table of images. */
+  readonly limit: number;
+}
+
+export function scanLines(report: ScanReport, theme: Theme, view: ScanView): string[] {
+  const blocks = report.stores.map((store) => storeLines(store, theme, view));
+  if (report.errors.length > 0) blocks.push(errorLines(report, theme));
+  if (report.stores.length === 0 && report.errors.length === 0) blocks.push(['No directory was scanned.']);
+  return blocks.flatMap((block, index) => (index === 0 ? block : ['', ...block]));
+}
+
+export function storeLines(store: StoreReport, theme: Theme, view: ScanView): string[] {
+  const { style, text } = verdict(store);
+  return [
+    ...wrap(headline(store), theme.width).map((line) => theme.paint('strong', line)),
+    ...sumLines(store),
+    '',
+    ...wrap(text, theme.width).map((line) => theme.paint(style, line)),
+    ...(store.images.length === 0 ? [] : ['', ...imageTable(store, theme, view.limit)]),
+    ...groupedFindingLines(store, theme),
+  ];
+}
+
+function headline(store: StoreReport): string {
+  const count = store.images.length === 1 ? '1 image' : `${store.images.length} images`;
+  const below = commonDirectory(store.images).slice(0, -1);
+  const place = below === '' || below === store.mount ? '' : ` below ${escapeForTerminal(below)}`;
+  return `Store ${escapeForTerminal(store.mount)} (${escapeForTerminal(store.type)}), ${count}${place}`;
+}
+
+const LABEL_COLUMN = 13;
+
+function sumLines(store: StoreReport): string[] {
+  const rows: [string, number | null, string][] = [
+    ['size', store.size, ''],
+    ['used', store.used, 'by everything on this store'],
+    ['available', store.available, ''],
+    ['allocation', store.allocation, 'all images, shared blocks once'],
+    ['commitment', store.commitment, 'what they can come to'],
+    ['residual', store.residual, 'what they may still write'],
+    ...(store.shared > 0 ? [['shared', store.shared, 'by more than one file'] as [string, number, string]] : []),
+    ...(store.floor > 0 ? [['floor', store.floor, 'must remain free'] as [string, number, string]] : []),
+    ['headroom', store.headroom, store.floor > 0 ? 'available - residual - floor' : 'available - residual'],
+  ];
+  return rows.map(([name, bytes, note]) => sumLine(name, bytes, note));
+}
+
+function sumLine(name: string, bytes: number | null, note: string): string {
+  const figure = bytes === null ? padEnd(padStart('not known', 11), 33) : `${padStart(formatBytes(bytes), 11)}${padStart(formatExact(bytes), 22)}`;
+  return `  ${padEnd(name, LABEL_COLUMN)}${figure}  ${note}`.trimEnd();
+}
+
+function errorLines(report: ScanReport, theme: Theme): string[] {
+  const lines = report.errors.flatMap((error) =>
+    wrapAfter('  ', `${escapeForTerminal(error.path)}: ${escapeForTerminal(error.message)}`, theme.width),
+  );
+  const head = 'Could not tell whether every future guest write fits, since this could not be read:';
+  return [...wrap(head, theme.width).map((line) => theme.paint('warning', line)), ...lines];
+}

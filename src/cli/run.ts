@@ -1,0 +1,23 @@
+/** Runs one command line to its exit code: signals, a closed pipe and every error end here. */
+import module from 'node:module';
+import { reportFailure } from './failure.ts';
+import { openSession } from './session.ts';
+
+/** The exit code of `words`, the command line after the program's name. */
+export async function run(words: readonly string[]): Promise<number> {
+  cacheCompiledCode();
+  const session = openSession();
+  try {
+    const { programFor } = await import('./program.ts');
+    const program = await programFor(words, session);
+    await program.parseAsync(words as string[], { from: 'user' });
+    return session.exitCode;
+  } catch (thrown) {
+    return reportFailure(thrown, session);
+  }
+}
+
+/** Newer Nodes keep compiled code between runs; Node 20 has no such thing. */
+function cacheCompiledCode(): void {
+  (module as { enableCompileCache?: () => unknown }).enableCompileCache?.();
+}

@@ -1,0 +1,50 @@
+/** What one run of the command has: its streams, its interruption, and the exit code so far. */
+import { EXIT_CODES } from '#wire';
+import { type Theme, themeOf } from './render/theme.ts';
+
+/** What a shell reports for a program that SIGPIPE ended; never 0, since nobody saw the verdict. */
+const EXIT_CLOSED_PIPE = 141;
+
+export interface Session {
+  /** Aborted by SIGINT or SIGTERM. */
+  readonly signal: AbortSignal;
+  /** How standard output is to be written: its width, and colour or none. */
+  readonly theme: Theme;
+  readonly errorTheme: Theme;
+  exitCode: number;
+  /** Writes to standard output, waiting while the reader is slow. */
+  print(text: string): Promise<void>;
+  /** Writes lines to standard output. */
+  printLines(lines: readonly string[]): Promise<void>;
+  /** Writes a line to standard error. */
+  warn(line: string): void;
+}
+
+/** The session of this process; call it once. The second signal ends the process at once. */
+export function openSession(): Session {
+  const interruption = new AbortController();
+  const interrupt = (): void => {
+    if (interruption.signal.aborted) process.exit(EXIT_CODES.interrupted);
+    interruption.abort();
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? EXIT_CLOSED_PIPE : EXIT_CODES.io);
+  });
+  process.stderr.on('error', () => {}); // nobody reads what goes wrong: the exit code still says it
+  const print = async (text: string): Promise<void> => {
+    if (!process.stdout.write(text)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+  };
+  return {
+    signal: interruption.signal,
+    theme: themeOf(process.stdout, process.env),
+    errorTheme: themeOf(process.stderr, process.env),
+    exitCode: EXIT_CODES.ok,
+    print,
+    printLines: (lines) => print(lines.map((line) => `${line}\n`).join('')),
+    warn: (line) => {
+      process.stderr.write(`${line}\n`);
+    },
+  };
+}

@@ -1,0 +1,59 @@
+/** A command that teaches: its help says what its figures mean, shows examples and lists its exit codes. */
+import { Command } from 'commander';
+import { DEFINITIONS } from '#wire';
+import { type ExitName, exitCodeLines } from './exit-codes.ts';
+import { wrap } from './render/text.ts';
+
+export interface Example {
+  /** What it is good for, in a few words. */
+  readonly does: string;
+  readonly line: string;
+}
+
+export interface Teaching {
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  /** A few sentences, for the head of the help. */
+  readonly description: string;
+  /** The figures that the command prints. */
+  readonly figures: readonly (keyof typeof DEFINITIONS)[];
+  readonly examples: readonly Example[];
+  readonly exits: readonly ExitName[];
+  /** What its exit codes mean here, where that is not what they mean elsewhere. */
+  readonly exitMeanings?: Partial<Record<ExitName, string>>;
+}
+
+const FIGURE_COLUMN = 12;
+
+export class VerbCommand extends Command {
+  readonly teaching: Teaching;
+
+  constructor(name: string, teaching: Teaching) {
+    super(name);
+    this.teaching = teaching;
+    this.summary(teaching.summary);
+    this.description(`plimsoll ${name}: ${teaching.summary}.\n\n${teaching.description}`);
+    this.addHelpText('after', () => `\n${this.#lesson().join('\n')}`);
+  }
+
+  #lesson(): string[] {
+    const { figures, examples, exits } = this.teaching;
+    const width = this.configureHelp().helpWidth ?? 80;
+    const lines: string[] = [];
+    if (figures.length > 0) {
+      lines.push('Figures:');
+      for (const figure of figures) {
+        const indent = ' '.repeat(FIGURE_COLUMN + 2);
+        const definition = wrap(DEFINITIONS[figure], width - indent.length);
+        lines.push(...definition.map((line, index) => (index === 0 ? `  ${figure.padEnd(FIGURE_COLUMN)}${line}` : indent + line)));
+      }
+      lines.push('');
+    }
+    if (examples.length > 0) {
+      lines.push('Examples:');
+      for (const example of examples) lines.push(`  # ${example.does}`, `  ${example.line}`);
+      lines.push('');
+    }
+    return [...lines, ...exitCodeLines(exits, { ok: 'done', ...this.teaching.exitMeanings })];
+  }
+}

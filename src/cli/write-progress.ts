@@ -1,0 +1,37 @@
+/** Shows how far a long write is: a bar on a terminal, else a line now and then, and nothing when it is quick. */
+import { progressLine } from './progress-line.ts';
+import { progressBar, progressText, RateMeter } from './render/progress.ts';
+import type { Session } from './session.ts';
+
+/** A log wants few lines, and none for what is over soon. */
+const LOG_INTERVAL_MS = 5000;
+/** The rate needs no more samples than this, however often the writer reports. */
+const SAMPLE_INTERVAL_MS = 50;
+
+export interface WriteProgress {
+  update(doneBytes: number, totalBytes: number): void;
+  end(): void;
+}
+
+export function writeProgress(session: Session, quiet: boolean): WriteProgress {
+  if (quiet) return { update: () => {}, end: () => {} };
+  const meter = new RateMeter();
+  const line = progressLine(process.stderr, session.errorTheme);
+  const startedAt = performance.now();
+  let sampledAt = Number.NEGATIVE_INFINITY;
+  let loggedAt = startedAt;
+  return {
+    update: (doneBytes, totalBytes) => {
+      const now = performance.now();
+      if (now - sampledAt < SAMPLE_INTERVAL_MS) return;
+      sampledAt = now;
+      const progress = { doneBytes, totalBytes, rate: meter.add(now, doneBytes) };
+      if (session.errorTheme.terminal) line.show(progressBar(progress, session.errorTheme.width - 1));
+      else if (now - loggedAt >= LOG_INTERVAL_MS) {
+        loggedAt = now;
+        session.warn(progressText(progress).trimStart());
+      }
+    },
+    end: () => line.clear(),
+  };
+}

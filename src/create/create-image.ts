@@ -1,0 +1,122 @@
+/**
+ * `plimsoll create`: a new image that appears under its name only when it is complete. Whatever happens before, nothing
+ * stays behind, and nothing that exists is overwritten.
+ */
+import { rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { PlimsollError } from '#base';
+import { createTemporary, type TemporaryFile } from '#host';
+import { capacityOfBacking } from './backing.ts';
+import { type BackingChoice, type CreateOptions, type NewImageFormat, type Qcow2Options, refuseWithBacking } from './create-options.ts';
+import { refuseEncryption } from './luks-header.ts';
+import { type NewQcow2Plan, planNewQcow2 } from './new-image-source.ts';
+import { planNewRaw } from './new-raw.ts';
+import { markNoCow } from './no-cow.ts';
+import { type WriteOptions, writeQcow2, writeRaw } from './write-image.ts';
+
+export interface CreateRequest extends WriteOptions {
+  readonly path: string;
+  readonly format: NewImageFormat;
+  /** Bytes the guest is to see, rounded up to 512; an overlay takes its backing file's when it is left out. */
+  readonly capacity?: number;
+  /** From `parseCreateOptions`. */
+  readonly options: CreateOptions;
+  readonly backing?: BackingChoice;
+}
+
+export interface CreatedImage {
+  readonly path: string;
+  readonly capacity: number;
+  readonly length: number;
+}
+
+/**
+ * Makes the image. `onProgress` is called with the bytes that preallocation has reserved or written, and all of them.
+ *
+ * Throws: conflict (FILE_EXISTS), when the image or its data file exists; usage, for options that do not fit together;
+ * unsupported, for encryption; not-found, io, refused, corrupt, concerning the backing file; the signal's reason.
+ */
+export async function createImage(request: CreateRequest): Promise<CreatedImage> {
+  const { options } = request;
+  request.signal?.throwIfAborted();
+  if (options.format !== request.format) {
+    throw new PlimsollError('bug', 'CREATE_FORMAT', { doing: 'create image', found: options.format, expected: `options of ${request.format}` });
+  }
+  return options.format === 'raw' ? createRaw(request, options.preallocation) : createQcow2(request, options);
+}
+
+async function createRaw(request: CreateRequest, preallocation: 'off' | 'falloc' | 'full'): Promise<CreatedImage> {
+  if (request.backing !== undefined) {
+    throw new PlimsollError('usage', 'RAW_BACKING', { doing: 'create an overlay', found: 'format raw', expected: 'qcow2: raw cannot have a backing file' });
+  }
+  const plan = planNewRaw(checkedCapacity(request.capacity), preallocation);
+  await using file = await createTemporary(request.path);
+  if (request.options.noCow) await markNoCow(file.fd);
+  await writeRaw(file.fd, plan, preallocation, request);
+  request.signal?.throwIfAborted();
+  await file.publish();
+  return { path: request.path, capacity: plan.length, length: plan.length };
+}
+
+async function createQcow2(request: CreateRequest, options: Qcow2Options): Promise<CreatedImage> {
+  refuseEncryption(options.encryption);
+  const backing = request.backing ?? options.backing;
+  if (backing !== undefined) refuseWithBacking(options.qcow2);
+  // Read even when a capacity is given: an overlay on what is not there, or is something else, is of no use.
+  const backingCapacity = backing === undefined ? undefined : await capacityOfBacking(request.path, backing);
+  const plan = planNewQcow2(options.qcow2, checkedCapacity(request.capacity ?? backingCapacity));
+  await using image = await createTemporary(request.path);
+  await using dataFile = await createDataFile(request, plan);
+  if (options.noCow) await markNoCow(image.fd);
+  await writeQcow2(image.fd, plan, backing === undefined ? undefined : { file: backing.name, format: backing.format }, request);
+  request.signal?.throwIfAborted();
+  await publishBoth(image, dataFile);
+  return { path: request.path, capacity: plan.capacity, length: plan.length };
+}
+
+function checkedCapacity(capacity: number | undefined): number {
+  if (capacity !== undefined && Number.isSafeInteger(capacity) && capacity >= 0) return capacity;
+  throw new PlimsollError('usage', 'CREATE_CAPACITY', {
+    doing: 'create image',
+    field: 'capacity',
+    found: capacity ?? 'none',
+    expected: 'a whole number of bytes, below 8 PiB',
+  });
+}
+
+interface DataFile extends TemporaryFile {
+  readonly path: string;
+}
+
+/**
+ * The external data file, complete but unnamed. Its recorded name is relative to the image's directory: there QEMU looks
+ * for it later (only `qemu-img create` itself takes it from its own working directory).
+ */
+async function createDataFile(request: CreateRequest, plan: NewQcow2Plan): Promise<DataFile | undefined> {
+  const name = plan.options.dataFile;
+  if (name === undefined) return undefined;
+  const path = resolve(dirname(request.path), name);
+  if (path === resolve(request.path)) {
+    throw new PlimsollError('usage', 'OPTION_VALUE', { doing: 'understand -o', field: 'data_file', found: name, expected: 'another file than the image' });
+  }
+  const file = await createTemporary(path);
+  try {
+    if (request.options.noCow) await markNoCow(file.fd);
+    await writeRaw(file.fd, planNewRaw(plan.capacity, plan.preallocation), plan.preallocation, request);
+    return { ...file, path };
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+}
+
+/** The data file first: an image whose data file is missing must never be seen. */
+async function publishBoth(image: TemporaryFile, dataFile: DataFile | undefined): Promise<void> {
+  await dataFile?.publish();
+  try {
+    await image.publish();
+  } catch (error) {
+    if (dataFile !== undefined) await rm(dataFile.path, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+/** The figures of a copy of an existing image, before it is made. */
+import { divideUp, roundUp } from '#base';
+import { withGuestData } from '#sandbox';
+import type { MeasureReport } from '#wire';
+import type { CreateOptions, NewImageFormat } from './create-options.ts';
+import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
+import { planNewQcow2 } from './new-image-source.ts';
+
+export interface CopySource {
+  readonly sourceFormat?: NewImageFormat;
+  readonly allowDirectories?: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The figures of a copy of the image at `path`: of the new file as `qemu-img convert -S 0` writes it, sparse where the
+ * source is unallocated or marked zero. The data itself is not read: where it is all zeros a copy can be smaller.
+ *
+ * Throws: PlimsollError, as `figures`; refused, when a backing file may not be followed.
+ */
+export async function measureCopy(path: string, format: NewImageFormat, options: CreateOptions, source: CopySource = {}): Promise<MeasureReport> {
+  const { sourceFormat, allowDirectories, signal } = source;
+  const grain = options.format === 'raw' ? USUAL_HOST_BLOCK : options.qcow2.clusterSize;
+  return withGuestData(path, { format: sourceFormat, allowDirectories, signal }, async (capacity, data) => {
+    const empty = measureNew(format, capacity, options);
+    const perTable = options.format === 'raw' ? 1 : grain / (options.qcow2.extendedL2 ? 16 : 8);
+    const count = await countGrains(data, grain, perTable);
+    if (options.format === 'raw') return { ...empty, allocation: Math.max(empty.allocation, Math.min(count.grains * grain, roundUp(capacity, grain))) };
+    const plan = planNewQcow2(options.qcow2, capacity);
+    if (plan.preallocation !== 'off') return { ...empty, allocation: Math.max(empty.allocation, empty.allocation + (plan.preallocation === 'metadata' ? count.grains * grain : 0)) };
+    const fresh = count.tables + (plan.options.dataFile === undefined ? count.grains : 0);
+    const allocator = plan.allocator.clone();
+    allocator.reopen();
+    const before = allocator.free.frontier;
+    allocator.allocateSingly(fresh);
+    const grown = (allocator.free.frontier - before) * grain;
+    const length = fresh === 0 ? empty.length : allocator.free.frontier * grain;
+    return { ...empty, length: Math.max(empty.length, length), allocation: Math.min(empty.allocation + grown, roundUp(length, USUAL_HOST_BLOCK)) };
+  });
+}
+
+/** Grains that hold any data, and tables of `perTable` grains that hold any of those. */
+async function countGrains(data: AsyncIterable<{ start: number; end: number }>, grain: number, perTable: number): Promise<{ grains: number; tables: number }> {
+  let nextGrain = 0;
+  let nextTable = 0;
+  let grains = 0;
+  let tables = 0;
+  for await (const { start, end } of data) {
+    const first = Math.max(nextGrain, Math.floor(start / grain));
+    const last = divideUp(end, grain);
+    if (last <= first) continue;
+    grains += last - first;
+    nextGrain = last;
+    const firstTable = Math.max(nextTable, Math.floor(first / perTable));
+    const lastTable = divideUp(last, perTable);
+    tables += Math.max(0, lastTable - firstTable);
+    nextTable = Math.max(nextTable, lastTable);
+  }
+  return { grains, tables };
+}

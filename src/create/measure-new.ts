@@ -1,0 +1,161 @@
+/**
+ * The figures of an image before it exists: length and allocation from its layout, the rest by the theory of
+ * docs/commitment.md for an image in which nothing has happened yet.
+ */
+import { roundUp, safeInteger } from '#base';
+import { append } from '#sizes';
+import type { Addend, MeasureReport } from '#wire';
+import type { CreateOptions, NewImageFormat, Qcow2Options, RawOptions } from './create-options.ts';
+import { l1Tail, neverWritten, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from './new-image-source.ts';
+import { planNewRaw } from './new-raw.ts';
+
+/** What nearly every filesystem gives out at least; where it is another, say so. */
+export const USUAL_HOST_BLOCK = 4096;
+
+/** Clusters that one request to an encrypted image has at most (QCOW_MAX_CRYPT_CLUSTERS). */
+const MAX_ENCRYPTED_RUN = 32;
+
+/**
+ * The figures of a new image.
+ *
+ * Of the file itself: an external data file is a raw image of its own, to be measured as one. What the filesystem will
+ * charge for its own map of the file (extent tree blocks on ext4, extent size hints on XFS) is not known before the file
+ * exists and not in any figure.
+ *
+ * Units: bytes. Throws: usage, when the capacity is too large for the options.
+ */
+export function measureNew(format: NewImageFormat, capacity: number, options: CreateOptions, hostBlock = USUAL_HOST_BLOCK): MeasureReport {
+  const figures = options.format === 'raw' ? rawFigures(capacity, options, hostBlock) : qcow2Figures(capacity, options, hostBlock);
+  return { schema: 'plimsoll.measure/1', format, ...figures };
+}
+
+type Figures = Omit<MeasureReport, 'schema' | 'format'>;
+
+function rawFigures(capacity: number, options: RawOptions, hostBlock: number): Figures {
+  const { length, storedLength } = planNewRaw(capacity, options.preallocation);
+  const allocation = roundUp(storedLength, hostBlock);
+  const commitment = roundUp(length, hostBlock);
+  const addends = withoutZeros([
+    { name: 'stored when made', bytes: allocation },
+    { name: 'guest data to come', bytes: commitment - allocation },
+  ]);
+  return { capacity: length, length, allocation, commitment, expected: commitment, maxLength: length, addends };
+}
+
+function qcow2Figures(capacity: number, options: Qcow2Options, hostBlock: number): Figures {
+  const plan = planNewQcow2(options.qcow2, capacity);
+  const allocation = storedBytesOf(plan, hostBlock);
+  const bound = boundOf(plan, allocation, hostBlock);
+  return {
+    capacity: plan.capacity,
+    length: plan.length,
+    allocation,
+    commitment: bound.addends.reduce((sum, addend) => sum + addend.bytes, 0),
+    expected: expectedOf(plan, hostBlock),
+    maxLength: bound.maxLength,
+    addends: bound.addends,
+  };
+}
+
+/** Clusters that the guest's first write of everything asks for. */
+interface Demand {
+  readonly data: number;
+  readonly l2Tables: number;
+}
+
+function demandOf(plan: NewQcow2Plan): Demand {
+  if (plan.preallocation !== 'off') return { data: 0, l2Tables: 0 };
+  const { guestClusters, l2Count } = plan.geometry;
+  return { data: plan.options.dataFile === undefined ? guestClusters : 0, l2Tables: l2Count };
+}
+
+/** After the guest has written every cluster once, a cluster a request. */
+function expectedOf(plan: NewQcow2Plan, hostBlock: number): number {
+  const { clusterSize } = plan.geometry;
+  const demand = demandOf(plan);
+  const allocator = plan.allocator.clone();
+  allocator.reopen();
+  const last = allocator.allocateSingly(demand.data + demand.l2Tables);
+  const length = Math.max(plan.length, demand.data + demand.l2Tables === 0 ? 0 : allocator.free.frontier * clusterSize);
+  const holes = [...neverWritten(allocator, clusterSize), ...l1Tail(plan), ...behindLastSubcluster(plan, demand.data > 0 ? last : undefined)];
+  return storedBytes(length, holes, hostBlock);
+}
+
+/** With extended L2 the last cluster is written up to its last subcluster only. `fresh`: that cluster, if it is a new one. */
+function behindLastSubcluster(plan: NewQcow2Plan, fresh: number | undefined): { start: number; end: number }[] {
+  const { clusterSize, guestClusters } = plan.geometry;
+  const missing = guestClusters * clusterSize - plan.capacity;
+  if (missing === 0 || !plan.options.extendedL2 || plan.options.dataFile !== undefined) return [];
+  if (fresh === undefined) {
+    if (plan.preallocation !== 'metadata') return [];
+    const tail = writtenTail(plan);
+    return tail === undefined ? [] : [{ start: tail.end, end: roundUp(tail.end, clusterSize) }];
+  }
+  const used = roundUp(clusterSize - missing, clusterSize / 32);
+  return [{ start: fresh * clusterSize + used, end: (fresh + 1) * clusterSize }];
+}
+
+/** The strict bound: any order, any size of requests. */
+function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { maxLength: number; addends: readonly Addend[] } {
+  const { clusterSize } = plan.geometry;
+  const demand = demandOf(plan);
+  const asked = demand.data + demand.l2Tables;
+  if (asked === 0) return boundInPlace(plan, allocation, hostBlock);
+  const grown = appendDemand(plan, asked);
+  const maxLength = safeInteger(Math.max(plan.length, grown.end * clusterSize), 'measure a new qcow2');
+  const addends: Addend[] = [
+    { name: 'stored when made', bytes: allocation },
+    { name: 'guest data to come', bytes: demand.data * clusterSize },
+    { name: 'L2 tables to come', bytes: demand.l2Tables * clusterSize },
+    { name: 'refcount blocks and table to come', bytes: grown.metadata * clusterSize },
+  ];
+  const cap = roundUp(maxLength, hostBlock);
+  const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
+  // Neighbouring clusters share a host block, so their sum says nothing; the length bounds them, and they are packed.
+  if (clusterSize < hostBlock) addends.push({ name: 'clusters smaller than a host block', bytes: cap - sum });
+  else if (sum > cap) addends.push({ name: 'capped by the longest the file can get', bytes: cap - sum });
+  return { maxLength, addends: withoutZeros(addends) };
+}
+
+/** Nothing is allocated any more: mapped clusters get their storage when they are written. */
+function boundInPlace(plan: NewQcow2Plan, allocation: number, hostBlock: number): { maxLength: number; addends: readonly Addend[] } {
+  const inPlace = expectedOf(plan, hostBlock) - allocation;
+  return {
+    maxLength: plan.length,
+    addends: withoutZeros([
+      { name: 'stored when made', bytes: allocation },
+      { name: 'guest data in clusters mapped already', bytes: inPlace },
+    ]),
+  };
+}
+
+/** `asked` clusters behind all that is in use, holes left aside as far as the longest request can leave them. */
+function appendDemand(plan: NewQcow2Plan, asked: number): { end: number; metadata: number } {
+  const { geometry, allocator, options } = plan;
+  const { guestClusters, l2Entries, requestClusters } = geometry;
+  const longest = options.dataFile === undefined ? Math.min(guestClusters, l2Entries, requestClusters + 1) : 1;
+  const run = Math.max(1, options.luksHeaderBytes > 0 ? Math.min(longest, MAX_ENCRYPTED_RUN) : longest);
+  const { frontier, holes } = allocator.free;
+  const certain = holes.reduce((sum, hole) => sum + Math.max(0, hole.end - hole.start - (run - 1)), 0);
+  const missing = missingBlocks(plan);
+  const all = asked + missing;
+  const across = options.dataFile === undefined ? guestClusters : 1;
+  const behind = Math.max(all - certain, Math.min(all, across));
+  const table = { ...geometry, tableEntries: (allocator.tableClusters * geometry.clusterSize) / 8, tableCluster: allocator.tableCluster };
+  const grown = append(frontier, behind, run, table, (range) => (allocator.blocks[range] ?? 0) !== 0);
+  return { end: grown.end, metadata: grown.metadata + missing };
+}
+
+/** Ranges below the end of the image without a refcount block: holes that the growth of the refcount table left. */
+function missingBlocks(plan: NewQcow2Plan): number {
+  const { allocator, geometry } = plan;
+  let missing = 0;
+  for (let range = 0; range * geometry.blockEntries < allocator.free.frontier; range += 1) {
+    if ((allocator.blocks[range] ?? 0) === 0) missing += 1;
+  }
+  return missing;
+}
+
+function withoutZeros(addends: readonly Addend[]): readonly Addend[] {
+  return addends.filter((addend, index) => index === 0 || addend.bytes !== 0);
+}

@@ -1,0 +1,24 @@
+/** The layout of a new raw image, and of an external data file, which is one. */
+import { roundUp } from '#base';
+import type { Preallocation } from './new-image-source.ts';
+
+export interface NewRawPlan {
+  /** QEMU counts in sectors. */
+  readonly length: number;
+  /** Bytes from the start that get storage. */
+  readonly storedLength: number;
+}
+
+const SECTOR = 512;
+
+/**
+ * QEMU writes the first block of an otherwise empty file, so that whoever opens it without the page cache can find out
+ * which alignment the filesystem wants: reading a hole succeeds with any.
+ */
+const FIRST_BLOCK = 4096;
+
+export function planNewRaw(capacity: number, preallocation: Preallocation): NewRawPlan {
+  const length = roundUp(capacity, SECTOR);
+  const isWhole = preallocation === 'falloc' || preallocation === 'full';
+  return { length, storedLength: isWhole ? length : Math.min(length, FIRST_BLOCK) };
+}

@@ -1,0 +1,5 @@
+/** Image formats: what a file is, and what its own bytes say. */
+export {
+  type Census, ClusterSet, type CompressedClusters, type GuestRun, guestRuns, hasQcow2Magic, type InternalSnapshot, type Qcow2Bitmap, type Qcow2Header, readCensus, readQcow2Header,
+} from './qcow2/index.ts';
+export { type Evidence, isWrapping, judgeUnsigned, probe, PROBE_BYTES, type RecognisedFormat } from './probe.ts';

@@ -1,0 +1,8 @@
+/** qcow2, versions 2 and 3: header, and the census of its clusters that the figures rest on. */
+export { type Census, type CompressedClusters, readCensus } from './census.ts';
+export { ClusterSet } from './cluster-set.ts';
+export { type Header as Qcow2Header, hasMagic as hasQcow2Magic } from './header.ts';
+export { readHeader as readQcow2Header } from './census.ts';
+export type { Bitmap as Qcow2Bitmap } from './bitmap.ts';
+export type { InternalSnapshot } from './snapshot.ts';
+export { type GuestRun, guestRuns, type GuestStatus } from './guest-map.ts';

@@ -1,0 +1,104 @@
+/**
+ * Counting one L2 table: which guest clusters a write would need a new host cluster for. Source: qcow2 spec, "Cluster
+ * mapping"; who needs a new cluster is QEMU's `cluster_needs_new_alloc` (block/qcow2-cluster.c).
+ *
+ * Hot: a 1 TiB image has 16 million entries. One DataView, two getUint32 an entry.
+ */
+import { PlimsollError } from '#base';
+import type { Header } from './header.ts';
+
+/** What one entry says, for the collector of a walk. Host clusters are indexes, not offsets. */
+export interface L2Visitor {
+  /** Guest clusters that are written in place: `count` from `hostCluster` on (COPIED, not compressed). */
+  inPlace(hostCluster: number, count: number, firstEntry: number): void;
+  /** `count` guest clusters that need a new cluster, not compressed. */
+  needing(count: number): void;
+  /** A host cluster that is mapped but shared with a snapshot (no COPIED): the guest cluster needs a new one. */
+  sharedData(hostCluster: number): void;
+  /** A compressed guest cluster, which needs a new cluster and may free the old ones. */
+  compressed(fileOffset: number, byteLength: number): void;
+}
+
+/** Low byte of the offset's high word: bits 32-55 of an entry. */
+const OFFSET_HIGH_MASK = 0x00ffffff;
+/** Bits 9-31 of an entry. */
+const OFFSET_LOW_MASK = 0xfffffe00;
+const COPIED = 0x80000000;
+const COMPRESSED = 0x40000000;
+
+/**
+ * Reports the first `entryCount` entries of `table` to `visitor`, ascending, in runs.
+ *
+ * `table` holds 8-byte entries (16-byte with extended L2), big-endian.
+ * Throws: corrupt, when a host offset is not a multiple of the cluster size or not below 2^53.
+ */
+export function visitL2Table(table: Uint8Array, entryCount: number, header: Header, tableOffset: number, visitor: L2Visitor): void {
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  const stride = header.extendedL2 ? 16 : 8;
+  const { clusterSize, externalDataFile } = header;
+  const clustersPerHighUnit = 0x100000000 / clusterSize;
+  let needing = 0;
+  let runFirst = 0;
+  let runCluster = -1;
+  let runLength = 0;
+  for (let entry = 0; entry < entryCount; entry += 1) {
+    const at = entry * stride;
+    const high = view.getUint32(at);
+    const low = view.getUint32(at + 4);
+    if (high >>> 30 === 2) {
+      const cluster = (high & OFFSET_HIGH_MASK) * clustersPerHighUnit + ((low & OFFSET_LOW_MASK) >>> 0) / clusterSize;
+      if (cluster === runCluster + runLength && runLength > 0) {
+        runLength += 1;
+        continue;
+      }
+      if (cluster !== 0 || externalDataFile) {
+        if (cluster % 1 !== 0 || cluster * clusterSize >= 2 ** 53) throw badOffset(high, low, tableOffset + at, clusterSize);
+        if (needing > 0) visitor.needing(needing);
+        needing = 0;
+        if (runLength > 0) visitor.inPlace(runCluster, runLength, runFirst);
+        runCluster = cluster;
+        runLength = 1;
+        runFirst = entry;
+        continue;
+      }
+    }
+    if (runLength > 0) visitor.inPlace(runCluster, runLength, runFirst);
+    runLength = 0;
+    if ((high & COMPRESSED) !== 0) {
+      if (needing > 0) visitor.needing(needing);
+      needing = 0;
+      visitCompressed(high, low, header, visitor);
+      continue;
+    }
+    needing += 1;
+    const offset = (high & OFFSET_HIGH_MASK) * 0x100000000 + ((low & OFFSET_LOW_MASK) >>> 0);
+    if (offset !== 0 && (high & COPIED) === 0) {
+      if (offset % clusterSize !== 0) throw badOffset(high, low, tableOffset + at, clusterSize);
+      visitor.sharedData(offset / clusterSize);
+    }
+  }
+  if (needing > 0) visitor.needing(needing);
+  if (runLength > 0) visitor.inPlace(runCluster, runLength, runFirst);
+}
+
+/**
+ * A compressed cluster descriptor: the offset in the low `62 - (cluster_bits - 8)` bits, above it the number of further
+ * 512-byte sectors; the data ends with the last of them.
+ */
+function visitCompressed(high: number, low: number, header: Header, visitor: L2Visitor): void {
+  const offsetHighBits = 62 - (header.clusterBits - 8) - 32;
+  const payload = high & 0x3fffffff;
+  const fileOffset = (payload % 2 ** offsetHighBits) * 0x100000000 + low;
+  const sectors = Math.floor(payload / 2 ** offsetHighBits) + 1;
+  visitor.compressed(fileOffset, sectors * 512 - (fileOffset % 512));
+}
+
+function badOffset(high: number, low: number, at: number, clusterSize: number): PlimsollError {
+  return new PlimsollError('corrupt', 'QCOW2_L2_ENTRY', {
+    doing: 'read qcow2 L2 table',
+    field: 'host cluster offset',
+    at,
+    found: `0x${high.toString(16)}${low.toString(16).padStart(8, '0')}`,
+    expected: `an offset that is a multiple of the cluster size ${clusterSize}`,
+  });
+}

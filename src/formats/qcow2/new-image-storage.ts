@@ -1,0 +1,93 @@
+/** Bytes of storage that a planned image takes: everything below its end, less what nobody has written. */
+import { roundDown, roundUp } from '#base';
+import type { Run } from '#block';
+import type { NewImageAllocator } from './new-image-allocator.ts';
+import type { NewQcow2Plan } from './new-image-plan.ts';
+
+/**
+ * Bytes with storage when the plan has been carried out, on a filesystem with blocks of `hostBlock` bytes.
+ *
+ * What the filesystem charges for its own map of the file (extent tree blocks, extent size hints) is not in it.
+ */
+export function storedBytesOf(plan: NewQcow2Plan, hostBlock: number): number {
+  const holes = [...neverWritten(plan.allocator, plan.geometry.clusterSize), ...l1Tail(plan)];
+  if (plan.preallocation === 'metadata' && plan.options.dataFile === undefined) holes.push(...mappedOnly(plan));
+  return storedBytes(plan.length, holes, hostBlock);
+}
+
+/** Blocks of [0, length) that are not wholly inside a hole, in bytes. `holes` are byte runs in any order, disjoint. */
+export function storedBytes(length: number, holes: Run[], hostBlock: number): number {
+  const end = roundUp(length, hostBlock);
+  let stored = end;
+  for (const hole of joined(holes)) {
+    if (hole.start >= length) continue;
+    const from = roundUp(hole.start, hostBlock);
+    const to = hole.end >= length ? end : roundDown(hole.end, hostBlock);
+    if (to > from) stored -= to - from;
+  }
+  return stored;
+}
+
+/** Byte runs of free clusters that no refcount table ever lay in. */
+export function neverWritten(allocator: NewImageAllocator, clusterSize: number): Run[] {
+  const runs: Run[] = [];
+  for (const hole of allocator.free.holes) {
+    let { start } = hole;
+    for (const old of [...allocator.abandoned].sort((a, b) => a.start - b.start)) {
+      if (old.end <= start || old.start >= hole.end) continue;
+      if (old.start > start) runs.push({ start: start * clusterSize, end: old.start * clusterSize });
+      start = Math.max(start, old.end);
+    }
+    if (start < hole.end) runs.push({ start: start * clusterSize, end: hole.end * clusterSize });
+  }
+  return runs;
+}
+
+/** The rest of the L1 table's last cluster: QEMU writes its entries and nothing behind them. */
+export function l1Tail(plan: NewQcow2Plan): Run[] {
+  const { clusterSize, l2Count } = plan.geometry;
+  if (l2Count === 0) return [];
+  const start = plan.l1Cluster * clusterSize + l2Count * 8;
+  return [{ start, end: roundUp(start, clusterSize) }];
+}
+
+/**
+ * Byte runs of guest data that are mapped and not written: all of it, but for what lies between the end of the guest and
+ * the end of its last (sub)cluster, which QEMU fills with zeros when it maps the cluster.
+ */
+function* mappedOnly(plan: NewQcow2Plan): Generator<Run> {
+  const { clusterSize, guestClusters } = plan.geometry;
+  const tail = writtenTail(plan);
+  for (const { guestCluster, hostCluster, clusterCount } of plan.data) {
+    const run = { start: hostCluster * clusterSize, end: (hostCluster + clusterCount) * clusterSize };
+    if (guestCluster + clusterCount < guestClusters || tail === undefined) yield run;
+    else {
+      yield { start: run.start, end: tail.start };
+      yield { start: tail.end, end: run.end };
+    }
+  }
+}
+
+/** File bytes behind the guest's last byte that `preallocation=metadata` writes; undefined when the last cluster is full. */
+export function writtenTail(plan: Pick<NewQcow2Plan, 'geometry' | 'data' | 'capacity' | 'options'>): Run | undefined {
+  const { clusterSize, guestClusters } = plan.geometry;
+  const missing = guestClusters * clusterSize - plan.capacity;
+  if (plan.data.length === 0 || missing === 0) return undefined;
+  const last = plan.data.at(plan.data.length - 1);
+  const lastCluster = (last.hostCluster + last.clusterCount - 1) * clusterSize;
+  const granularity = plan.options.extendedL2 ? clusterSize / 32 : clusterSize;
+  const used = clusterSize - missing;
+  return { start: lastCluster + used, end: lastCluster + roundUp(used, granularity) };
+}
+
+/** Byte runs in ascending order, those that touch joined. */
+function joined(runs: Run[]): Run[] {
+  const ordered = runs.filter((run) => run.end > run.start).sort((a, b) => a.start - b.start);
+  const result: Run[] = [];
+  for (const run of ordered) {
+    const last = result.at(-1);
+    if (last !== undefined && last.end === run.start) result[result.length - 1] = { start: last.start, end: run.end };
+    else result.push(run);
+  }
+  return result;
+}

@@ -1,0 +1,131 @@
+/**
+ * Opening without surprises: a name is first resolved to an object without opening it (O_PATH), the object is judged, and
+ * only then is that very object opened for reading. So a fifo's writer is never woken, a tape never rewound, and what was
+ * judged is what is read, whatever happens to the name meanwhile.
+ */
+import { closeSync, constants, fstatSync, open, openSync, readlinkSync, type Stats } from 'node:fs';
+import { promisify } from 'node:util';
+import { asPlimsollError, PlimsollError, quoteForHumans } from '#base';
+
+const openAsync = promisify(open);
+
+/** Not in Node's constants; the same on every architecture but alpha, parisc and sparc. Source: asm-generic/fcntl.h */
+const O_PATH = 0x200000;
+const { O_RDONLY, O_NONBLOCK, O_NOCTTY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = constants;
+
+/** Where an opened object really is, all links resolved by the kernel. */
+export interface RealPlace {
+  /** For people; bytes that are not UTF-8 are shown as U+FFFD. Decide on `realPathBytes`. */
+  readonly realPath: string;
+  readonly realPathBytes: Buffer;
+}
+
+export interface OpenOptions {
+  /** More flags for open(2), O_NOATIME for one; none that write or create. */
+  readonly flags?: number;
+  /** Called with the place of the object before it is opened for reading; refuses by throwing. */
+  readonly permit?: (place: RealPlace) => void;
+}
+
+/** An open regular file. */
+export interface OpenedDescriptor extends RealPlace {
+  readonly fd: number;
+}
+
+/**
+ * The regular file `path`, open for reading; it is never opened at all when it is something else or not permitted.
+ *
+ * Throws: refused, NOT_A_REGULAR_FILE; busy, when a lease stands in the way; not-found, io; what `permit` throws.
+ */
+export async function openRegular(path: string | Buffer, options: OpenOptions = {}): Promise<OpenedDescriptor> {
+  const image = displayPath(path);
+  const flags = readingFlags(options.flags ?? 0);
+  refuseImpossibleName(path, image);
+  return withPlace(path, image, (place, stats) => {
+    if (!stats.isFile()) throw notRegular(stats, image);
+    const realPathBytes = readlinkSync(throughProc(place), 'buffer');
+    const realPath = realPathBytes.toString('utf8');
+    options.permit?.({ realPath, realPathBytes });
+    return { fd: openSync(throughProc(place), flags), realPath, realPathBytes };
+  });
+}
+
+/** A directory or regular file, open so that its filesystem can be asked about. Throws as `openRegular`. */
+export async function openForQuestions(path: string | Buffer): Promise<number> {
+  const image = displayPath(path);
+  refuseImpossibleName(path, image);
+  return withPlace(path, image, (place, stats) => {
+    if (!stats.isFile() && !stats.isDirectory()) throw notRegular(stats, image);
+    return openSync(throughProc(place), readingFlags(0));
+  });
+}
+
+/** Closes now; for descriptors of local files that were only read. */
+export function closeDescriptor(fd: number): void {
+  closeSync(fd);
+}
+
+/** `path` as text. */
+export function displayPath(path: string | Buffer): string {
+  return typeof path === 'string' ? path : path.toString('utf8');
+}
+
+/** Only the look-up may wait for a slow filesystem's server, so only it goes through the thread pool. */
+async function withPlace<T>(path: string | Buffer, image: string, use: (place: number, stats: Stats) => T): Promise<T> {
+  try {
+    const place = await openAsync(path, O_PATH);
+    try {
+      return use(place, fstatSync(place));
+    } finally {
+      closeSync(place);
+    }
+  } catch (error) {
+    throw explainOpening(error as NodeJS.ErrnoException, image);
+  }
+}
+
+function explainOpening(error: NodeJS.ErrnoException, image: string): PlimsollError {
+  if (error.code === 'EAGAIN') {
+    return new PlimsollError('busy', 'FILE_LEASED', { doing: 'open file', image, found: 'another program holds a lease on it', cause: error });
+  }
+  if (error.code === 'ENOENT' && error.path?.startsWith('/proc/self/')) {
+    return new PlimsollError('unsupported', 'NO_PROC', { doing: 'open file', image, found: '/proc is not mounted', cause: error });
+  }
+  return asPlimsollError(error, 'open file', image);
+}
+
+function readingFlags(more: number): number {
+  if ((more & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)) !== 0) {
+    throw new PlimsollError('bug', 'OPEN_FLAGS', { doing: 'open file', field: 'flags', found: more, expected: 'none that write or create' });
+  }
+  return O_RDONLY | O_NONBLOCK | O_NOCTTY | more;
+}
+
+function throughProc(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+/** Names come from images too: what no file can be called is refused before Node throws a TypeError at it. */
+function refuseImpossibleName(path: string | Buffer, image: string): void {
+  const isEmpty = path.length === 0;
+  if (!isEmpty && !path.includes('\0')) return;
+  throw new PlimsollError('refused', 'IMPOSSIBLE_NAME', {
+    doing: 'open file',
+    image,
+    found: isEmpty ? 'an empty name' : `a name with a NUL byte (${quoteForHumans(image)})`,
+  });
+}
+
+function notRegular(stats: Stats, image: string): PlimsollError {
+  const expected = stats.isBlockDevice() ? 'a regular file; block devices are not read yet' : 'a regular file';
+  return new PlimsollError('refused', 'NOT_A_REGULAR_FILE', { doing: 'open image', image, found: describeType(stats), expected });
+}
+
+function describeType(stats: Stats): string {
+  if (stats.isDirectory()) return 'a directory';
+  if (stats.isBlockDevice()) return 'a block device';
+  if (stats.isCharacterDevice()) return 'a character device';
+  if (stats.isFIFO()) return 'a fifo';
+  if (stats.isSocket()) return 'a socket';
+  return 'a symbolic link';
+}

@@ -1,0 +1,69 @@
+/** An open file as a BlockDevice, and a filter that knows its holes. */
+import { read } from 'node:fs';
+import { asPlimsollError } from '#base';
+import type { BlockDevice, StorageMap } from '#block';
+
+/** Node refuses a single read of 2^31 bytes or more. */
+const MAX_BYTES_PER_READ = 2 ** 30;
+
+/**
+ * The first `byteLength` bytes of an open file. Reads are positioned: they share no state, and short ones are continued.
+ * A file that has shrunk meanwhile ends earlier. The descriptor stays the caller's to close.
+ */
+export function fileDevice(fd: number, byteLength: number, image: string): BlockDevice {
+  return {
+    byteLength,
+    async read(offset, length) {
+      const wanted = Math.max(0, Math.min(length, byteLength - offset));
+      const target = Buffer.allocUnsafe(wanted);
+      let filled = 0;
+      while (filled < wanted) {
+        const count = await readOnce(fd, target, filled, offset + filled, image);
+        if (count === 0) break;
+        filled += count;
+      }
+      return target.subarray(0, filled);
+    },
+  };
+}
+
+/** `fs.promises` costs more per call: it wraps each descriptor in a FileHandle. */
+function readOnce(fd: number, target: Buffer, at: number, position: number, image: string): Promise<number> {
+  const length = Math.min(target.byteLength - at, MAX_BYTES_PER_READ);
+  return new Promise((resolve, reject) => {
+    read(fd, target, at, length, position, (error, count) => {
+      if (error === null) resolve(count);
+      else reject(asPlimsollError(error, 'read file', image));
+    });
+  });
+}
+
+/**
+ * `device`, whose holes are answered with zeros without a system call.
+ *
+ * Only for a map as new as the file's content: a file that somebody writes to meanwhile would be read as it never was.
+ */
+export function holesAsZeros(device: BlockDevice, map: StorageMap): BlockDevice {
+  return {
+    byteLength: device.byteLength,
+    read(offset, length) {
+      const end = Math.min(offset + length, device.byteLength);
+      if (end <= offset || !isHole(map, offset, end - offset)) return device.read(offset, length);
+      return Promise.resolve(new Uint8Array(end - offset));
+    },
+  };
+}
+
+/** Whether none of the bytes [fileOffset, fileOffset + byteLength) has storage. */
+export function isHole(map: StorageMap, fileOffset: number, byteLength: number): boolean {
+  let low = 0;
+  let high = map.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const range = map[middle];
+    if (range !== undefined && range.fileOffset + range.byteLength <= fileOffset) low = middle + 1;
+    else high = middle;
+  }
+  const next = map[low];
+  return next === undefined || next.fileOffset >= fileOffset + byteLength;
+}

@@ -1,0 +1,147 @@
+/**
+ * Which filesystem a file lies on, how full it is, and by what rules it stores: the store that images share.
+ * Source: statfs(2), linux/magic.h; UUIDs by ioctl.
+ */
+import { fstatSync, readlinkSync, type StatsFs, statfs } from 'node:fs';
+import { promisify } from 'node:util';
+import type { FilesystemKind } from '#block';
+import { closeDescriptor, openForQuestions } from './descriptor.ts';
+import { type Ffi, loadFfi } from './ffi.ts';
+import { btrfsUuidOf, uuidOf, xfsGeometryOf } from './ioctls.ts';
+import { majorMinor, type Mount, mountIdOf, mountOf, readMounts } from './mounts.ts';
+
+const statfsOf = promisify(statfs);
+
+/** A filesystem as it was when first asked about. */
+export interface HostFilesystem {
+  /**
+   * `uuid:…` where it has one, else `dev:MAJOR:MINOR`. The same for all mounts and btrfs subvolumes of one filesystem. A copy
+   * of a filesystem mounted beside the original has its UUID too: the one seen later is `uuid:…@MAJOR:MINOR`.
+   */
+  readonly id: string;
+  /** `MAJOR:MINOR` of the superblock, as in mountinfo and /proc/locks. */
+  readonly device: string;
+  readonly mount: string;
+  /** As the kernel spells it: `ext4`, `nfs4`, `fuse.sshfs`. */
+  readonly type: string;
+  readonly kind: FilesystemKind;
+  /** 0 for a tmpfs without a limit. */
+  readonly size: number;
+  readonly used: number;
+  /** Bytes an unprivileged process may still write (f_bavail); on btrfs the kernel's estimate. */
+  readonly available: number;
+  /** Granularity of storage: the block size, a power of two from 512 to 65536. */
+  readonly hostBlock: number;
+  /** Files can share blocks; undefined where it is not known. */
+  readonly reflink: boolean | undefined;
+  /** Overwriting stored bytes takes new storage first (files marked NOCOW excepted); undefined where it is not known. */
+  readonly copyOnWrite: boolean | undefined;
+}
+
+/** What one run has learnt of filesystems: each is asked once, so figures taken from one cache belong together. */
+export class FilesystemCache {
+  readonly #byDevice = new Map<bigint, Promise<HostFilesystem>>();
+  readonly #deviceOfUuid = new Map<string, string>();
+
+  /** The filesystem of an open file; `device` is its st_dev. */
+  of(fd: number, device: bigint): Promise<HostFilesystem> {
+    const known = this.#byDevice.get(device);
+    if (known !== undefined) return known;
+    const asked = examine(fd, device, (uuid, superblock) => this.#claim(uuid, superblock));
+    this.#byDevice.set(device, asked);
+    // A failure (out of descriptors, say) is not knowledge.
+    asked.catch(() => this.#byDevice.delete(device));
+    return asked;
+  }
+
+  #claim(uuid: string, superblock: string): string {
+    const owner = this.#deviceOfUuid.get(uuid) ?? superblock;
+    this.#deviceOfUuid.set(uuid, owner);
+    return owner === superblock ? `uuid:${uuid}` : `uuid:${uuid}@${superblock}`;
+  }
+}
+
+/**
+ * The filesystem that a directory, regular file or open descriptor lies on.
+ *
+ * Throws: not-found, io; refused, for what is neither a directory nor a regular file.
+ */
+export async function filesystemOf(target: string | Buffer | number, cache = new FilesystemCache()): Promise<HostFilesystem> {
+  if (typeof target === 'number') return cache.of(target, fstatSync(target, { bigint: true }).dev);
+  const fd = await openForQuestions(target);
+  try {
+    return await cache.of(fd, fstatSync(fd, { bigint: true }).dev);
+  } finally {
+    closeDescriptor(fd);
+  }
+}
+
+type ClaimUuid = (uuid: string, superblock: string) => string;
+
+async function examine(fd: number, stDev: bigint, claim: ClaimUuid): Promise<HostFilesystem> {
+  const ffi = await loadFfi();
+  const numbers = await statfsOf(`/proc/self/fd/${fd}`);
+  const ownDevice = majorMinor(stDev);
+  const mount = findMount(fd, ownDevice);
+  const device = mount?.device ?? ownDevice;
+  const traits = traitsOf(numbers.type, mount?.type);
+  const told = tellOf(ffi, fd, traits.kind);
+  // Blocks are counted in fragments, which on FUSE need not be the block size.
+  const unit = Math.max(0, ffi?.fragmentSize(fd) ?? 0) || numbers.bsize;
+  return {
+    id: told.uuid === undefined ? `dev:${device}` : claim(told.uuid, device),
+    device,
+    mount: mount?.mountPoint ?? '/',
+    type: mount?.type ?? traits.kind,
+    kind: traits.kind,
+    ...room(numbers, unit),
+    hostBlock: saneBlock(numbers.bsize),
+    reflink: told.reflink ?? traits.reflink,
+    copyOnWrite: traits.copyOnWrite,
+  };
+}
+
+function findMount(fd: number, device: string): Mount | undefined {
+  const realPath = readlinkSync(`/proc/self/fd/${fd}`);
+  return mountOf(readMounts(), { mountId: mountIdOf(fd), realPath, device });
+}
+
+function room(numbers: StatsFs, unit: number): Pick<HostFilesystem, 'size' | 'used' | 'available'> {
+  return { size: numbers.blocks * unit, used: (numbers.blocks - numbers.bfree) * unit, available: numbers.bavail * unit };
+}
+
+interface Traits {
+  readonly kind: FilesystemKind;
+  readonly reflink: boolean | undefined;
+  readonly copyOnWrite: boolean | undefined;
+}
+
+const UNKNOWN: Traits = { kind: 'other', reflink: undefined, copyOnWrite: undefined };
+/** f_type to what is known of it. ZFS and bcachefs: copy on write, charging rules not modelled. */
+const TRAITS_OF_MAGIC: Readonly<Record<number, Traits>> = {
+  0xef53: { kind: 'ext4', reflink: false, copyOnWrite: false },
+  0x58465342: { kind: 'xfs', reflink: undefined, copyOnWrite: false },
+  0x9123683e: { kind: 'btrfs', reflink: true, copyOnWrite: true },
+  0x01021994: { kind: 'tmpfs', reflink: false, copyOnWrite: false },
+  0x2fc12fc1: { kind: 'other', reflink: undefined, copyOnWrite: true },
+  0xca451a4e: { kind: 'other', reflink: true, copyOnWrite: true },
+};
+
+function traitsOf(magic: number, type: string | undefined): Traits {
+  // ext2 and ext3 have ext4's magic and map blocks by indirection, which charges otherwise.
+  const traits = TRAITS_OF_MAGIC[magic] ?? UNKNOWN;
+  return type === 'ext2' || type === 'ext3' ? { ...traits, kind: 'other' } : traits;
+}
+
+function tellOf(ffi: Ffi | undefined, fd: number, kind: FilesystemKind): { uuid: string | undefined; reflink?: boolean | undefined } {
+  if (ffi === undefined) return { uuid: undefined };
+  if (kind === 'btrfs') return { uuid: btrfsUuidOf(ffi, fd) ?? uuidOf(ffi, fd) };
+  const geometry = kind === 'xfs' ? xfsGeometryOf(ffi, fd) : undefined;
+  return { uuid: uuidOf(ffi, fd) ?? geometry?.uuid, reflink: geometry?.reflink };
+}
+
+/** Network filesystems report transfer sizes as block sizes; storage is then assumed to go by pages. */
+function saneBlock(reported: number): number {
+  const isPowerOfTwo = Number.isInteger(Math.log2(reported));
+  return isPowerOfTwo && reported >= 512 && reported <= 65536 ? reported : 4096;
+}

@@ -1,0 +1,64 @@
+/**
+ * ioctl questions to a filesystem about one open file, each with its own answer for "does not know".
+ * Source: linux/fs.h, linux/btrfs.h, xfs_fs.h; numbers in the generic encoding.
+ */
+import type { Ffi } from './ffi.ts';
+
+const FS_IOC_GETFSUUID = 0x80111500; // struct fsuuid2: u8 length, u8 uuid[16]; kernel 6.9
+const BTRFS_IOC_FS_INFO = 0x8400941f; // struct btrfs_ioctl_fs_info_args: u64, u64, u8 fsid[16], ...; 1024 bytes
+const XFS_IOC_FSGEOMETRY = 0x8100587e; // struct xfs_fsop_geom, 256 bytes; kernel 5.2
+const FS_IOC_FSGETXATTR = 0x801c581f; // struct fsxattr: u32 xflags, u32 extsize, ...; 28 bytes
+const FS_IOC_GETFLAGS = 0x80086601; // declared long, writes an int
+
+const FS_XFLAG_EXTSIZE = 0x800;
+const FS_NOCOW_FL = 0x800000;
+const XFS_GEOMETRY_UUID_AT = 64;
+const XFS_GEOMETRY_FLAGS_AT = 92;
+const XFS_FSOP_GEOM_FLAGS_REFLINK = 0x100000;
+
+/** The filesystem's UUID in its usual spelling; undefined where it has none or cannot be asked. */
+export function uuidOf(ffi: Ffi, fd: number): string | undefined {
+  const general = Buffer.alloc(17);
+  if (ffi.ioctl(fd, FS_IOC_GETFSUUID, general) >= 0 && general[0] === 16) return spellUuid(general.subarray(1, 17));
+  return undefined;
+}
+
+/** btrfs: the fsid that all subvolumes have in common. */
+export function btrfsUuidOf(ffi: Ffi, fd: number): string | undefined {
+  const info = Buffer.alloc(1024);
+  return ffi.ioctl(fd, BTRFS_IOC_FS_INFO, info) < 0 ? undefined : spellUuid(info.subarray(16, 32));
+}
+
+export interface XfsGeometry {
+  readonly uuid: string | undefined;
+  readonly reflink: boolean;
+}
+
+/** XFS: what mkfs decided. */
+export function xfsGeometryOf(ffi: Ffi, fd: number): XfsGeometry | undefined {
+  const geometry = Buffer.alloc(256);
+  if (ffi.ioctl(fd, XFS_IOC_FSGEOMETRY, geometry) < 0) return undefined;
+  return {
+    uuid: spellUuid(geometry.subarray(XFS_GEOMETRY_UUID_AT, XFS_GEOMETRY_UUID_AT + 16)),
+    reflink: (geometry.readInt32LE(XFS_GEOMETRY_FLAGS_AT) & XFS_FSOP_GEOM_FLAGS_REFLINK) !== 0,
+  };
+}
+
+/** XFS: the extent size hint of an open file in bytes, 0 when it has none. */
+export function extentSizeHintOf(ffi: Ffi, fd: number): number {
+  const attributes = Buffer.alloc(28);
+  if (ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0) return 0;
+  return (attributes.readInt32LE(0) & FS_XFLAG_EXTSIZE) === 0 ? 0 : attributes.readUInt32LE(4);
+}
+
+/** btrfs: whether the open file is written in place (chattr +C); undefined when it could not be asked. */
+export function noCowOf(ffi: Ffi, fd: number): boolean | undefined {
+  const flags = Buffer.alloc(8);
+  return ffi.ioctl(fd, FS_IOC_GETFLAGS, flags) < 0 ? undefined : (flags.readInt32LE(0) & FS_NOCOW_FL) !== 0;
+}
+
+/** An all-zero UUID means that the filesystem was made without one. */
+function spellUuid(bytes: Buffer): string | undefined {
+  if (bytes.every((byte) => byte === 0)) return undefined;
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

@@ -1,0 +1,65 @@
+/**
+ * Whether a QEMU has a file open for writing, by the locks that it holds as long as it may write.
+ *
+ * QEMU takes a shared lock on byte 100 + n for each permission n that it uses: write is 1, write-unchanged (block jobs that
+ * copy) 2, resize 3. Source: qemu block/file-posix.c, RAW_LOCK_PERM_BASE; include/block/block-common.h, BLK_PERM_*.
+ *
+ * No lock found is no proof: `locking=off`, other programs, and network filesystems whose locks stay with the client.
+ */
+import { readFileSync } from 'node:fs';
+import type { Ffi } from './ffi.ts';
+
+const FIRST_WRITING_BYTE = 101;
+const LAST_WRITING_BYTE = 103;
+
+/** The locks of one superblock's file: `MAJOR:MINOR` in decimal, as mountinfo has it. */
+export interface LockedFile {
+  readonly superblock: string;
+  readonly inode: bigint;
+}
+
+/**
+ * Whether somebody holds one of QEMU's writing locks on the open file; undefined when it could not be asked.
+ *
+ * Asks the kernel about this file where there is an FFI; else looks into `table`. Takes no lock itself.
+ */
+export function isOpenForWriting(ffi: Ffi | undefined, fd: number, file: LockedFile, table: LockTable): boolean | undefined {
+  if (ffi === undefined) return table.holdsWritingLock(file);
+  const conflict = ffi.lockConflict(fd, FIRST_WRITING_BYTE, LAST_WRITING_BYTE - FIRST_WRITING_BYTE + 1);
+  if (typeof conflict === 'number') return table.holdsWritingLock(file);
+  return conflict !== undefined;
+}
+
+/** What /proc/locks said when it was first asked: one reading serves all files of a run. Source: proc_locks(5). */
+export class LockTable {
+  #writers: ReadonlySet<string> | undefined | 'unread' = 'unread';
+
+  /** undefined when there is no /proc/locks. */
+  holdsWritingLock(file: LockedFile): boolean | undefined {
+    if (this.#writers === 'unread') this.#writers = readWriters();
+    return this.#writers?.has(`${file.superblock}:${file.inode}`);
+  }
+}
+
+/** The files, as `MAJOR:MINOR:INODE` in decimal, on which a lock covers one of QEMU's writing bytes. */
+export function parseWriters(text: string): Set<string> {
+  const writers = new Set<string>();
+  for (const line of text.split('\n')) {
+    // "->" marks those who wait for a lock; they do not hold one. FLOCK and LEASE are no byte ranges.
+    const match = /^\d+: (?:POSIX|OFDLCK)\s+\S+\s+\S+\s+-?\d+ ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) (\d+|EOF)$/.exec(line);
+    if (match === null) continue;
+    const [, major = '', minor = '', inode = '', start, end] = match;
+    if (Number(start) > LAST_WRITING_BYTE || (end !== 'EOF' && Number(end) < FIRST_WRITING_BYTE)) continue;
+    writers.add(`${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}:${inode}`);
+  }
+  return writers;
+}
+
+function readWriters(): Set<string> | undefined {
+  try {
+    return parseWriters(readFileSync('/proc/locks', 'latin1'));
+  } catch {
+    // Some containers hide it: then the question has no answer.
+    return undefined;
+  }
+}

@@ -1,0 +1,153 @@
+/** An image file, open for reading: its bytes, its place, and what the host knows of it. */
+import { type BigIntStats, close, fstatSync } from 'node:fs';
+import { PlimsollError } from '#base';
+import type { BlockDevice, FileFacts, StorageMap } from '#block';
+import { displayPath, type OpenOptions, openRegular, type RealPlace } from './descriptor.ts';
+import { loadFfi } from './ffi.ts';
+import { fileDevice } from './file-device.ts';
+import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
+import { extentSizeHintOf, noCowOf } from './ioctls.ts';
+import { isOpenForWriting, LockTable } from './locks.ts';
+import { readStorageMap } from './storage-map.ts';
+
+/** How often a map is read anew because the file changed while it was read; then it is taken as it came. */
+const MAX_MAP_ATTEMPTS = 3;
+const BYTES_PER_STAT_BLOCK = 512;
+
+/** What the files of one run have in common, asked once. Make one per run: it does not age well. */
+export interface HostCache {
+  readonly filesystems: FilesystemCache;
+  readonly locks: LockTable;
+}
+
+/** A cache that knows nothing yet. */
+export function newHostCache(): HostCache {
+  return { filesystems: new FilesystemCache(), locks: new LockTable() };
+}
+
+export interface OpenFileOptions extends OpenOptions {
+  /** Shared by the files of one run; a fresh one for this file alone when left out. */
+  readonly cache?: HostCache;
+}
+
+export interface OpenFile extends RealPlace {
+  /** The name it was opened by, for people. */
+  readonly path: string;
+  readonly fd: number;
+  /** `device:inode`, as in FileFacts. */
+  readonly identity: string;
+  /** The file's bytes, as long as it was when opened. */
+  readonly device: BlockDevice;
+  /** Read anew at each call. Throws: io; unsupported, FILE_TOO_LONG. */
+  facts(): Promise<FileFacts>;
+  filesystem(): Promise<HostFilesystem>;
+  /** May be called twice. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * The regular file `path`, open for reading only. The caller closes it.
+ *
+ * Throws: refused, for anything but a regular file (it is then never opened) and for names no file can have; not-found; io;
+ * busy; unsupported, for a length from 2^53 on; whatever `options.permit` throws.
+ */
+export async function openImageFile(path: string | Buffer, options: OpenFileOptions = {}): Promise<OpenFile> {
+  const opened = await openRegular(path, options);
+  try {
+    return makeOpenFile(displayPath(path), opened.fd, opened, options.cache ?? newHostCache());
+  } catch (error) {
+    await closeLater(opened.fd);
+    throw error;
+  }
+}
+
+/**
+ * The file that `name` means in `directory`, an absolute name meaning itself: how an image names another one.
+ *
+ * `name` is a stranger's: give `permit`, which judges the object found by its real place before it is opened; a name that
+ * cannot be allowed should not be looked up at all, since looking up can already make an automounter work.
+ */
+export function openImageFileAt(directory: string | Buffer, name: string | Buffer, options: OpenFileOptions = {}): Promise<OpenFile> {
+  if (isAbsolute(name) || name.length === 0) return openImageFile(name, options);
+  if (typeof directory === 'string' && typeof name === 'string') return openImageFile(`${directory}/${name}`, options);
+  return openImageFile(Buffer.concat([Buffer.from(directory), Buffer.from('/'), Buffer.from(name)]), options);
+}
+
+function isAbsolute(name: string | Buffer): boolean {
+  return typeof name === 'string' ? name.startsWith('/') : name[0] === 0x2f;
+}
+
+function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCache): OpenFile {
+  const stats = statOf(fd, path);
+  const stDev = stats.dev;
+  let closing: Promise<void> | undefined;
+  const closeOnce = (): Promise<void> => {
+    closing ??= closeLater(fd);
+    return closing;
+  };
+  return {
+    path,
+    fd,
+    realPath: place.realPath,
+    realPathBytes: place.realPathBytes,
+    identity: identityOf(stats),
+    device: fileDevice(fd, Number(stats.size), path),
+    facts: () => readFacts(fd, path, cache),
+    filesystem: () => cache.filesystems.of(fd, stDev),
+    close: closeOnce,
+    [Symbol.asyncDispose]: closeOnce,
+  };
+}
+
+async function readFacts(fd: number, path: string, cache: HostCache): Promise<FileFacts> {
+  const ffi = await loadFfi();
+  const { dev, ino } = statOf(fd, path);
+  const filesystem = await cache.filesystems.of(fd, dev);
+  const { kind, hostBlock } = filesystem;
+  const openForWriting = isOpenForWriting(ffi, fd, { superblock: filesystem.device, inode: ino }, cache.locks);
+  const { stats, map } = await readConsistently(fd, path, hostBlock);
+  return {
+    identity: identityOf(stats),
+    length: Number(stats.size),
+    allocation: allocationOf(stats),
+    filesystem: kind,
+    hostBlock,
+    map,
+    extentSizeHint: kind === 'xfs' && ffi !== undefined ? extentSizeHintOf(ffi, fd) : 0,
+    noCow: kind === 'btrfs' && ffi !== undefined ? noCowOf(ffi, fd) : undefined,
+    openForWriting,
+  };
+}
+
+/** Stat and map of one moment, as far as a file that is being written to lets us. */
+async function readConsistently(fd: number, path: string, hostBlock: number): Promise<{ stats: BigIntStats; map: StorageMap | undefined }> {
+  let stats = statOf(fd, path);
+  for (let attempt = 1; ; attempt += 1) {
+    const map = await readStorageMap(fd, Number(stats.size), allocationOf(stats), hostBlock);
+    const after = statOf(fd, path);
+    if (attempt === MAX_MAP_ATTEMPTS || (after.size === stats.size && after.blocks === stats.blocks)) return { stats: after, map };
+    stats = after;
+  }
+}
+
+function statOf(fd: number, path: string): BigIntStats {
+  const stats = fstatSync(fd, { bigint: true });
+  if (stats.size > Number.MAX_SAFE_INTEGER) {
+    throw new PlimsollError('unsupported', 'FILE_TOO_LONG', { doing: 'examine file', image: path, field: 'length', found: stats.size, expected: 'below 2^53' });
+  }
+  return stats;
+}
+
+function allocationOf(stats: BigIntStats): number {
+  return Number(stats.blocks) * BYTES_PER_STAT_BLOCK;
+}
+
+function identityOf(stats: BigIntStats): string {
+  return `${stats.dev}:${stats.ino}`;
+}
+
+function closeLater(fd: number): Promise<void> {
+  // A failing close of a file that was only read loses nothing.
+  return new Promise((resolve) => close(fd, () => resolve()));
+}

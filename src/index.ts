@@ -1,0 +1,13 @@
+/**
+ * plimsoll as a library: the figures of images, scans of whole stores, new images measured and made.
+ *
+ * ```ts
+ * import { figures, scan } from 'plimsoll';
+ * const { commitment } = await figures('/srv/vm/disk.qcow2');
+ * for await (const event of scan(['/srv/vm'])) if (event.type === 'report') console.log(event.report.stores);
+ * ```
+ */
+export { type ErrorKind, PlimsollError } from '#base';
+export { scan, type ScanEvent, type ScanOptions } from '#pool';
+export { type ExamineOptions, figures } from '#sandbox';
+export { type Addend, type ChainLink, DEFINITIONS, EXIT_CODES, type Finding, type ImageReport, type MeasureReport, type ScannedImage, type ScanReport, type StoreReport, type Unbounded } from '#wire';

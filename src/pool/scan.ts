@@ -1,0 +1,217 @@
+/** Every image below directories, grouped by store; streaming. */
+import { dirname } from 'node:path';
+import { asPlimsollError, type SerializedError } from '#base';
+import { filesystemOf, type HostFilesystem, newHostCache, walkFiles } from '#host';
+import { type Examined, examineFile } from '#sandbox';
+import { DEFINITIONS, type Finding, type ImageReport, type ScanReport } from '#wire';
+import { type FoundImage, reportStore, type StorePolicy } from './store.ts';
+
+export interface ScanOptions extends Partial<StorePolicy> {
+  /** Further directories (real paths) in which references may be followed; the scanned directories always are. */
+  readonly allowDirectories?: readonly string[];
+  readonly signal?: AbortSignal;
+  /** Images examined at a time. */
+  readonly concurrency?: number;
+}
+
+export type ScanEvent =
+  | { readonly type: 'progress'; readonly filesSeen: number; readonly imagesRead: number }
+  /** An image as soon as it is read; sharing is known only in the report. */
+  | { readonly type: 'image'; readonly image: ImageReport }
+  /** The last event. */
+  | { readonly type: 'report'; readonly report: ScanReport };
+
+/** Enough to keep the four threads of Node's pool busy. */
+const DEFAULT_CONCURRENCY = 8;
+
+interface Found {
+  readonly examined: Examined;
+  readonly pathBytes: Buffer;
+  readonly aliases: string[];
+  readonly backingOf: string[];
+}
+
+/** What a scan gathers for one filesystem. */
+interface Gathered {
+  readonly filesystem: HostFilesystem;
+  readonly images: Found[];
+  readonly others: { count: number; allocation: number };
+  readonly unreadable: Finding[];
+}
+
+/**
+ * Scans `directories`: an event for each image, progress in between, the report of all stores last.
+ *
+ * Throws: the signal's reason when aborted; everything else is in the report.
+ */
+export async function* scan(directories: readonly (string | Buffer)[], options: ScanOptions = {}): AsyncGenerator<ScanEvent, void> {
+  const run = new ScanRun(directories, options);
+  yield* run.events();
+}
+
+class ScanRun {
+  readonly #directories: readonly (string | Buffer)[];
+  readonly #options: ScanOptions;
+  readonly #cache = newHostCache();
+  readonly #stores = new Map<string, Gathered>();
+  readonly #byIdentity = new Map<string, Found>();
+  readonly #errors: (SerializedError & { path: string })[] = [];
+  #filesSeen = 0;
+  #imagesRead = 0;
+  #finished: ImageReport[] = [];
+
+  constructor(directories: readonly (string | Buffer)[], options: ScanOptions) {
+    this.#directories = directories;
+    this.#options = options;
+  }
+
+  async *events(): AsyncGenerator<ScanEvent, void> {
+    const { signal, concurrency = DEFAULT_CONCURRENCY } = this.#options;
+    await this.#nameStores();
+    const inFlight = new Set<Promise<void>>();
+    const entries = walkFiles(this.#directories, { filesystems: this.#cache.filesystems, ...(signal === undefined ? {} : { signal }) });
+    try {
+      for await (const entry of entries) {
+        if (entry.kind === 'error') await this.#noteUnreadable(entry.path, entry.error.toJSON());
+        else if (entry.kind === 'other-filesystem') await this.#noteOtherFilesystem(entry.path);
+        else if (entry.kind === 'file') {
+          this.#filesSeen += 1;
+          const task = this.#examine(entry.pathBytes).finally(() => inFlight.delete(task));
+          inFlight.add(task);
+          if (inFlight.size >= concurrency) await Promise.race(inFlight);
+          yield* this.#drain();
+        }
+      }
+      await Promise.all(inFlight);
+    } finally {
+      await Promise.allSettled(inFlight);
+    }
+    yield* this.#drain();
+    await this.#linkImages();
+    yield { type: 'report', report: this.#report() };
+  }
+
+  *#drain(): Generator<ScanEvent> {
+    if (this.#finished.length === 0) return;
+    const finished = this.#finished;
+    this.#finished = [];
+    for (const image of finished) yield { type: 'image', image };
+    yield { type: 'progress', filesSeen: this.#filesSeen, imagesRead: this.#imagesRead };
+  }
+
+  /** A store without images is still a store. */
+  async #nameStores(): Promise<void> {
+    for (const directory of this.#directories) {
+      try {
+        this.#store(await filesystemOf(directory, this.#cache.filesystems));
+      } catch {
+        // The walk meets the same directory and reports what is wrong with it.
+      }
+    }
+  }
+
+  #store(filesystem: HostFilesystem): Gathered {
+    const known = this.#stores.get(filesystem.id);
+    if (known !== undefined) return known;
+    const made = { filesystem, images: [], others: { count: 0, allocation: 0 }, unreadable: [] };
+    this.#stores.set(filesystem.id, made);
+    return made;
+  }
+
+  async #examine(pathBytes: Buffer, reach?: number): Promise<void> {
+    const examined = await examineFile(pathBytes, this.#examineOptions(reach));
+    const { facts, filesystem, report } = examined;
+    if (filesystem === undefined || facts === undefined) return this.#noteUnopened(pathBytes, examined);
+    const known = this.#byIdentity.get(facts.identity);
+    if (known !== undefined) {
+      known.aliases.push(report.path);
+      return;
+    }
+    const store = this.#store(filesystem);
+    const found: Found = { examined, pathBytes, aliases: [], backingOf: [] };
+    this.#byIdentity.set(facts.identity, found);
+    if (examined.isOther) {
+      store.others.count += 1;
+      store.others.allocation += facts.allocation;
+      return;
+    }
+    this.#imagesRead += 1;
+    store.images.push(found);
+    this.#finished.push(report);
+  }
+
+  #examineOptions(reach: number | undefined): Parameters<typeof examineFile>[1] {
+    const { allowDirectories = [], signal } = this.#options;
+    const scanned = this.#directories.map(String);
+    return { allowDirectories: [...allowDirectories, ...scanned], signal, cache: this.#cache, discovered: true, reach };
+  }
+
+  /** A file that vanished or cannot be opened: an image with an error, on the store of its directory. */
+  async #noteUnopened(pathBytes: Buffer, examined: Examined): Promise<void> {
+    if (examined.report.error?.kind === 'not-found') return;
+    try {
+      const store = this.#store(await filesystemOf(dirname(pathBytes.toString()), this.#cache.filesystems));
+      store.images.push({ examined, pathBytes, aliases: [], backingOf: [] });
+      this.#finished.push(examined.report);
+    } catch {
+      this.#errors.push({ ...(examined.report.error as SerializedError), path: examined.report.path });
+    }
+  }
+
+  async #noteUnreadable(path: string, error: SerializedError): Promise<void> {
+    try {
+      const store = this.#store(await filesystemOf(dirname(path), this.#cache.filesystems));
+      store.unreadable.push({ level: 'danger', code: 'DIRECTORY_UNREADABLE', message: `${path}: ${error.message}; what lies below is not known.` });
+      if (this.#directories.some((directory) => directory.toString() === path)) this.#errors.push({ ...error, path });
+    } catch (thrown) {
+      this.#errors.push({ ...asPlimsollError(thrown, 'read directory', path).toJSON(), path });
+    }
+  }
+
+  async #noteOtherFilesystem(path: string): Promise<void> {
+    const error = { kind: 'refused', code: 'OTHER_FILESYSTEM', message: `${path} lies on another filesystem and was not entered: name it to scan it` } as const;
+    try {
+      const parent = this.#stores.get((await filesystemOf(dirname(path), this.#cache.filesystems)).id);
+      this.#crossings.push({ store: parent, finding: { level: 'info', code: error.code, message: `${error.message}.` } });
+    } catch {
+      this.#errors.push({ ...error, path });
+    }
+  }
+
+  readonly #crossings: { store: Gathered | undefined; finding: Finding }[] = [];
+
+  /** Who is whose backing file, and how far an external data file is written, is known once all are read. */
+  async #linkImages(): Promise<void> {
+    for (const { examined } of [...this.#byIdentity.values()]) {
+      for (const link of examined.report.chain) {
+        const target = link.file === undefined ? undefined : this.#byIdentity.get(link.file);
+        if (target === undefined) continue;
+        if (link.role === 'backing' && link.depth === 1) target.backingOf.push(examined.report.path);
+        else if (link.role === 'data' && link.reach !== undefined) await this.#reexamine(target, link.reach);
+      }
+    }
+  }
+
+  /** An external data file: raw for certain, and written up to its image's capacity. */
+  async #reexamine(target: Found, reach: number): Promise<void> {
+    const examined = await examineFile(target.pathBytes, { ...this.#examineOptions(reach), format: 'raw', discovered: false });
+    if (examined.facts === undefined || examined.filesystem === undefined) return;
+    const store = this.#store(examined.filesystem);
+    const index = store.images.indexOf(target);
+    const replaced = { ...target, examined };
+    if (index >= 0) store.images[index] = replaced;
+    else store.images.push(replaced);
+    this.#byIdentity.set(examined.facts.identity, replaced);
+  }
+
+  #report(): ScanReport {
+    const policy = { floor: this.#options.floor ?? 0, frozenBacking: this.#options.frozenBacking ?? false };
+    const stores = [...this.#stores.values()].map((gathered) => {
+      const images: FoundImage[] = gathered.images.map(({ examined, aliases, backingOf }) => ({ report: examined.report, facts: examined.facts, aliases, backingOf }));
+      const report = reportStore({ ...gathered, images }, policy);
+      const crossings = this.#crossings.filter((one) => one.store === gathered).map((one) => one.finding);
+      return { ...report, findings: [...report.findings, ...crossings] };
+    });
+    return { schema: 'plimsoll.scan/1', definitions: DEFINITIONS, stores: stores.sort((a, b) => (a.headroom ?? Number.NEGATIVE_INFINITY) - (b.headroom ?? Number.NEGATIVE_INFINITY)), errors: this.#errors };
+  }
+}

@@ -1,0 +1,114 @@
+/** One filesystem and the images on it become a store report: sums, sharing, verdict. Pure. */
+import { formatBytes } from '#base';
+import type { FileFacts } from '#block';
+import type { HostFilesystem } from '#host';
+import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
+import { countSharing, type FileSharing, type Sharing } from './sharing.ts';
+
+/** A file that a scan found and examined. */
+export interface FoundImage {
+  readonly report: ImageReport;
+  readonly facts: FileFacts | undefined;
+  readonly aliases: readonly string[];
+  readonly backingOf: readonly string[];
+}
+
+export interface StoreInput {
+  readonly filesystem: HostFilesystem;
+  readonly images: readonly FoundImage[];
+  /** Files that are no disk images: how many, and their storage. */
+  readonly others: { readonly count: number; readonly allocation: number };
+  /** What could not be read below the directories of this store. */
+  readonly unreadable: readonly Finding[];
+}
+
+export interface StorePolicy {
+  /** Free bytes that must always remain. */
+  readonly floor: number;
+  /** Backing files are never written: they count with what they hold now. */
+  readonly frozenBacking: boolean;
+}
+
+/** The report of one store, its most dangerous image first. */
+export function reportStore(input: StoreInput, policy: StorePolicy): StoreReport {
+  const { filesystem, images } = input;
+  const sharing = countSharing(images.map(({ facts }) => ({ allocation: facts?.allocation ?? 0, map: filesystem.reflink === false ? undefined : facts?.map })));
+  const rows = images.map((image, index) => scannedImage(image, sharing.files[index] as FileSharing));
+  const known = rows.filter((row) => row.commitment !== null);
+  const commitment = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
+  const isComplete = known.length === rows.length && rows.every((row) => row.error === undefined) && input.unreadable.length === 0 && filesystem.size > 0;
+  const residual = Math.max(0, commitment - sharing.allocation);
+  const headroom = filesystem.available - residual - policy.floor;
+  return {
+    id: filesystem.id,
+    mount: filesystem.mount,
+    type: filesystem.type,
+    size: filesystem.size,
+    used: filesystem.used,
+    available: filesystem.available,
+    allocation: sharing.allocation,
+    commitment: known.length === rows.length ? commitment : null,
+    residual: known.length === rows.length ? residual : null,
+    shared: sharing.shared,
+    floor: policy.floor,
+    headroom: known.length === rows.length && filesystem.size > 0 ? headroom : null,
+    fits: verdict(isComplete, headroom, filesystem),
+    images: rows.sort(mostDangerousFirst),
+    findings: storeFindings(input, rows, sharing, policy),
+  };
+}
+
+/** What is known may be enough for a no; a yes needs everything. */
+function verdict(isComplete: boolean, headroom: number, filesystem: HostFilesystem): boolean | null {
+  if (filesystem.size > 0 && headroom < 0) return false;
+  return isComplete ? true : null;
+}
+
+function scannedImage(image: FoundImage, sharing: FileSharing): ScannedImage {
+  const { report, facts } = image;
+  const findings = [...report.findings];
+  if (sharing.sharedOutside > 0) {
+    findings.push({ level: 'info', code: 'SHARED_OUTSIDE', message: `${formatBytes(sharing.sharedOutside)} are shared with files outside of this scan (the filesystem says so; on btrfs it can be mistaken).` });
+  }
+  if (image.backingOf.length > 0) {
+    findings.push({ level: 'info', code: 'IS_BACKING_FILE', message: `Backing file of ${image.backingOf.length} image${image.backingOf.length === 1 ? '' : 's'}: guests do not write it, a block commit does. --frozen-backing counts it with what it holds now.` });
+  }
+  return {
+    ...report,
+    findings,
+    exclusive: facts === undefined ? null : sharing.exclusive,
+    shared: facts === undefined ? null : sharing.shared,
+    aliases: image.aliases,
+    backingOf: image.backingOf,
+  };
+}
+
+function countedCommitment(row: ScannedImage, policy: StorePolicy): number {
+  if (policy.frozenBacking && row.backingOf.length > 0) return row.allocation ?? 0;
+  return row.commitment ?? 0;
+}
+
+/** What could not be read first: nobody knows how dangerous it is. Then by what may still be written. */
+function mostDangerousFirst(a: ScannedImage, b: ScannedImage): number {
+  const unknown = Number(b.error !== undefined) - Number(a.error !== undefined);
+  if (unknown !== 0) return unknown;
+  return (b.residual ?? 0) - (a.residual ?? 0) || (a.path < b.path ? -1 : 1);
+}
+
+function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing: Sharing, policy: StorePolicy): Finding[] {
+  const { filesystem, others } = input;
+  const findings: Finding[] = [...input.unreadable];
+  const failed = rows.filter((row) => row.error !== undefined).length;
+  if (failed > 0) findings.push({ level: 'danger', code: 'IMAGES_UNREADABLE', message: `${failed} image${failed === 1 ? '' : 's'} could not be read; what ${failed === 1 ? 'it' : 'they'} can grow to is not in the sums.` });
+  if (filesystem.size === 0) findings.push({ level: 'danger', code: 'STORE_WITHOUT_LIMIT', message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.' });
+  const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + (row.residual ?? 0), 0);
+  if (backing > 0 && !policy.frozenBacking) findings.push({ level: 'info', code: 'BACKING_RESIDUAL', message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --frozen-backing leaves that out.` });
+  if (sharing.shared > 0) findings.push({ level: 'info', code: 'SHARED_BLOCKS', message: `${formatBytes(sharing.shared)} are shared between images and counted once; each image that overwrites its share takes new space, which the residual counts in.` });
+  if (filesystem.copyOnWrite === true && rows.some((row) => row.findings.some((finding) => finding.code === 'BTRFS_COPY_ON_WRITE'))) {
+    findings.push({ level: 'warning', code: 'STORE_COPY_ON_WRITE', message: 'Images on btrfs without NOCOW: old extents stay whole until their last byte is replaced, and available space is an estimate. The verdict is no promise here.' });
+  }
+  const open = rows.filter((row) => row.openForWriting === true).length;
+  if (open > 0) findings.push({ level: 'info', code: 'OPEN_FOR_WRITING', message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag behind until the writer flushes.` });
+  if (others.count > 0) findings.push({ level: 'info', code: 'OTHER_FILES', message: `${others.count} other file${others.count === 1 ? '' : 's'} (${formatBytes(others.allocation)}) taken for no disk image${others.count === 1 ? '' : 's'} and left out.` });
+  return findings;
+}

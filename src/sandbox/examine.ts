@@ -1,0 +1,183 @@
+/**
+ * An image path becomes figures: the host opens it, its format's parser takes the census, `sizes` does the arithmetic.
+ * Runs inline, in this process: only an image's own metadata is read, by memory-safe code, under a read budget.
+ */
+import { asPlimsollError, MiB, PlimsollError } from '#base';
+import { type BlockDevice, type FileFacts, withReadBudget } from '#block';
+import { type Evidence, hasQcow2Magic, isWrapping, judgeUnsigned, probe, PROBE_BYTES, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
+import { type HostCache, type HostFilesystem, holesAsZeros, newHostCache, type OpenFile, openImageFile } from '#host';
+import { qcow2Figures, rawFigures } from '#sizes';
+import type { FormatSource, ImageReport } from '#wire';
+import { followChain } from './chain.ts';
+
+export type ReadableFormat = 'raw' | 'qcow2';
+
+export interface ExamineOptions {
+  /** The declared format; without it the format is taken from the signature, and raw is a guess. */
+  readonly format?: ReadableFormat | undefined;
+  /** Further directories (real paths) in which references may be followed. */
+  readonly allowDirectories?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Shared by the images of one run. */
+  readonly cache?: HostCache | undefined;
+  /** The file was found by a scan: by name and first bytes it may turn out to be no disk image at all. */
+  readonly discovered?: boolean | undefined;
+  /** The file is the external data file of an image whose guest writes reach so many bytes of it. */
+  readonly reach?: number | undefined;
+}
+
+/** An image, its report, and what a scan needs besides. */
+export interface Examined {
+  readonly report: ImageReport;
+  /** undefined when the file could not even be opened. */
+  readonly facts: FileFacts | undefined;
+  readonly filesystem: HostFilesystem | undefined;
+  /** A file found by a scan that is no disk image. */
+  readonly isOther: boolean;
+}
+
+/** Metadata read beyond what the file stores: room for small files on filesystems that compress. */
+const READ_ALLOWANCE = 256 * MiB;
+
+/** What is not known of an image, before anything is. */
+const UNKNOWN: Omit<ImageReport, 'path'> = {
+  format: null,
+  formatSource: null,
+  capacity: null,
+  length: null,
+  allocation: null,
+  commitment: null,
+  expected: null,
+  residual: null,
+  maxLength: null,
+  method: null,
+  unbounded: [],
+  nextSnapshot: null,
+  addends: [],
+  findings: [],
+  chain: [],
+  openForWriting: null,
+  details: {},
+};
+
+/**
+ * The report of the image at `path`; what goes wrong is its `error`, never an exception, save an abort.
+ *
+ * Bounds: tables of at most twice the file's storage plus 256 MiB are read.
+ */
+export async function examineImage(path: string | Buffer, options: ExamineOptions = {}): Promise<ImageReport> {
+  return (await examineFile(path, options)).report;
+}
+
+/**
+ * The figures of the image at `path`.
+ *
+ * Throws: PlimsollError (not-found, io, corrupt, unsupported, refused, over-budget); the signal's reason when aborted.
+ */
+export async function figures(path: string | Buffer, options: ExamineOptions = {}): Promise<ImageReport> {
+  const report = await examineImage(path, options);
+  if (report.error !== undefined) throw PlimsollError.revive(report.error, report.path);
+  return report;
+}
+
+/** As `examineImage`, with the host's facts beside the report. */
+export async function examineFile(path: string | Buffer, options: ExamineOptions = {}): Promise<Examined> {
+  const cache = options.cache ?? newHostCache();
+  let file: OpenFile | undefined;
+  let known: Omit<ImageReport, 'path'> = UNKNOWN;
+  const shown = path.toString();
+  let facts: FileFacts | undefined;
+  let filesystem: HostFilesystem | undefined;
+  try {
+    options.signal?.throwIfAborted();
+    file = await openImageFile(path, { cache });
+    filesystem = await file.filesystem();
+    facts = await file.facts();
+    known = { ...UNKNOWN, length: facts.length, allocation: facts.allocation, openForWriting: facts.openForWriting ?? null };
+    const prefix = await file.device.read(0, PROBE_BYTES);
+    const evidence = probe(prefix);
+    if (options.discovered === true && isOtherFile(evidence, shown, facts.length)) return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
+    const { format, source } = chooseFormat(evidence, options.format);
+    known = { ...known, format, formatSource: source };
+    const report = format === 'raw' ? rawReport(known, facts, prefix, options) : await qcow2Report(known, file, facts, prefix, { ...options, cache });
+    return { report: { path: shown, ...report }, facts, filesystem, isOther: false };
+  } catch (thrown) {
+    if (options.signal?.aborted === true) throw thrown;
+    const error = asPlimsollError(thrown, 'read image', shown);
+    return { report: { path: shown, ...known, error: error.toJSON() }, facts, filesystem, isOther: false };
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Whether a file found by a scan is no disk image. Throws: corrupt, when its name says container and its bytes do not. */
+function isOtherFile(evidence: readonly Evidence[], path: string, length: number): boolean {
+  if (evidence.length > 0) return evidence.every((one) => isWrapping(one.format));
+  const verdict = judgeUnsigned(path, length);
+  if (verdict === 'container') {
+    throw new PlimsollError('corrupt', 'SIGNATURE_MISSING', { doing: 'tell the image format', found: 'no signature', expected: 'the signature that the name promises' });
+  }
+  return verdict === 'other';
+}
+
+/** The declared format, else the one the signature proves, else raw as a guess. Throws: unsupported, refused. */
+function chooseFormat(evidence: readonly Evidence[], declared: ReadableFormat | undefined): { format: ReadableFormat; source: FormatSource } {
+  if (declared !== undefined) return { format: declared, source: 'declared' };
+  if (evidence.length > 1) {
+    throw new PlimsollError('refused', 'FORMAT_AMBIGUOUS', { doing: 'tell the image format', found: evidence.map((one) => one.format).join(' and '), expected: 'one signature; declare the format with -f' });
+  }
+  const [one] = evidence;
+  if (one === undefined) return { format: 'raw', source: 'guess' };
+  if (one.format === 'qcow2') return { format: 'qcow2', source: 'signature' };
+  throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', { doing: 'read image', at: one.at, found: `a ${one.format} signature`, expected: 'raw or qcow2; -f raw if these are a guest disk\'s own bytes' });
+}
+
+function rawReport(known: Omit<ImageReport, 'path'>, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions): Omit<ImageReport, 'path'> {
+  const figures = rawFigures(facts, options.reach);
+  const findings = [...figures.findings];
+  const [evidence] = probe(prefix);
+  if (known.formatSource === 'declared' && evidence !== undefined) {
+    findings.push({ level: 'warning', code: 'RAW_WITH_SIGNATURE', message: `Declared raw, but the first bytes are those of ${evidence.format}: the guest may have written them. Never let a tool guess this file's format.` });
+  }
+  return { ...known, ...figures, findings };
+}
+
+async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions & { cache: HostCache }): Promise<Omit<ImageReport, 'path'>> {
+  if (!hasQcow2Magic(prefix)) {
+    throw new PlimsollError('corrupt', 'QCOW2_MAGIC', { doing: 'read qcow2 header', field: 'magic', at: 0, found: `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`, expected: '0x514649fb' });
+  }
+  const device = metadataDevice(file.device, facts);
+  const header = await readQcow2Header(device);
+  const details = detailsOf(header);
+  const census = await readCensus(device, header, options.signal);
+  const figures = qcow2Figures(census, facts);
+  const chain = await followChain(file, header, { allowedRealPaths: options.allowDirectories ?? [], cache: options.cache, signal: options.signal });
+  return {
+    ...known,
+    ...figures,
+    findings: [...figures.findings, ...chain.findings],
+    chain: chain.links,
+    details: { ...details, internalSnapshots: census.snapshotTable.snapshots.length, bitmaps: census.bitmaps.length },
+    ...(chain.error === undefined ? {} : { error: chain.error.toJSON() }),
+  };
+}
+
+/** Holes cost no reading, and all reading together is bounded by what the file stores. */
+function metadataDevice(device: BlockDevice, facts: FileFacts): BlockDevice {
+  const sparse = facts.map === undefined ? device : holesAsZeros(device, facts.map);
+  const storage = facts.filesystem === 'other' ? Math.max(facts.allocation, facts.length) : facts.allocation;
+  return withReadBudget(sparse, 2 * storage + READ_ALLOWANCE);
+}
+
+function detailsOf(header: Qcow2Header): Record<string, string | number | boolean> {
+  return {
+    version: header.version,
+    clusterSize: header.clusterSize,
+    refcountBits: 2 ** header.refcountOrder,
+    extendedL2: header.extendedL2,
+    lazyRefcounts: header.lazyRefcounts,
+    compressionType: header.compressionType,
+    encryption: header.encryption,
+    externalDataFile: header.externalDataFile,
+  };
+}

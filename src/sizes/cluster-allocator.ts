@@ -1,0 +1,303 @@
+/**
+ * QEMU's cluster allocator, replayed: lowest free cluster first, refcount blocks where a range has none, the refcount
+ * table moved when it is full. Source: block/qcow2-refcount.c of QEMU 7.2 (`alloc_clusters_noref`,
+ * `alloc_refcount_block`, `qcow2_refcount_area`), read for facts; docs/commitment.md tells the theory.
+ */
+import { divideUp, roundUp } from '#base';
+import { ClusterSet } from '#formats';
+import type { Run } from '#block';
+
+export interface RefcountGeometry {
+  readonly clusterSize: number;
+  /** Clusters that one refcount block covers. */
+  readonly blockEntries: number;
+  /** Entries of the refcount table, and where it lies. */
+  readonly tableEntries: number;
+  readonly tableCluster: number;
+}
+
+/** Blocks and table clusters for `clusters` clusters with their own refcounts counted in. */
+export function refcountMetadataBlocks(clusters: number, geometry: RefcountGeometry, generous: boolean): number {
+  const perTableCluster = geometry.clusterSize / 8;
+  let counted = clusters;
+  let table = 0;
+  let blocks = 0;
+  let total = 0;
+  let last = -1;
+  let isGenerous = generous;
+  while (total !== last) {
+    last = total;
+    blocks = divideUp(counted + table + blocks, geometry.blockEntries);
+    table = divideUp(blocks, perTableCluster);
+    total = counted + blocks + table;
+    if (total === last && isGenerous) {
+      counted += divideUp(table, 2);
+      total = 0;
+      isGenerous = false;
+    }
+  }
+  return blocks;
+}
+
+export class ClusterAllocator {
+  /** Clusters taken and written whole: guest data, L2 tables, refcount structures. */
+  readonly written = new ClusterSet();
+  /** Refcount-table indexes that got a block since the start. */
+  readonly newBlocks: number[] = [];
+  /** Index after the last cluster that was ever taken. */
+  highest = 0;
+  /** The cluster that was taken last by `take`. */
+  lastTaken = -1;
+  /** The refcount table was moved to a new place, written whole. */
+  tableMoved = false;
+
+  readonly #geometry: RefcountGeometry;
+  readonly #hasBlock: Set<number>;
+  readonly #gaps: Iterator<Run>;
+  /** Freed clusters below the frontier, ascending. */
+  readonly #freed = new MinHeap();
+  #skipped: Run[] = [];
+  #frontier: Run;
+  #tableEntries: number;
+  #tableCluster: number;
+
+  /** `used` must not change while the allocator lives. */
+  constructor(used: ClusterSet, blocks: Iterable<number>, geometry: RefcountGeometry) {
+    this.#geometry = geometry;
+    this.#hasBlock = new Set(blocks);
+    this.#gaps = gapsBetween(used);
+    this.#frontier = this.#nextGap();
+    this.#tableEntries = geometry.tableEntries;
+    this.#tableCluster = geometry.tableCluster;
+  }
+
+  /** Takes `count` clusters by requests of one cluster each. */
+  take(count: number): void {
+    let left = count;
+    while (left > 0) left -= this.#takeSome(left);
+  }
+
+  /** Takes one run of `count` neighbouring clusters; not `written`, since only part of it may be. Returns its start. */
+  takeRun(count: number): number {
+    const start = this.#findRun(count);
+    this.#noteHighest(start + count);
+    for (let cluster = start; cluster < start + count; cluster += 1) {
+      if (!this.#hasBlock.has(this.#rangeOf(cluster))) this.#placeBlock(this.#rangeOf(cluster), cluster);
+    }
+    return start;
+  }
+
+  /** Gives back a cluster; it is the next to be taken when it is the lowest. */
+  free(cluster: number): void {
+    this.#freed.push(cluster);
+    this.#restoreSkipped();
+  }
+
+  /** What was passed over is searched again after the image is closed and opened. */
+  reopen(): void {
+    this.#restoreSkipped();
+  }
+
+  #takeSome(most: number): number {
+    const range = this.#rangeOf(this.#peek());
+    if (!this.#hasBlock.has(range)) {
+      const trigger = this.#pop();
+      if (this.#placeBlock(range, trigger)) {
+        this.#freed.push(trigger);
+        return 0;
+      }
+      this.#write(trigger, trigger + 1);
+      return 1;
+    }
+    if (this.#freed.size > 0) {
+      const cluster = this.#freed.pop();
+      this.#write(cluster, cluster + 1);
+      return 1;
+    }
+    const { start, end } = this.#frontier;
+    const count = Math.min(most, end - start, (range + 1) * this.#geometry.blockEntries - start);
+    this.#advance(start + count);
+    this.#write(start, start + count);
+    return count;
+  }
+
+  #write(start: number, end: number): void {
+    this.written.addRun(start, end);
+    this.lastTaken = end - 1;
+    this.#noteHighest(end);
+  }
+
+  #noteHighest(end: number): void {
+    if (end > this.highest) this.highest = end;
+  }
+
+  /** Gives `range` a block at the next free cluster. Returns true when the table had to move: the search starts anew. */
+  #placeBlock(range: number, trigger: number): boolean {
+    const block = this.#pop();
+    this.#hasBlock.add(range);
+    this.newBlocks.push(range);
+    this.written.add(block);
+    this.#noteHighest(block + 1);
+    const blockRange = this.#rangeOf(block);
+    if (!this.#hasBlock.has(blockRange)) this.#placeBlock(blockRange, block);
+    if (range < this.#tableEntries) return false;
+    this.#growTable(trigger, block);
+    return true;
+  }
+
+  /** The table moves to the next multiple of a block's range behind everything, its new blocks in front of it. */
+  #growTable(trigger: number, block: number): void {
+    const { blockEntries, clusterSize } = this.#geometry;
+    const start = divideUp(Math.max(trigger + 1, block), blockEntries) * blockEntries;
+    const blocks = refcountMetadataBlocks(start, this.#geometry, true);
+    const entries = roundUp(blocks + divideUp(blocks, 2), clusterSize / 8);
+    const tableClusters = (entries * 8) / clusterSize;
+    let newBlocks = 0;
+    for (let range = start / blockEntries; range < blocks; range += 1) {
+      if (this.#hasBlock.has(range)) continue;
+      this.#hasBlock.add(range);
+      this.newBlocks.push(range);
+      newBlocks += 1;
+    }
+    const end = start + newBlocks + tableClusters;
+    this.written.addRun(start, end);
+    this.#noteHighest(end);
+    this.#reserve(start, end);
+    const oldClusters = divideUp(this.#tableEntries * 8, clusterSize);
+    for (let cluster = 0; cluster < oldClusters; cluster += 1) this.#freed.push(this.#tableCluster + cluster);
+    this.#tableEntries = entries;
+    this.#tableCluster = start + newBlocks;
+    this.tableMoved = true;
+  }
+
+  /** [start, end), in the endless space behind the last gap, is taken; what lies before it stays free. */
+  #reserve(start: number, end: number): void {
+    const before = this.#frontier.start;
+    this.#skippedTail = { start: end, end: Number.POSITIVE_INFINITY };
+    this.#frontier = { start: before, end: start };
+    if (before >= start) this.#frontier = this.#nextGap();
+  }
+
+  #skippedTail: Run | undefined;
+
+  #nextGap(): Run {
+    if (this.#skippedTail !== undefined) {
+      const tail = this.#skippedTail;
+      this.#skippedTail = undefined;
+      return tail;
+    }
+    return this.#gaps.next().value as Run;
+  }
+
+  #peek(): number {
+    return this.#freed.size > 0 ? this.#freed.least() : this.#frontier.start;
+  }
+
+  #pop(): number {
+    if (this.#freed.size > 0) return this.#freed.pop();
+    const { start } = this.#frontier;
+    this.#advance(start + 1);
+    return start;
+  }
+
+  #advance(to: number): void {
+    this.#frontier = to < this.#frontier.end ? { start: to, end: this.#frontier.end } : this.#nextGap();
+  }
+
+  #findRun(count: number): number {
+    if (count === 1) return this.#pop();
+    const among = this.#freed.takeConsecutive(count);
+    if (among !== undefined) return among;
+    while (this.#frontier.end - this.#frontier.start < count) {
+      this.#skipped.push(this.#frontier);
+      this.#frontier = this.#nextGap();
+    }
+    const { start } = this.#frontier;
+    this.#advance(start + count);
+    return start;
+  }
+
+  #restoreSkipped(): void {
+    for (const { start, end } of this.#skipped) for (let cluster = start; cluster < end; cluster += 1) this.#freed.push(cluster);
+    this.#skipped = [];
+  }
+
+  #rangeOf(cluster: number): number {
+    return Math.floor(cluster / this.#geometry.blockEntries);
+  }
+}
+
+/** The free runs between used ones, ascending, the last one endless. */
+function* gapsBetween(used: ClusterSet): Generator<Run, Run> {
+  let end = 0;
+  for (const run of used.runs()) {
+    if (run.start > end) yield { start: end, end: run.start };
+    ({ end } = run);
+  }
+  return { start: end, end: Number.POSITIVE_INFINITY };
+}
+
+/** A binary heap of cluster indexes, least first. */
+class MinHeap {
+  readonly #items: number[] = [];
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  least(): number {
+    return this.#items[0] as number;
+  }
+
+  push(value: number): void {
+    const items = this.#items;
+    let at = items.length;
+    items.push(value);
+    while (at > 0) {
+      const parent = (at - 1) >>> 1;
+      if ((items[parent] as number) <= value) break;
+      items[at] = items[parent] as number;
+      at = parent;
+    }
+    items[at] = value;
+  }
+
+  pop(): number {
+    const items = this.#items;
+    const least = items[0] as number;
+    const last = items.pop() as number;
+    if (items.length > 0) this.#sink(last);
+    return least;
+  }
+
+  #sink(value: number): void {
+    const items = this.#items;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= items.length) break;
+      if (child + 1 < items.length && (items[child + 1] as number) < (items[child] as number)) child += 1;
+      if ((items[child] as number) >= value) break;
+      items[at] = items[child] as number;
+      at = child;
+    }
+    items[at] = value;
+  }
+
+  /** Removes the lowest `count` neighbouring values and returns the first, if there are such. */
+  takeConsecutive(count: number): number | undefined {
+    const sorted = [...this.#items].sort((a, b) => a - b);
+    let from = 0;
+    for (let at = 1; at <= sorted.length; at += 1) {
+      if (at - from === count) {
+        const start = sorted[from] as number;
+        sorted.splice(from, count);
+        this.#items.length = 0;
+        this.#items.push(...sorted);
+        return start;
+      }
+      if (sorted[at] !== (sorted[at - 1] as number) + 1) from = at;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The figures of one image file: facts in, arithmetic out, no I/O. The definitions are in `wire`; the theory in
+ * docs/commitment.md.
+ */
+import { roundUp } from '#base';
+import { type FileFacts, storedBytes } from '#block';
+import type { Census } from '#formats';
+import type { Addend, Finding, ImageReport } from '#wire';
+import { censusFindings, nextSnapshotIsPossible, unboundedReasons } from './findings-qcow2.ts';
+import { hostFindings } from './findings-host.ts';
+import { type Growth, hostCharges } from './host-charge.ts';
+import { boundByMap, boundByStat } from './qcow2-bound.ts';
+import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
+import { assumedDense, type Qcow2State, qcow2State } from './qcow2-state.ts';
+
+/** The part of an image's report that is arithmetic. */
+export type Figures = Pick<
+  ImageReport,
+  'capacity' | 'length' | 'allocation' | 'commitment' | 'expected' | 'residual' | 'maxLength' | 'method' | 'unbounded' | 'nextSnapshot' | 'addends' | 'findings'
+>;
+
+/** QEMU counts a disk in sectors: a raw file that ends inside one is extended to its end when that is written. */
+const SECTOR = 512;
+
+/**
+ * Figures of a raw image, or of any file of which guest writes can reach `reach` bytes (an external data file).
+ *
+ * Units: bytes.
+ */
+export function rawFigures(facts: FileFacts, reach = roundUp(facts.length, SECTOR)): Figures {
+  const maxLength = Math.max(facts.length, reach);
+  const stored = facts.map === undefined ? Math.min(facts.allocation, roundUp(maxLength, facts.hostBlock)) : storedBytes(facts.map);
+  const unstored = facts.map === undefined ? Math.max(0, roundUp(maxLength, facts.hostBlock) - stored) : unstoredBelow(facts, maxLength);
+  const addends: Addend[] = [{ name: 'stored now', bytes: stored }];
+  if (unstored > 0) addends.push({ name: 'guest data to come', bytes: unstored });
+  const expected = Math.max(facts.allocation, stored + unstored);
+  const growth = { storage: stored + unstored, maxLength, grain: facts.hostBlock, scattered: unstored };
+  return finish(facts, addends, growth, {
+    capacity: roundUp(facts.length, SECTOR),
+    expected,
+    maxLength,
+    unbounded: [],
+    nextSnapshot: null,
+    findings: facts.length % SECTOR === 0 ? [] : [rawTail(facts.length)],
+  });
+}
+
+function unstoredBelow(facts: FileFacts, end: number): number {
+  let stored = 0;
+  for (const { fileOffset, byteLength } of facts.map ?? []) stored += Math.max(0, Math.min(end, fileOffset + byteLength) - fileOffset);
+  return Math.max(0, roundUp(end, facts.hostBlock) - roundUp(stored, facts.hostBlock));
+}
+
+function rawTail(length: number): Finding {
+  return { level: 'info', code: 'RAW_PARTIAL_SECTOR', message: `The file's length ${length} is not a multiple of 512; QEMU shows the guest the whole last sector.` };
+}
+
+/** Figures of a qcow2 image from the census of its clusters. */
+export function qcow2Figures(census: Census, facts: FileFacts): Figures {
+  const state = qcow2State(census, facts);
+  const findings = censusFindings(state);
+  if (census.header.corrupt) return frozen(facts, census, findings);
+  const { map } = facts;
+  const byStat = map === undefined ? boundByStat(state) : undefined;
+  const bound = byStat ?? boundByMap(state, map ?? []);
+  const filled = fillOnce(state);
+  const storage = bound.addends.reduce((sum, addend) => sum + addend.bytes, 0);
+  const growth = { storage, maxLength: bound.maxLength, grain: census.header.clusterSize, scattered: scatteredBytes(state, storage) };
+  return finish(facts, bound.addends, growth, {
+    capacity: census.header.capacity,
+    expected: filled.allocation ?? (byStat?.expected as number),
+    maxLength: bound.maxLength,
+    unbounded: unboundedReasons(census),
+    nextSnapshot: nextSnapshot(state, filled.allocation),
+    findings,
+  });
+}
+
+/** QEMU refuses to write an image that is marked corrupt: it stays as it is until somebody repairs it. */
+function frozen(facts: FileFacts, census: Census, findings: readonly Finding[]): Figures {
+  const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.hostBlock, scattered: 0 };
+  const addends = [{ name: 'stored now', bytes: facts.map === undefined ? facts.allocation : storedBytes(facts.map) }];
+  return finish(facts, addends, growth, { capacity: census.header.capacity, expected: facts.allocation, maxLength: facts.length, unbounded: [], nextSnapshot: null, findings });
+}
+
+/** What can still be written at places of its own: everything that is not appended, and the tables in between, which come late. */
+function scatteredBytes(state: Qcow2State, storage: number): number {
+  const end = state.used.end() * state.geometry.clusterSize;
+  const stored = state.facts.map === undefined ? state.facts.allocation : storedBytes(state.facts.map);
+  const inPlace = Math.max(0, Math.min(storage, end) - Math.min(stored, end));
+  return inPlace + state.census.tablesNeeding * state.geometry.clusterSize;
+}
+
+function nextSnapshot(state: Qcow2State, filled: number | undefined): { bytes: number } | null {
+  if (!nextSnapshotIsPossible(state.census)) return null;
+  if (filled !== undefined) return { bytes: Math.max(0, (fillAfterSnapshot(state).allocation ?? 0) - filled) };
+  const dense = assumedDense(state);
+  return { bytes: Math.max(0, (fillAfterSnapshot(dense).allocation ?? 0) - (fillOnce(dense).allocation ?? 0)) };
+}
+
+type Rest = Pick<Figures, 'capacity' | 'expected' | 'maxLength' | 'unbounded' | 'nextSnapshot' | 'findings'>;
+
+/** Adds the host's charges and sees to it that the addends sum to a commitment that is never below the allocation. */
+function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: Rest): Figures {
+  const addends = [...own, ...hostCharges(facts, growth)];
+  const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
+  const least = Math.max(facts.allocation, rest.expected ?? 0);
+  if (sum < least) addends.push({ name: 'at least what is allocated and expected', bytes: least - sum });
+  const commitment = Math.max(sum, least);
+  return {
+    ...rest,
+    length: facts.length,
+    allocation: facts.allocation,
+    commitment,
+    residual: commitment - facts.allocation,
+    method: facts.map === undefined ? 'stat' : 'map',
+    addends,
+    findings: [...rest.findings, ...hostFindings(facts)],
+  };
+}

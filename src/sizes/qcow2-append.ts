@@ -1,0 +1,59 @@
+/** Clusters placed one by one behind everything that is in use, with the refcounts that come along. Theory: docs/commitment.md. */
+import { divideUp, roundUp } from '#base';
+import { type RefcountGeometry, refcountMetadataBlocks } from './cluster-allocator.ts';
+
+export interface Appended {
+  /** Index after the last cluster, gaps of the refcount table's growth included. */
+  readonly end: number;
+  /** Clusters of refcount blocks and tables that came along. */
+  readonly metadata: number;
+}
+
+/**
+ * `count` clusters from cluster `from` on.
+ *
+ * `hasBlock` tells whether a refcount-table index has a block; `run` is the longest run that one request asks for.
+ * When the table is full it moves to the next multiple of a block's range, sized 1.5 times what is needed; the gap in
+ * front of it is filled by later requests except up to `run - 1` clusters.
+ */
+export function append(from: number, count: number, run: number, geometry: RefcountGeometry, hasBlock: (range: number) => boolean): Appended {
+  const { blockEntries, clusterSize } = geometry;
+  const added = new Set<number>();
+  const covered = (range: number): boolean => added.has(range) || hasBlock(range);
+  let entries = geometry.tableEntries;
+  let position = from;
+  let metadata = 0;
+  let left = count;
+  while (left > 0) {
+    const range = Math.floor(position / blockEntries);
+    if (covered(range)) {
+      const step = Math.min(left, (range + 1) * blockEntries - position);
+      position += step;
+      left -= step;
+      continue;
+    }
+    position += 1;
+    metadata += 1;
+    added.add(range);
+    if (range < entries) continue;
+    const meta = divideUp(position + run, blockEntries) * blockEntries;
+    const blocks = refcountMetadataBlocks(meta, geometry, true);
+    entries = roundUp(blocks + divideUp(blocks, 2), clusterSize / 8);
+    const tableClusters = (entries * 8) / clusterSize;
+    let fresh = 0;
+    for (let index = meta / blockEntries; index < blocks; index += 1) {
+      if (!covered(index)) fresh += 1;
+      added.add(index);
+    }
+    let gapBlocks = 0;
+    for (let index = Math.floor(position / blockEntries); index * blockEntries < meta; index += 1) {
+      if (!covered(index)) gapBlocks += 1;
+      added.add(index);
+    }
+    const room = Math.max(0, meta - position - (run - 1));
+    left = Math.max(0, left + gapBlocks - room);
+    position = meta + fresh + tableClusters;
+    metadata += fresh + tableClusters + gapBlocks;
+  }
+  return { end: position, metadata };
+}

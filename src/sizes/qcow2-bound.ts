@@ -1,0 +1,199 @@
+/**
+ * The strict bound on a qcow2 file's storage and length: any order of guest writes, any request size, rewriting and
+ * reopening; no new internal snapshot, bitmap or resize, no crash, no discard. Theory: docs/commitment.md.
+ */
+import { divideUp, roundUp } from '#base';
+import type { Run, StorageMap } from '#block';
+import type { Census } from '#formats';
+import type { Addend } from '#wire';
+import { clusterBytes, mapBytes, sortedRuns, totalBytes, union } from './byte-runs.ts';
+import { inPlaceBytes } from './qcow2-fill.ts';
+import { append } from './qcow2-append.ts';
+import { bitmapSet, type Qcow2State } from './qcow2-state.ts';
+
+export interface Bound {
+  readonly maxLength: number;
+  /** Terms of the storage bound, summing exactly to it; the host's own charges are not among them. */
+  readonly addends: readonly Addend[];
+}
+
+/** QEMU's largest guest request. */
+const MAX_REQUEST_BYTES = 2 ** 31;
+/** QCOW_MAX_CRYPT_CLUSTERS: encrypted data is written in requests of at most so many clusters. */
+const MAX_ENCRYPTED_RUN = 32;
+/** At each close a set of bitmaps is stored before the last is freed; one more session may follow. */
+const BITMAP_SETS = 2;
+
+/** What both methods share: how much is asked for and where it can land. */
+interface Demand {
+  readonly used: number;
+  readonly end: number;
+  /** Clusters asked for: guest data and L2 tables. */
+  readonly clusters: number;
+  readonly bitmapClusters: number;
+  readonly bitmapBytes: number;
+  /** Longest run one request asks for. */
+  readonly run: number;
+  /** Clusters of holes that are used for certain before the file grows past its end. */
+  readonly certainHoles: number;
+  /** Ranges below the end without a refcount block. */
+  readonly missingBlocks: number;
+  readonly endOfAppend: number;
+  readonly metadata: number;
+  readonly maxLength: number;
+}
+
+function demandOf(state: Qcow2State): Demand {
+  const { census, facts, geometry } = state;
+  const { clusterSize, blockEntries } = geometry;
+  const end = state.used.end();
+  const bitmaps = bitmapSet(state, true);
+  const clusters = census.needing + census.tablesNeeding;
+  const requested = Math.min(census.longestRun, MAX_REQUEST_BYTES / clusterSize, census.header.encryption === 'none' ? Number.POSITIVE_INFINITY : MAX_ENCRYPTED_RUN);
+  const run = Math.max(1, Math.floor(requested), bitmaps.longestRun);
+  let certainHoles = 0;
+  for (const hole of holesOf(state, end)) certainHoles += Math.max(0, hole.end - hole.start - (run - 1));
+  let missingBlocks = 0;
+  for (let range = 0; range * blockEntries < end; range += 1) if (!state.blocks.has(range)) missingBlocks += 1;
+  const bitmapClusters = BITMAP_SETS * bitmaps.clusters;
+  const asked = clusters + bitmapClusters + missingBlocks;
+  const behind = Math.max(asked - certainHoles, Math.min(asked, census.longestRunAcrossTables));
+  const appended = append(end, behind, run, geometry, (range) => state.blocks.has(range));
+  const inPlaceEnd = Math.max(census.inPlace.end(), end) * clusterSize;
+  const grown = asked === 0 ? 0 : appended.end * clusterSize;
+  const maxLength = Math.max(facts.length, grown, census.beyondEnd > 0 ? inPlaceEnd : 0);
+  return { used: state.used.count(), end, clusters, bitmapClusters, bitmapBytes: BITMAP_SETS * bitmaps.bytes, run, certainHoles, missingBlocks, endOfAppend: appended.end, metadata: appended.metadata, maxLength };
+}
+
+/** The free runs below the last used cluster, ascending. */
+function* holesOf(state: Qcow2State, end: number): Generator<Run> {
+  let at = 0;
+  for (const run of state.used.runs()) {
+    if (run.start > at) yield { start: at, end: run.start };
+    at = run.end;
+  }
+  if (at < end) yield { start: at, end };
+}
+
+/** The bound by the host's map of the file. */
+export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
+  const { census, facts, geometry } = state;
+  const { clusterSize } = geometry;
+  const demand = demandOf(state);
+  const stored = totalBytes(union([mapBytes(map)], facts.hostBlock));
+  const settled = totalBytes(union([mapBytes(map), ...rewritten(state, demand)], facts.hostBlock));
+  const fresh = freshStorage(state, demand, map);
+  const addends: Addend[] = [
+    { name: 'stored now', bytes: stored },
+    { name: 'written in place, not stored yet', bytes: settled - stored },
+    ...fresh,
+    { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
+    { name: 'storage of free clusters used again', bytes: -reusedStorage(state, demand, map, clusterSize) },
+  ];
+  const cap = Math.max(roundUp(demand.maxLength, facts.hostBlock), storedEnd(map));
+  const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
+  if (sum > cap) addends.push({ name: 'capped by the longest the file can get', bytes: cap - sum });
+  return { maxLength: demand.maxLength, addends: addends.filter((addend) => addend.bytes !== 0 || addend.name === 'stored now') };
+}
+
+/** Storage behind the file's end counts against the cap too (speculative preallocation). */
+function storedEnd(map: StorageMap): number {
+  const last = map.at(-1);
+  return last === undefined ? 0 : last.fileOffset + last.byteLength;
+}
+
+/** Everything that guest writes touch without allocating a cluster. */
+function rewritten(state: Qcow2State, demand: Demand): Iterable<Run>[] {
+  const { census, geometry } = state;
+  const { header } = census;
+  const { clusterSize } = geometry;
+  const tableStart = geometry.tableCluster * clusterSize;
+  const tableUsed = divideUp(demand.endOfAppend, geometry.blockEntries) * 8;
+  const single: Run[] = [
+    { start: 0, end: clusterSize },
+    { start: header.l1TableOffset, end: header.l1TableOffset + census.l1Needed * 8 },
+    { start: tableStart, end: tableStart + Math.min(tableUsed, geometry.tableEntries * 8) },
+    ...[...state.blocks.values()].map((cluster) => ({ start: cluster * clusterSize, end: (cluster + 1) * clusterSize })),
+  ];
+  if (header.bitmaps !== undefined && header.bitmapsValid) single.push({ start: header.bitmaps.directoryOffset, end: header.bitmaps.directoryOffset + header.bitmaps.directorySize });
+  return [inPlaceBytes(census, clusterSize), clusterBytes(census.copiedTables, clusterSize), clusterBytes(state.repaired, clusterSize), sortedRuns(single)];
+}
+
+/** New clusters: each takes its own size, or where clusters are smaller than host blocks, the blocks they can fall into. */
+function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Addend[] {
+  const { census, facts, geometry } = state;
+  const { clusterSize } = geometry;
+  const whole: Addend[] = [
+    { name: 'guest data to come', bytes: census.needing * clusterSize },
+    { name: 'L2 tables to come', bytes: census.tablesNeeding * clusterSize },
+    { name: 'refcount blocks and table to come', bytes: (demand.metadata + demand.missingBlocks) * clusterSize },
+  ];
+  if (clusterSize >= facts.hostBlock) return whole;
+  const holes = [...holesOf(state, demand.end)].map((run) => ({ start: run.start * clusterSize, end: run.end * clusterSize }));
+  const everything = totalBytes(union([mapBytes(map), holes], facts.hostBlock));
+  const intoHoles = everything - totalBytes(union([mapBytes(map)], facts.hostBlock));
+  const appended = Math.max(0, demand.endOfAppend - demand.end) * clusterSize;
+  const blocks = intoHoles + roundUp(appended, facts.hostBlock) + facts.hostBlock;
+  const sum = whole.reduce((total, addend) => total + addend.bytes, 0);
+  return demand.clusters + demand.bitmapClusters === 0 ? whole : [...whole, { name: 'clusters smaller than a host block', bytes: blocks - sum }];
+}
+
+/** Storage in holes that has to be used again once more is asked for than the holes may leave unused. */
+function reusedStorage(state: Qcow2State, demand: Demand, map: StorageMap, clusterSize: number): number {
+  const { census } = state;
+  const pastHoles = census.longestRunAcrossTables > demand.run ? census.longestRunAcrossTables : 0;
+  if (demand.clusters - pastHoles <= demand.certainHoles || clusterSize < state.facts.hostBlock) return 0;
+  let total = 0;
+  const ranges = mapBytes(map)[Symbol.iterator]();
+  let range = ranges.next();
+  for (const hole of holesOf(state, demand.end)) {
+    const start = hole.start * clusterSize;
+    const end = hole.end * clusterSize;
+    let stored = 0;
+    while (!range.done && range.value.end <= start) range = ranges.next();
+    while (!range.done && range.value.start < end) {
+      stored += Math.min(end, range.value.end) - Math.max(start, range.value.start);
+      if (range.value.end > end) break;
+      range = ranges.next();
+    }
+    total += Math.max(0, stored - (demand.run - 1) * clusterSize);
+  }
+  return total;
+}
+
+/** The bound from st_blocks alone, where the filesystem has no map to give. */
+export function boundByStat(state: Qcow2State): Bound & { expected: number } {
+  const { census, facts, geometry } = state;
+  const { clusterSize } = geometry;
+  const demand = demandOf(state);
+  const slack = unstoredTails(state);
+  const dense = demand.used * clusterSize - slack;
+  const free = demand.end - demand.used;
+  const idle = free * clusterSize + Math.max(0, facts.length - demand.end * clusterSize) + slack;
+  const elsewhere = facts.allocation >= dense ? Math.min(idle, facts.allocation - dense) : Math.min(idle, facts.allocation);
+  const asked = demand.clusters + demand.bitmapClusters + demand.missingBlocks;
+  const all = append(demand.end, asked, demand.run, geometry, (range) => state.blocks.has(range));
+  const addends: Addend[] = [
+    { name: 'clusters in use', bytes: dense },
+    { name: 'storage outside of clusters in use', bytes: elsewhere },
+    { name: 'guest data to come', bytes: census.needing * clusterSize },
+    { name: 'L2 tables to come', bytes: census.tablesNeeding * clusterSize },
+    { name: 'refcount blocks and table to come', bytes: (all.metadata + demand.missingBlocks) * clusterSize },
+    { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
+  ];
+  const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
+  const cap = roundUp(Math.max(facts.length, asked === 0 ? 0 : all.end * clusterSize), facts.hostBlock);
+  if (sum > cap) addends.push({ name: 'capped by the longest the file can get', bytes: cap - sum });
+  const expected = Math.max(facts.allocation, dense + demand.clusters * clusterSize + (demand.metadata + demand.missingBlocks) * clusterSize + demand.bitmapBytes / BITMAP_SETS);
+  return { maxLength: demand.maxLength, addends: addends.filter((addend) => addend.bytes !== 0), expected };
+}
+
+/** Bytes of used clusters that are never written: tails of L1 tables, snapshot table, bitmap tables, compressed data. */
+function unstoredTails(state: Qcow2State): number {
+  const { census, facts, geometry } = state;
+  const { header, snapshotTable, bitmaps, compressed } = census;
+  const tables = [header.l1Size * 8, snapshotTable.byteLength, ...snapshotTable.snapshots.map((one) => one.l1Size * 8), ...bitmaps.map((one) => one.tableSize * 8), header.bitmaps?.directorySize ?? 0];
+  const tails = tables.reduce((sum, bytes) => sum + roundUp(bytes, geometry.clusterSize) - roundUp(bytes, facts.hostBlock), 0);
+  const compressedTails = Math.max(0, compressed.refcounts.size * geometry.clusterSize - roundUp(compressed.byteLength, facts.hostBlock));
+  return Math.max(0, tails) + compressedTails;
+}

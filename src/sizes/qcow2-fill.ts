@@ -1,0 +1,242 @@
+/**
+ * What QEMU reaches when the guest writes every cluster once, one cluster a request, ascending, and closes the image:
+ * `expected`, by replay; and the same after one more internal snapshot. Theory: docs/commitment.md.
+ */
+import { divideUp, roundUp } from '#base';
+import type { Run } from '#block';
+import { type Census, ClusterSet } from '#formats';
+import { clusterBytes, mapBytes, sortedRuns, totalBytes, union, without } from './byte-runs.ts';
+import { ClusterAllocator } from './cluster-allocator.ts';
+import { bitmapSet, bytesAt, type Qcow2State } from './qcow2-state.ts';
+
+export interface Outcome {
+  /** st_size afterwards. */
+  readonly length: number;
+  /** Storage afterwards, without what the host charges for its own map; undefined without a map of the file. */
+  readonly allocation: number | undefined;
+}
+
+
+/** The image after the guest has written everything. */
+export function fillOnce(state: Qcow2State): Outcome {
+  const replay = new Replay(state);
+  replay.writeEverything(false);
+  replay.closeSession(true);
+  return replay.outcome(true);
+}
+
+/** The image after `qemu-img snapshot -c` and then the guest writing everything. */
+export function fillAfterSnapshot(state: Qcow2State): Outcome {
+  const replay = new Replay(state);
+  replay.takeSnapshot();
+  replay.closeSession(false);
+  replay.writeEverything(true);
+  replay.closeSession(true);
+  return replay.outcome(false);
+}
+
+class Replay {
+  readonly #state: Qcow2State;
+  readonly #allocator: ClusterAllocator;
+  /** Byte runs written besides whole clusters. */
+  readonly #partial: Run[] = [];
+  /** Byte runs whose storage was given back. */
+  readonly #punched: Run[] = [];
+  #shortened: { cluster: number; byteLength: number } | undefined;
+  #rewritesTables = false;
+  #liveBitmaps: { data: number[]; tables: Run[]; directory: Run } | undefined;
+
+  constructor(state: Qcow2State) {
+    this.#state = state;
+    this.#allocator = new ClusterAllocator(state.used, state.blocks.keys(), state.geometry);
+    for (const run of state.repaired.runs()) this.#partial.push(bytesAt(run.start, (run.end - run.start) * state.geometry.clusterSize, state.geometry));
+    if (state.repaired.count() > 0) this.#punchOldRefcounts();
+    this.#liveBitmaps = presentBitmaps(state);
+  }
+
+  /** Every guest cluster once. After a snapshot nothing is in place any more and nothing compressed is freed. */
+  writeEverything(afterSnapshot: boolean): void {
+    const { census } = this.#state;
+    const allocator = this.#allocator;
+    if (afterSnapshot) allocator.take(census.guestClusters + census.l1Needed);
+    else this.#writeNeeding(census);
+    if (census.partialNeeding !== undefined || (afterSnapshot && census.partialInPlace !== undefined)) this.#shortenLast(census);
+    this.#rewritesTables = true;
+  }
+
+  #writeNeeding(census: Census): void {
+    const { compressed } = census;
+    const refcounts = new Map(compressed.refcounts);
+    let done = 0;
+    for (let index = 0; index < compressed.allocatedBefore.length; index += 1) {
+      const before = compressed.allocatedBefore[index] as number;
+      this.#allocator.take(before - done + 1);
+      done = before + 1;
+      const first = compressed.firstCluster[index] as number;
+      for (let cluster = first; cluster < first + (compressed.clusterCount[index] as number); cluster += 1) {
+        const left = (refcounts.get(cluster) as number) - 1;
+        refcounts.set(cluster, left);
+        if (left === 0) this.#allocator.free(cluster);
+      }
+    }
+    this.#allocator.take(census.needing + census.tablesNeeding - done);
+  }
+
+  /** A new last cluster is written whole, with extended L2 only up to its last subcluster. */
+  #shortenLast(census: Census): void {
+    const { header } = census;
+    if (!header.extendedL2) return;
+    const byteLength = roundUp(header.capacity % header.clusterSize, header.clusterSize / 32);
+    this.#shortened = { cluster: this.#allocator.lastTaken, byteLength };
+  }
+
+  /** Closing stores all consistent bitmaps anew and frees the old set afterwards. */
+  closeSession(full: boolean): void {
+    const set = bitmapSet(this.#state, full);
+    if (set.clusters === 0) return;
+    const { geometry } = this.#state;
+    const old = this.#liveBitmaps;
+    const data: number[] = [];
+    const tables: Run[] = [];
+    const bitmaps = this.#state.census.bitmaps.filter((bitmap) => !bitmap.inUse);
+    for (const bitmap of bitmaps) {
+      const count = full && bitmap.enabled ? bitmap.tableSize : bitmap.dataClusters.length + bitmap.allOnesCount;
+      for (let index = 0; index < count; index += 1) {
+        this.#allocator.take(1);
+        data.push(this.#allocator.lastTaken);
+      }
+      tables.push(this.#takeBytes(bitmap.tableSize * 8));
+    }
+    const directory = this.#takeBytes(set.directoryBytes);
+    this.#partial.push({ start: 0, end: geometry.clusterSize });
+    if (old !== undefined) {
+      this.#release(old.directory);
+      for (const table of old.tables) this.#release(table);
+      for (const cluster of old.data) {
+        this.#punched.push(bytesAt(cluster, geometry.clusterSize, geometry));
+        this.#allocator.written.delete(cluster);
+        this.#allocator.free(cluster);
+      }
+    }
+    this.#liveBitmaps = { data, tables, directory };
+    this.#allocator.reopen();
+  }
+
+  /** L1 copy and a new snapshot table; the old table is freed and punched. */
+  takeSnapshot(): void {
+    const { census } = this.#state;
+    this.#takeBytes(census.header.l1Size * 8);
+    this.#takeBytes(snapshotTableBytes(census));
+    if (census.snapshotTable.byteLength > 0) {
+      const start = census.header.snapshotsOffset;
+      const old = { start, end: start + roundUp(census.snapshotTable.byteLength, this.#state.geometry.clusterSize) };
+      this.#punched.push(old);
+      this.#release(old);
+    }
+    this.#partial.push({ start: census.header.l1TableOffset, end: census.header.l1TableOffset + census.header.l1Size * 8 });
+    this.#rewritesTables = true;
+    this.#allocator.reopen();
+  }
+
+  outcome(writesInPlace: boolean): Outcome {
+    const { census, facts, geometry } = this.#state;
+    const highest = this.#allocator.highest * geometry.clusterSize;
+    let length = Math.max(facts.length, highest);
+    const shortened = this.#shortened;
+    if (shortened !== undefined && (shortened.cluster + 1) * geometry.clusterSize === length) length -= geometry.clusterSize - shortened.byteLength;
+    const end = this.#partial.reduce((most, run) => Math.max(most, run.end), 0);
+    length = Math.max(length, end);
+    if (facts.map === undefined) return { length, allocation: undefined };
+    const written = shortened === undefined ? this.#allocator.written : copyWithout(this.#allocator.written, shortened.cluster);
+    const shortenedRuns = shortened === undefined ? [] : [bytesAt(shortened.cluster, shortened.byteLength, geometry)];
+    const sources = [
+      without(mapBytes(facts.map), sortedRuns(this.#punched)),
+      clusterBytes(written, geometry.clusterSize),
+      sortedRuns([...this.#partial, ...shortenedRuns, ...this.#touchedMetadata()]),
+      this.#rewritesTables ? clusterBytes(writesInPlace ? census.rewrittenTables : census.copiedTables, geometry.clusterSize) : [],
+      writesInPlace ? inPlaceBytes(census, geometry.clusterSize) : [],
+    ];
+    return { length, allocation: totalBytes(union(sources, facts.hostBlock)) };
+  }
+
+  #takeBytes(byteLength: number): Run {
+    const { geometry } = this.#state;
+    if (byteLength === 0) return { start: 0, end: 0 };
+    const run = bytesAt(this.#allocator.takeRun(divideUp(byteLength, geometry.clusterSize)), byteLength, geometry);
+    this.#partial.push(run);
+    return run;
+  }
+
+  #release(run: Run): void {
+    const { clusterSize } = this.#state.geometry;
+    for (let cluster = run.start / clusterSize; cluster * clusterSize < run.end; cluster += 1) this.#allocator.free(cluster);
+  }
+
+  /** Old refcount structures are freed and punched once a rebuilt set stands. */
+  #punchOldRefcounts(): void {
+    const { census } = this.#state;
+    const { header } = census;
+    this.#punched.push({ start: header.refcountTableOffset, end: header.refcountTableOffset + header.refcountTableClusters * header.clusterSize });
+    for (const cluster of census.refcountBlocks.values()) this.#punched.push(bytesAt(cluster, header.clusterSize, this.#state.geometry));
+  }
+
+  /** Refcount blocks of the ranges that changed, the table entries of new blocks, L1 entries of new tables. */
+  #touchedMetadata(): Run[] {
+    const { census, geometry, blocks } = this.#state;
+    const runs: Run[] = [];
+    const ranges = new Set<number>();
+    for (const { start, end } of this.#allocator.written.runs()) {
+      for (let range = Math.floor(start / geometry.blockEntries); range * geometry.blockEntries < end; range += 1) ranges.add(range);
+    }
+    for (const range of ranges) {
+      const cluster = blocks.get(range);
+      if (cluster !== undefined) runs.push(bytesAt(cluster, geometry.clusterSize, geometry));
+    }
+    if (!this.#allocator.tableMoved) {
+      for (const range of this.#allocator.newBlocks) runs.push({ start: geometry.tableCluster * geometry.clusterSize + range * 8, end: geometry.tableCluster * geometry.clusterSize + range * 8 + 8 });
+    }
+    if (census.tablesNeeding > 0) runs.push({ start: census.header.l1TableOffset, end: census.header.l1TableOffset + census.l1Needed * 8 });
+    return runs;
+  }
+}
+
+/** Guest data in place, the last cluster only up to the capacity. */
+export function* inPlaceBytes(census: Census, clusterSize: number): Generator<Run> {
+  const partial = census.partialInPlace;
+  for (const run of clusterBytes(census.inPlace, clusterSize)) {
+    if (partial === undefined || partial.hostCluster * clusterSize < run.start || partial.hostCluster * clusterSize >= run.end) yield run;
+    else {
+      const at = partial.hostCluster * clusterSize;
+      yield { start: run.start, end: at + partial.byteLength };
+      if (at + clusterSize < run.end) yield { start: at + clusterSize, end: run.end };
+    }
+  }
+}
+
+/** The table with one more entry: 40 bytes and 24 of extra data each, as QEMU writes them, id and name behind. */
+function snapshotTableBytes(census: Census): number {
+  const newEntry = { idLength: String(census.snapshotTable.snapshots.length + 1).length, nameLength: TYPICAL_NAME_BYTES };
+  return [...census.snapshotTable.snapshots, newEntry].reduce((sum, entry) => sum + roundUp(64 + entry.idLength + entry.nameLength, 8), 0);
+}
+
+/** What a snapshot's name takes: only where the table crosses a host block does it matter. */
+const TYPICAL_NAME_BYTES = 16;
+
+function presentBitmaps(state: Qcow2State): { data: number[]; tables: Run[]; directory: Run } | undefined {
+  const { header, bitmaps } = state.census;
+  if (!header.bitmapsValid || header.bitmaps === undefined) return undefined;
+  const stored = bitmaps.filter((bitmap) => !bitmap.inUse);
+  return {
+    data: stored.flatMap((bitmap) => bitmap.dataClusters),
+    tables: stored.map((bitmap) => ({ start: bitmap.tableOffset, end: bitmap.tableOffset + bitmap.tableSize * 8 })),
+    directory: { start: header.bitmaps.directoryOffset, end: header.bitmaps.directoryOffset + header.bitmaps.directorySize },
+  };
+}
+
+function copyWithout(clusters: ClusterSet, cluster: number): ClusterSet {
+  const copy = new ClusterSet();
+  for (const { start, end } of clusters.runs()) copy.addRun(start, end);
+  copy.delete(cluster);
+  return copy;
+}
+

@@ -1,0 +1,137 @@
+/**
+ * A qcow2 image as the arithmetic sees it: its census, the host's facts, and what a writable open would first repair.
+ */
+import { divideUp, roundUp } from '#base';
+import type { FileFacts, Run } from '#block';
+import { type Census, ClusterSet, type Qcow2Bitmap } from '#formats';
+import { clusterBytes, sortedRuns, without } from './byte-runs.ts';
+import { ClusterAllocator, type RefcountGeometry } from './cluster-allocator.ts';
+
+export interface Qcow2State {
+  readonly census: Census;
+  readonly facts: FileFacts;
+  readonly geometry: RefcountGeometry;
+  /** Clusters in use once the image is open for writing. */
+  readonly used: ClusterSet;
+  /** Refcount-table indexes that have a block then, and the blocks' clusters. */
+  readonly blocks: ReadonlyMap<number, number>;
+  /** Written by the repair of a dirty image; empty otherwise. */
+  readonly repaired: ClusterSet;
+}
+
+/**
+ * The state from which guest writes start.
+ *
+ * A dirty image (lazy refcounts, not closed) has stale refcounts: the next writable open rebuilds them. A whole new set
+ * of refcount structures is written before the old one is freed.
+ */
+export function qcow2State(census: Census, facts: FileFacts): Qcow2State {
+  const { header } = census;
+  const geometry: RefcountGeometry = {
+    clusterSize: header.clusterSize,
+    blockEntries: header.refcountBlockEntries,
+    tableEntries: (header.refcountTableClusters * header.clusterSize) / 8,
+    tableCluster: header.refcountTableOffset / header.clusterSize,
+  };
+  const plain = { census, facts, geometry, used: census.used, blocks: census.refcountBlocks, repaired: new ClusterSet() };
+  return header.dirty ? repairedState(plain) : plain;
+}
+
+function repairedState(state: Qcow2State): Qcow2State {
+  const { census, geometry } = state;
+  const { header } = census;
+  const old = new ClusterSet();
+  old.addRun(geometry.tableCluster, geometry.tableCluster + header.refcountTableClusters);
+  for (const cluster of census.refcountBlocks.values()) old.add(cluster);
+  const occupied = new ClusterSet();
+  for (const { start, end } of census.used.runs()) occupied.addRun(start, end);
+  for (const { start, end } of old.runs()) occupied.addRun(start, end);
+  if (!census.needsRebuild) return { ...state, used: occupied };
+
+  const placer = new ClusterAllocator(occupied, everyRange(occupied, geometry), geometry);
+  const used = new ClusterSet();
+  for (const { start, end } of census.used.runs()) used.addRun(start, end);
+  const blocks = new Map<number, number>();
+  for (let range = 0; range < divideUp(Math.max(used.end(), placer.highest), geometry.blockEntries); range += 1) {
+    placer.take(1);
+    blocks.set(range, placer.lastTaken);
+  }
+  const tableClusters = divideUp(Math.max(1, blocks.size) * 8, geometry.clusterSize);
+  const tableCluster = placer.takeRun(tableClusters);
+  placer.written.addRun(tableCluster, tableCluster + tableClusters);
+  for (const { start, end } of placer.written.runs()) used.addRun(start, end);
+  return {
+    ...state,
+    used,
+    blocks,
+    repaired: placer.written,
+    geometry: { ...geometry, tableCluster, tableEntries: (tableClusters * geometry.clusterSize) / 8 },
+  };
+}
+
+/** Ranges far enough that the placer of a repair never stops to make a block of its own. */
+function everyRange(occupied: ClusterSet, geometry: RefcountGeometry): Set<number> {
+  const ranges = new Set<number>();
+  const count = divideUp(occupied.end(), geometry.blockEntries);
+  for (let range = 0; range < 2 * count + 8; range += 1) ranges.add(range);
+  return ranges;
+}
+
+/** The same state as if every cluster in use had storage, of tables only what is written: for hosts that give no map. */
+export function assumedDense(state: Qcow2State): Qcow2State {
+  const { census, geometry } = state;
+  const { header, snapshotTable, bitmaps } = census;
+  const tables = [
+    { start: header.l1TableOffset, byteLength: header.l1Size * 8 },
+    { start: header.snapshotsOffset, byteLength: snapshotTable.byteLength },
+    ...snapshotTable.snapshots.map((one) => ({ start: one.l1TableOffset, byteLength: one.l1Size * 8 })),
+    ...bitmaps.map((one) => ({ start: one.tableOffset, byteLength: one.tableSize * 8 })),
+  ];
+  const tails = tables.map(({ start, byteLength }) => ({ start: roundUp(start + byteLength, state.facts.hostBlock), end: start + roundUp(byteLength, geometry.clusterSize) }));
+  const stored = without(clusterBytes(state.used, geometry.clusterSize), sortedRuns(tails));
+  const map = [...stored].map(({ start, end }) => ({ fileOffset: start, byteLength: end - start, physicalOffset: undefined, shared: false, unwritten: false, encoded: false }));
+  return { ...state, facts: { ...state.facts, map } };
+}
+
+/** One full set of bitmaps, as QEMU stores it anew at every close. Clusters and bytes. */
+export interface BitmapSet {
+  readonly dataClusters: number;
+  readonly tables: readonly number[];
+  readonly directoryBytes: number;
+  readonly clusters: number;
+  readonly bytes: number;
+  /** Longest run it asks for. */
+  readonly longestRun: number;
+}
+
+/** The set that the next close stores: `full` when the guest has written everything, else what is present. */
+export function bitmapSet(state: Qcow2State, full: boolean): BitmapSet {
+  const { census, facts, geometry } = state;
+  const { header } = census;
+  const empty = { dataClusters: 0, tables: [], directoryBytes: 0, clusters: 0, bytes: 0, longestRun: 0 };
+  if (!header.bitmapsValid || header.bitmaps === undefined) return empty;
+  const stored = census.bitmaps.filter((bitmap) => !bitmap.inUse);
+  if (stored.length === 0) return empty;
+  const dataClusters = stored.reduce((sum, bitmap) => sum + dataClustersOf(bitmap, full), 0);
+  const tables = stored.map((bitmap) => bitmap.tableSize * 8);
+  const directoryBytes = header.bitmaps.directorySize;
+  const runs = [...tables, directoryBytes].map((bytes) => divideUp(bytes, geometry.clusterSize));
+  return {
+    dataClusters,
+    tables,
+    directoryBytes,
+    clusters: dataClusters + runs.reduce((sum, run) => sum + run, 0),
+    bytes: dataClusters * geometry.clusterSize + [...tables, directoryBytes].reduce((sum, bytes) => sum + roundUp(bytes, facts.hostBlock), 0),
+    longestRun: Math.max(...runs),
+  };
+}
+
+function dataClustersOf(bitmap: Qcow2Bitmap, full: boolean): number {
+  return full && bitmap.enabled ? bitmap.tableSize : bitmap.dataClusters.length + bitmap.allOnesCount;
+}
+
+/** A byte run of `byteLength` bytes from the start of `cluster`. */
+export function bytesAt(cluster: number, byteLength: number, geometry: RefcountGeometry): Run {
+  const start = cluster * geometry.clusterSize;
+  return { start, end: start + byteLength };
+}

@@ -1,0 +1,33 @@
+/** One table maps what went wrong, and what was decided, to the exit code of a command. */
+import type { ErrorKind } from '#base';
+
+/** Exit codes of the commands; printed in every command's help. 1 is left to Node itself. */
+export const EXIT_CODES = {
+  ok: 0,
+  usage: 2,
+  doesNotFit: 10,
+  couldNotTell: 11,
+  notFound: 12,
+  corrupt: 13,
+  unsupported: 14,
+  refused: 15,
+  overBudget: 16,
+  busy: 17,
+  io: 18,
+  conflict: 19,
+  bug: 70,
+  interrupted: 130,
+} as const;
+
+export const EXIT_CODE_OF_KIND: Readonly<Record<ErrorKind, number>> = {
+  usage: EXIT_CODES.usage,
+  'not-found': EXIT_CODES.notFound,
+  corrupt: EXIT_CODES.corrupt,
+  unsupported: EXIT_CODES.unsupported,
+  refused: EXIT_CODES.refused,
+  'over-budget': EXIT_CODES.overBudget,
+  busy: EXIT_CODES.busy,
+  io: EXIT_CODES.io,
+  conflict: EXIT_CODES.conflict,
+  bug: EXIT_CODES.bug,
+};

@@ -1,0 +1,163 @@
+/**
+ * The shapes that leave plimsoll as JSON: `plimsoll.info/1`, `plimsoll.measure/1`, `plimsoll.scan/1`.
+ * Bytes are numbers; a figure that is not known or has no bound is null, with the reason beside it.
+ */
+import type { SerializedError } from '#base';
+
+export type FindingLevel = 'info' | 'warning' | 'danger';
+
+/** Something an administrator should know, in a sentence; `code` is listed in docs/findings.md. */
+export interface Finding {
+  readonly level: FindingLevel;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** One term of the commitment; the terms of an image sum exactly to it. */
+export interface Addend {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** Why the future of an image has no bound beyond its commitment. */
+export interface Unbounded {
+  readonly reason: string;
+  readonly detail: string;
+}
+
+export type FormatSource = 'declared' | 'signature' | 'guess';
+
+/** One file that an image refers to: its backing file, that one's backing file, or an external data file. */
+export interface ChainLink {
+  readonly role: 'backing' | 'data';
+  /** 1 for what the image itself names. */
+  readonly depth: number;
+  /** The name as the image records it. */
+  readonly name: string;
+  /** The file it led to, null when it was not opened. */
+  readonly path: string | null;
+  /** The format the image declares for it, null when it declares none. */
+  readonly declaredFormat: string | null;
+  readonly format: string | null;
+  readonly status: 'opened' | 'refused' | 'missing' | 'error';
+  /** Why it was not opened. */
+  readonly reason?: string;
+  readonly capacity: number | null;
+  readonly length: number | null;
+  readonly allocation: number | null;
+  /** Device and inode numbers, so that one file under two names is known. */
+  readonly file?: string;
+  /** External data files: bytes that guest writes can reach, and the most storage it can come to consume. */
+  readonly reach?: number;
+  readonly commitment?: number;
+}
+
+/** The four figures of one image and what they are made of. */
+export interface ImageReport {
+  readonly path: string;
+  readonly format: string | null;
+  readonly formatSource: FormatSource | null;
+  /** Bytes the guest sees. */
+  readonly capacity: number | null;
+  /** st_size: the highest byte offset of the file. */
+  readonly length: number | null;
+  /** st_blocks × 512: storage consumed now. */
+  readonly allocation: number | null;
+  /** The most storage the file can come to consume without a new internal snapshot, bitmap or resize. */
+  readonly commitment: number | null;
+  /** What QEMU's allocator reaches when the guest writes every byte once. */
+  readonly expected: number | null;
+  /** commitment − allocation. */
+  readonly residual: number | null;
+  /** Bound on the length. */
+  readonly maxLength: number | null;
+  /** map: from the filesystem's map of the file; stat: from st_blocks alone. */
+  readonly method: 'map' | 'stat' | null;
+  readonly unbounded: readonly Unbounded[];
+  /** What one more internal snapshot would add; null when the image cannot take one. */
+  readonly nextSnapshot: { readonly bytes: number } | null;
+  readonly addends: readonly Addend[];
+  readonly findings: readonly Finding[];
+  readonly chain: readonly ChainLink[];
+  /** Somebody has the image open for writing: the figures lag behind until the writer flushes. null: not known. */
+  readonly openForWriting: boolean | null;
+  /** Format-specific facts (cluster size, version, ...), for display. */
+  readonly details: Readonly<Record<string, string | number | boolean>>;
+  readonly error?: SerializedError;
+}
+
+export interface InfoReport {
+  readonly schema: 'plimsoll.info/1';
+  readonly definitions: Readonly<Record<string, string>>;
+  readonly images: readonly ImageReport[];
+}
+
+export interface MeasureReport {
+  readonly schema: 'plimsoll.measure/1';
+  readonly format: string;
+  readonly capacity: number;
+  readonly length: number;
+  readonly allocation: number;
+  readonly commitment: number;
+  readonly expected: number;
+  readonly maxLength: number;
+  readonly addends: readonly Addend[];
+}
+
+export interface ScannedImage extends ImageReport {
+  /** Bytes freed if this image were deleted: shared with no other file. */
+  readonly exclusive: number | null;
+  /** Bytes of its allocation that another file shares. */
+  readonly shared: number | null;
+  /** Other names (hard links) of the same file found by the scan. */
+  readonly aliases: readonly string[];
+  /** Scanned images that use this one as their backing file. */
+  readonly backingOf: readonly string[];
+}
+
+export interface StoreReport {
+  /** Filesystem identity: `uuid:…` where the filesystem has one, else `dev:MAJOR:MINOR`. */
+  readonly id: string;
+  readonly mount: string;
+  readonly type: string;
+  readonly size: number;
+  readonly used: number;
+  readonly available: number;
+  /** Storage of all images found, blocks shared between files counted once. */
+  readonly allocation: number;
+  /** The most storage the images can come to consume together, each file counted once. */
+  readonly commitment: number | null;
+  /** commitment − allocation: what may still be written, un-sharing included. */
+  readonly residual: number | null;
+  /** Bytes that more than one file uses, counted once. */
+  readonly shared: number;
+  /** Free bytes that must remain. */
+  readonly floor: number;
+  /** available − residual − floor. */
+  readonly headroom: number | null;
+  /** Every future guest write fits: yes, no, or null when it could not be told. */
+  readonly fits: boolean | null;
+  readonly images: readonly ScannedImage[];
+  readonly findings: readonly Finding[];
+}
+
+export interface ScanReport {
+  readonly schema: 'plimsoll.scan/1';
+  readonly definitions: Readonly<Record<string, string>>;
+  readonly stores: readonly StoreReport[];
+  /** What could not be read and belongs to no store: a directory that is missing, for example. */
+  readonly errors: readonly (SerializedError & { readonly path: string })[];
+}
+
+/** The definition printed with each figure, in --help, JSON and metrics. */
+export const DEFINITIONS = {
+  capacity: 'bytes the guest sees',
+  length: 'highest byte offset of the file (st_size)',
+  allocation: 'storage consumed now (st_blocks x 512)',
+  commitment: 'the most storage the image can come to consume, without a new internal snapshot, bitmap or resize',
+  expected: 'storage after the guest has written every byte once',
+  residual: 'commitment - allocation: what may still be written',
+  exclusive: 'bytes freed if this image were deleted',
+  shared: 'bytes that another file shares',
+  headroom: 'available - residual - floor; negative means overcommitted',
+} as const;

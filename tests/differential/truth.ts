@@ -1,0 +1,119 @@
+/** Measures one state: what plimsoll says of it, and what QEMU reaches by each fill and by one more snapshot. */
+import { join } from 'node:path';
+import type { ImageReport } from '#wire';
+import { openingArguments, qemuImg, qemuIo } from '../support/qemu.ts';
+import { FILLS, type Fill, SINGLE } from './fills.ts';
+import { buildState, type BuiltState, dataFilePath, duplicate, isSameStorage, measureState, type StorageKind } from './image-files.ts';
+import type { Examine } from './product.ts';
+import type { Reached } from './reached.ts';
+import type { ImageState } from './states/site.ts';
+
+/** What plimsoll said of the files of a state; undefined when it was not asked. */
+export interface Said {
+  readonly image: ImageReport;
+  readonly dataFile: ImageReport | undefined;
+}
+
+export interface FillTruth {
+  readonly fill: string;
+  readonly image: Reached;
+  readonly dataFile: Reached | undefined;
+  /** What plimsoll said of this very copy before it was filled. */
+  readonly said: Said | undefined;
+}
+
+export interface StateTruth {
+  readonly name: string;
+  readonly kind: StorageKind;
+  readonly before: BuiltState;
+  readonly said: Said | undefined;
+  readonly fills: readonly FillTruth[];
+  /** Storage that one more snapshot costs, null when QEMU refuses to take one, undefined when not measured. */
+  readonly snapshotCost: number | null | undefined;
+}
+
+export interface TruthOptions {
+  /** An existing directory on the filesystem to test. */
+  readonly root: string;
+  readonly kind: StorageKind;
+  readonly fills: readonly Fill[];
+  /** Absent: QEMU's side only. */
+  readonly examine: Examine | undefined;
+}
+
+/** The fills that are asserted: all but the extra ones; O_DIRECT only where every kernel has it. */
+export function usualFills(kind: StorageKind): readonly Fill[] {
+  return FILLS.filter((fill) => fill.extra !== true && (fill.direct !== true || kind !== 'tmpfs'));
+}
+
+/** Builds, examines and fills `state` in all the ways asked for. */
+export async function measureTruth(state: ImageState, options: TruthOptions): Promise<StateTruth> {
+  const before = await buildState(state, join(options.root, 'original'), options.kind);
+  const said = await ask(before, options.examine);
+  const truth = { name: state.name, kind: options.kind, before, said };
+  if (state.unwritable) {
+    await mustRefuse(before);
+    return { ...truth, fills: [untouched(before)], snapshotCost: undefined };
+  }
+  const fills: FillTruth[] = [];
+  const known = new Map<string, string>();
+  for (const fill of options.fills) {
+    const commands = JSON.stringify(fill.sessions(before.geometry));
+    // Small images make some fills the same; one of them is enough.
+    if (known.has(commands) && fill.direct !== true) continue;
+    known.set(commands, fill.name);
+    fills.push(await measureFill(before, said, fill, options));
+  }
+  const single = fills.find((one) => one.fill === SINGLE);
+  return { ...truth, fills, snapshotCost: single === undefined ? undefined : await measureSnapshot(before, single, options) };
+}
+
+async function measureFill(before: BuiltState, said: Said | undefined, fill: Fill, options: TruthOptions): Promise<FillTruth> {
+  const copy = await duplicate(before, join(options.root, fill.name), options.kind);
+  const saidOfCopy = isSameStorage(before, copy) ? said : await ask(copy, options.examine);
+  await applyFill(copy, fill, options.kind);
+  return { fill: fill.name, ...(await measureState(copy.opening.path, copy.directory, options.kind)), said: saidOfCopy };
+}
+
+async function applyFill(copy: BuiltState, fill: Fill, kind: StorageKind): Promise<void> {
+  for (const commands of fill.sessions(copy.geometry)) {
+    if (commands.length === 0) continue;
+    // Flushing changes nothing on tmpfs but time.
+    const cache = fill.direct === true ? 'none' : kind === 'tmpfs' ? 'unsafe' : 'writeback';
+    await qemuIo(copy.opening, commands, { cache, discard: fill.name === 'discards' ? 'unmap' : 'ignore' });
+  }
+}
+
+/** What a snapshot taken now costs by the time the guest has written everything. */
+async function measureSnapshot(before: BuiltState, single: FillTruth, options: TruthOptions): Promise<number | null> {
+  if (before.state.format === 'raw') return null;
+  const copy = await duplicate(before, join(options.root, 'snapshot'), options.kind);
+  try {
+    await qemuImg(copy.directory, 'snapshot', '-c', 'plimsoll-next', ...openingArguments(copy.opening));
+  } catch (error) {
+    if (/Could not create snapshot/.test(String(error))) return null;
+    throw error;
+  }
+  const fill = FILLS.find((one) => one.name === SINGLE) as Fill;
+  await applyFill(copy, fill, options.kind);
+  return (await measureState(copy.opening.path, copy.directory, options.kind)).image.allocation - single.image.allocation;
+}
+
+async function ask(built: BuiltState, examine: Examine | undefined): Promise<Said | undefined> {
+  if (examine === undefined) return undefined;
+  const image = await examine(built.opening.path, built.state.format);
+  return { image, dataFile: built.dataFile === undefined ? undefined : await examine(dataFilePath(built), 'raw') };
+}
+
+/** QEMU must refuse the first write, else the state is not what it claims to be. */
+async function mustRefuse(built: BuiltState): Promise<void> {
+  const refused = await qemuIo(built.opening, ['write -q 0 512']).then(
+    () => false,
+    () => true,
+  );
+  if (!refused) throw new Error(`QEMU writes to ${built.state.name}, which is declared unwritable`);
+}
+
+function untouched(built: BuiltState): FillTruth {
+  return { fill: 'none', image: built.image, dataFile: built.dataFile, said: undefined };
+}

@@ -1,0 +1,112 @@
+/** What every command has in common: help, version, usage errors, signals, pipes. */
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import stringWidth from 'string-width';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMMAND, plimsoll, ROOT, run, shellWord } from '../support/command.ts';
+
+const VERBS = ['scan', 'info', 'measure', 'create', 'demo', 'completion', 'man'];
+const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'plimsoll-e2e-'));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+describe('plimsoll --version', () => {
+  it('is that of the package, executed as a program', async () => {
+    expect(await run(COMMAND, ['--version'])).toEqual({ code: 0, stdout: `plimsoll ${version}\n`, stderr: '' });
+    expect((await run(COMMAND, ['-V'])).stdout).toBe(`plimsoll ${version}\n`);
+  });
+
+  it('costs at most 25 ms over a bare node', () => {
+    const least = (words: string[]): number => {
+      const startedAt = performance.now();
+      spawnSync(process.execPath, words);
+      return performance.now() - startedAt;
+    };
+    // Interleaved, and the minimum of each: what else the machine does must not decide.
+    const bare: number[] = [];
+    const ours: number[] = [];
+    for (let round = 0; round < 15; round += 1) {
+      bare.push(least(['-e', '0']));
+      ours.push(least([COMMAND, '--version']));
+    }
+    expect(Math.min(...ours) - Math.min(...bare)).toBeLessThanOrEqual(25);
+  });
+});
+
+describe('help', () => {
+  it.each(VERBS)('of %s teaches, within 80 columns', async (verb) => {
+    const { code, stdout, stderr } = await plimsoll([verb, '--help']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(new RegExp(`^Usage: plimsoll ${verb}`));
+    expect(stdout).toContain('Examples:');
+    expect(stdout).toMatch(/Exit codes:\n {4}0 {2}/);
+    for (const line of stdout.split('\n')) expect(stringWidth(line)).toBeLessThanOrEqual(80);
+    expect((await plimsoll(['help', verb])).stdout).toBe(stdout);
+  });
+
+  it('of scan defines the figures it prints and the codes of its verdict', async () => {
+    const { stdout } = await plimsoll(['scan', '--help']);
+    for (const figure of ['allocation', 'commitment', 'residual', 'exclusive', 'headroom']) expect(stdout).toMatch(new RegExp(`^  ${figure} +\\w`, 'm'));
+    expect(stdout).toMatch(/^ {3}10 {2}the images can outgrow a store$/m);
+    expect(stdout).toMatch(/^ {3}11 {2}/m);
+  });
+
+  it('lists every command', async () => {
+    const { stdout } = await plimsoll(['--help']);
+    for (const verb of VERBS) expect(stdout).toMatch(new RegExp(`^  ${verb}\\b`, 'm'));
+  });
+});
+
+describe('a wrong command line', () => {
+  it.each([
+    [[], /Usage: plimsoll/],
+    [['inof', 'x'], /^plimsoll: unknown command 'inof'\n\(Did you mean info\?\)\nTry: plimsoll --help\n$/],
+    [['info'], /^plimsoll: missing required argument 'image'\nTry: plimsoll info --help\n$/],
+    [['info', '--bogus', 'x'], /^plimsoll: unknown option '--bogus'/],
+    [['info', '-f', 'vmdk', 'x'], /^plimsoll: .*'vmdk' is invalid. Allowed choices are raw, qcow2/],
+    [['info', '-'], /^plimsoll: Cannot read images: no name on standard input/],
+    [['scan', '--floor', '20GB', '/'], /^plimsoll: Cannot understand --floor: 20GB, expected 20GiB/],
+    [['scan', '--limit', '0', '/'], /^plimsoll: Cannot understand --limit: 0/],
+    [['measure'], /^plimsoll: Cannot measure: neither a size nor an image/],
+    [['measure', '--size', '1G', '--from', 'x'], /^plimsoll: Cannot measure: more than one of SIZE, --size and --from/],
+    [['measure', '-o', 'colour=red', '--size', '1G'], /^plimsoll: Cannot .*colour/],
+    [['create', 'x', '1G'], /^plimsoll: required option '-f, --format <format>' not specified/],
+    [['create', '-f', 'raw', '/nowhere/x'], /^plimsoll: .*Cannot create image: capacity is none/],
+    [['create', '-f', 'qcow2', '-b', 'base', '/nowhere/x', '1G'], /^plimsoll: Cannot create an overlay: -b without -F/],
+    [['completion', 'tcsh'], /^plimsoll: .*Allowed choices are bash, zsh, fish/],
+  ])('%j: exit code 2, a reason on standard error, nothing on standard output', async (words, reason) => {
+    const { code, stdout, stderr } = await plimsoll(words);
+    expect(stderr).toMatch(reason);
+    expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it('shows a hostile word harmlessly', async () => {
+    const { stderr } = await plimsoll(['info', '--\u001b[2J', 'x']);
+    expect(stderr).toContain("unknown option '--\\x1b[2J'");
+  });
+});
+
+describe('pipes', () => {
+  it('ends quietly when the reader has gone, and never with 0', async () => {
+    const names = Buffer.from(`${join(directory, 'missing')}\n`.repeat(5000));
+    writeFileSync(join(directory, 'names'), names);
+    const line = `${shellWord(process.execPath)} ${shellWord(COMMAND)} info - < ${shellWord(join(directory, 'names'))} | head -1; echo "codes \${PIPESTATUS[*]}"`;
+    const { stdout, stderr } = await run('bash', ['-c', line]);
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/missing\ncodes 141 0\n$/);
+  });
+
+  it('writes no colour into a pipe', async () => {
+    const image = join(directory, 'plain.raw');
+    writeFileSync(image, '');
+    truncateSync(image, 1024 * 1024);
+    const { stdout } = await plimsoll(['info', image], { env: { TERM: 'xterm', FORCE_COLOR: '1' } });
+    expect(stdout).not.toContain('\u001b');
+  });
+});

@@ -1,0 +1,135 @@
+/**
+ * QEMU's own tools as foreign judges: qemu-img and qemu-io, run as processes, their failures turned into errors that
+ * say what was run.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Debian package of each program that the tests run. */
+const PACKAGE_OF: Readonly<Record<string, string>> = {
+  'qemu-img': 'qemu-utils',
+  'qemu-io': 'qemu-utils',
+  xfs_io: 'xfsprogs',
+  cp: 'coreutils',
+};
+
+/** How an image is opened; a LUKS image needs its secret. */
+export interface Opening {
+  readonly path: string;
+  readonly format: 'qcow2' | 'raw';
+  /** Passphrase of a LUKS image. */
+  readonly secret?: string;
+}
+
+/** What `qemu-img info` says of an image, as far as the tests ask. */
+export interface QemuImageInfo {
+  readonly capacity: number;
+  /** 0 for raw. */
+  readonly clusterSize: number;
+  readonly extendedL2: boolean;
+  /** Name of the external data file as the image records it. */
+  readonly dataFile: string | undefined;
+  readonly snapshotNames: readonly string[];
+}
+
+export type CacheMode = 'writeback' | 'unsafe' | 'none';
+
+export interface QemuIoOptions {
+  readonly cache?: CacheMode;
+  /** What guest discards do to the file. */
+  readonly discard?: 'unmap' | 'ignore';
+  /** More options of the qcow2 driver: `pass-discard-request=off`. */
+  readonly driverOptions?: readonly string[];
+  /** The last command kills qemu-io (`sigraise 9`): an image is left as a power cut leaves it. */
+  readonly crashes?: boolean;
+}
+
+/** Standard output of `program`. Throws an error that names the Debian package when the program is missing. */
+export async function runTool(program: string, programArguments: readonly string[], cwd?: string): Promise<string> {
+  try {
+    const options = { maxBuffer: 64 * 1024 * 1024, ...(cwd === undefined ? {} : { cwd }) };
+    return (await run(program, programArguments, options)).stdout;
+  } catch (error) {
+    throw explain(error, program, programArguments);
+  }
+}
+
+/** Runs qemu-img in `directory`: QEMU takes the names of external data files from the working directory. */
+export function qemuImg(directory: string, ...imgArguments: readonly string[]): Promise<string> {
+  return runTool('qemu-img', imgArguments, directory);
+}
+
+/** Arguments that open an image in any of QEMU's tools, secret included. */
+export function openingArguments(opening: Opening, driverOptions: readonly string[] = []): string[] {
+  const secret = opening.secret === undefined ? [] : ['--object', `secret,id=sec0,data=${opening.secret}`];
+  const key = opening.secret === undefined ? [] : ['encrypt.key-secret=sec0'];
+  const parts = [`driver=${opening.format}`, 'file.driver=file', `file.filename=${opening.path}`, ...key, ...driverOptions];
+  return [...secret, '--image-opts', parts.join(',')];
+}
+
+/**
+ * Runs `commands` in one qemu-io process, one per line, and closes the image.
+ *
+ * Every command must be quiet (`-q`): whatever qemu-io prints is taken for a failure and thrown.
+ */
+export async function qemuIo(opening: Opening, commands: readonly string[], options: QemuIoOptions = {}): Promise<void> {
+  const ioArguments = [
+    ...['-t', options.cache ?? 'writeback', '-d', options.discard ?? 'ignore'],
+    ...openingArguments(opening, options.driverOptions),
+  ];
+  const { output, code, signal } = await feed('qemu-io', ioArguments, dirname(opening.path), `${commands.join('\n')}\n`);
+  const said = output.replaceAll('qemu-io> ', '').trim();
+  const crashed = signal === 'SIGKILL';
+  if (said === '' && (options.crashes === true ? crashed : code === 0)) return;
+  const what = `qemu-io ${ioArguments.join(' ')} (${commands.length} commands, the first: ${commands[0] ?? 'none'})`;
+  throw new Error(`${what} failed, exit ${code ?? signal ?? '?'}: ${said.slice(0, 600)}`);
+}
+
+/** What QEMU says of the image; needs no secret. */
+export async function imageInfo(path: string, format: 'qcow2' | 'raw'): Promise<QemuImageInfo> {
+  const info = JSON.parse(await qemuImg(dirname(path), 'info', '-U', '-f', format, '--output=json', path)) as {
+    'virtual-size': number;
+    'cluster-size'?: number;
+    snapshots?: { name: string }[];
+    'format-specific'?: { data?: { 'extended-l2'?: boolean; 'data-file'?: string } };
+  };
+  const specific = info['format-specific']?.data;
+  return {
+    capacity: info['virtual-size'],
+    clusterSize: info['cluster-size'] ?? 0,
+    extendedL2: specific?.['extended-l2'] ?? false,
+    dataFile: specific?.['data-file'],
+    snapshotNames: (info.snapshots ?? []).map((snapshot) => snapshot.name),
+  };
+}
+
+function feed(
+  program: string,
+  programArguments: readonly string[],
+  cwd: string,
+  input: string,
+): Promise<{ output: string; code: number | null; signal: string | null }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, programArguments, { stdio: 'pipe', cwd });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
+    child.on('error', (error) => reject(explain(error, program, programArguments)));
+    child.on('close', (code, signal) => resolve({ output, code, signal }));
+    // A program that refuses its image exits before it reads; what it printed says why.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+  });
+}
+
+function explain(error: unknown, program: string, programArguments: readonly string[]): Error {
+  const { code, stderr, message } = error as { code?: string | number; stderr?: string; message: string };
+  if (code === 'ENOENT') {
+    return new Error(`Cannot run ${program}: not found; install the Debian package ${PACKAGE_OF[program] ?? program}`);
+  }
+  const said = stderr === undefined || stderr === '' ? message : stderr.trim();
+  return new Error(`Cannot run ${program} ${programArguments.join(' ')}: ${said}`, { cause: error });
+}
