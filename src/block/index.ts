@@ -3,3 +3,4 @@ export { type BlockDevice, memoryDevice } from './device.ts';
 export { type Run, storedBytes, type StorageMap, type StoredRange } from './storage-map.ts';
 export type { FileFacts, FilesystemKind } from './file-facts.ts';
 export { withReadBudget } from './budget.ts';
+export { withPrefix } from './prefix.ts';

@@ -86,7 +86,12 @@ async function withPlace<T>(path: string | Buffer, image: string, use: (place: n
 
 function explainOpening(error: NodeJS.ErrnoException, image: string): PlimsollError {
   if (error.code === 'EAGAIN') {
-    return new PlimsollError('busy', 'FILE_LEASED', { doing: 'open file', image, found: 'another program holds a lease on it', cause: error });
+    return new PlimsollError('busy', 'FILE_LEASED', {
+      doing: 'open file',
+      image,
+      found: 'another program holds a lease on it',
+      cause: error,
+    });
   }
   if (error.code === 'ENOENT' && error.path?.startsWith('/proc/self/')) {
     return new PlimsollError('unsupported', 'NO_PROC', { doing: 'open file', image, found: '/proc is not mounted', cause: error });
@@ -96,7 +101,12 @@ function explainOpening(error: NodeJS.ErrnoException, image: string): PlimsollEr
 
 function readingFlags(more: number): number {
   if ((more & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)) !== 0) {
-    throw new PlimsollError('bug', 'OPEN_FLAGS', { doing: 'open file', field: 'flags', found: more, expected: 'none that write or create' });
+    throw new PlimsollError('bug', 'OPEN_FLAGS', {
+      doing: 'open file',
+      field: 'flags',
+      found: more,
+      expected: 'none that write or create',
+    });
   }
   return O_RDONLY | O_NONBLOCK | O_NOCTTY | more;
 }

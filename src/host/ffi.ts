@@ -43,7 +43,7 @@ export interface Ffi {
 
 /** Set to `1`, the process behaves as if koffi could not be loaded. */
 const DISABLE_VARIABLE = 'PLIMSOLL_NO_FFI';
-const ARCHITECTURES: readonly string[] = ['x64', 'arm64', 'riscv64', 'loong64'];
+const ARCHITECTURES: ReadonlySet<string> = new Set(['x64', 'arm64', 'riscv64', 'loong64']);
 
 const F_OFD_GETLK = 36;
 const F_WRLCK = 1;
@@ -75,7 +75,7 @@ export function resetFfiForTests(): void {
 }
 
 async function importKoffi(): Promise<Ffi | undefined> {
-  if (process.env[DISABLE_VARIABLE] === '1' || process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) return undefined;
+  if (process.env[DISABLE_VARIABLE] === '1' || process.platform !== 'linux' || !ARCHITECTURES.has(process.arch)) return undefined;
   try {
     const { default: koffi } = await import('koffi');
     return bindCalls(koffi);
@@ -111,8 +111,8 @@ function bindCalls(koffi: Koffi): Ffi {
     },
     fallocate: (fd, mode, fileOffset, byteLength) =>
       new Promise((resolve, reject) => {
-        fallocate.async(integer(fd), mode, integer(fileOffset), integer(byteLength), (error: unknown, returned: number) => {
-          if (error) reject(error instanceof Error ? error : new Error(String(error)));
+        fallocate.async(integer(fd), mode, integer(fileOffset), integer(byteLength), (error: Error | null, returned: number) => {
+          if (error !== null) reject(error);
           else resolve(orErrno(returned));
         });
       }),
@@ -121,8 +121,7 @@ function bindCalls(koffi: Koffi): Ffi {
       const result = orErrno(fstatfs(integer(fd), buffer));
       return result < 0 ? result : buffer.readUInt32LE(STATFS_FRSIZE_AT);
     },
-    renameNoReplace: (from, to) =>
-      orErrno(renameat2(AT_FDCWD, nulTerminated(from), AT_FDCWD, nulTerminated(to), RENAME_NOREPLACE)),
+    renameNoReplace: (from, to) => orErrno(renameat2(AT_FDCWD, nulTerminated(from), AT_FDCWD, nulTerminated(to), RENAME_NOREPLACE)),
   };
 }
 

@@ -20,7 +20,12 @@ afterAll(() => {
 });
 
 const stored = (fileOffset: number, byteLength: number): StoredRange => ({
-  fileOffset, byteLength, physicalOffset: undefined, shared: false, unwritten: false, encoded: false,
+  fileOffset,
+  byteLength,
+  physicalOffset: undefined,
+  shared: false,
+  unwritten: false,
+  encoded: false,
 });
 
 describe('fileDevice()', () => {
@@ -55,7 +60,9 @@ describe('fileDevice()', () => {
 
   it('reports a failing read with the errno and the file', async () => {
     await expect(fileDevice(1_000_000, 10, 'gone.img').read(0, 10)).rejects.toMatchObject({
-      kind: 'io', code: 'IO_EBADF', where: { image: 'gone.img' },
+      kind: 'io',
+      code: 'IO_EBADF',
+      where: { image: 'gone.img' },
     });
   });
 });
@@ -63,8 +70,15 @@ describe('fileDevice()', () => {
 describe('isHole()', () => {
   const map = [stored(4096, 4096), stored(16_384, 8192)];
   it.each([
-    [0, 4096, true], [0, 4097, false], [4096, 1, false], [8191, 1, false], [8192, 8192, true],
-    [8191, 2, false], [16_383, 2, false], [24_576, 1_000_000, true], [20_000, 10, false],
+    [0, 4096, true],
+    [0, 4097, false],
+    [4096, 1, false],
+    [8191, 1, false],
+    [8192, 8192, true],
+    [8191, 2, false],
+    [16_383, 2, false],
+    [24_576, 1_000_000, true],
+    [20_000, 10, false],
   ])('says of %d + %d: %s', (offset, length, expected) => {
     expect(isHole(map, offset, length)).toBe(expected);
   });
@@ -75,7 +89,13 @@ describe('holesAsZeros()', () => {
     const reads: number[] = [];
     const below = memoryDevice(content);
     const device = holesAsZeros(
-      { byteLength: below.byteLength, read: (offset, length) => { reads.push(offset); return below.read(offset, length); } },
+      {
+        byteLength: below.byteLength,
+        read: (offset, length) => {
+          reads.push(offset);
+          return below.read(offset, length);
+        },
+      },
       [stored(4096, 4096)],
     );
     expect(Buffer.from(await device.read(0, 4096))).toEqual(Buffer.alloc(4096));

@@ -1,7 +1,20 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -68,7 +81,11 @@ describe('openImageFile()', () => {
   });
 
   it('refuses a directory', async () => {
-    await expect(openImageFile(directory)).rejects.toMatchObject({ kind: 'refused', code: 'NOT_A_REGULAR_FILE', where: { found: 'a directory' } });
+    await expect(openImageFile(directory)).rejects.toMatchObject({
+      kind: 'refused',
+      code: 'NOT_A_REGULAR_FILE',
+      where: { found: 'a directory' },
+    });
   });
 
   it('refuses a character device', async () => {
@@ -95,14 +112,20 @@ describe('openImageFile()', () => {
   it.skipIf(!mountable)('says of a block device that such are not read yet', async () => {
     execFileSync('mknod', [at('block'), 'b', '7', '0']);
     await expect(openImageFile(at('block'))).rejects.toMatchObject({
-      kind: 'refused', code: 'NOT_A_REGULAR_FILE', where: { expected: expect.stringContaining('block devices are not read yet') },
+      kind: 'refused',
+      code: 'NOT_A_REGULAR_FILE',
+      where: { expected: expect.stringContaining('block devices are not read yet') },
     });
   });
 
-  it.each([['', 'IMPOSSIBLE_NAME', 'refused'], ['a\0b', 'IMPOSSIBLE_NAME', 'refused'], ['/no/such/file', 'IO_ENOENT', 'not-found'], [`/${'x'.repeat(300)}`, 'IO_ENAMETOOLONG', 'io']])(
-    'refuses the name %j with a type', async (name, code, kind) => {
-      await expect(openImageFile(name)).rejects.toMatchObject({ code, kind });
-    });
+  it.each([
+    ['', 'IMPOSSIBLE_NAME', 'refused'],
+    ['a\0b', 'IMPOSSIBLE_NAME', 'refused'],
+    ['/no/such/file', 'IO_ENOENT', 'not-found'],
+    [`/${'x'.repeat(300)}`, 'IO_ENAMETOOLONG', 'io'],
+  ])('refuses the name %j with a type', async (name, code, kind) => {
+    await expect(openImageFile(name)).rejects.toMatchObject({ code, kind });
+  });
 
   it.skipIf(!mountable)('refuses a length that cannot be counted', async () => {
     await using filesystem = await withFilesystem('xfs', 300 * MiB);
@@ -116,7 +139,9 @@ describe('openImageFile()', () => {
   });
 
   it('says that a lease stands in the way', async () => {
-    const holder = spawn(process.execPath, ['--input-type=module', '-e', LEASE_HOLDER, at('leased')], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const holder = spawn(process.execPath, ['--input-type=module', '-e', LEASE_HOLDER, at('leased')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const answer = await new Promise((resolve) => holder.stdout.once('data', resolve));
     expect(String(answer)).toBe('held\n');
     // Breaking the lease signals its holder, which dies of it: the first opening is the one that is told.
@@ -128,7 +153,11 @@ describe('openImageFile()', () => {
     const before = openDescriptors();
     for (let round = 0; round < 20; round += 1) {
       await openImageFile(directory).catch(() => undefined);
-      await openImageFile(at('image'), { permit: () => { throw new Error('no'); } }).catch(() => undefined);
+      await openImageFile(at('image'), {
+        permit: () => {
+          throw new Error('no');
+        },
+      }).catch(() => undefined);
     }
     expect(openDescriptors()).toBe(before);
   });
@@ -137,11 +166,14 @@ describe('openImageFile()', () => {
     const file = await openImageFile(at('image'));
     await Promise.all([file.close(), file.close()]);
     await file.close();
+    expect(openDescriptors()).toBe(0);
   });
 
   it('changes neither content nor times but atime', async () => {
     const before = statSync(at('image'), { bigint: true });
-    const hash = createHash('sha256').update(readFileSync(at('image'))).digest('hex');
+    const hash = createHash('sha256')
+      .update(readFileSync(at('image')))
+      .digest('hex');
     {
       await using file = await openImageFile(at('image'));
       await file.facts();
@@ -149,7 +181,11 @@ describe('openImageFile()', () => {
     }
     const after = statSync(at('image'), { bigint: true });
     expect([after.mtimeNs, after.ctimeNs, after.size, after.ino]).toEqual([before.mtimeNs, before.ctimeNs, before.size, before.ino]);
-    expect(createHash('sha256').update(readFileSync(at('image'))).digest('hex')).toBe(hash);
+    expect(
+      createHash('sha256')
+        .update(readFileSync(at('image')))
+        .digest('hex'),
+    ).toBe(hash);
   });
 });
 
@@ -195,14 +231,19 @@ describe.skipIf(!mountable)('facts()', () => {
     const facts = await file.facts();
     const [blocks, size] = execFileSync('stat', ['-c', '%b %s', path], { encoding: 'utf8' }).split(' ').map(Number);
     expect(facts).toMatchObject({
-      filesystem: kind, hostBlock: kind === 'ext4' ? 1024 : 4096, length: size, allocation: (blocks ?? 0) * 512, extentSizeHint: 0, openForWriting: false,
+      filesystem: kind,
+      hostBlock: kind === 'ext4' ? 1024 : 4096,
+      length: size,
+      allocation: (blocks ?? 0) * 512,
+      extentSizeHint: 0,
+      openForWriting: false,
       noCow: kind === 'btrfs' ? false : undefined,
     });
     expect(facts.map).toMatchObject([{ fileOffset: 0, byteLength: MiB }]);
     expect((await file.filesystem()).mount).toBe(filesystem.path);
   });
 
-  it('tell the block size and XFS\'s extent size hint', async () => {
+  it("tell the block size and XFS's extent size hint", async () => {
     await using filesystem = await withFilesystem('xfs', 300 * MiB, ['-b', 'size=1024']);
     const path = join(filesystem.path, 'hinted');
     execFileSync('xfs_io', ['-f', '-c', 'extsize 1m', path]);
@@ -233,7 +274,12 @@ describe.skipIf(!mountable)('facts()', () => {
     writeFileSync(path, Buffer.alloc(8192, 1));
     await using file = await openImageFile(path);
     expect(await file.facts()).toMatchObject({
-      map: undefined, filesystem: 'xfs', length: 8192, noCow: undefined, extentSizeHint: 0, openForWriting: false,
+      map: undefined,
+      filesystem: 'xfs',
+      length: 8192,
+      noCow: undefined,
+      extentSizeHint: 0,
+      openForWriting: false,
     });
   });
 

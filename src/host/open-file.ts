@@ -1,5 +1,5 @@
 /** An image file, open for reading: its bytes, its place, and what the host knows of it. */
-import { type BigIntStats, close, fstatSync } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync } from 'node:fs';
 import { PlimsollError } from '#base';
 import type { BlockDevice, FileFacts, StorageMap } from '#block';
 import { displayPath, type OpenOptions, openRegular, type RealPlace } from './descriptor.ts';
@@ -134,7 +134,13 @@ async function readConsistently(fd: number, path: string, hostBlock: number): Pr
 function statOf(fd: number, path: string): BigIntStats {
   const stats = fstatSync(fd, { bigint: true });
   if (stats.size > Number.MAX_SAFE_INTEGER) {
-    throw new PlimsollError('unsupported', 'FILE_TOO_LONG', { doing: 'examine file', image: path, field: 'length', found: stats.size, expected: 'below 2^53' });
+    throw new PlimsollError('unsupported', 'FILE_TOO_LONG', {
+      doing: 'examine file',
+      image: path,
+      field: 'length',
+      found: stats.size,
+      expected: 'below 2^53',
+    });
   }
   return stats;
 }
@@ -147,7 +153,12 @@ function identityOf(stats: BigIntStats): string {
   return `${stats.dev}:${stats.ino}`;
 }
 
+/** Closing what was only read writes nothing and waits for nobody: a turn of the thread pool would cost more. */
 function closeLater(fd: number): Promise<void> {
-  // A failing close of a file that was only read loses nothing.
-  return new Promise((resolve) => close(fd, () => resolve()));
+  try {
+    closeSync(fd);
+  } catch {
+    // A failing close of a file that was only read loses nothing.
+  }
+  return Promise.resolve();
 }

@@ -98,7 +98,8 @@ async function giveName(temporaryPath: string, path: string): Promise<void> {
   await unlinkAsync(temporaryPath);
 }
 
-async function renameWithoutReplacing(temporaryPath: string, path: string, cause: unknown): Promise<void> {
+/** The way for filesystems without hard links; `cause` is what linking said. Throws as `publish`; unsupported, NO_ATOMIC_NAME. */
+export async function renameWithoutReplacing(temporaryPath: string, path: string, cause: unknown): Promise<void> {
   const ffi = await loadFfi();
   const result = ffi?.renameNoReplace(Buffer.from(temporaryPath), Buffer.from(path)) ?? -ERRNO.ENOSYS;
   if (result >= 0) return;

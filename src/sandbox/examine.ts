@@ -2,8 +2,8 @@
  * An image path becomes figures: the host opens it, its format's parser takes the census, `sizes` does the arithmetic.
  * Runs inline, in this process: only an image's own metadata is read, by memory-safe code, under a read budget.
  */
-import { asPlimsollError, MiB, PlimsollError } from '#base';
-import { type BlockDevice, type FileFacts, withReadBudget } from '#block';
+import { asPlimsollError, KiB, MiB, PlimsollError } from '#base';
+import { type BlockDevice, type FileFacts, withPrefix, withReadBudget } from '#block';
 import { type Evidence, hasQcow2Magic, isWrapping, judgeUnsigned, probe, PROBE_BYTES, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
 import { type HostCache, type HostFilesystem, holesAsZeros, newHostCache, type OpenFile, openImageFile } from '#host';
 import { qcow2Figures, rawFigures } from '#sizes';
@@ -38,6 +38,9 @@ export interface Examined {
 
 /** Metadata read beyond what the file stores: room for small files on filesystems that compress. */
 const READ_ALLOWANCE = 256 * MiB;
+
+/** Header, refcount table, first refcount block and L1 table of a new image with 64 KiB clusters lie below. */
+const PREFIX_BYTES = 256 * KiB;
 
 /** What is not known of an image, before anything is. */
 const UNKNOWN: Omit<ImageReport, 'path'> = {
@@ -164,7 +167,8 @@ async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, fac
 
 /** Holes cost no reading, and all reading together is bounded by what the file stores. */
 function metadataDevice(device: BlockDevice, facts: FileFacts): BlockDevice {
-  const sparse = facts.map === undefined ? device : holesAsZeros(device, facts.map);
+  const quick = withPrefix(device, PREFIX_BYTES);
+  const sparse = facts.map === undefined ? quick : holesAsZeros(quick, facts.map);
   const storage = facts.filesystem === 'other' ? Math.max(facts.allocation, facts.length) : facts.allocation;
   return withReadBudget(sparse, 2 * storage + READ_ALLOWANCE);
 }

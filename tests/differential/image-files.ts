@@ -50,6 +50,7 @@ export async function duplicate(built: BuiltState, directory: string, kind: Stor
   const path = join(directory, `image.${built.state.format}`);
   const measured = await measureState(path, directory, kind);
   if (isSameStorage(built, measured)) return { ...built, directory, opening: { ...built.opening, path }, ...measured };
+  console.log('REBUILT', built.state.name, built.image, measured.image);
   return buildState(built.state, `${directory}-rebuilt`, kind);
 }
 

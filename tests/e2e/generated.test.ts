@@ -27,7 +27,7 @@ const bash: Shell = {
   offers: async (words) => {
     const line = ['plimsoll', ...words].map(shellWord).join(' ');
     const script = `source ${shellWord(join(SCRIPTS, 'plimsoll.bash'))}; COMP_WORDS=(${line}); COMP_CWORD=${words.length}; _plimsoll; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    return answer(await run('bash', ['-uec', script], { cwd: directory }));
+    return answer(await run('bash', ['--norc', '-uec', script], { cwd: directory }));
   },
 };
 
@@ -45,26 +45,31 @@ const fish: Shell = {
 const zsh: Shell = {
   name: 'zsh',
   offers: async (words) => {
-    const inner = [
-      `fpath=(${shellWord(SCRIPTS)} $fpath)`,
-      'autoload -Uz compinit && compinit -u -D',
-      'PS1="ready> "',
-      // What is offered goes to the screen as plain words, one on a line.
-      "compadd () { local -a found; builtin compadd -A found -O found \"$@\" 2>/dev/null; builtin compadd -O found \"$@\"; print -rl -- 'offer:'${^found}; }",
-    ].join('\n');
+    const startUp = `
+      PS1=
+      fpath=(${shellWord(SCRIPTS)} $fpath)
+      autoload -Uz compinit && compinit -u -D
+      compadd () {
+        builtin compadd "$@" || return
+        # With one of these it only computes, for a later call that offers.
+        (( \${@[(I)-[OAD]]} )) && return
+        local -a offered
+        builtin compadd -A offered "$@"
+        print -rl -- "" "offer:"$^offered
+      }
+      ask () { zle list-choices; print -r -- ask"ed" }
+      zle -N ask && bindkey '^I' ask
+      print -r -- rea"dy"`;
+    writeFileSync(join(directory, 'start-up.zsh'), startUp);
     const script = `
       zmodload zsh/zpty
-      zpty z zsh -f -i
-      zpty -w z ${shellWord(inner)}
-      zpty -w z 'print all-"set"'
-      zpty -r -m z out '*all-set*'
-      zpty -w -n z ${shellWord(`plimsoll ${words.join(' ')}`)}$'\\t'
-      sleep 1
-      zpty -w -n z $'\\x03'
-      zpty -w z 'print all-"done"'
-      zpty -r -m z out '*all-done*'
-      print -r -- "$out"
-      zpty -d z`;
+      zpty shell zsh -f -i
+      zpty -w shell 'source ./start-up.zsh'
+      zpty -r -m shell seen '*ready*'
+      zpty -w -n shell ${shellWord(`plimsoll ${words.join(' ')}`)}$'\\t'
+      zpty -r -m shell seen '*asked*'
+      print -r -- "$seen"
+      zpty -d shell`;
     const { stdout } = await run('zsh', ['-f', '-c', script], { cwd: directory, env: { TERM: 'dumb' } });
     return [...stdout.matchAll(/offer:([^\r\n]*)/g)].map((match) => match[1] ?? '');
   },

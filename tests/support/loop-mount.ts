@@ -5,7 +5,7 @@
  * mounts left behind by a process that no longer lives are removed by the next run.
  */
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmdirSync, statfsSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -120,6 +120,7 @@ function unmountNow(path: string): void {
       return;
     }
   }
+  for (const directory of ['/dev/shm', tmpdir()]) rmSync(join(directory, `${basename(path)}.img`), { force: true });
   if (existsSync(path)) rmdirSync(path);
 }
 
@@ -128,7 +129,9 @@ function isMountPoint(path: string): boolean {
 }
 
 function mountPoints(): string[] {
-  return readFileSync('/proc/self/mounts', 'utf8').split('\n').flatMap((line) => line.split(' ')[1] ?? []);
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .flatMap((line) => line.split(' ')[1] ?? []);
 }
 
 function prepareOnce(): void {

@@ -73,19 +73,20 @@ export function openingArguments(opening: Opening, driverOptions: readonly strin
 /**
  * Runs `commands` in one qemu-io process, one per line, and closes the image.
  *
- * Every command must be quiet (`-q`): whatever qemu-io prints is taken for a failure and thrown.
+ * Every command must be quiet (`-q`): whatever qemu-io then prints is taken for a failure and thrown. What it says on
+ * standard error is not: it repairs an image aloud.
  */
 export async function qemuIo(opening: Opening, commands: readonly string[], options: QemuIoOptions = {}): Promise<void> {
   const ioArguments = [
     ...['-t', options.cache ?? 'writeback', '-d', options.discard ?? 'ignore'],
     ...openingArguments(opening, options.driverOptions),
   ];
-  const { output, code, signal } = await feed('qemu-io', ioArguments, dirname(opening.path), `${commands.join('\n')}\n`);
-  const said = output.replaceAll('qemu-io> ', '').trim();
-  const crashed = signal === 'SIGKILL';
-  if (said === '' && (options.crashes === true ? crashed : code === 0)) return;
+  const { output, errors, code, signal } = await feed('qemu-io', ioArguments, dirname(opening.path), `${commands.join('\n')}\n`);
+  const failures = output.replaceAll('qemu-io> ', '').trim();
+  const ended = options.crashes === true ? signal === 'SIGKILL' : code === 0;
+  if (failures === '' && ended) return;
   const what = `qemu-io ${ioArguments.join(' ')} (${commands.length} commands, the first: ${commands[0] ?? 'none'})`;
-  throw new Error(`${what} failed, exit ${code ?? signal ?? '?'}: ${said.slice(0, 600)}`);
+  throw new Error(`${what} failed, exit ${code ?? signal ?? '?'}: ${`${failures} ${errors}`.slice(0, 600)}`);
 }
 
 /** What QEMU says of the image; needs no secret. */
@@ -111,14 +112,15 @@ function feed(
   programArguments: readonly string[],
   cwd: string,
   input: string,
-): Promise<{ output: string; code: number | null; signal: string | null }> {
+): Promise<{ output: string; errors: string; code: number | null; signal: string | null }> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, programArguments, { stdio: 'pipe', cwd });
     let output = '';
+    let errors = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
-    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
+    child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString('latin1')));
     child.on('error', (error) => reject(explain(error, program, programArguments)));
-    child.on('close', (code, signal) => resolve({ output, code, signal }));
+    child.on('close', (code, signal) => resolve({ output, errors, code, signal }));
     // A program that refuses its image exits before it reads; what it printed says why.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);

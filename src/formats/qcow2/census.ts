@@ -163,25 +163,29 @@ class CensusTaker {
 
   /** The active L1 table: entries the capacity needs are counted, those behind it (VM state, shrunk) only referenced. */
   async #walkActive(l1: Uint8Array, guestClusters: number, l1Needed: number): Promise<void> {
-    const { l2Entries } = this.#header;
+    const { l2Entries, clusterSize } = this.#header;
     const view = new DataView(l1.buffer, l1.byteOffset, l1.byteLength);
-    const reader = new TableReader(this.#device, this.#header);
+    const entries: (L1Entry & { index: number })[] = [];
     for (let index = 0; index * 8 + 8 <= l1.byteLength; index += 1) {
-      const inCapacity = index < l1Needed;
-      const entryCount = inCapacity ? Math.min(l2Entries, guestClusters - index * l2Entries) : l2Entries;
       const entry = l1Entry(view, index, this.#header, this.#device.byteLength);
-      if (entry === undefined) {
-        if (inCapacity) this.#countMissingTable(entryCount);
-        continue;
-      }
-      if (this.#tables.has(entry.cluster)) throw tableTwice(index, entry.cluster * this.#header.clusterSize);
+      if (entry === undefined) continue;
+      if (this.#tables.has(entry.cluster)) throw tableTwice(index, entry.cluster * clusterSize);
       this.#tables.add(entry.cluster);
+      entries.push({ ...entry, index });
+    }
+    const tables = readClusters(this.#device, clusterSize, entries.map((entry) => entry.cluster));
+    let index = 0;
+    const entryCountAt = (at: number): number => Math.min(l2Entries, guestClusters - at * l2Entries);
+    for (const entry of entries) {
+      for (; index < Math.min(entry.index, l1Needed); index += 1) this.#countMissingTable(entryCountAt(index));
+      index = entry.index + 1;
       this.#referenced.add(entry.cluster);
-      const table = await reader.read(entry.cluster, nextTable(view, index, this.#header));
-      if (inCapacity) this.#countTable(table, entryCount, entry, index === l1Needed - 1);
+      const table = (await tables.next()).value as Uint8Array;
+      if (entry.index < l1Needed) this.#countTable(table, entryCountAt(entry.index), entry, entry.index === l1Needed - 1);
       else this.#referenceTable(table, l2Entries, entry.cluster);
       if (index % 64 === 0) this.#signal?.throwIfAborted();
     }
+    for (; index < l1Needed; index += 1) this.#countMissingTable(entryCountAt(index));
   }
 
   #countMissingTable(entryCount: number): void {
@@ -272,7 +276,7 @@ class CensusTaker {
 
   /** Snapshots keep clusters alive; a table that was seen before is not read again. */
   async #walkSnapshots(snapshots: readonly InternalSnapshot[]): Promise<void> {
-    const reader = new TableReader(this.#device, this.#header);
+    const { clusterSize, l2Entries } = this.#header;
     const seenL1 = new Set<number>();
     for (const { l1TableOffset, l1Size } of snapshots) {
       this.#signal?.throwIfAborted();
@@ -281,12 +285,18 @@ class CensusTaker {
       seenL1.add(l1TableOffset);
       const l1 = await this.#device.read(l1TableOffset, l1Size * 8);
       const view = new DataView(l1.buffer, l1.byteOffset, l1.byteLength);
+      const fresh: number[] = [];
       for (let index = 0; index * 8 + 8 <= l1.byteLength; index += 1) {
         const entry = l1Entry(view, index, this.#header, this.#device.byteLength);
         if (entry === undefined || this.#tables.has(entry.cluster)) continue;
         this.#tables.add(entry.cluster);
         this.#referenced.add(entry.cluster);
-        this.#referenceTable(await reader.read(entry.cluster, undefined), this.#header.l2Entries, entry.cluster);
+        fresh.push(entry.cluster);
+      }
+      let at = 0;
+      for await (const table of readClusters(this.#device, clusterSize, fresh)) {
+        this.#referenceTable(table, l2Entries, fresh[at] as number);
+        at += 1;
       }
     }
   }
@@ -317,18 +327,20 @@ class CensusTaker {
     const used = new ClusterSet();
     const refcountBlocks = new Map<number, number>();
     const seen = new ClusterSet();
-    const table = await this.#device.read(header.refcountTableOffset, header.refcountTableClusters * header.clusterSize);
+    const table = alignedBytes(await this.#device.read(header.refcountTableOffset, header.refcountTableClusters * header.clusterSize));
     const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
-    const reader = new TableReader(this.#device, header);
     const wanted = clustersByRange([...this.#compressed.refcounts.keys()], header.refcountBlockEntries);
-    for (let index = 0; index * 8 + 8 <= table.byteLength; index += 1) {
+    for (const index of nonZeroEntries(table)) {
       const cluster = refcountTableEntry(view, index, header, this.#device.byteLength);
       if (cluster === undefined) continue;
       if (seen.has(cluster)) throw blockTwice(index, cluster * header.clusterSize);
       seen.add(cluster);
       refcountBlocks.set(index, cluster);
       if (!header.dirty) this.#referenced.add(cluster);
-      const block = await reader.read(cluster, refcountTableEntry(view, index + 1, header, this.#device.byteLength));
+    }
+    const blocks = readClusters(this.#device, header.clusterSize, [...refcountBlocks.values()]);
+    for (const index of refcountBlocks.keys()) {
+      const block = (await blocks.next()).value as Uint8Array;
       addUsedClusters(block, header.refcountOrder, index * header.refcountBlockEntries, used);
       for (const one of wanted.get(index) ?? []) {
         this.#compressed.refcounts.set(one, refcountOf(block, header.refcountOrder, one % header.refcountBlockEntries));
@@ -374,16 +386,8 @@ function l1Entry(view: DataView, index: number, header: Header, fileLength: numb
   return { cluster: offset / header.clusterSize, copied: high >>> 31 === 1 };
 }
 
-/** The cluster of the next L2 table in the same L1, a hint for reading ahead. */
-function nextTable(view: DataView, index: number, header: Header): number | undefined {
-  if ((index + 1) * 8 + 8 > view.byteLength) return undefined;
-  const offset = (view.getUint32((index + 1) * 8) & 0x00ffffff) * 0x100000000 + ((view.getUint32((index + 1) * 8 + 4) & 0xfffffe00) >>> 0);
-  return offset / header.clusterSize;
-}
-
 /** Refcount table entry: bits 9-63 the offset of a block. undefined: the whole range is free. */
 function refcountTableEntry(view: DataView, index: number, header: Header, fileLength: number): number | undefined {
-  if (index * 8 + 8 > view.byteLength) return undefined;
   const offset = view.getUint32(index * 8) * 0x100000000 + ((view.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
   if (offset === 0) return undefined;
   if (offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength) {
@@ -392,33 +396,53 @@ function refcountTableEntry(view: DataView, index: number, header: Header, fileL
   return offset / header.clusterSize;
 }
 
-/** Reads tables of one cluster each; neighbours that follow each other in the file are fetched together. */
-class TableReader {
-  readonly #device: BlockDevice;
-  readonly #clusterSize: number;
-  #buffer = new Uint8Array();
-  #bufferAt = 0;
+/** Pieces in flight at a time, so that counting one table and fetching the next overlap. */
+const READS_AHEAD = 6;
 
-  constructor(device: BlockDevice, header: Header) {
-    this.#device = device;
-    this.#clusterSize = header.clusterSize;
+/**
+ * The clusters at `clusters`, in that order, one table each; neighbours are fetched together, up to 1 MiB.
+ *
+ * Throws: corrupt, when the file ends inside one (it shrank meanwhile).
+ */
+async function* readClusters(device: BlockDevice, clusterSize: number, clusters: readonly number[]): AsyncGenerator<Uint8Array> {
+  const pieces = neighbourhoods(clusters, Math.max(1, READ_BYTES / clusterSize));
+  const inFlight: { reading: Promise<Uint8Array>; byteLength: number }[] = [];
+  const fetchNext = (): void => {
+    const piece = pieces.next();
+    if (piece.done === true) return;
+    const byteLength = piece.value.count * clusterSize;
+    const reading = Promise.resolve().then(() => device.read(piece.value.first * clusterSize, byteLength));
+    // A failure is met when its turn comes; until then it is not unhandled.
+    reading.catch(() => undefined);
+    inFlight.push({ reading, byteLength });
+  };
+  for (let count = 0; count < READS_AHEAD; count += 1) fetchNext();
+  for (let piece = inFlight.shift(); piece !== undefined; piece = inFlight.shift()) {
+    const bytes = alignedBytes(await piece.reading);
+    fetchNext();
+    if (bytes.byteLength < piece.byteLength) {
+      throw new PlimsollError('corrupt', 'QCOW2_TABLE_TRUNCATED', { doing: 'read qcow2 table', found: `${bytes.byteLength} bytes`, expected: `${piece.byteLength} bytes` });
+    }
+    for (let at = 0; at < bytes.byteLength; at += clusterSize) yield bytes.subarray(at, at + clusterSize);
   }
+}
 
-  /** The cluster's bytes; when `next` is its neighbour, up to 1 MiB is read ahead. */
-  async read(cluster: number, next: number | undefined): Promise<Uint8Array> {
-    const at = cluster * this.#clusterSize;
-    const within = at - this.#bufferAt;
-    if (within < 0 || within + this.#clusterSize > this.#buffer.byteLength) {
-      const ahead = next === cluster + 1 ? Math.max(this.#clusterSize, READ_BYTES) : this.#clusterSize;
-      this.#buffer = alignedBytes(await this.#device.read(at, ahead));
-      this.#bufferAt = at;
-    }
-    const start = at - this.#bufferAt;
-    const table = this.#buffer.subarray(start, start + this.#clusterSize);
-    if (table.byteLength < this.#clusterSize) {
-      throw new PlimsollError('corrupt', 'QCOW2_TABLE_TRUNCATED', { doing: 'read qcow2 table', at, found: `${table.byteLength} bytes`, expected: `${this.#clusterSize} bytes` });
-    }
-    return table;
+function* neighbourhoods(clusters: readonly number[], most: number): Generator<{ first: number; count: number }> {
+  let at = 0;
+  while (at < clusters.length) {
+    const first = clusters[at] as number;
+    let count = 1;
+    while (count < most && clusters[at + count] === first + count) count += 1;
+    yield { first, count };
+    at += count;
+  }
+}
+
+/** Indexes of 8-byte entries that are not zero. */
+function* nonZeroEntries(table: Uint8Array): Generator<number> {
+  const words = new Uint32Array(table.buffer, table.byteOffset, table.byteLength / 4);
+  for (let at = 0; at < words.length; at += 2) {
+    if (words[at] !== 0 || words[at + 1] !== 0) yield at / 2;
   }
 }
 

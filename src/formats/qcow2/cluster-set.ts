@@ -5,15 +5,15 @@
 import { PlimsollError } from '#base';
 import type { Run } from '#block';
 
-/** Clusters of one chunk; 8 KiB of memory. */
-const CHUNK_CLUSTERS = 65536;
+/** Clusters of one chunk; 1 KiB of memory. */
+const CHUNK_CLUSTERS = 8192;
 const CHUNK_WORDS = CHUNK_CLUSTERS / 32;
 
 /**
- * Chunks one set may hold: 16384 × 65536 clusters are 64 TiB of 64 KiB clusters in 128 MiB of memory. A crafted table
+ * Chunks one set may hold: 131072 × 8192 clusters are 64 TiB of 64 KiB clusters in 128 MiB of memory. A crafted table
  * can scatter one entry a chunk; this stops it.
  */
-const MAX_CHUNKS = 16384;
+const MAX_CHUNKS = 131072;
 
 export class ClusterSet {
   readonly #chunks = new Map<number, Uint32Array>();

@@ -163,10 +163,10 @@ const resized: ImageState[] = [
     await site.resize(2 * MiB, '--shrink');
     await site.resize(6 * MiB + 512);
   }),
-  state('resized-to-0', ['resize'], async (site) => {
+  state('resized-to-512', ['resize'], async (site) => {
     await site.create(4 * MiB);
     await site.io([write(0, MiB)]);
-    await site.resize(0, '--shrink');
+    await site.resize(512, '--shrink');
   }),
 ];
 

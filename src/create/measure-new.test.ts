@@ -1,0 +1,114 @@
+/** Figures of images that do not exist yet, against what QEMU reaches when it fills them, on tmpfs. */
+import { statSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GiB, MiB, parseSize, TiB } from '#base';
+import { qemuImg, qemuIo } from '../../tests/support/qemu.ts';
+import { parseCreateOptions } from './create-options.ts';
+import { measureNew } from './measure-new.ts';
+
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp('/dev/shm/plimsoll-measure-');
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+function measure(list: string, capacity: number) {
+  return measureNew('qcow2', capacity, parseCreateOptions('qcow2', [list]));
+}
+
+const KEY = 'encrypt.format=luks,encrypt.key-secret=s';
+
+describe('measureNew()', () => {
+  it.each([
+    ['', 20 * MiB + 512],
+    ['cluster_size=512', 2 * MiB],
+    ['cluster_size=512,refcount_bits=64', 3 * MiB + 512],
+    ['cluster_size=1k,refcount_bits=64', 8 * MiB],
+    ['cluster_size=2k,refcount_bits=1', 5 * MiB + 512],
+    ['cluster_size=4k', 30 * MiB + 512],
+    ['cluster_size=4k,refcount_bits=64,preallocation=metadata', 30 * MiB + 512],
+    ['cluster_size=4k,compat=0.10', 30 * MiB],
+    ['cluster_size=512,preallocation=metadata', 2 * MiB + 512],
+    ['cluster_size=512,preallocation=falloc', 2 * MiB],
+    ['extended_l2=on', 9 * MiB + 512],
+    ['extended_l2=on,preallocation=metadata', 9 * MiB + 512],
+    ['extended_l2=on,preallocation=falloc', 9 * MiB + 512],
+    ['cluster_size=16k,extended_l2=on,refcount_bits=32', 40 * MiB + 512],
+    ['cluster_size=2M', 30 * MiB + 512],
+    ['cluster_size=2M,extended_l2=on', 30 * MiB + 512],
+    ['cluster_size=2M,preallocation=metadata', 30 * MiB + 512],
+    ['preallocation=full', 8 * MiB],
+    ['', 0],
+  ])('"%s" of %d bytes: expected is what a fill with single clusters reaches', async (list, capacity) => {
+    const path = join(directory, 'filled');
+    const measured = measure(list, capacity);
+    await qemuImg(directory, 'create', '-q', '-f', 'qcow2', ...(list === '' ? [] : ['-o', list]), path, String(capacity));
+    const clusterSize = parseSize(/cluster_size=(\w+)/.exec(list)?.[1] ?? '64k', 'cluster_size');
+    const writes: string[] = [];
+    for (let at = 0; at < capacity; at += clusterSize) writes.push(`write -q -P 9 ${at} ${Math.min(clusterSize, capacity - at)}`);
+    if (writes.length > 0) await qemuIo({ path, format: 'qcow2' }, writes);
+    const stat = statSync(path);
+    expect(stat.blocks * 512).toBe(measured.expected);
+    expect(measured.commitment).toBeGreaterThanOrEqual(measured.expected);
+    expect(measured.maxLength).toBeGreaterThanOrEqual(stat.size);
+    expect(measured.addends.reduce((sum, addend) => sum + addend.bytes, 0)).toBe(measured.commitment);
+  });
+
+  it.each([
+    ['', 40 * GiB],
+    ['', TiB],
+    ['', 12 * TiB],
+    ['cluster_size=2M', 100 * TiB],
+    ['cluster_size=4k', GiB],
+    ['refcount_bits=64', TiB],
+    ['extended_l2=on', 300 * GiB],
+    ['compat=0.10', 700 * GiB + 512],
+    ['cluster_size=1M,refcount_bits=1', 64 * TiB],
+  ])('"%s" of %d bytes: the longest it can get is what qemu-img measure calls fully allocated', async (list, capacity) => {
+    const words = list === '' ? [] : ['-o', list];
+    const judged = JSON.parse(await qemuImg(directory, 'measure', '--output=json', '-O', 'qcow2', ...words, '--size', String(capacity))) as { 'fully-allocated': number };
+    expect(measure(list, capacity).maxLength).toBe(judged['fully-allocated']);
+  });
+
+  it.each(['', ',encrypt.cipher-alg=aes-128', ',encrypt.cipher-alg=serpent-256', ',encrypt.cipher-alg=aes-256,encrypt.cipher-mode=cbc', ',encrypt.cipher-alg=cast5-128,encrypt.cipher-mode=cbc'])(
+    'a LUKS header of the length that QEMU gives it: "%s"',
+    async (cipher) => {
+      const list = `cluster_size=512,${KEY}${cipher}`;
+      const fully = async (options: string) => {
+        const output = await qemuImg(directory, 'measure', '--object', 'secret,id=s,data=abc', '--output=json', '-O', 'qcow2', '-o', options, '--size', '1M');
+        return (JSON.parse(output) as { 'fully-allocated': number })['fully-allocated'];
+      };
+      const options = parseCreateOptions('qcow2', [list]);
+      const header = options.format === 'qcow2' ? options.qcow2.luksHeaderBytes : 0;
+      expect(header).toBe((await fully(list)) - (await fully('cluster_size=512')));
+    },
+  );
+
+  it('a new LUKS image takes what QEMU writes', async () => {
+    const path = join(directory, 'luks');
+    await qemuImg(directory, 'create', '-q', '--object', 'secret,id=s,data=abc', '-f', 'qcow2', '-o', `${KEY},encrypt.iter-time=10`, path, '1G');
+    const stat = statSync(path);
+    expect(measure(KEY, GiB)).toMatchObject({ length: stat.size, allocation: stat.blocks * 512 });
+  });
+
+  it.each([['', 2 ** 50], ['cluster_size=2M', 2 ** 53 - 2 ** 43], ['cluster_size=512,refcount_bits=64', 100 * GiB]])(
+    'answers at once for the largest capacities: "%s" of %d bytes',
+    (list, capacity) => {
+      const before = performance.now();
+      const measured = measure(list, capacity);
+      expect(performance.now() - before).toBeLessThan(5000);
+      expect(measured.commitment).toBeGreaterThan(capacity);
+      expect(Number.isSafeInteger(measured.commitment)).toBe(true);
+    },
+  );
+
+  it('raw: commitment is the capacity in whole sectors', () => {
+    const options = parseCreateOptions('raw', []);
+    expect(measureNew('raw', 40 * GiB, options)).toMatchObject({ length: 40 * GiB, allocation: 4096, commitment: 40 * GiB, expected: 40 * GiB, maxLength: 40 * GiB });
+    expect(measureNew('raw', 1000, options)).toMatchObject({ capacity: 1024, length: 1024, allocation: 4096, commitment: 4096 });
+    expect(measureNew('raw', 0, options)).toMatchObject({ length: 0, allocation: 0, commitment: 0 });
+  });
+});

@@ -1,0 +1,140 @@
+/** Against stat -f, blkid and findmnt. */
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { canMount, withFilesystem } from '../../tests/support/loop-mount.ts';
+import { resetFfiForTests, setFfiForTests } from './ffi.ts';
+import { FilesystemCache, filesystemOf } from './filesystem.ts';
+
+const MiB = 2 ** 20;
+const mountable = canMount('identity, room and rules of ext4, XFS, btrfs and tmpfs');
+const output = (program: string, ...options: string[]): string => execFileSync(program, options, { encoding: 'utf8' }).trim();
+
+afterEach(resetFfiForTests);
+
+describe.skipIf(!mountable)('filesystemOf()', () => {
+  it.each([
+    ['ext4', false, false],
+    ['xfs', true, false],
+    ['btrfs', true, true],
+    ['tmpfs', false, false],
+  ] as const)('knows %s: identity, room, rules', async (kind, reflink, copyOnWrite) => {
+    await using mounted = await withFilesystem(kind, 300 * MiB);
+    writeFileSync(join(mounted.path, 'file'), Buffer.alloc(MiB, 1));
+    execFileSync('sync', ['-f', mounted.path]);
+    const found = await filesystemOf(join(mounted.path, 'file'));
+    const [size, free, available, unit] = output('stat', '-f', '-c', '%b %f %a %S', mounted.path).split(' ').map(Number) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    expect(found).toMatchObject({
+      kind,
+      type: kind,
+      mount: mounted.path,
+      reflink,
+      copyOnWrite,
+      size: size * unit,
+      used: (size - free) * unit,
+      available: available * unit,
+    });
+    expect(found.device).toBe(output('findmnt', '-no', 'MAJ:MIN', mounted.path));
+    if (kind !== 'tmpfs') expect(found.id).toBe(`uuid:${output('findmnt', '-no', 'UUID', mounted.path)}`);
+  });
+
+  it('knows an XFS without reflink', async () => {
+    await using mounted = await withFilesystem('xfs', 300 * MiB, ['-m', 'reflink=0']);
+    expect(await filesystemOf(mounted.path)).toMatchObject({ reflink: false, kind: 'xfs' });
+  });
+
+  it('takes two btrfs subvolumes for one filesystem', async () => {
+    await using mounted = await withFilesystem('btrfs', 128 * MiB);
+    const [one, two] = ['one', 'two'].map((name) => join(mounted.path, name)) as [string, string];
+    for (const path of [one, two]) execFileSync('btrfs', ['-q', 'subvolume', 'create', path]);
+    const cache = new FilesystemCache();
+    const [a, b] = [await filesystemOf(one, cache), await filesystemOf(two, cache)];
+    expect(b.id).toBe(a.id);
+    expect(a.id).toMatch(/^uuid:[0-9a-f]{8}-/);
+    expect(b.device).toBe(a.device);
+    expect(a.mount).toBe(mounted.path);
+  });
+
+  it('keeps a filesystem and its mounted copy apart, though they have one UUID', async () => {
+    const uuid = '11111111-2222-3333-4444-555555555555';
+    await using one = await withFilesystem('ext4', 16 * MiB, ['-U', uuid]);
+    await using two = await withFilesystem('ext4', 16 * MiB, ['-U', uuid]);
+    const cache = new FilesystemCache();
+    const [a, b] = [await filesystemOf(one.path, cache), await filesystemOf(two.path, cache)];
+    expect(a.id).toBe(`uuid:${uuid}`);
+    expect(b.id).toBe(`uuid:${uuid}@${b.device}`);
+    expect(await filesystemOf(two.path, cache)).toBe(b);
+  });
+
+  it("calls ext3 by its name: its charging rules are not ext4's", async () => {
+    await using mounted = await withFilesystem('ext4', 64 * MiB, ['-t', 'ext3']);
+    const found = await filesystemOf(mounted.path);
+    // mount(8) asks for what blkid sees, ext3, and the kernel serves it by its ext4 driver under that name.
+    expect(found).toMatchObject({ type: 'ext3', kind: 'other' });
+  });
+
+  it('names the mount that the path goes through, odd characters included', async () => {
+    await using mounted = await withFilesystem('ext4', 16 * MiB);
+    await using host = await withFilesystem('tmpfs', MiB);
+    const inner = join(mounted.path, 'inner');
+    const other = join(host.path, 'with space\tand \\ ü');
+    mkdirSync(inner);
+    mkdirSync(other);
+    execFileSync('mount', ['--bind', inner, other]);
+    try {
+      const [direct, bound] = [await filesystemOf(inner), await filesystemOf(other)];
+      expect(direct.mount).toBe(mounted.path);
+      expect(bound.mount).toBe(other);
+      expect(bound.id).toBe(direct.id);
+    } finally {
+      execFileSync('umount', [other]);
+    }
+  });
+
+  it('asks each device once per cache', async () => {
+    await using mounted = await withFilesystem('tmpfs', 8 * MiB);
+    const cache = new FilesystemCache();
+    const [first, second] = await Promise.all([filesystemOf(mounted.path, cache), filesystemOf(mounted.path, cache)]);
+    expect(second).toBe(first);
+    writeFileSync(join(mounted.path, 'file'), Buffer.alloc(MiB));
+    expect((await filesystemOf(mounted.path, cache)).used).toBe(first.used);
+    expect((await filesystemOf(mounted.path)).used).toBe(first.used + MiB);
+  });
+
+  it('falls back to the device number without the FFI', async () => {
+    setFfiForTests(undefined);
+    await using mounted = await withFilesystem('btrfs', 128 * MiB);
+    execFileSync('btrfs', ['-q', 'subvolume', 'create', join(mounted.path, 'sub')]);
+    const [top, sub] = [await filesystemOf(mounted.path), await filesystemOf(join(mounted.path, 'sub'))];
+    expect(top.id).toBe(`dev:${output('findmnt', '-no', 'MAJ:MIN', mounted.path)}`);
+    expect(sub.id).toBe(top.id);
+  });
+});
+
+describe('filesystemOf(), without mounting', () => {
+  it('takes a descriptor', async () => {
+    const fd = openSync('/', 'r');
+    expect((await filesystemOf(fd)).mount).toBe('/');
+    closeSync(fd);
+  });
+
+  it('reports what is missing', async () => {
+    await expect(filesystemOf('/no/such/place')).rejects.toMatchObject({ kind: 'not-found', code: 'IO_ENOENT' });
+  });
+
+  it('calls what it does not know other, with a sane block', async () => {
+    expect(await filesystemOf('/proc')).toMatchObject({
+      kind: 'other',
+      type: 'proc',
+      hostBlock: 4096,
+      reflink: undefined,
+      copyOnWrite: undefined,
+    });
+  });
+});

@@ -1,0 +1,157 @@
+/**
+ * Who may import whom, one reason per rule; layers.test.ts holds the source to it. From the ground up: a layer imports
+ * only what stands before it.
+ */
+
+export interface Layer {
+  readonly name: string;
+  /** Other layers, each with the reason. `types only` in front: nothing of it may run here. */
+  readonly layers: Readonly<Record<string, string>>;
+  /** Modules of Node itself, each with the reason. */
+  readonly node: Readonly<Record<string, string>>;
+  /** Packages from the registry, each with the file that may import it (or `*`) and the reason. */
+  readonly packages: Readonly<Record<string, { readonly file: string; readonly reason: string }>>;
+}
+
+export const TYPES_ONLY = 'types only: ';
+
+const nothing = {};
+
+export const LAYERS: readonly Layer[] = [
+  {
+    name: 'base',
+    layers: nothing,
+    node: nothing,
+    packages: nothing,
+  },
+  {
+    name: 'wire',
+    layers: { base: 'the kinds of errors, for the table of exit codes' },
+    node: nothing,
+    packages: nothing,
+  },
+  {
+    name: 'block',
+    layers: { base: 'errors and checked numbers' },
+    node: nothing,
+    packages: nothing,
+  },
+  {
+    name: 'formats',
+    layers: {
+      base: 'structure tables, errors, checked numbers',
+      block: 'a parser gets its bytes from a BlockDevice and does no I/O of its own choosing',
+    },
+    node: nothing,
+    packages: nothing,
+  },
+  {
+    name: 'sizes',
+    layers: {
+      base: 'checked arithmetic',
+      block: 'what the host says of a file and its storage',
+      formats: 'what the format says of an image: the census that the figures are made of',
+      wire: `${TYPES_ONLY}figures are stated in the shapes that leave plimsoll`,
+    },
+    node: nothing,
+    packages: nothing,
+  },
+  {
+    name: 'host',
+    layers: { base: 'errors and checked numbers', block: 'a file is a BlockDevice with facts' },
+    node: {
+      'node:crypto': 'names of temporary files that nobody can foresee',
+      'node:fs': 'constants, and the calls that must not wait for the thread pool',
+      'node:fs/promises': 'files and directories',
+      'node:os': 'the temporary directory, constants of errors',
+      'node:path': 'names',
+      'node:util': 'names of errors',
+    },
+    packages: { koffi: { file: 'ffi.ts', reason: 'the one door to the system calls that Node does not have' } },
+  },
+  {
+    name: 'sandbox',
+    layers: {
+      base: 'errors and checked numbers',
+      block: 'devices and budgets over files',
+      formats: 'the trust boundary: the only place below create where parsers meet strange bytes',
+      sizes: 'figures are computed where the census was taken',
+      host: 'the one who opens the files',
+      wire: 'what crosses the boundary',
+    },
+    node: { 'node:path': 'names of backing files, against the policy' },
+    packages: nothing,
+  },
+  {
+    name: 'pool',
+    layers: {
+      base: 'errors and units',
+      block: `${TYPES_ONLY}storage ranges, to count what files share`,
+      wire: 'reports',
+      host: 'filesystems, mounts and the walk',
+      sandbox: 'strange bytes are read behind it or not at all',
+    },
+    node: { 'node:path': 'names of directories' },
+    packages: nothing,
+  },
+  {
+    name: 'create',
+    layers: {
+      base: 'errors, sizes, numbers',
+      block: 'storage maps of what was made',
+      formats: 'a writer, not a reader: the layout of a new image is the format\'s own',
+      sizes: 'the figures that an image would have',
+      host: 'allocation and files that get their name when they are whole',
+      wire: 'reports',
+      sandbox: 'a backing file is a stranger\'s image',
+    },
+    node: {
+      'node:crypto': 'salts of a LUKS header',
+      'node:fs': 'constants',
+      'node:fs/promises': 'opening what is written',
+      'node:path': 'names of backing files',
+    },
+    packages: nothing,
+  },
+  {
+    name: 'cli',
+    layers: {
+      base: 'errors and units',
+      wire: 'reports and exit codes',
+      host: 'what the terminal command asks of the machine',
+      sandbox: 'the figures of an image',
+      pool: 'stores',
+      create: 'new images',
+    },
+    node: {
+      'node:fs': 'constants and standard streams',
+      'node:fs/promises': 'the demonstration store',
+      'node:module': 'the compile cache',
+      'node:os': 'the temporary directory, signals',
+      'node:path': 'names',
+      'node:process': 'the process itself',
+      'node:stream': 'pipes',
+      'node:util': 'colours',
+    },
+    packages: {
+      commander: { file: '*', reason: 'the command line' },
+      'string-width': { file: '*', reason: 'columns of a terminal' },
+    },
+  },
+  {
+    // src/index.ts, the library.
+    name: 'index.ts',
+    layers: {
+      base: 'the error class',
+      wire: 'reports',
+      sandbox: 'figures()',
+      pool: 'scan()',
+      create: 'create() and measure()',
+    },
+    node: nothing,
+    packages: nothing,
+  },
+];
+
+/** Who may import a parser. Everything else meets strange bytes through the sandbox. */
+export const MAY_IMPORT_FORMATS: readonly string[] = ['sizes', 'sandbox', 'create'];
