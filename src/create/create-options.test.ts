@@ -73,7 +73,6 @@ const REFUSED: readonly (readonly [format: NewImageFormat, list: string, code: s
 ];
 
 const TAKEN: readonly (readonly [format: NewImageFormat, list: string])[] = [
-  ['qcow2', ''],
   ['qcow2', 'cluster_size=512'],
   ['qcow2', 'cluster_size=2M'],
   ['qcow2', 'cluster_size=64k,cluster_size=4k'],
@@ -82,7 +81,7 @@ const TAKEN: readonly (readonly [format: NewImageFormat, list: string])[] = [
   ['qcow2', 'extended_l2'],
   ['qcow2', 'extended_l2=yes,cluster_size=16k'],
   ['qcow2', 'lazy_refcounts=on,refcount_bits=1'],
-  ['qcow2', 'compression_type=zstd,'],
+  ['qcow2', 'compression_type=zstd'],
   ['qcow2', 'nocow=on,extent_size_hint=0'],
   ['qcow2', 'data_file=d.raw,data_file_raw=on'],
   ['qcow2', 'backing_file=base.raw,backing_fmt=raw'],
@@ -105,6 +104,14 @@ describe('parseCreateOptions()', () => {
   it.each(TAKEN)('takes %s "%s", as qemu-img does', (format, list) => {
     expect(() => parseCreateOptions(format, [list])).not.toThrow();
     expect(qemuTakes(format, list)).toBe(true);
+  });
+
+  it.each(['', 'compression_type=zstd,'])('takes "%s", which qemu-img does not: nothing is asked for after the last comma', (list) => {
+    expect(() => parseCreateOptions('qcow2', [list])).not.toThrow();
+  });
+
+  it.each([',cluster_size=4k', '=4k'])('refuses a pair without a name: %s', (list) => {
+    expect(errorOf('qcow2', list)).toMatchObject({ kind: 'usage', code: 'OPTION_SYNTAX' });
   });
 
   it('reads a doubled comma as a comma of the name, over several -o', () => {

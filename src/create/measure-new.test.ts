@@ -21,6 +21,18 @@ function measure(list: string, capacity: number) {
 
 const KEY = 'encrypt.format=luks,encrypt.key-secret=s';
 
+/** On a busy machine QEMU cannot time its key derivation and says so; then it is asked again. */
+async function createLuks(path: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await qemuImg(directory, 'create', '-q', '--object', 'secret,id=s,data=abc', '-f', 'qcow2', '-o', `${KEY},encrypt.iter-time=10`, path, '1G');
+      return;
+    } catch (error) {
+      if (attempt === 5 || !String(error).includes('CPU usage')) throw error;
+    }
+  }
+}
+
 describe('measureNew()', () => {
   it.each([
     ['', 20 * MiB + 512],
@@ -73,23 +85,21 @@ describe('measureNew()', () => {
     expect(measure(list, capacity).maxLength).toBe(judged['fully-allocated']);
   });
 
-  it.each(['', ',encrypt.cipher-alg=aes-128', ',encrypt.cipher-alg=serpent-256', ',encrypt.cipher-alg=aes-256,encrypt.cipher-mode=cbc', ',encrypt.cipher-alg=cast5-128,encrypt.cipher-mode=cbc'])(
-    'a LUKS header of the length that QEMU gives it: "%s"',
-    async (cipher) => {
-      const list = `cluster_size=512,${KEY}${cipher}`;
-      const fully = async (options: string) => {
-        const output = await qemuImg(directory, 'measure', '--object', 'secret,id=s,data=abc', '--output=json', '-O', 'qcow2', '-o', options, '--size', '1M');
-        return (JSON.parse(output) as { 'fully-allocated': number })['fully-allocated'];
-      };
-      const options = parseCreateOptions('qcow2', [list]);
-      const header = options.format === 'qcow2' ? options.qcow2.luksHeaderBytes : 0;
-      expect(header).toBe((await fully(list)) - (await fully('cluster_size=512')));
-    },
-  );
+  // qemu-img measure times the key derivation, for seconds each: what it said with cluster_size=512, less the plain image's.
+  it.each([
+    ['', 2068480],
+    [',encrypt.cipher-alg=aes-128', 1052672],
+    [',encrypt.cipher-alg=serpent-256', 2068480],
+    [',encrypt.cipher-alg=aes-256,encrypt.cipher-mode=cbc', 1052672],
+    [',encrypt.cipher-alg=cast5-128,encrypt.cipher-mode=cbc', 528384],
+  ])('a LUKS header of the length that QEMU 7.2.22 gives it: "%s"', (cipher, byteLength) => {
+    const options = parseCreateOptions('qcow2', [`${KEY}${cipher}`]);
+    expect(options).toMatchObject({ encryption: 'luks', qcow2: { luksHeaderBytes: byteLength } });
+  });
 
   it('a new LUKS image takes what QEMU writes', async () => {
     const path = join(directory, 'luks');
-    await qemuImg(directory, 'create', '-q', '--object', 'secret,id=s,data=abc', '-f', 'qcow2', '-o', `${KEY},encrypt.iter-time=10`, path, '1G');
+    await createLuks(path);
     const stat = statSync(path);
     expect(measure(KEY, GiB)).toMatchObject({ length: stat.size, allocation: stat.blocks * 512 });
   });

@@ -168,7 +168,7 @@ async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, fac
 /** Holes cost no reading, and all reading together is bounded by what the file stores. */
 function metadataDevice(device: BlockDevice, facts: FileFacts): BlockDevice {
   const quick = withPrefix(device, PREFIX_BYTES);
-  const sparse = facts.map === undefined ? quick : holesAsZeros(quick, facts.map);
+  const sparse = facts.map === undefined || facts.openForWriting === true ? quick : holesAsZeros(quick, facts.map);
   const storage = facts.filesystem === 'other' ? Math.max(facts.allocation, facts.length) : facts.allocation;
   return withReadBudget(sparse, 2 * storage + READ_ALLOWANCE);
 }

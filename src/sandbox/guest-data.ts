@@ -63,7 +63,7 @@ async function openLayer(file: OpenFile, declared: string | undefined, options: 
     await file.close();
     throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', { doing: 'read guest data', image: file.path, found: `format ${format}`, expected: 'raw or qcow2' });
   }
-  const device = facts.map === undefined ? file.device : holesAsZeros(file.device, facts.map);
+  const device = facts.map === undefined || facts.openForWriting === true ? file.device : holesAsZeros(file.device, facts.map);
   const header = await readQcow2Header(device);
   const layer = { file, capacity: header.capacity, runs: guestRuns(device, header, options.signal) };
   return header.backingFile === undefined ? { layer } : { layer, backing: { name: header.backingFile, format: header.backingFormat } };

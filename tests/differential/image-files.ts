@@ -1,10 +1,11 @@
 /** The files of a built state: their places, and copies of them that have storage exactly where the originals have it. */
 import { mkdirSync, readdirSync, linkSync } from 'node:fs';
-import { join } from 'node:path';
-import { imageInfo, type Opening, runTool } from '../support/qemu.ts';
+import { basename, join } from 'node:path';
+import { imageInfo, type Opening } from '../support/qemu.ts';
 import type { FillGeometry } from './fills.ts';
 import { measureFile, type Reached, sameFacts } from './reached.ts';
 import { type ImageState, Site } from './states/site.ts';
+import { copyStorage, findUnwritten, readWritten, type StorageLayout } from './storage-copy.ts';
 
 /** Name of the external data file in every state that has one. */
 const DATA_FILE = 'data.raw';
@@ -35,23 +36,67 @@ export async function buildState(state: ImageState, directory: string, kind: Sto
 }
 
 /**
- * The same state again, to be filled: a copy where a copy has the same storage, else built anew.
+ * Makes the same state again and again, to be filled: copies where a copy has the same storage, else built anew.
  *
- * Preallocated storage that was never written reads as a hole and is lost by any copy; XFS hints are lost too.
+ * XFS: always built anew, since the hints that QEMU sets on the files it creates are no part of a copy.
  */
-export async function duplicate(built: BuiltState, directory: string, kind: StorageKind): Promise<BuiltState> {
-  if (kind === 'xfs') return buildState(built.state, directory, kind);
-  mkdirSync(directory, { recursive: true });
-  for (const name of readdirSync(built.directory)) {
-    const written = name === DATA_FILE || join(built.directory, name) === built.opening.path;
-    if (!written) linkSync(join(built.directory, name), join(directory, name));
-    else await runTool('cp', ['--sparse=auto', '--reflink=never', join(built.directory, name), join(directory, name)]);
+export class Duplicator {
+  readonly #built: BuiltState;
+  readonly #kind: StorageKind;
+  readonly #layouts = new Map<string, StorageLayout>();
+  #canCopy: boolean;
+  #hasSearched = false;
+
+  constructor(built: BuiltState, kind: StorageKind) {
+    this.#built = built;
+    this.#kind = kind;
+    this.#canCopy = kind !== 'xfs';
   }
-  const path = join(directory, `image.${built.state.format}`);
-  const measured = await measureState(path, directory, kind);
-  if (isSameStorage(built, measured)) return { ...built, directory, opening: { ...built.opening, path }, ...measured };
-  console.log('REBUILT', built.state.name, built.image, measured.image);
-  return buildState(built.state, `${directory}-rebuilt`, kind);
+
+  async duplicate(directory: string): Promise<BuiltState> {
+    if (!this.#canCopy) return this.#rebuild(directory);
+    const copy = await this.#copy(directory);
+    if (isSameStorage(this.#built, copy)) return copy;
+    // Only tmpfs can be asked where unwritten storage lies; elsewhere, and where asking did not help, build anew.
+    this.#canCopy = this.#kind === 'tmpfs' && !this.#hasSearched && (await this.#searchUnwritten(`${directory}-probe`));
+    this.#hasSearched = true;
+    return this.duplicate(`${directory}-again`);
+  }
+
+  #rebuild(directory: string): Promise<BuiltState> {
+    return buildState(this.#built.state, directory, this.#kind);
+  }
+
+  async #copy(directory: string): Promise<BuiltState> {
+    const { opening } = this.#built;
+    mkdirSync(directory, { recursive: true });
+    for (const name of readdirSync(this.#built.directory)) {
+      const original = join(this.#built.directory, name);
+      if (!this.#isWritten(name)) linkSync(original, join(directory, name));
+      else await copyStorage(original, join(directory, name), await this.#layout(name));
+    }
+    const path = join(directory, basename(opening.path));
+    return { ...this.#built, directory, opening: { ...opening, path }, ...(await measureState(path, directory, this.#kind)) };
+  }
+
+  async #layout(name: string): Promise<StorageLayout> {
+    const known = this.#layouts.get(name) ?? (await readWritten(join(this.#built.directory, name)));
+    this.#layouts.set(name, known);
+    return known;
+  }
+
+  /** False when the state does not come out the same a second time. */
+  async #searchUnwritten(directory: string): Promise<boolean> {
+    const twin = await this.#rebuild(directory);
+    if (!isSameStorage(this.#built, twin)) return false;
+    for (const [name, layout] of this.#layouts) this.#layouts.set(name, await findUnwritten(layout, join(directory, name)));
+    return true;
+  }
+
+  /** Whether fills change the file: the image and its data file, but no base. */
+  #isWritten(name: string): boolean {
+    return name === DATA_FILE || name === basename(this.#built.opening.path);
+  }
 }
 
 /** Whether every file of the state has the length and storage that `other` has. */
@@ -71,8 +116,4 @@ export async function measureState(
   const image = await measureFile(imagePath, hasMap);
   const hasDataFile = readdirSync(directory).includes(DATA_FILE);
   return { image, dataFile: hasDataFile ? await measureFile(join(directory, DATA_FILE), hasMap) : undefined };
-}
-
-export function dataFilePath(built: BuiltState): string {
-  return join(built.directory, DATA_FILE);
 }

@@ -1,6 +1,6 @@
 /** Measured states as text: one line each, and the table of slacks. */
 import type { StateTruth } from './truth.ts';
-import { hostBytes, judge, singleFill, worstFill } from './verdict.ts';
+import { dataFileBounds, hostBytes, judge, singleFill, worstFill } from './verdict.ts';
 
 export interface SlackTable {
   readonly text: string;
@@ -11,7 +11,7 @@ export interface SlackTable {
 /** One line: figures of plimsoll (`said`) beside those of QEMU; violations follow, one line each. */
 export function describeTruth(truth: StateTruth, verbose = false): string {
   const { violations, slackRatio } = judge(truth);
-  const said = truth.said?.image;
+  const said = truth.said;
   const worst = worstFill(truth, 'allocation');
   const longest = worstFill(truth, 'length');
   const parts = [
@@ -48,7 +48,7 @@ export function slackTable(truths: readonly StateTruth[]): SlackTable {
 function describeDataFile(truth: StateTruth): string {
   const reached = Math.max(...truth.fills.map((fill) => fill.dataFile?.allocation ?? 0));
   const length = Math.max(...truth.fills.map((fill) => fill.dataFile?.length ?? 0));
-  return `data file ${truth.said?.dataFile?.commitment ?? '-'} vs ${reached}, length ${length}`;
+  return `data file ${(truth.said === undefined ? undefined : dataFileBounds(truth.said).commitment) ?? '-'} vs ${reached}, length ${length}`;
 }
 
 function describeFills(truth: StateTruth): string[] {
@@ -59,7 +59,7 @@ function describeFills(truth: StateTruth): string[] {
 }
 
 function describeAddends(truth: StateTruth): string[] {
-  const report = truth.said?.image;
+  const report = truth.said;
   if (report === undefined) return [];
   return [`    host ${hostBytes(report)}`, ...report.addends.map(({ name, bytes }) => `    + ${bytes} ${name}`)];
 }

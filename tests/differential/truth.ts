@@ -3,30 +3,24 @@ import { join } from 'node:path';
 import type { ImageReport } from '#wire';
 import { openingArguments, qemuImg, qemuIo } from '../support/qemu.ts';
 import { FILLS, type Fill, SINGLE } from './fills.ts';
-import { buildState, type BuiltState, dataFilePath, duplicate, isSameStorage, measureState, type StorageKind } from './image-files.ts';
+import { buildState, type BuiltState, Duplicator, isSameStorage, measureState, type StorageKind } from './image-files.ts';
 import type { Examine } from './product.ts';
 import type { Reached } from './reached.ts';
 import type { ImageState } from './states/site.ts';
-
-/** What plimsoll said of the files of a state; undefined when it was not asked. */
-export interface Said {
-  readonly image: ImageReport;
-  readonly dataFile: ImageReport | undefined;
-}
 
 export interface FillTruth {
   readonly fill: string;
   readonly image: Reached;
   readonly dataFile: Reached | undefined;
   /** What plimsoll said of this very copy before it was filled. */
-  readonly said: Said | undefined;
+  readonly said: ImageReport | undefined;
 }
 
 export interface StateTruth {
   readonly name: string;
   readonly kind: StorageKind;
   readonly before: BuiltState;
-  readonly said: Said | undefined;
+  readonly said: ImageReport | undefined;
   readonly fills: readonly FillTruth[];
   /** Storage that one more snapshot costs, null when QEMU refuses to take one, undefined when not measured. */
   readonly snapshotCost: number | null | undefined;
@@ -55,6 +49,7 @@ export async function measureTruth(state: ImageState, options: TruthOptions): Pr
     await mustRefuse(before);
     return { ...truth, fills: [untouched(before)], snapshotCost: undefined };
   }
+  const duplicator = new Duplicator(before, options.kind);
   const fills: FillTruth[] = [];
   const known = new Map<string, string>();
   for (const fill of options.fills) {
@@ -62,14 +57,20 @@ export async function measureTruth(state: ImageState, options: TruthOptions): Pr
     // Small images make some fills the same; one of them is enough.
     if (known.has(commands) && fill.direct !== true) continue;
     known.set(commands, fill.name);
-    fills.push(await measureFill(before, said, fill, options));
+    fills.push(await measureFill(duplicator, truth, fill, options));
   }
   const single = fills.find((one) => one.fill === SINGLE);
-  return { ...truth, fills, snapshotCost: single === undefined ? undefined : await measureSnapshot(before, single, options) };
+  if (state.format === 'raw') return { ...truth, fills, snapshotCost: null };
+  return { ...truth, fills, snapshotCost: single === undefined ? undefined : await measureSnapshot(duplicator, single, options) };
 }
 
-async function measureFill(before: BuiltState, said: Said | undefined, fill: Fill, options: TruthOptions): Promise<FillTruth> {
-  const copy = await duplicate(before, join(options.root, fill.name), options.kind);
+async function measureFill(
+  duplicator: Duplicator,
+  { before, said }: Pick<StateTruth, 'before' | 'said'>,
+  fill: Fill,
+  options: TruthOptions,
+): Promise<FillTruth> {
+  const copy = await duplicator.duplicate(join(options.root, fill.name));
   const saidOfCopy = isSameStorage(before, copy) ? said : await ask(copy, options.examine);
   await applyFill(copy, fill, options.kind);
   return { fill: fill.name, ...(await measureState(copy.opening.path, copy.directory, options.kind)), said: saidOfCopy };
@@ -85,9 +86,8 @@ async function applyFill(copy: BuiltState, fill: Fill, kind: StorageKind): Promi
 }
 
 /** What a snapshot taken now costs by the time the guest has written everything. */
-async function measureSnapshot(before: BuiltState, single: FillTruth, options: TruthOptions): Promise<number | null> {
-  if (before.state.format === 'raw') return null;
-  const copy = await duplicate(before, join(options.root, 'snapshot'), options.kind);
+async function measureSnapshot(duplicator: Duplicator, single: FillTruth, options: TruthOptions): Promise<number | null> {
+  const copy = await duplicator.duplicate(join(options.root, 'snapshot'));
   try {
     await qemuImg(copy.directory, 'snapshot', '-c', 'plimsoll-next', ...openingArguments(copy.opening));
   } catch (error) {
@@ -99,10 +99,8 @@ async function measureSnapshot(before: BuiltState, single: FillTruth, options: T
   return (await measureState(copy.opening.path, copy.directory, options.kind)).image.allocation - single.image.allocation;
 }
 
-async function ask(built: BuiltState, examine: Examine | undefined): Promise<Said | undefined> {
-  if (examine === undefined) return undefined;
-  const image = await examine(built.opening.path, built.state.format);
-  return { image, dataFile: built.dataFile === undefined ? undefined : await examine(dataFilePath(built), 'raw') };
+async function ask(built: BuiltState, examine: Examine | undefined): Promise<ImageReport | undefined> {
+  return examine?.(built.opening.path, built.state.format);
 }
 
 /** QEMU must refuse the first write, else the state is not what it claims to be. */

@@ -16,7 +16,7 @@ export interface Verdict {
 export function judge(truth: StateTruth): Verdict {
   if (truth.said === undefined) return { violations: [], slackRatio: undefined };
   const violations = [...truth.fills.flatMap((fill) => judgeFill(truth, fill)), ...judgeExpected(truth), ...judgeSnapshot(truth)];
-  return { violations, slackRatio: slackOf(truth, truth.said.image) };
+  return { violations, slackRatio: slackOf(truth, truth.said) };
 }
 
 /** The fill that consumed most, or reached the greatest length. */
@@ -37,14 +37,28 @@ export function hostBytes(report: ImageReport): number {
 function judgeFill(truth: StateTruth, fill: FillTruth): string[] {
   const said = fill.said ?? truth.said;
   if (said === undefined) return [];
-  const data = fill.dataFile === undefined || said.dataFile === undefined ? [] : bounds(`${fill.fill}, data file`, said.dataFile, fill.dataFile);
-  return [...bounds(fill.fill, said.image, fill.image), ...data];
+  const { commitment, maxLength } = said;
+  const image = bounds(fill.fill, { commitment, maxLength }, fill.image);
+  if (fill.dataFile === undefined) return image;
+  return [...image, ...bounds(`${fill.fill}, data file`, dataFileBounds(said), fill.dataFile)];
 }
 
-function bounds(what: string, report: ImageReport, reached: Reached): string[] {
+/** What a report says of the external data file: its chain has the figures of that file alone. */
+export function dataFileBounds(report: ImageReport): Bounds {
+  const link = report.chain.find(({ role }) => role === 'data');
+  const commitment = link?.commitment ?? null;
+  return { commitment, maxLength: commitment };
+}
+
+interface Bounds {
+  readonly commitment: number | null;
+  readonly maxLength: number | null;
+}
+
+function bounds(what: string, said: Bounds, reached: Reached): string[] {
   return [
-    ...below(`commitment (${what})`, report.commitment, reached.allocation),
-    ...below(`maxLength (${what})`, report.maxLength, reached.length),
+    ...below(`commitment (${what})`, said.commitment, reached.allocation),
+    ...below(`maxLength (${what})`, said.maxLength, reached.length),
   ];
 }
 
@@ -58,14 +72,14 @@ function judgeExpected(truth: StateTruth): string[] {
   const single = singleFill(truth);
   const said = single?.said ?? truth.said;
   if (single === undefined || said === undefined || (truth.kind !== 'tmpfs' && truth.kind !== 'btrfs')) return [];
-  const { expected } = said.image;
+  const { expected } = said;
   if (expected === single.image.allocation) return [];
   return [`expected is ${expected}, single-cluster fill reached ${single.image.allocation}`];
 }
 
 function judgeSnapshot(truth: StateTruth): string[] {
   if (truth.said === undefined || truth.snapshotCost === undefined || truth.kind !== 'tmpfs') return [];
-  const said = truth.said.image.nextSnapshot?.bytes ?? null;
+  const said = truth.said.nextSnapshot?.bytes ?? null;
   if (said === truth.snapshotCost) return [];
   return [`nextSnapshot is ${said}, QEMU's cost ${truth.snapshotCost ?? 'nothing: it refuses'}`];
 }

@@ -36,9 +36,6 @@ export const NEW_QCOW2_DEFAULTS: NewQcow2Options = {
 /** QCOW_MAX_L1_SIZE: 32 MiB. */
 const MAX_L1_BYTES = 32 * 1024 * 1024;
 
-/** QEMU reads and writes L2 tables in pieces of at most this many bytes, and allocates data inside one piece at a time. */
-const MAX_L2_SLICE_BYTES = 65536;
-
 /** Bytes of one request at most: 2 GiB less one sector, so that it fits an int. */
 const MAX_REQUEST_BYTES = 2 ** 31 - 512;
 
@@ -48,8 +45,6 @@ export interface NewQcow2Geometry {
   readonly blockEntries: number;
   /** Guest clusters that one L2 table covers. */
   readonly l2Entries: number;
-  /** Guest clusters that one piece of an L2 table covers. */
-  readonly sliceEntries: number;
   /** Bytes of one L2 entry: 8, with extended L2 16. */
   readonly l2EntryBytes: number;
   readonly guestClusters: number;
@@ -82,7 +77,6 @@ export function newQcow2Geometry(options: NewQcow2Options, capacity: number): Ne
     clusterSize,
     blockEntries: (clusterSize * 8) / refcountBits,
     l2Entries,
-    sliceEntries: Math.min(clusterSize, MAX_L2_SLICE_BYTES) / l2EntryBytes,
     l2EntryBytes,
     guestClusters,
     l2Count,

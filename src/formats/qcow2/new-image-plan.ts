@@ -98,15 +98,19 @@ class Draft {
     for (let guest = 0; guest < guestClusters; ) guest += this.#allocateRequest(guest, Math.min(requestClusters, guestClusters - guest));
   }
 
-  /** One request: goes on behind its first run as long as that is free there. Returns the clusters it got. */
+  /**
+   * One request, an L2 table at a time: it goes on behind its first run as long as it is free there. (Later on QEMU reads
+   * large L2 tables in slices of 64 KiB and allocates within one, but not while the image is being made: the cache covers
+   * an empty image whole, measured.) Returns the clusters it got.
+   */
   #allocateRequest(guest: number, most: number): number {
-    const { sliceEntries } = this.#geometry;
+    const { l2Entries } = this.#geometry;
     let host = -1;
     let done = 0;
     while (done < most) {
       const at = guest + done;
       this.#ensureL2(at + 1);
-      const wanted = Math.min(most - done, sliceEntries - (at % sliceEntries));
+      const wanted = Math.min(most - done, l2Entries - (at % l2Entries));
       let got = wanted;
       if (host < 0) host = this.#allocator.allocate(wanted);
       else got = this.#allocator.allocateAt(host + done, wanted);
