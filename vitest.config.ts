@@ -11,7 +11,10 @@ import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config
 const SECOND = 1000;
 
 /** `#layer` imports lead to the source, not to what was built. */
-const fromSource = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source', 'node', 'import', 'module', 'default'] } } };
+const fromSource = {
+  resolve: { conditions: ['source'] },
+  ssr: { resolve: { conditions: ['source', 'node', 'import', 'module', 'default'] } },
+};
 
 interface ProjectChoice {
   readonly name: string;

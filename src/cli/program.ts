@@ -27,8 +27,11 @@ export async function programFor(words: readonly string[], session: Session): Pr
   return assemble(await loadVerbs(named, session), session);
 }
 
-export function loadVerbs(names: readonly string[], session: Session): Promise<VerbCommand[]> {
-  return Promise.all(names.map(async (name) => ((await VERBS[name]?.()) as Verb)(session)));
+/** The commands of those `names` that are commands. */
+export async function loadVerbs(names: readonly string[], session: Session): Promise<VerbCommand[]> {
+  const loaders = names.flatMap((name) => VERBS[name] ?? []);
+  const verbs = await Promise.all(loaders.map((load) => load()));
+  return verbs.map((verb) => verb(session));
 }
 
 function assemble(verbs: readonly VerbCommand[], session: Session): Command {

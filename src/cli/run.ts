@@ -10,7 +10,7 @@ export async function run(words: readonly string[]): Promise<number> {
   try {
     const { programFor } = await import('./program.ts');
     const program = await programFor(words, session);
-    await program.parseAsync(words as string[], { from: 'user' });
+    await program.parseAsync(words, { from: 'user' });
     return session.exitCode;
   } catch (thrown) {
     return reportFailure(thrown, session);

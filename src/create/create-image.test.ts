@@ -9,7 +9,7 @@ import { qemuImg, qemuIo, runTool } from '../../tests/support/qemu.ts';
 import { createImage, type CreateRequest } from './create-image.ts';
 import { type NewImageFormat, parseCreateOptions } from './create-options.ts';
 import { measureNew } from './measure-new.ts';
-import { planNewQcow2 } from './new-image-source.ts';
+import { planNewQcow2 } from '#formats';
 
 let root: string;
 let directory: string;

@@ -5,13 +5,13 @@
 import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PlimsollError } from '#base';
-import { createTemporary, type TemporaryFile } from '#host';
+import { createTemporary, markNoCow, type TemporaryFile } from '#host';
 import { capacityOfBacking } from './backing.ts';
 import { type BackingChoice, type CreateOptions, type NewImageFormat, type Qcow2Options, refuseWithBacking } from './create-options.ts';
 import { refuseEncryption } from './luks-header.ts';
-import { type NewQcow2Plan, planNewQcow2 } from './new-image-source.ts';
+import { type NewQcow2Plan, planNewQcow2 } from '#formats';
 import { planNewRaw } from './new-raw.ts';
-import { markNoCow } from './no-cow.ts';
+
 import { type WriteOptions, writeQcow2, writeRaw } from './write-image.ts';
 
 export interface CreateRequest extends WriteOptions {

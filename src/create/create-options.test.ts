@@ -65,6 +65,8 @@ const REFUSED: readonly (readonly [format: NewImageFormat, list: string, code: s
   ['qcow2', 'backing_file=base.raw,backing_fmt=raw,preallocation=full', 'OPTION_CONFLICT', 'preallocation'],
   ['qcow2', 'backing_file=base.raw,backing_fmt=raw,data_file=d.raw,data_file_raw=on', 'OPTION_CONFLICT', 'data_file_raw'],
   ['qcow2', 'encrypt.format=foo', 'OPTION_VALUE', 'encrypt.format'],
+  ['qcow2', 'encrypt.cipher-alg=aes-128', 'OPTION_VALUE', 'encrypt.cipher-alg'],
+  ['qcow2', 'encrypt.key-secret=s', 'OPTION_VALUE', 'encrypt.key-secret'],
   ['qcow2', 'nonsense=1', 'OPTION_UNKNOWN', undefined],
   ['qcow2', 'size=2M', 'OPTION_VALUE', 'size'],
   ['raw', 'preallocation=metadata', 'OPTION_VALUE', 'preallocation'],

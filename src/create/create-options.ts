@@ -1,7 +1,7 @@
 /** The creation options of raw and qcow2, with the rules by which `qemu-img create` of QEMU 7.2 refuses them. */
 import { PlimsollError } from '#base';
 import { ENCRYPTION_OPTIONS, type Encryption, readEncryption } from './luks-header.ts';
-import { NEW_QCOW2_DEFAULTS, type NewQcow2Options, type Preallocation } from './new-image-source.ts';
+import { NEW_QCOW2_DEFAULTS, type NewQcow2Options, type Preallocation } from '#formats';
 import { badOption, contradiction, OptionReader } from './option-list.ts';
 
 export type NewImageFormat = 'raw' | 'qcow2';

@@ -24,12 +24,15 @@ function qemu(...words: string[]): string {
 }
 
 describe('addInternalSnapshot()', () => {
-  it.each(['off', 'metadata', 'falloc'])('makes what qemu-img lists, and finds nothing wrong with (preallocation=%s)', async (preallocation) => {
-    const path = anImage(preallocation);
-    await addInternalSnapshot(path, 'before-upgrade');
-    expect(qemu('check', path)).toContain('No errors were found');
-    expect(qemu('snapshot', '-l', path)).toMatch(/^1\s+before-upgrade\s/m);
-  });
+  it.each(['off', 'metadata', 'falloc'])(
+    'makes what qemu-img lists, and finds nothing wrong with (preallocation=%s)',
+    async (preallocation) => {
+      const path = anImage(preallocation);
+      await addInternalSnapshot(path, 'before-upgrade');
+      expect(qemu('check', path)).toContain('No errors were found');
+      expect(qemu('snapshot', '-l', path)).toMatch(/^1\s+before-upgrade\s/m);
+    },
+  );
 
   it('keeps what the guest wrote before, apart from what it writes afterwards', async () => {
     const path = anImage('off');

@@ -8,7 +8,16 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { divideUp, PlimsollError } from '#base';
 
 /** Header fields, bytes from the start of the file. */
-const AT = { version: 4, clusterBits: 20, l1Size: 36, l1Offset: 40, refcountTableOffset: 48, nbSnapshots: 60, snapshotsOffset: 64, refcountOrder: 96 };
+const AT = {
+  version: 4,
+  clusterBits: 20,
+  l1Size: 36,
+  l1Offset: 40,
+  refcountTableOffset: 48,
+  nbSnapshots: 60,
+  snapshotsOffset: 64,
+  refcountOrder: 96,
+};
 const CAPACITY_AT = 24;
 
 /** Bits 9 to 55 of an L1 or L2 entry are the offset; bit 63 says that its cluster has a refcount of exactly 1. */
@@ -44,7 +53,8 @@ export async function addInternalSnapshot(path: string, name: string): Promise<v
     const image = await readImage(file);
     const end = endOfUse(image);
     const l1Clusters = divideUp(image.l1.byteLength, image.clusterBytes);
-    if (end + l1Clusters + 1 > image.refcounts.byteLength / 2) throw unsupported('clusters', `${end} in use`, 'room in the first refcount block');
+    if (end + l1Clusters + 1 > image.refcounts.byteLength / 2)
+      throw unsupported('clusters', `${end} in use`, 'room in the first refcount block');
     await shareEverything(image);
     for (let cluster = end; cluster < end + l1Clusters + 1; cluster += 1) image.refcounts.setUint16(cluster * 2, 1);
     const l1CopyOffset = end * image.clusterBytes;
@@ -155,5 +165,10 @@ async function writeAt(file: FileHandle, data: DataView, offset: number): Promis
 }
 
 function unsupported(field: string, found: string | number, expected: string | number): PlimsollError {
-  return new PlimsollError('unsupported', 'DEMO_SNAPSHOT', { doing: 'add a snapshot to a demonstration image', field, found, expected: String(expected) });
+  return new PlimsollError('unsupported', 'DEMO_SNAPSHOT', {
+    doing: 'add a snapshot to a demonstration image',
+    field,
+    found,
+    expected: String(expected),
+  });
 }

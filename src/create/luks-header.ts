@@ -44,16 +44,20 @@ export const ENCRYPTION_OPTIONS = [
   'encrypt.ivgen-hash-alg', 'encrypt.iter-time', 'encryption',
 ];
 
+/** They change neither length nor storage. */
+const UNREAD_DETAILS = ['encrypt.key-secret', 'encrypt.hash-alg', 'encrypt.ivgen-alg', 'encrypt.ivgen-hash-alg', 'encrypt.iter-time'];
+
 /** What the `encrypt.*` options ask for; the secret itself is never looked at. */
 export function readEncryption(reader: OptionReader): EncryptionChoice {
   const format = reader.choice('encrypt.format', ['luks', 'aes'] as const);
   const isLegacy = reader.flag('encryption');
-  const cipher = reader.choice('encrypt.cipher-alg', Object.keys(CIPHER_KEY_BYTES)) ?? 'aes-256';
-  const mode = reader.choice('encrypt.cipher-mode', ['xts', 'cbc', 'ecb', 'ctr'] as const) ?? 'xts';
-  const details = ['encrypt.key-secret', 'encrypt.hash-alg', 'encrypt.ivgen-alg', 'encrypt.ivgen-hash-alg', 'encrypt.iter-time'];
-  const given = details.filter((name) => reader.text(name) !== undefined);
-  if (format === undefined && !isLegacy && given[0] !== undefined) throw badOption(given[0], 'given', 'encrypt.format beside it');
-  if (format === 'luks') return { encryption: 'luks', luksHeaderBytes: luksHeaderBytes(cipher, mode) };
+  const cipher = reader.choice('encrypt.cipher-alg', Object.keys(CIPHER_KEY_BYTES));
+  const mode = reader.choice('encrypt.cipher-mode', ['xts', 'cbc', 'ecb', 'ctr'] as const);
+  let detail = cipher === undefined ? undefined : 'encrypt.cipher-alg';
+  if (mode !== undefined) detail ??= 'encrypt.cipher-mode';
+  for (const name of UNREAD_DETAILS) if (reader.text(name) !== undefined) detail ??= name;
+  if (format === undefined && !isLegacy && detail !== undefined) throw badOption(detail, 'given', 'encrypt.format beside it');
+  if (format === 'luks') return { encryption: 'luks', luksHeaderBytes: luksHeaderBytes(cipher ?? 'aes-256', mode ?? 'xts') };
   return { encryption: format === 'aes' || isLegacy ? 'aes' : 'none', luksHeaderBytes: 0 };
 }
 

@@ -4,7 +4,7 @@ import { withGuestData } from '#sandbox';
 import type { MeasureReport } from '#wire';
 import type { CreateOptions, NewImageFormat } from './create-options.ts';
 import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
-import { planNewQcow2 } from './new-image-source.ts';
+import { planNewQcow2 } from '#formats';
 
 export interface CopySource {
   readonly sourceFormat?: NewImageFormat;

@@ -6,7 +6,7 @@ import { roundUp, safeInteger } from '#base';
 import { append } from '#sizes';
 import type { Addend, MeasureReport } from '#wire';
 import type { CreateOptions, NewImageFormat, Qcow2Options, RawOptions } from './create-options.ts';
-import { l1Tail, neverWritten, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from './new-image-source.ts';
+import { l1Tail, neverWritten, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from '#formats';
 import { planNewRaw } from './new-raw.ts';
 
 /** What nearly every filesystem gives out at least; where it is another, say so. */

@@ -1,6 +1,6 @@
 /** The layout of a new raw image, and of an external data file, which is one. */
 import { roundUp } from '#base';
-import type { Preallocation } from './new-image-source.ts';
+import type { Preallocation } from '#formats';
 
 export interface NewRawPlan {
   /** QEMU counts in sectors. */

@@ -1,7 +1,7 @@
 /** Carries a plan out on an open, empty file: metadata, then storage for the data, then the length. */
 import { PlimsollError } from '#base';
 import { allocateSpace, setLength, writeAll } from '#host';
-import { type FileChunk, type NewBacking, newQcow2Chunks, type NewQcow2Plan, type Preallocation, zeroChunks } from './new-image-source.ts';
+import { type FileChunk, type NewBacking, newQcow2Chunks, type NewQcow2Plan, type Preallocation, zeroChunks } from '#formats';
 import type { NewRawPlan } from './new-raw.ts';
 
 /** Adjacent chunks are written together up to this size: small clusters would cost a system call each. */

@@ -4,6 +4,7 @@ export type { OpenOptions, RealPlace } from './descriptor.ts';
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
 export { holesAsZeros, isHole } from './file-device.ts';
 export { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem.ts';
+export { markNoCow } from './ioctls.ts';
 export { LockTable } from './locks.ts';
 export { type HostCache, newHostCache, openImageFile, openImageFileAt, type OpenFile, type OpenFileOptions } from './open-file.ts';
 export { MAX_STORED_RANGES, readStorageMap } from './storage-map.ts';

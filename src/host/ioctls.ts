@@ -2,13 +2,14 @@
  * ioctl questions to a filesystem about one open file, each with its own answer for "does not know".
  * Source: linux/fs.h, linux/btrfs.h, xfs_fs.h; numbers in the generic encoding.
  */
-import type { Ffi } from './ffi.ts';
+import { type Ffi, loadFfi } from './ffi.ts';
 
 const FS_IOC_GETFSUUID = 0x80111500; // struct fsuuid2: u8 length, u8 uuid[16]; kernel 6.9
 const BTRFS_IOC_FS_INFO = 0x8400941f; // struct btrfs_ioctl_fs_info_args: u64, u64, u8 fsid[16], ...; 1024 bytes
 const XFS_IOC_FSGEOMETRY = 0x8100587e; // struct xfs_fsop_geom, 256 bytes; kernel 5.2
 const FS_IOC_FSGETXATTR = 0x801c581f; // struct fsxattr: u32 xflags, u32 extsize, ...; 28 bytes
 const FS_IOC_GETFLAGS = 0x80086601; // declared long, writes an int
+const FS_IOC_SETFLAGS = 0x40086602; // declared long, reads an int
 
 const FS_XFLAG_EXTSIZE = 0x800;
 const FS_NOCOW_FL = 0x800000;
@@ -61,4 +62,17 @@ export function noCowOf(ffi: Ffi, fd: number): boolean | undefined {
 function spellUuid(bytes: Buffer): string | undefined {
   if (bytes.every((byte) => byte === 0)) return undefined;
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/**
+ * Marks an open file, which must still be empty, as written in place on btrfs (chattr +C). Nothing happens where the
+ * filesystem knows no such mark: everything but btrfs writes in place anyway, and QEMU takes the option the same way.
+ */
+export async function markNoCow(fd: number): Promise<void> {
+  const ffi = await loadFfi();
+  if (ffi === undefined) return;
+  const flags = Buffer.alloc(8);
+  if (ffi.ioctl(fd, FS_IOC_GETFLAGS, flags) < 0) return;
+  flags.writeUInt32LE((flags.readUInt32LE(0) | FS_NOCOW_FL) >>> 0, 0);
+  ffi.ioctl(fd, FS_IOC_SETFLAGS, flags);
 }

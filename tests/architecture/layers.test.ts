@@ -59,6 +59,17 @@ describe('the layers', () => {
     expect(LAYERS.map(({ name }) => name).sort()).toEqual([...new Set(files.map((file) => file.layer))].sort());
   });
 
+  it.each(LAYERS.map((layer) => [layer.name, layer] as const))('%s: the table allows nothing that is not used', (name, layer) => {
+    const used = new Set(
+      files
+        .filter((file) => file.layer === name && !file.isTest)
+        .flatMap(importsOf)
+        .map((one) => one.from),
+    );
+    const allowed = [...Object.keys(layer.layers).map((one) => `#${one}`), ...Object.keys(layer.node), ...Object.keys(layer.packages)];
+    expect(allowed.filter((one) => !used.has(one))).toEqual([]);
+  });
+
   it('above the sandbox import no parser', () => {
     expect(LAYERS.filter(({ layers }) => 'formats' in layers).map(({ name }) => name)).toEqual(MAY_IMPORT_FORMATS);
   });
@@ -75,7 +86,8 @@ describe('the layers', () => {
   });
 
   it('let through what is allowed', () => {
-    const text = "import type { Run } from '#block';\nimport { scan } from '../scan.ts';\nimport { join } from 'node:path';\nexport { a } from './a/b.ts';";
+    const text =
+      "import type { Run } from '#block';\nimport { scan } from '../scan.ts';\nimport { join } from 'node:path';\nexport { a } from './a/b.ts';";
     expect(complaints(parseFile('src/pool/deep/a.ts', text))).toEqual([]);
   });
 });

@@ -99,11 +99,11 @@ export const LAYERS: readonly Layer[] = [
     layers: {
       base: 'errors, sizes, numbers',
       block: 'storage maps of what was made',
-      formats: 'a writer, not a reader: the layout of a new image is the format\'s own',
+      formats: "a writer, not a reader: the layout of a new image is the format's own",
       sizes: 'the figures that an image would have',
       host: 'allocation and files that get their name when they are whole',
       wire: 'reports',
-      sandbox: 'a backing file is a stranger\'s image',
+      sandbox: "a backing file is a stranger's image",
     },
     node: {
       'node:crypto': 'salts of a LUKS header',

@@ -52,7 +52,8 @@ describe('help', () => {
 
   it('of scan defines the figures it prints and the codes of its verdict', async () => {
     const { stdout } = await plimsoll(['scan', '--help']);
-    for (const figure of ['allocation', 'commitment', 'residual', 'exclusive', 'headroom']) expect(stdout).toMatch(new RegExp(`^  ${figure} +\\w`, 'm'));
+    for (const figure of ['allocation', 'commitment', 'residual', 'exclusive', 'headroom'])
+      expect(stdout).toMatch(new RegExp(`^  ${figure} +\\w`, 'm'));
     expect(stdout).toMatch(/^ {3}10 {2}the images can outgrow a store$/m);
     expect(stdout).toMatch(/^ {3}11 {2}/m);
   });

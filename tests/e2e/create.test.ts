@@ -51,7 +51,11 @@ describe('create', () => {
     const { code, stdout } = await plimsoll(['create', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', at('overlay.qcow2')]);
     expect([code, stdout]).toEqual([0, expect.stringContaining('capacity 3 GiB')]);
     const { stdout: judged } = await run('qemu-img', ['info', '--output=json', at('overlay.qcow2')]);
-    expect(JSON.parse(judged)).toMatchObject({ 'virtual-size': 3 * 2 ** 30, 'backing-filename': 'base.qcow2', 'backing-filename-format': 'qcow2' });
+    expect(JSON.parse(judged)).toMatchObject({
+      'virtual-size': 3 * 2 ** 30,
+      'backing-filename': 'base.qcow2',
+      'backing-filename-format': 'qcow2',
+    });
   });
 
   it('never overwrites: exit code 19, the file as it was', async () => {
@@ -113,12 +117,20 @@ describe('create', () => {
 });
 
 describe('measure', () => {
-  it.each([[], ['-o', 'cluster_size=4k,refcount_bits=64'], ['-o', 'preallocation=metadata']])('%j foretells what qemu-img makes', async (...options) => {
-    const report = await measured('-f', 'qcow2', '--size', '1G', ...options);
-    await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, at('judge'), '1G']);
-    expect(report).toMatchObject({ schema: 'plimsoll.measure/1', format: 'qcow2', capacity: 2 ** 30, length: statSync(at('judge')).size });
-    expect(report.addends.reduce((sum, one) => sum + one.bytes, 0)).toBe(report.commitment);
-  });
+  it.each([[], ['-o', 'cluster_size=4k,refcount_bits=64'], ['-o', 'preallocation=metadata']])(
+    '%j foretells what qemu-img makes',
+    async (...options) => {
+      const report = await measured('-f', 'qcow2', '--size', '1G', ...options);
+      await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, at('judge'), '1G']);
+      expect(report).toMatchObject({
+        schema: 'plimsoll.measure/1',
+        format: 'qcow2',
+        capacity: 2 ** 30,
+        length: statSync(at('judge')).size,
+      });
+      expect(report.addends.reduce((sum, one) => sum + one.bytes, 0)).toBe(report.commitment);
+    },
+  );
 
   it('takes the size as an operand too', async () => {
     expect(await measured('-f', 'raw', '1G')).toEqual(await measured('-f', 'raw', '--size', '1G'));

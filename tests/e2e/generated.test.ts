@@ -70,7 +70,7 @@ const zsh: Shell = {
       zpty -r -m shell seen '*asked*'
       print -r -- "$seen"
       zpty -d shell`;
-    const { stdout } = await run('zsh', ['-f', '-c', script], { cwd: directory, env: { TERM: 'dumb' } });
+    const { stdout } = await run('timeout', ['10', 'zsh', '-f', '-c', script], { cwd: directory, env: { TERM: 'dumb' } });
     return [...stdout.matchAll(/offer:([^\r\n]*)/g)].map((match) => match[1] ?? '');
   },
 };
@@ -81,7 +81,8 @@ function answer({ code, stdout, stderr }: { code: number | null; stdout: string;
 }
 
 describe.each([bash, fish, zsh])('completion in $name', (shell) => {
-  it('offers the commands', async () => expect(await shell.offers([''])).toEqual(expect.arrayContaining(['scan', 'info', 'measure', 'create', 'demo'])));
+  it('offers the commands', async () =>
+    expect(await shell.offers([''])).toEqual(expect.arrayContaining(['scan', 'info', 'measure', 'create', 'demo'])));
   it('completes a command', async () => expect(await shell.offers(['inf'])).toContain('info'));
   it('offers the options of the command', async () => {
     const offered = await shell.offers(['scan', '--f']);
@@ -108,10 +109,18 @@ describe('completion scripts', () => {
 
 describe('the manual page', () => {
   it('is rendered without a warning', async () => {
-    const { code, stdout, stderr } = await run('man', ['--warnings', '-l', join(ROOT, 'dist', 'man', 'plimsoll.1')], { env: { MANWIDTH: '80' } });
+    const { code, stdout, stderr } = await run('man', ['--warnings', '-l', join(ROOT, 'dist', 'man', 'plimsoll.1')], {
+      env: { MANWIDTH: '80' },
+    });
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^PLIMSOLL\(1\)/);
-    for (const text of ['plimsoll scan [OPTION]... DIRECTORY...', '--frozen-backing', 'commitment', 'EXIT STATUS', "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -"]) {
+    for (const text of [
+      'plimsoll scan [OPTION]... DIRECTORY...',
+      '--frozen-backing',
+      'commitment',
+      'EXIT STATUS',
+      "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -",
+    ]) {
       expect(stdout).toContain(text);
     }
   });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ImageReport, InfoReport } from '#wire';
-import { COMMAND, inTerminal, plimsoll, run, shellWord } from '../support/command.ts';
+import { COMMAND, inTerminal, plimsoll, run, shellWord, start } from '../support/command.ts';
 
 let directory: string;
 let qcow2: string;
@@ -37,7 +37,10 @@ describe('info --json', () => {
     expect(report.definitions['commitment']).toContain('most storage');
     expect(report.images.map((image) => image.path)).toEqual([qcow2, raw]);
     const [first] = report.images;
-    const named = 'path format capacity length allocation commitment expected residual maxLength method unbounded nextSnapshot addends findings chain'.split(' ');
+    const named =
+      'path format capacity length allocation commitment expected residual maxLength method unbounded nextSnapshot addends findings chain'.split(
+        ' ',
+      );
     for (const field of named) expect(first).toHaveProperty(field);
   });
 
@@ -87,7 +90,7 @@ describe('names on standard input', () => {
   it('are separated by NUL with -0, and may hold anything else: newlines, bytes that are not UTF-8', async () => {
     const odd = Buffer.concat([Buffer.from(`${directory}/new\nline `), Buffer.from([0xff, 0xfe]), Buffer.from('.raw')]);
     writeFileSync(odd, '');
-    truncateSync(odd as unknown as string, 4096);
+    truncateSync(odd, 4096);
     const { code, stdout } = await plimsoll(['info', '-0', '--json', '-'], { input: Buffer.concat([odd, Buffer.from(`\0${raw}\0`)]) });
     expect(code).toBe(0);
     expect((JSON.parse(stdout) as InfoReport).images.map((image) => image.length)).toEqual([4096, 2 ** 30]);
@@ -100,11 +103,28 @@ describe('names on standard input', () => {
   });
 });
 
+describe('an interrupt', () => {
+  it('ends at once, even while names are awaited', async () => {
+    const line = `(sleep 30) | { ${shellWord(process.execPath)} ${shellWord(COMMAND)} info - & child=$!; sleep 1; kill -INT $child; wait $child; echo "code $?"; }`;
+    const startedAt = performance.now();
+    const running = start('bash', ['-mc', line]);
+    while (!running.stdout().includes('code')) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(running.stdout()).toBe('code 130\n');
+    expect(running.stderr()).toContain('plimsoll: interrupted');
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    running.kill('SIGKILL');
+  });
+});
+
 describe('info for people', () => {
   it('shows the figures, and with --explain a sum that adds up', async () => {
     const { stdout } = await plimsoll(['info', '--explain', qcow2]);
     expect(stdout).toMatch(/^ {2}capacity +40 GiB +42,949,672,960$/m);
-    const sum = stdout.split('made of:\n')[1]?.split('\n').filter((line) => /\d/.test(line)) ?? [];
+    const sum =
+      stdout
+        .split('made of:\n')[1]
+        ?.split('\n')
+        .filter((line) => /\d/.test(line)) ?? [];
     const numbers = sum.map((line) => (/^ {2}- /.test(line) ? -1 : 1) * Number(/[\d,]+/.exec(line)?.[0].replaceAll(',', '')));
     expect(numbers.length).toBeGreaterThan(2);
     expect(numbers.slice(0, -1).reduce((a, b) => a + b)).toBe(numbers.at(-1));

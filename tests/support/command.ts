@@ -18,7 +18,8 @@ export interface Ended {
 
 export interface Running {
   readonly ended: Promise<Ended>;
-  /** What standard error has said so far. */
+  /** What it has said so far. */
+  stdout(): string;
   stderr(): string;
   kill(signal: NodeJS.Signals): void;
 }
@@ -47,7 +48,7 @@ export function start(program: string, words: readonly string[], choice: RunChoi
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });
-  return { ended, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
+  return { ended, stdout: () => stdout, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
 }
 
 export function run(program: string, words: readonly string[], choice: RunChoice = {}): Promise<Ended> {

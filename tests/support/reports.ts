@@ -29,7 +29,15 @@ export function anImage(changes: Partial<ImageReport> = {}): ImageReport {
     findings: [],
     chain: [],
     openForWriting: false,
-    details: { version: 3, clusterSize: 65536, refcountBits: 16, extendedL2: false, compressionType: 'zlib', encryption: 'none', internalSnapshots: 0 },
+    details: {
+      version: 3,
+      clusterSize: 65536,
+      refcountBits: 16,
+      extendedL2: false,
+      compressionType: 'zlib',
+      encryption: 'none',
+      internalSnapshots: 0,
+    },
     ...changes,
   };
 }

@@ -33,13 +33,17 @@ export function createCommand(session: Session): VerbCommand {
   });
   command
     .addArgument(new Argument('<path>', 'the image to make'))
-    .addArgument(new Argument('[size]', 'its capacity, such as 40G; an overlay takes that of its base').argParser((text) => parseSize(text, 'SIZE')))
+    .addArgument(
+      new Argument('[size]', 'its capacity, such as 40G; an overlay takes that of its base').argParser((text) => parseSize(text, 'SIZE')),
+    )
     .addOption(new Option('-f, --format <format>', 'its format').choices(['raw', 'qcow2']).makeOptionMandatory())
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
     .option('-b, --backing <backing>', 'the backing file of an overlay')
     .addOption(new Option('-F, --backing-format <format>', 'the format of the backing file').choices(['raw', 'qcow2']))
     .option('-q, --quiet', 'no progress and no result, only errors');
-  return addOutputOptions(command).action((path: string, size: number | undefined, flags: CreateFlags) => runCreate(path, size, flags, session));
+  return addOutputOptions(command).action((path: string, size: number | undefined, flags: CreateFlags) =>
+    runCreate(path, size, flags, session),
+  );
 }
 
 async function runCreate(path: string, size: number | undefined, flags: CreateFlags, session: Session): Promise<void> {
@@ -55,7 +59,7 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
       options: parseCreateOptions(flags.format, flags.option ?? []),
       ...(backing === undefined ? {} : { backing }),
       signal: session.signal,
-      onProgress: progress.update,
+      onProgress: (doneBytes, totalBytes) => progress.update(doneBytes, totalBytes),
     });
   } finally {
     progress.end();

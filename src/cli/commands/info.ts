@@ -43,13 +43,16 @@ export function infoCommand(session: Session): VerbCommand {
 }
 
 async function runInfo(operands: readonly string[], flags: InfoFlags, session: Session): Promise<void> {
-  const { examineImage } = await import('#sandbox');
+  const [{ examineImage }, { newHostCache }] = await Promise.all([import('#sandbox'), import('#host')]);
   const writer = flags.output === 'json' ? jsonWriter(session) : await humanWriter(session, flags.explain === true);
   const options = {
     ...(flags.format === undefined ? {} : { format: flags.format }),
     allowDirectories: flags.allowDir ?? [],
     signal: session.signal,
+    cache: newHostCache(),
   };
+  // Somebody may be typing the names: an interrupt must not wait for the next one.
+  session.signal.addEventListener('abort', () => process.stdin.destroy());
   for await (const name of imageNames({ operands, nulSeparated: flags.null === true, input: process.stdin })) {
     session.signal.throwIfAborted();
     const image = await examineImage(name, options);

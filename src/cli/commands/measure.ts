@@ -23,7 +23,10 @@ export function measureCommand(session: Session): VerbCommand {
     figures: ['capacity', 'length', 'allocation', 'commitment', 'expected'],
     examples: [
       { does: 'a new qcow2 of 40 GiB', line: 'plimsoll measure -f qcow2 --size 40G' },
-      { does: 'the same, preallocated, with large clusters', line: 'plimsoll measure -f qcow2 --size 40G -o cluster_size=2M,preallocation=falloc' },
+      {
+        does: 'the same, preallocated, with large clusters',
+        line: 'plimsoll measure -f qcow2 --size 40G -o cluster_size=2M,preallocation=falloc',
+      },
       { does: 'a copy of an existing image', line: 'plimsoll measure -f qcow2 --from old.vm.raw -F raw' },
     ],
     exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'refused', 'io', 'bug', 'interrupted'],

@@ -45,7 +45,14 @@ async function makeTable(site: Site, plan: Plan): Promise<void> {
   if (preallocatedCapacity !== null) {
     await makePreallocated(site, 'preallocated.raw', 'raw', preallocatedCapacity, 'All storage is reserved: nothing is left to fear.');
   }
-  await make(site, 'on-demand.qcow2', 'qcow2', FULL_CAPACITY, '', 'Grows on demand, to a little more than its capacity: tables and refcounts come on top.');
+  await make(
+    site,
+    'on-demand.qcow2',
+    'qcow2',
+    FULL_CAPACITY,
+    '',
+    'Grows on demand, to a little more than its capacity: tables and refcounts come on top.',
+  );
   await make(
     site,
     'metadata.qcow2',
@@ -80,7 +87,10 @@ async function makeOverlay(site: Site): Promise<void> {
     backing: { name: 'base.qcow2', format: 'qcow2' },
     signal: site.signal,
   });
-  site.lessons.push({ name: 'overlay.qcow2', text: 'Small for as long as little differs, and may come to its whole capacity whatever the base holds.' });
+  site.lessons.push({
+    name: 'overlay.qcow2',
+    text: 'Small for as long as little differs, and may come to its whole capacity whatever the base holds.',
+  });
 }
 
 async function makeSharedCopy(site: Site, plan: Plan): Promise<void> {
@@ -89,17 +99,20 @@ async function makeSharedCopy(site: Site, plan: Plan): Promise<void> {
   site.lessons.push({ name: 'data.raw', text: 'A raw image with data in all of it.' });
   try {
     await copyFile(original, join(site.directory, 'data-copy.raw'), constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
-    site.lessons.push({ name: 'data-copy.raw', text: 'A reflink copy: its blocks are those of data.raw, counted once, until one of the two is written.' });
+    site.lessons.push({
+      name: 'data-copy.raw',
+      text: 'A reflink copy: its blocks are those of data.raw, counted once, until one of the two is written.',
+    });
   } catch (error) {
     if (!cannotShare(error)) throw error;
     site.notes.push('There is no reflink copy: this filesystem cannot share blocks between files (btrfs and XFS can).');
   }
 }
 
-const NO_REFLINK: readonly unknown[] = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EINVAL', 'EXDEV'];
+const NO_REFLINK: ReadonlySet<unknown> = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EINVAL', 'EXDEV']);
 
 function cannotShare(error: unknown): boolean {
-  return error instanceof Error && NO_REFLINK.includes((error as NodeJS.ErrnoException).code);
+  return error instanceof Error && NO_REFLINK.has((error as NodeJS.ErrnoException).code);
 }
 
 /** A raw image with storage behind every byte; what the bytes are does not matter, as long as none is zero. */

@@ -5,7 +5,7 @@ import { formatBytes, GiB, MiB } from '#base';
 export const FULL_CAPACITY = 40 * GiB;
 
 /** Linux, include/uapi/linux/magic.h: storage there is memory. */
-const MEMORY_FILESYSTEMS: readonly number[] = [0x01021994 /* TMPFS_MAGIC */, 0x858458f6 /* RAMFS_MAGIC */];
+const MEMORY_FILESYSTEMS: ReadonlySet<number> = new Set([0x01021994 /* TMPFS_MAGIC */, 0x858458f6 /* RAMFS_MAGIC */]);
 
 /** Two preallocated images are made; this many times both must be available, so that nobody notices them. */
 const MARGIN = 4;
@@ -29,7 +29,7 @@ export interface Plan {
 }
 
 export function planFor(room: Room): Plan {
-  const inMemory = MEMORY_FILESYSTEMS.includes(room.filesystemType);
+  const inMemory = MEMORY_FILESYSTEMS.has(room.filesystemType);
   const candidates = inMemory ? [LEAST_CAPACITY] : PREALLOCATED_CAPACITIES;
   const capacity = candidates.find((one) => room.availableBytes >= one * PREALLOCATED_IMAGES * MARGIN) ?? null;
   const why = inMemory ? 'this filesystem keeps its files in memory' : `only ${formatBytes(room.availableBytes)} are available here`;

@@ -32,7 +32,10 @@ function tableLines(demo: DemoFacts, images: ReadonlyMap<string, ScannedImage>, 
   const widths = FIGURES.map((figure, index) => Math.max(figure.length, ...rows.map((row) => row[index]?.length ?? 0)));
   const line = (name: string, cells: readonly string[]): string =>
     `  ${[padEnd(name, nameColumn), ...cells.map((cell, index) => padStart(cell, widths[index] ?? 0))].join(GAP)}`;
-  const head = line('IMAGE', FIGURES.map((figure) => figure.toUpperCase()));
+  const head = line(
+    'IMAGE',
+    FIGURES.map((figure) => figure.toUpperCase()),
+  );
   return [theme.paint('faint', head), ...demo.lessons.map(({ name }, index) => line(name, rows[index] ?? []))];
 }
 

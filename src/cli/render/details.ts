@@ -13,7 +13,10 @@ const PHRASES: Readonly<Record<string, (value: Detail) => string>> = {
 /** `version 3, 64 KiB clusters, 16-bit refcounts, internal snapshots 2`. */
 export function detailsText(details: Readonly<Record<string, Detail>>): string {
   const phrases = Object.entries(details).map(([name, value]) => phraseOf(name, value));
-  return phrases.filter((phrase) => phrase !== '').map(escapeForTerminal).join(', ');
+  return phrases
+    .filter((phrase) => phrase !== '')
+    .map(escapeForTerminal)
+    .join(', ');
 }
 
 function phraseOf(name: string, value: Detail): string {

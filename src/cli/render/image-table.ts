@@ -36,9 +36,15 @@ export function imageTable(store: StoreReport, theme: Theme, limit: number): str
   const pathRoom = Math.min(longest, Math.max(LEAST_PATH, theme.width - figures - GAP.length));
   const row = (path: string, cells: readonly string[]): string =>
     `  ${[padEnd(shortenMiddle(path, pathRoom), pathRoom), ...cells.map((cell, index) => padStart(cell, widths[index] ?? 0))].join(GAP)}`;
-  const head = row('IMAGE', columns.map((column) => column.title));
+  const head = row(
+    'IMAGE',
+    columns.map((column) => column.title),
+  );
   const rows = images.map((image, index) => {
-    const line = row(paths[index] ?? '', columns.map((column) => column.text(image)));
+    const line = row(
+      paths[index] ?? '',
+      columns.map((column) => column.text(image)),
+    );
     return image.error === undefined ? line : theme.paint('danger', line);
   });
   const hidden = store.images.length - images.length;

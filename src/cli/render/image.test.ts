@@ -41,7 +41,13 @@ describe('imageLines()', () => {
   });
 
   it('shows a negative addend as a subtraction', () => {
-    const image = anImage({ addends: [{ name: 'all', bytes: 1000 }, { name: 'reused', bytes: -24 }], commitment: 976 });
+    const image = anImage({
+      addends: [
+        { name: 'all', bytes: 1000 },
+        { name: 'reused', bytes: -24 },
+      ],
+      commitment: 976,
+    });
     expect(plain(image, true)).toContain('  -    24         24 B  reused');
   });
 
@@ -70,7 +76,18 @@ describe('imageLines()', () => {
   });
 
   it('shows the chain, and why a reference was not followed', () => {
-    const refused = aLink({ depth: 2, name: '/etc/shadow', path: null, format: null, declaredFormat: 'raw', status: 'refused', reason: 'outside of the tree', capacity: null, length: null, allocation: null });
+    const refused = aLink({
+      depth: 2,
+      name: '/etc/shadow',
+      path: null,
+      format: null,
+      declaredFormat: 'raw',
+      status: 'refused',
+      reason: 'outside of the tree',
+      capacity: null,
+      length: null,
+      allocation: null,
+    });
     const lines = plain(anImage({ chain: [aLink(), refused] }));
     expect(lines).toContain('  backing file    /srv/vm/base.qcow2 (qcow2, capacity 10 GiB, allocation 1 GiB)');
     expect(lines).toContain('  backing file    /etc/shadow (raw) — not opened: outside of the tree');

@@ -17,12 +17,15 @@ export interface ImageView {
 export function imageLines(image: ImageReport, theme: Theme, view: ImageView): string[] {
   const lines = [theme.paint('strong', escapeForTerminal(image.path))];
   if (image.error !== undefined) {
-    lines.push(...wrapAfter(label('cannot be read'), escapeForTerminal(image.error.message), theme.width).map((line) => theme.paint('danger', line)));
+    lines.push(
+      ...wrapAfter(label('cannot be read'), escapeForTerminal(image.error.message), theme.width).map((line) => theme.paint('danger', line)),
+    );
   }
   if (image.format !== null) lines.push(...wrapAfter(label('format'), formatText(image), theme.width));
   lines.push(...figureLines(image));
   if (image.nextSnapshot !== null) lines.push(...wrapAfter(label('next snapshot'), snapshotText(image.nextSnapshot.bytes), theme.width));
-  for (const link of image.chain) lines.push(...wrapAfter(label(link.role === 'data' ? 'data file' : 'backing file'), linkText(link), theme.width));
+  for (const link of image.chain)
+    lines.push(...wrapAfter(label(link.role === 'data' ? 'data file' : 'backing file'), linkText(link), theme.width));
   if (image.openForWriting === true) lines.push(...wrapAfter(label('in use'), IN_USE, theme.width));
   for (const one of image.unbounded) lines.push(...wrapAfter(label('no bound'), escapeForTerminal(one.detail), theme.width));
   lines.push(...findingLines(image.findings, theme));
@@ -82,7 +85,10 @@ function linkText(link: ChainLink): string {
     link.allocation === null ? [] : [`allocation ${formatBytes(link.allocation)}`],
   ].flat();
   const facts = [...(format === null ? [] : [escapeForTerminal(format)]), ...figures];
-  const state = link.status === 'opened' ? '' : ` — ${LINK_WORDS[link.status]}${link.reason === undefined ? '' : `: ${escapeForTerminal(link.reason)}`}`;
+  const state =
+    link.status === 'opened'
+      ? ''
+      : ` — ${LINK_WORDS[link.status]}${link.reason === undefined ? '' : `: ${escapeForTerminal(link.reason)}`}`;
   return `${escapeForTerminal(place)}${facts.length > 0 ? ` (${facts.join(', ')})` : ''}${state}`;
 }
 

@@ -32,8 +32,12 @@ export function manPage(facts: ManFacts): string {
     '.SH EXIT STATUS',
     ...(Object.keys(EXIT_CODES) as ExitName[]).flatMap((name) => ['.TP', `.B ${EXIT_CODES[name]}`, roff(EXIT_MEANINGS[name])]),
     '.SH ENVIRONMENT',
-    ...['.TP', '.B NO_COLOR', 'When set and not empty, nothing is coloured.'],
-    ...['.TP', '.B COLUMNS', 'The width of the output where it is not a terminal; 80 when not set.'],
+    '.TP',
+    '.B NO_COLOR',
+    'When set and not empty, nothing is coloured.',
+    '.TP',
+    '.B COLUMNS',
+    'The width of the output where it is not a terminal; 80 when not set.',
     '.SH SEE ALSO',
     '.BR qemu\\-img (1)',
   ];
@@ -53,10 +57,10 @@ function operandText(operand: DescribedOperand): string {
 function verbSection(verb: DescribedVerb): string[] {
   return [
     `.SS ${roff(verb.name)}`,
-    `${roff(verb.teaching.description)}`,
+    roff(verb.teaching.description),
     ...verb.options.flatMap(optionLines),
     ...(verb.teaching.examples.length === 0 ? [] : ['.PP', 'Examples:']),
-    ...verb.teaching.examples.flatMap((one) => ['.PP', `${roff(one.does).replace(/[^?]$/, '$&:')}`, '.RS', '.nf', roff(one.line), '.fi', '.RE']),
+    ...verb.teaching.examples.flatMap((one) => ['.PP', roff(one.does).replace(/[^?]$/, '$&:'), '.RS', '.nf', roff(one.line), '.fi', '.RE']),
   ];
 }
 
@@ -64,15 +68,10 @@ function optionLines(option: DescribedOption): string[] {
   const words = [...(option.short === null ? [] : [`-${option.short}`]), `--${option.long}`].map((word) => `\\fB${roff(word)}\\fR`);
   const value = option.value === null ? '' : ` \\fI${roff(option.value.placeholder)}\\fR`;
   const choices = option.value?.kind === 'choice' ? ` (${option.value.choices.join(', ')})` : '';
-  return ['.TP', `${words.join(', ')}${value}`, `${roff(option.text + choices)}`];
+  return ['.TP', `${words.join(', ')}${value}`, roff(option.text + choices)];
 }
 
 /** Plain text as roff: a backslash, a hyphen-minus, and a line that would begin with a control character. */
 export function roff(text: string): string {
-  return text
-    .replaceAll('\\', '\\e')
-    .replaceAll('-', '\\-')
-    .replaceAll('−', '\\-')
-    .replaceAll("'", "\\(aq")
-    .replace(/^\./gm, '\\&.');
+  return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replaceAll('−', '\\-').replaceAll("'", '\\(aq').replace(/^\./gm, '\\&.');
 }

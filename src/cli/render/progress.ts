@@ -26,7 +26,8 @@ export function progressText(progress: Progress): string {
   const { doneBytes, totalBytes, rate } = progress;
   const percent = `${String(Math.floor(share(progress) * 100)).padStart(3)} %`;
   const parts = [percent, `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`];
-  if (rate !== null && rate > 0) parts.push(`${formatBytes(Math.round(rate))}/s`, `${formatDuration((totalBytes - doneBytes) / rate)} left`);
+  if (rate !== null && rate > 0)
+    parts.push(`${formatBytes(Math.round(rate))}/s`, `${formatDuration((totalBytes - doneBytes) / rate)} left`);
   return parts.join('  ');
 }
 

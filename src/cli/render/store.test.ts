@@ -12,7 +12,14 @@ const unread = (path: string) => ({ ...aScannedImage(), ...anUnreadableImage(pat
 
 describe('storeLines()', () => {
   it('shows sums, verdict and table', () => {
-    const small = aScannedImage({ path: '/srv/vm/small.raw', format: 'raw', formatSource: 'guess', allocation: 4096, commitment: GiB / 2, residual: GiB / 2 });
+    const small = aScannedImage({
+      path: '/srv/vm/small.raw',
+      format: 'raw',
+      formatSource: 'guess',
+      allocation: 4096,
+      commitment: GiB / 2,
+      residual: GiB / 2,
+    });
     expect(storeLines(aStore({ images: [small, aScannedImage()], shared: GiB, floor: 10 * GiB }), plainTheme(), ALL)).toEqual([
       'Store /srv/vm (ext4), 2 images',
       '  size             500 GiB       536,870,912,000',
@@ -44,7 +51,17 @@ describe('storeLines()', () => {
   });
 
   it('tells every failure in full, with its place in the table', () => {
-    const lines = storeLines(aStore({ fits: null, headroom: null, residual: null, commitment: null, images: [aScannedImage(), unread('/srv/vm/x'), unread('/srv/vm/y')] }), plainTheme(), ALL).join('\n');
+    const lines = storeLines(
+      aStore({
+        fits: null,
+        headroom: null,
+        residual: null,
+        commitment: null,
+        images: [aScannedImage(), unread('/srv/vm/x'), unread('/srv/vm/y')],
+      }),
+      plainTheme(),
+      ALL,
+    ).join('\n');
     expect(lines).toContain('Could not tell whether every future guest write fits: 2 images could not be\nread.');
     expect(lines).toContain('DANGER   /srv/vm/x: Cannot open file: permission denied');
     expect(lines).toContain('DANGER   /srv/vm/y: Cannot open file: permission denied');
@@ -65,7 +82,9 @@ describe('storeLines()', () => {
   it('keeps to 80 columns with long, wide and hostile names and with huge figures', () => {
     const huge = 9_007_199_254_740_991;
     const names = ['x'.repeat(300), '図'.repeat(200), '\u001b[31m\n'.repeat(40), 'ok'];
-    const images = names.map((name) => aScannedImage({ path: `/srv/vm/${name}`, capacity: huge, allocation: 1023.99 * GiB, commitment: huge, residual: 1023.99 * GiB }));
+    const images = names.map((name) =>
+      aScannedImage({ path: `/srv/vm/${name}`, capacity: huge, allocation: 1023.99 * GiB, commitment: huge, residual: 1023.99 * GiB }),
+    );
     const lines = storeLines(aStore({ images, size: huge, used: huge, available: huge, headroom: -huge, fits: false }), plainTheme(), ALL);
     for (const line of lines) {
       expect(stringWidth(line)).toBeLessThanOrEqual(80);
@@ -110,7 +129,10 @@ describe('verdict()', () => {
   it.each([
     [aStore({ headroom: 12 * GiB }), 'Every future guest write fits, with 12 GiB to spare.'],
     [aStore({ fits: false, headroom: -3 * GiB }), 'NOT every future guest write fits, short by 3 GiB.'],
-    [aStore({ fits: false, headroom: -GiB, floor: 2 * GiB }), 'NOT every future guest write fits with 2 GiB to be kept free, short by 1 GiB.'],
+    [
+      aStore({ fits: false, headroom: -GiB, floor: 2 * GiB }),
+      'NOT every future guest write fits with 2 GiB to be kept free, short by 1 GiB.',
+    ],
     [
       aStore({ fits: null, images: [unread('/x')], headroom: 5 * GiB }),
       'Could not tell whether every future guest write fits: 1 image could not be read; what is known leaves 5 GiB of headroom.',
@@ -125,7 +147,12 @@ describe('verdict()', () => {
 
 describe('scanLines()', () => {
   it('separates stores, and ends with what belongs to none', () => {
-    const error = { kind: 'not-found', code: 'IO_ENOENT', message: 'Cannot read directory: no such file or directory', path: '/no\u001bwhere' } as const;
+    const error = {
+      kind: 'not-found',
+      code: 'IO_ENOENT',
+      message: 'Cannot read directory: no such file or directory',
+      path: '/no\u001bwhere',
+    } as const;
     const lines = scanLines(aScan([aStore({ images: [] }), aStore({ images: [], mount: '/other' })], [error]), plainTheme(), ALL);
     expect(lines.filter((line) => line.startsWith('Store '))).toEqual(['Store /srv/vm (ext4), 0 images', 'Store /other (ext4), 0 images']);
     expect(lines.at(-1)).toBe('  /no\\x1bwhere: Cannot read directory: no such file or directory');

@@ -56,7 +56,8 @@ function sumLines(store: StoreReport): string[] {
 }
 
 function sumLine(name: string, bytes: number | null, note: string): string {
-  const figure = bytes === null ? padEnd(padStart('not known', 11), 33) : `${padStart(formatBytes(bytes), 11)}${padStart(formatExact(bytes), 22)}`;
+  const figure =
+    bytes === null ? padEnd(padStart('not known', 11), 33) : `${padStart(formatBytes(bytes), 11)}${padStart(formatExact(bytes), 22)}`;
   return `  ${padEnd(name, LABEL_COLUMN)}${figure}  ${note}`.trimEnd();
 }
 

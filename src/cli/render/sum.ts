@@ -10,7 +10,8 @@ const SIGN = '  + ';
 /** One line per addend, a rule, and the total; exact bytes first, since these are what adds up. */
 export function sumLines(addends: readonly Addend[], total: number, width: number): string[] {
   const exactColumn = Math.max(...[...addends.map((one) => one.bytes), total].map((bytes) => formatExact(Math.abs(bytes)).length));
-  const before = (bytes: number): string => `${padStart(formatExact(Math.abs(bytes)), exactColumn)}  ${padStart(formatBytes(Math.abs(bytes)), IEC_COLUMN)}`;
+  const before = (bytes: number): string =>
+    `${padStart(formatExact(Math.abs(bytes)), exactColumn)}  ${padStart(formatBytes(Math.abs(bytes)), IEC_COLUMN)}`;
   const nameRoom = width - SIGN.length - exactColumn - IEC_COLUMN - 4;
   const blank = ' '.repeat(SIGN.length + exactColumn + IEC_COLUMN + 2);
   const lines = addends.flatMap((one, index) => {

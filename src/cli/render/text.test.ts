@@ -6,7 +6,8 @@ import { themeOf } from './theme.ts';
 
 describe('wrap()', () => {
   it('breaks at spaces', () => expect(wrap('one two three', 7)).toEqual(['one two', 'three']));
-  it('keeps a long word whole, since it may be a path', () => expect(wrap('see /a/very/long/path now', 8)).toEqual(['see', '/a/very/long/path', 'now']));
+  it('keeps a long word whole, since it may be a path', () =>
+    expect(wrap('see /a/very/long/path now', 8)).toEqual(['see', '/a/very/long/path', 'now']));
   it('counts wide characters as two columns', () => expect(wrap('設計 図面', 6)).toEqual(['設計', '図面']));
   it('makes one empty line of nothing', () => expect(wrap('', 10)).toEqual(['']));
 });
@@ -25,7 +26,8 @@ describe('padding', () => {
 
 describe('shortenMiddle()', () => {
   it('leaves what fits', () => expect(shortenMiddle('web.qcow2', 9)).toBe('web.qcow2'));
-  it('keeps the beginning and more of the end', () => expect(shortenMiddle('/srv/vm/customers/4711/web.qcow2', 20)).toBe('/srv/v…711/web.qcow2'));
+  it('keeps the beginning and more of the end', () =>
+    expect(shortenMiddle('/srv/vm/customers/4711/web.qcow2', 20)).toBe('/srv/v…711/web.qcow2'));
   it('never exceeds the width, nor breaks a character', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 60 }), fc.integer({ min: 5, max: 40 }), (text, width) => {
@@ -40,7 +42,9 @@ describe('shortenMiddle()', () => {
 describe('themeOf()', () => {
   const terminal = { isTTY: true, columns: 120 };
   it('colours a terminal', () => expect(themeOf(terminal, { TERM: 'xterm' }).paint('danger', 'x')).toBe('\u001b[31mx\u001b[0m'));
-  it.each([{ NO_COLOR: '1' }, { TERM: 'dumb' }])('does not under %o', (env) => expect(themeOf(terminal, env).paint('danger', 'x')).toBe('x'));
+  it.each([{ NO_COLOR: '1' }, { TERM: 'dumb' }])('does not under %o', (env) =>
+    expect(themeOf(terminal, env).paint('danger', 'x')).toBe('x'),
+  );
   it('ignores an empty NO_COLOR, as no-color.org asks', () => expect(themeOf(terminal, { NO_COLOR: '' }).paint('good', 'x')).not.toBe('x'));
   it('never colours a pipe', () => expect(themeOf({}, { TERM: 'xterm', FORCE_COLOR: '1' }).paint('danger', 'x')).toBe('x'));
   it('takes the width of the terminal, else COLUMNS, else 80', () => {

@@ -33,7 +33,9 @@ export function shortenMiddle(text: string, width: number): string {
   if (stringWidth(text) <= width) return text;
   const graphemes = Array.from(new Intl.Segmenter().segment(text), (one) => one.segment);
   const room = width - 1;
-  const tail = takeColumns(graphemes.toReversed(), Math.ceil((room * 2) / 3)).toReversed().join('');
+  const tail = takeColumns(graphemes.toReversed(), Math.ceil((room * 2) / 3))
+    .toReversed()
+    .join('');
   const head = takeColumns(graphemes, room - stringWidth(tail)).join('');
   return `${head}…${tail}`;
 }

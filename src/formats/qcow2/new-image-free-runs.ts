@@ -86,7 +86,7 @@ export class FreeRuns {
     let low = 0;
     let high = this.#holes.length;
     while (low < high) {
-      const middle = (low + high) >>> 1;
+      const middle = Math.floor((low + high) / 2);
       if ((this.#holes[middle] as Run).end > cluster) high = middle;
       else low = middle + 1;
     }

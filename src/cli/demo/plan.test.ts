@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { planFor } from './plan.ts';
+
+const GiB = 2 ** 30;
+const MiB = 2 ** 20;
+const EXT4 = 0xef53;
+const TMPFS = 0x01021994;
+
+describe('planFor()', () => {
+  it.each([
+    [400 * GiB, 40 * GiB],
+    [100 * GiB, GiB],
+    [2 * GiB, 64 * MiB],
+    [100 * MiB, null],
+  ])('with %d bytes available makes preallocated images of %s', (availableBytes, capacity) => {
+    const plan = planFor({ availableBytes, filesystemType: EXT4 });
+    expect(plan.preallocatedCapacity).toBe(capacity);
+    expect(plan.note === null).toBe(capacity === 40 * GiB);
+  });
+
+  it('never takes more than a quarter of what is available', () => {
+    for (let availableBytes = MiB; availableBytes < 2 ** 50; availableBytes *= 1.7) {
+      const { preallocatedCapacity } = planFor({ availableBytes, filesystemType: EXT4 });
+      expect((preallocatedCapacity ?? 0) * 2).toBeLessThanOrEqual(availableBytes / 4);
+    }
+  });
+
+  it('stays small where files lie in memory, and says why', () => {
+    const plan = planFor({ availableBytes: 400 * GiB, filesystemType: TMPFS });
+    expect(plan.preallocatedCapacity).toBe(64 * MiB);
+    expect(plan.note).toBe('The preallocated images have 64 MiB instead of 40 GiB: this filesystem keeps its files in memory.');
+  });
+});

@@ -1,0 +1,66 @@
+/** The doors: what the package exports, name by name, and that nothing is exported by `*`. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type Node, ROOT, sourceFiles, walk } from './source.ts';
+
+const files = sourceFiles();
+const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  readonly exports: object;
+  readonly bin: object;
+  readonly imports: Readonly<Record<string, { readonly source: string }>>;
+};
+
+describe('the doors', () => {
+  it('of the package are the library and the command', () => {
+    expect([Object.keys(manifest.exports), Object.keys(manifest.bin)]).toEqual([['.'], ['plimsoll']]);
+  });
+
+  it('of the library export these names', () => {
+    const library = files.find((file) => file.path === 'src/index.ts');
+    const names = [...walk((library as (typeof files)[number]).tree)].flatMap(([node]) => {
+      if (node.type !== 'ExportSpecifier') return [];
+      const name = String((node['exported'] as Node)['name']);
+      return node['exportKind'] === 'type' ? `type ${name}` : name;
+    });
+    expect(names.sort()).toMatchInlineSnapshot(`
+      [
+        "DEFINITIONS",
+        "EXIT_CODES",
+        "PlimsollError",
+        "createImage",
+        "figures",
+        "measureCopy",
+        "measureNew",
+        "parseCreateOptions",
+        "scan",
+        "type Addend",
+        "type ChainLink",
+        "type CreateOptions",
+        "type CreateRequest",
+        "type CreatedImage",
+        "type ErrorKind",
+        "type ExamineOptions",
+        "type Finding",
+        "type ImageReport",
+        "type MeasureReport",
+        "type ScanEvent",
+        "type ScanOptions",
+        "type ScanReport",
+        "type ScannedImage",
+        "type StoreReport",
+        "type Unbounded",
+      ]
+    `);
+  });
+
+  it('of the layers are their index.ts, each a folder of src/', () => {
+    const expected = Object.keys(manifest.imports).map((name) => [name, `./src/${name.slice(1)}/index.ts`]);
+    expect(Object.entries(manifest.imports).map(([name, { source }]) => [name, source])).toEqual(expected);
+  });
+
+  it('name what they let through: no export *', () => {
+    const stars = files.filter((file) => [...walk(file.tree)].some(([node]) => node.type === 'ExportAllDeclaration'));
+    expect(stars.map((file) => file.path)).toEqual([]);
+  });
+});
