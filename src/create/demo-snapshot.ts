@@ -64,6 +64,8 @@ export async function addInternalSnapshot(path: string, name: string): Promise<v
     await writeAt(file, snapshotEntry(image, name, l1CopyOffset), tableOffset);
     await writeAt(file, image.refcounts, image.refcountsOffset);
     await writeAt(file, snapshotFields(tableOffset), AT.nbSnapshots);
+    // XFS reserves storage behind a file that grows; cutting there what is not part of it gives that back.
+    await file.truncate((await file.stat()).size);
     await file.sync();
   } finally {
     await file.close();

@@ -68,12 +68,20 @@ function unwrittenBytes(facts: FileFacts): number {
   return storedBytes((facts.map ?? []).filter((range) => range.unwritten));
 }
 
-/** With an extent size hint every island of data is rounded up to it: chunks that can be touched, less what is counted. */
+/**
+ * With an extent size hint every island of data is rounded up to it: chunks that can be touched, less what is counted.
+ * An island next to storage that is there already is shifted, not cut, so that steps need not start at multiples of the
+ * hint, and the last one can end nearly two hints behind the file's end.
+ */
 function hintCharge(facts: FileFacts, growth: Growth): number {
   const hint = facts.extentSizeHint;
   if (hint <= facts.hostBlock) return 0;
-  const whole = roundUp(growth.maxLength, hint);
-  const touched = facts.map === undefined ? whole : chunkBytes(facts, hint) + roundUp(Math.max(0, growth.storage - storedBytes(facts.map)), hint) + scatteredRounding(growth, hint);
+  const last = facts.map?.at(-1);
+  const storedEnd = last === undefined ? 0 : last.fileOffset + last.byteLength;
+  const whole = Math.max(storedEnd, roundUp(growth.maxLength, hint) + hint);
+  const stored = facts.map === undefined ? 0 : storedBytes(facts.map);
+  if (growth.storage <= stored && growth.scattered === 0) return 0;
+  const touched = facts.map === undefined ? whole : chunkBytes(facts, hint) + roundUp(Math.max(0, growth.storage - stored), hint) + scatteredRounding(growth, hint) + 2 * hint;
   return Math.max(0, Math.min(whole, touched) - growth.storage);
 }
 
