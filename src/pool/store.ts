@@ -85,7 +85,7 @@ function scannedImage(image: FoundImage, sharing: FileSharing): ScannedImage {
 
 function countedCommitment(row: ScannedImage, policy: StorePolicy): number {
   if (policy.frozenBacking && row.backingOf.length > 0) return row.allocation ?? 0;
-  return row.commitment ?? 0;
+  return Math.max(row.allocation ?? 0, (row.commitment ?? 0) - row.reclaimable);
 }
 
 /** What could not be read first: nobody knows how dangerous it is. Then by what may still be written. */
@@ -103,6 +103,8 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
   if (filesystem.size === 0) findings.push({ level: 'danger', code: 'STORE_WITHOUT_LIMIT', message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.' });
   const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + (row.residual ?? 0), 0);
   if (backing > 0 && !policy.frozenBacking) findings.push({ level: 'info', code: 'BACKING_RESIDUAL', message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --frozen-backing leaves that out.` });
+  const reclaimable = rows.reduce((sum, row) => sum + row.reclaimable, 0);
+  if (reclaimable > 0) findings.push({ level: 'info', code: 'SPECULATIVE_LEFT_OUT', message: `${formatBytes(reclaimable)} of the images' commitments are speculative preallocation, which XFS gives back before a write fails; the store's sums leave that out.` });
   if (sharing.shared > 0) findings.push({ level: 'info', code: 'SHARED_BLOCKS', message: `${formatBytes(sharing.shared)} are shared between images and counted once; each image that overwrites its share takes new space, which the residual counts in.` });
   if (filesystem.copyOnWrite === true && rows.some((row) => row.findings.some((finding) => finding.code === 'BTRFS_COPY_ON_WRITE'))) {
     findings.push({ level: 'warning', code: 'STORE_COPY_ON_WRITE', message: 'Images on btrfs without NOCOW: old extents stay whole until their last byte is replaced, and available space is an estimate. The verdict is no promise here.' });

@@ -1,8 +1,10 @@
 /** The files an image refers to: backing files, one behind the other, and the external data file. */
 import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
+import type { FileFacts } from '#block';
 import { hasQcow2Magic, probe, PROBE_BYTES, type Qcow2Header, readQcow2Header } from '#formats';
 import { type HostCache, type OpenFile, openImageFileAt } from '#host';
+import { rawFigures } from '#sizes';
 import type { ChainLink, Finding } from '#wire';
 import { MAX_CHAIN_DEPTH, permitWithin, refusedName } from './references.ts';
 
@@ -38,9 +40,9 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
   const seen = new Set([file.identity]);
   if (header.externalDataFile) {
     const reference = { role: 'data', depth: 1, name: header.dataFileName ?? '', format: 'raw' } as const;
-    const { link } = await openLink(file.realPath, reference, options);
+    const { link, facts } = await openLink(file.realPath, reference, options);
     const reach = dataFileReach(header);
-    links.push(link.status === 'opened' ? { ...link, capacity: header.capacity, commitment: Math.max(reach, link.length ?? 0), reach } : link);
+    links.push(facts === undefined ? link : { ...link, capacity: header.capacity, commitment: rawFigures(facts, reach).commitment as number, reach });
     findings.push(...linkFindings(link));
   }
   let next = backingReference(header, 1);
@@ -66,6 +68,7 @@ function backingReference(header: Qcow2Header, depth: number): Reference | undef
 
 interface OpenedLink {
   readonly link: ChainLink;
+  readonly facts?: FileFacts;
   readonly header?: Qcow2Header;
   readonly realPath?: string;
 }
@@ -93,7 +96,7 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, ref
   const prefix = await file.device.read(0, PROBE_BYTES);
   const [evidence] = probe(prefix);
   const format = reference.format ?? evidence?.format ?? 'raw';
-  if (format === 'raw') return { link: { ...opened, format, capacity: roundUp(facts.length, 512) }, realPath: file.realPath };
+  if (format === 'raw') return { link: { ...opened, format, capacity: roundUp(facts.length, 512) }, facts, realPath: file.realPath };
   if (format !== 'qcow2') return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read` }, realPath: file.realPath };
   if (!hasQcow2Magic(prefix)) throw new PlimsollError('corrupt', 'QCOW2_MAGIC', { doing: 'read qcow2 header', field: 'magic', at: 0, found: 'another signature', expected: '0x514649fb' });
   const header = await readQcow2Header(file.device);

@@ -52,6 +52,7 @@ const UNKNOWN: Omit<ImageReport, 'path'> = {
   commitment: null,
   expected: null,
   residual: null,
+  reclaimable: 0,
   maxLength: null,
   method: null,
   unbounded: [],

@@ -8,7 +8,7 @@ import type { Census } from '#formats';
 import type { Addend, Finding, ImageReport } from '#wire';
 import { censusFindings, nextSnapshotIsPossible, unboundedReasons } from './findings-qcow2.ts';
 import { hostFindings } from './findings-host.ts';
-import { type Growth, hostCharges } from './host-charge.ts';
+import { type Growth, hostCharges, SPECULATIVE } from './host-charge.ts';
 import { boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
 import { assumedDense, type Qcow2State, qcow2State } from './qcow2-state.ts';
@@ -16,7 +16,7 @@ import { assumedDense, type Qcow2State, qcow2State } from './qcow2-state.ts';
 /** The part of an image's report that is arithmetic. */
 export type Figures = Pick<
   ImageReport,
-  'capacity' | 'length' | 'allocation' | 'commitment' | 'expected' | 'residual' | 'maxLength' | 'method' | 'unbounded' | 'nextSnapshot' | 'addends' | 'findings'
+  'capacity' | 'length' | 'allocation' | 'commitment' | 'expected' | 'residual' | 'maxLength' | 'method' | 'reclaimable' | 'unbounded' | 'nextSnapshot' | 'addends' | 'findings'
 >;
 
 /** QEMU counts a disk in sectors: a raw file that ends inside one is extended to its end when that is written. */
@@ -113,6 +113,7 @@ function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: 
     allocation: facts.allocation,
     commitment,
     residual: commitment - facts.allocation,
+    reclaimable: addends.find((addend) => addend.name === SPECULATIVE)?.bytes ?? 0,
     method: facts.map === undefined ? 'stat' : 'map',
     addends,
     findings: [...rest.findings, ...hostFindings(facts)],

@@ -2,7 +2,7 @@
  * What the host's filesystem charges on top of an image's own bytes: its map of the file, and the rounding of extent
  * size hints. Each is an addend whose name starts with "host: ". Measured in docs/commitment.md.
  */
-import { divideUp, roundDown, roundUp } from '#base';
+import { divideUp, GiB, roundDown, roundUp } from '#base';
 import { type FileFacts, storedBytes } from '#block';
 import type { Addend } from '#wire';
 
@@ -29,6 +29,11 @@ export interface Growth {
   readonly scattered: number;
 }
 
+/** XFS: the longest extent, and so the largest speculative preallocation, is 2^21 - 1 blocks. */
+const XFS_LONGEST_PREALLOCATION = 8 * GiB;
+/** The charge that XFS gives back before it lets a write fail. */
+export const SPECULATIVE = 'host: XFS speculative preallocation, given back in time';
+
 /** The host's charges on top of `growth.storage`. */
 export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   const charges: Addend[] = [];
@@ -39,7 +44,18 @@ export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   if (hint > 0) charges.push({ name: `host: extent size hint of ${facts.extentSizeHint} bytes`, bytes: hint });
   const tree = treeCharge(facts, growth);
   if (tree > 0) charges.push({ name: `host: ${facts.filesystem}'s own map of the file, to come`, bytes: tree });
+  const speculative = speculativeCharge(facts, growth);
+  if (speculative > 0) charges.push({ name: SPECULATIVE, bytes: speculative });
   return charges;
+}
+
+/**
+ * XFS takes storage ahead of a file that grows, up to the file's own size, unless it carries an extent size hint; it
+ * stays for a while after the file is closed. A file that does not grow gets none behind its end.
+ */
+function speculativeCharge(facts: FileFacts, growth: Growth): number {
+  if (facts.filesystem !== 'xfs' || facts.extentSizeHint > facts.hostBlock || growth.maxLength <= facts.length) return 0;
+  return Math.min(XFS_LONGEST_PREALLOCATION, 2 ** Math.floor(Math.log2(growth.maxLength)));
 }
 
 /**

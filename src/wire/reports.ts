@@ -69,6 +69,8 @@ export interface ImageReport {
   readonly expected: number | null;
   /** commitment − allocation. */
   readonly residual: number | null;
+  /** Bytes of the commitment that the filesystem gives back before it lets a write fail; a store's sums leave them out. */
+  readonly reclaimable: number;
   /** Bound on the length. */
   readonly maxLength: number | null;
   /** map: from the filesystem's map of the file; stat: from st_blocks alone. */

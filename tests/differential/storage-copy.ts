@@ -47,7 +47,7 @@ export async function findUnwritten(layout: StorageLayout, expendable: string): 
   );
   const before = statSync(expendable).blocks;
   const commands = pages.flatMap((page) => [`falloc -k ${page} ${PAGE}`, 'stat -r']);
-  const output = await runTool('xfs_io', [expendable], { input: commands.join('\n') });
+  const output = await runTool('xfs_io', [expendable], { input: `${commands.join('\n')}\n` });
   const blocks = [before, ...[...output.matchAll(/^stat\.blocks = (\d+)$/gm)].map(([, count]) => Number(count))];
   if (blocks.length !== pages.length + 1) throw new Error(`xfs_io counted ${blocks.length - 1} times, expected ${pages.length}`);
   const had = pages.filter((_page, index) => blocks[index + 1] === blocks[index]);
@@ -66,7 +66,7 @@ export async function copyStorage(source: string, target: string, layout: Storag
     closeSync(output);
   }
   const commands = layout.unwritten.map(({ from, to }) => `falloc -k ${from} ${to - from}`);
-  if (commands.length > 0) await runTool('xfs_io', [target], { input: commands.join('\n') });
+  if (commands.length > 0) await runTool('xfs_io', [target], { input: `${commands.join('\n')}\n` });
 }
 
 function copyRange(input: number, output: number, range: ByteRange): void {

@@ -15,6 +15,7 @@ export function anImage(changes: Partial<ImageReport> = {}): ImageReport {
     commitment: 42_956_451_840,
     expected: 42_956_427_264,
     residual: 42_956_251_136,
+    reclaimable: 0,
     maxLength: 42_956_488_704,
     method: 'map',
     unbounded: [],

@@ -102,9 +102,9 @@ const bitmaps: ImageState[] = [
     await site.io([write(MiB, MiB), write(5 * MiB, MiB)]);
   }),
   state('bitmap-disabled-with-data', ['bitmap'], async (site) => {
-    await site.create(16 * MiB, { cluster_size: 512, refcount_bits: 32 });
-    await site.bitmap('one', '--add', '-g', '4k');
-    await site.io(every(MiB, 64 * KiB, 0, 4 * MiB));
+    await site.create(2 * MiB, { cluster_size: 512, refcount_bits: 32 });
+    await site.bitmap('one', '--add', '-g', '512');
+    await site.io(every(MiB, 64 * KiB, 0, 2 * MiB));
     await site.bitmap('one', '--disable');
   }),
   state('bitmap-inconsistent', ['bitmap', 'crash'], async (site) => {
