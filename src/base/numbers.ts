@@ -31,18 +31,18 @@ export function safeInteger(value: number, doing: string): number {
 }
 
 /**
- * The 64-bit big-endian integer at `at` as a number.
+ * The 64-bit big-endian integer at `at` as a number; `viewAt` is the view's own position in its file, for the error.
  *
  * Throws: corrupt, when it is not below 2^53.
  */
-export function readUint64(view: DataView, at: number, doing: string, field: string): number {
+export function readUint64(view: DataView, at: number, doing: string, field: string, viewAt = 0): number {
   const high = view.getUint32(at);
   const low = view.getUint32(at + 4);
   if (high >= 0x200000) {
     throw new PlimsollError('corrupt', 'NUMBER_TOO_LARGE', {
       doing,
       field,
-      at,
+      at: viewAt + at,
       found: `0x${((BigInt(high) << 32n) | BigInt(low)).toString(16)}`,
       expected: 'below 2^53',
     });

@@ -34,8 +34,12 @@ export interface Struct<F extends Fields> {
   readonly name: string;
   readonly byteLength: number;
   readonly fields: F;
-  /** The record at `base` of `view`; big-endian. Throws: corrupt, when the view is too short or a u64 is too large. */
-  read(view: DataView, base?: number): RecordOf<F>;
+  /**
+   * The record at `base` of `view`; big-endian. `viewAt` is the view's own position in its file, so that errors tell the place.
+   *
+   * Throws: corrupt, when the view is too short or a u64 is too large.
+   */
+  read(view: DataView, base?: number, viewAt?: number): RecordOf<F>;
 }
 
 /** A big-endian structure of `byteLength` bytes; throws at module load when the fields overlap or leave a hole. */
@@ -47,23 +51,29 @@ export function struct<F extends Fields>(name: string, byteLength: number, field
     end = one.at + one.width;
   }
   if (end !== byteLength) throw new Error(`${name} ends at ${end}, declared ${byteLength}`);
-  const read = (view: DataView, base = 0): RecordOf<F> => {
+  const read = (view: DataView, base = 0, viewAt = 0): RecordOf<F> => {
     if (view.byteLength - base < byteLength) {
       throw new PlimsollError('corrupt', 'STRUCT_TRUNCATED', {
         doing: `read ${name}`,
-        at: base,
+        at: viewAt + base,
         found: `${Math.max(0, view.byteLength - base)} bytes`,
         expected: `${byteLength} bytes`,
       });
     }
     const record: Record<string, unknown> = {};
-    for (const [fieldName, one] of ordered) record[fieldName] = readField(view, base, one, name, fieldName);
+    for (const [fieldName, one] of ordered) record[fieldName] = readField(view, base, one, { doing: `read ${name}`, field: fieldName, viewAt });
     return record as RecordOf<F>;
   };
   return { name, byteLength, fields, read };
 }
 
-function readField(view: DataView, base: number, one: Field<unknown>, name: string, fieldName: string): unknown {
+interface Whence {
+  readonly doing: string;
+  readonly field: string;
+  readonly viewAt: number;
+}
+
+function readField(view: DataView, base: number, one: Field<unknown>, whence: Whence): unknown {
   const at = base + one.at;
   switch (one.kind) {
     case 'u8':
@@ -73,7 +83,7 @@ function readField(view: DataView, base: number, one: Field<unknown>, name: stri
     case 'u32':
       return view.getUint32(at);
     case 'u64':
-      return readUint64(view, at, `read ${name}`, fieldName);
+      return readUint64(view, at, whence.doing, whence.field, whence.viewAt);
     case 'mask64':
       return view.getBigUint64(at);
     case 'bytes':

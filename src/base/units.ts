@@ -12,6 +12,10 @@ export function formatBytes(bytes: number): string {
     value /= 1024;
     unit += 1;
   }
+  if (unit > 0 && unit < UNITS.length - 1 && value >= 1023.995) {
+    value /= 1024;
+    unit += 1;
+  }
   const text = unit === 0 || Number.isInteger(value) ? String(value) : value.toFixed(2);
   return `${sign}${text} ${UNITS[unit]}`;
 }

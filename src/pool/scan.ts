@@ -182,7 +182,7 @@ class ScanRun {
 
   /** Who is whose backing file, and how far an external data file is written, is known once all are read. */
   async #linkImages(): Promise<void> {
-    for (const { examined } of [...this.#byIdentity.values()]) {
+    for (const { examined } of Array.from(this.#byIdentity.values())) {
       for (const link of examined.report.chain) {
         const target = link.file === undefined ? undefined : this.#byIdentity.get(link.file);
         if (target === undefined) continue;

@@ -137,13 +137,13 @@ function chooseFormat(evidence: readonly Evidence[], declared: ReadableFormat | 
 }
 
 function rawReport(known: Omit<ImageReport, 'path'>, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions): Omit<ImageReport, 'path'> {
-  const figures = rawFigures(facts, options.reach);
-  const findings = [...figures.findings];
+  const arithmetic = rawFigures(facts, options.reach);
+  const findings = [...arithmetic.findings];
   const [evidence] = probe(prefix);
   if (known.formatSource === 'declared' && evidence !== undefined) {
     findings.push({ level: 'warning', code: 'RAW_WITH_SIGNATURE', message: `Declared raw, but the first bytes are those of ${evidence.format}: the guest may have written them. Never let a tool guess this file's format.` });
   }
-  return { ...known, ...figures, findings };
+  return { ...known, ...arithmetic, findings };
 }
 
 async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions & { cache: HostCache }): Promise<Omit<ImageReport, 'path'>> {
@@ -154,12 +154,12 @@ async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, fac
   const header = await readQcow2Header(device);
   const details = detailsOf(header);
   const census = await readCensus(device, header, options.signal);
-  const figures = qcow2Figures(census, facts);
+  const arithmetic = qcow2Figures(census, facts);
   const chain = await followChain(file, header, { allowedRealPaths: options.allowDirectories ?? [], cache: options.cache, signal: options.signal });
   return {
     ...known,
-    ...figures,
-    findings: [...figures.findings, ...chain.findings],
+    ...arithmetic,
+    findings: [...arithmetic.findings, ...chain.findings],
     chain: chain.links,
     details: { ...details, internalSnapshots: census.snapshotTable.snapshots.length, bitmaps: census.bitmaps.length },
     ...(chain.error === undefined ? {} : { error: chain.error.toJSON() }),

@@ -25,7 +25,7 @@ export async function withGuestData<T>(path: string, options: ExamineOptions, us
   try {
     await openLayers(path, options, layers);
     const [top] = layers as [Layer];
-    return await use(top.capacity, onlyData(merge(layers, 0, top.capacity)));
+    return await use(top.capacity, onlyData(merge(layers, 0)));
   } finally {
     for (const layer of layers) await layer.file.close();
   }
@@ -70,8 +70,11 @@ async function openLayer(file: OpenFile, declared: string | undefined, options: 
 }
 
 /** A raw file's stored and written ranges are data, the rest zeros; without a map everything is data. */
-async function* rawRuns(map: StorageMap | undefined, capacity: number): AsyncGenerator<GuestRun> {
-  if (map === undefined) return yield { start: 0, end: capacity, status: 'data' };
+async function* rawRuns(map: StorageMap | undefined, capacity: number): AsyncGenerator<GuestRun, void> {
+  if (map === undefined) {
+    yield { start: 0, end: capacity, status: 'data' };
+    return;
+  }
   let at = 0;
   for (const { fileOffset, byteLength, unwritten } of map) {
     const end = Math.min(capacity, fileOffset + byteLength);
@@ -84,10 +87,10 @@ async function* rawRuns(map: StorageMap | undefined, capacity: number): AsyncGen
 }
 
 /** Layer `index` over those below it; where all are silent, or a shorter one has ended, the guest reads zeros. */
-async function* merge(layers: readonly Layer[], index: number, capacity: number): AsyncGenerator<GuestRun> {
+async function* merge(layers: readonly Layer[], index: number): AsyncGenerator<GuestRun> {
   const layer = layers[index];
   if (layer === undefined) return;
-  const below = merge(layers, index + 1, capacity)[Symbol.asyncIterator]();
+  const below = merge(layers, index + 1);
   let under = await below.next();
   for (let own = await layer.runs.next(); !own.done; own = await layer.runs.next()) {
     const run: GuestRun = own.value;

@@ -41,9 +41,9 @@ export function censusFindings(state: Qcow2State): Finding[] {
 
   if (header.corrupt) say('danger', 'QCOW2_CORRUPT', 'The image is marked corrupt: QEMU opens it read-only until qemu-img check has repaired it; it cannot grow before.');
   const snapshots = census.snapshotTable.snapshots.length;
-  if (snapshots > 0) say('warning', 'INTERNAL_SNAPSHOTS', `${plural(snapshots, 'internal snapshot')} inside: the figures hold without a further one; nextSnapshot tells what one more can cost.`);
+  if (snapshots > 0) say('warning', 'INTERNAL_SNAPSHOTS', `${plural(snapshots, 'internal snapshot')} inside: the figures hold as long as no further one is taken.`);
   const vmState = census.snapshotTable.snapshots.reduce((sum, one) => sum + one.vmStateSize, 0);
-  if (vmState > 0) say('info', 'VM_STATE', `The snapshots hold ${formatBytes(vmState)} of machine state; a live snapshot adds the machine's memory on top of nextSnapshot.`);
+  if (vmState > 0) say('info', 'VM_STATE', `The snapshots hold ${formatBytes(vmState)} of machine state; a live snapshot adds the machine's memory on top of what the next snapshot costs.`);
   if (header.dirty) say('warning', 'LAZY_REFCOUNTS_DIRTY', `The image was not closed cleanly and its reference counts are stale${census.needsRebuild ? '; the next writable open rebuilds them, and the figures count that in' : ''}.`);
   else if (header.lazyRefcounts) say('info', 'LAZY_REFCOUNTS', 'Lazy refcounts are on: after a crash the next open rebuilds the reference counts, which takes one more set of them for a moment.');
   if (census.leakedCount > 0 && !header.dirty) say('warning', 'LEAKED_CLUSTERS', `${plural(census.leakedCount, 'cluster')} (${bytesOf(census.leakedCount)}) ${census.leakedCount === 1 ? 'is' : 'are'} marked used but nothing refers to ${census.leakedCount === 1 ? 'it' : 'them'}: qemu-img check -r leaks frees that.`);
@@ -53,7 +53,7 @@ export function censusFindings(state: Qcow2State): Finding[] {
   if (trailing >= geometry.clusterSize) say('info', 'TRAILING_BYTES', `The file goes on for ${formatBytes(trailing)} behind its last used cluster; the next allocations land there.`);
   const lost = census.bitmaps.filter((bitmap) => bitmap.inUse).length;
   if (lost > 0) say('info', 'BITMAP_INCONSISTENT', `${plural(lost, 'persistent bitmap')} ${lost === 1 ? 'was' : 'were'} not closed cleanly: QEMU keeps ${lost === 1 ? 'it' : 'them'} but will not use or store ${lost === 1 ? 'it' : 'them'} again.`);
-  if (census.bitmaps.length > lost) say('info', 'BITMAPS', `${plural(census.bitmaps.length - lost, 'persistent bitmap')}: every close stores the set anew before it frees the old one; over many sessions the length can grow past maxLength.`);
+  if (census.bitmaps.length > lost) say('info', 'BITMAPS', `${plural(census.bitmaps.length - lost, 'persistent bitmap')}: every close stores the set anew before it frees the old one; over many sessions the length can grow past its bound.`);
   const free = state.used.end() - state.used.count();
   if (free > 0) say('info', 'FREE_CLUSTERS', `${plural(free, 'free cluster')} (${bytesOf(free)}) between used ones: new data goes there first, but requests larger than a hole pass it by.`);
   if (header.version === 2 && header.backingFile === undefined) say('info', 'VERSION_2_ZERO_WRITES', 'Version 2 image without a backing file: when the guest writes zeroes QEMU frees the clusters without giving back their storage, and storage can exceed the commitment over time. qemu-img amend -o compat=1.1 ends that.');

@@ -4,7 +4,6 @@
  */
 import { divideUp, roundUp } from '#base';
 import type { Run, StorageMap } from '#block';
-import type { Census } from '#formats';
 import type { Addend } from '#wire';
 import { clusterBytes, mapBytes, sortedRuns, totalBytes, union } from './byte-runs.ts';
 import { inPlaceBytes } from './qcow2-fill.ts';
@@ -77,7 +76,7 @@ function* holesOf(state: Qcow2State, end: number): Generator<Run> {
 
 /** The bound by the host's map of the file. */
 export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
-  const { census, facts, geometry } = state;
+  const { facts, geometry } = state;
   const { clusterSize } = geometry;
   const demand = demandOf(state);
   const stored = totalBytes(union([mapBytes(map)], facts.hostBlock));

@@ -62,8 +62,6 @@ export const LAYERS: readonly Layer[] = [
     node: {
       'node:crypto': 'names of temporary files that nobody can foresee',
       'node:fs': 'constants, and the calls that must not wait for the thread pool',
-      'node:fs/promises': 'files and directories',
-      'node:os': 'the temporary directory, constants of errors',
       'node:path': 'names',
       'node:util': 'names of errors',
     },
@@ -98,7 +96,6 @@ export const LAYERS: readonly Layer[] = [
     name: 'create',
     layers: {
       base: 'errors, sizes, numbers',
-      block: 'storage maps of what was made',
       formats: "a writer, not a reader: the layout of a new image is the format's own",
       sizes: 'the figures that an image would have',
       host: 'allocation and files that get their name when they are whole',
@@ -106,8 +103,6 @@ export const LAYERS: readonly Layer[] = [
       sandbox: "a backing file is a stranger's image",
     },
     node: {
-      'node:crypto': 'salts of a LUKS header',
-      'node:fs': 'constants',
       'node:fs/promises': 'opening what is written',
       'node:path': 'names of backing files',
     },
@@ -129,9 +124,6 @@ export const LAYERS: readonly Layer[] = [
       'node:module': 'the compile cache',
       'node:os': 'the temporary directory, signals',
       'node:path': 'names',
-      'node:process': 'the process itself',
-      'node:stream': 'pipes',
-      'node:util': 'colours',
     },
     packages: {
       commander: { file: '*', reason: 'the command line' },

@@ -44,9 +44,14 @@ export const FILLS: readonly Fill[] = [
   inOneSession('even-odd', (geometry) => strided(chunks(geometry, 1), 2)),
   inOneSession('stride-7', (geometry) => strided(chunks(geometry, 1), 7)),
   inOneSession('pairs', (geometry) => chunks(geometry, 2)),
+  inOneSession('chunks-3-shuffled', (geometry) => new Prng(SEED + 8).shuffled(chunks(geometry, 3))),
+  inOneSession('chunks-5', (geometry) => chunks(geometry, 5)),
+  inOneSession('chunks-7-shuffled', (geometry) => new Prng(SEED + 9).shuffled(chunks(geometry, 7))),
   inOneSession('chunks-8', (geometry) => chunks(geometry, 8)),
   inOneSession('chunks-8-shuffled', (geometry) => new Prng(SEED + 1).shuffled(chunks(geometry, 8))),
   inOneSession('chunks-8-descending', (geometry) => chunks(geometry, 8).reverse()),
+  inOneSession('chunks-16-shuffled', (geometry) => new Prng(SEED + 10).shuffled(chunks(geometry, 16))),
+  inOneSession('ever-smaller', (geometry) => everSmaller(new Prng(SEED + 11), geometry)),
   inOneSession('l2-tables', (geometry) => chunks(geometry, geometry.clusterSize / (geometry.extendedL2 ? 16 : 8))),
   inOneSession('everything', (geometry) => cut(geometry.capacity, LARGEST_REQUEST)),
   inOneSession('unaligned', (geometry) => cut(geometry.capacity, 3 * geometry.clusterSize + 512)),
@@ -55,7 +60,7 @@ export const FILLS: readonly Fill[] = [
   inOneSession('islands-then-runs', (geometry) => islandsThenRuns(geometry)),
   inOneSession('overlapping', (geometry) => overlapping(geometry)),
   { name: 'concurrent-1', sessions: (geometry) => [inFlight(new Prng(SEED + 4).shuffled(chunks(geometry, 1)), 16)] },
-  { name: 'concurrent-mixed', sessions: (geometry) => [inFlight(new Prng(SEED + 5).shuffled(mixedChunks(geometry)), 12)] },
+  { name: 'concurrent-mixed', sessions: (geometry) => [inFlight(new Prng(SEED + 5).shuffled(mixedChunks(new Prng(SEED + 7), geometry, 9)), 12)] },
   { name: 'two-sessions', sessions: (geometry) => halves(chunks(geometry, 1)).map((half) => half.map(writeOf)) },
   { name: 'two-sessions-chunks', sessions: (geometry) => halves(strided(chunks(geometry, 8), 2)).map((half) => half.map(writeOf)) },
   {
@@ -67,6 +72,21 @@ export const FILLS: readonly Fill[] = [
   { name: 'discards', sessions: (geometry) => [withDiscards(geometry)], extra: true },
   { name: 'eight-sessions', sessions: (geometry) => parts(strided(chunks(geometry, 5), 3), 8).map((part) => part.map(writeOf)), extra: true },
 ];
+
+/**
+ * A fill drawn at random: sizes, order, sessions. For searching by hand what the fixed ones miss, and for histories.
+ */
+export function randomFill(seed: number): Fill {
+  const sessions = (geometry: FillGeometry): Sessions => {
+    const prng = new Prng(seed);
+    const largest = prng.pick([2, 3, 4, 6, 9, 13, 20, 40]);
+    const sized = prng.chance(0.4) ? chunks(geometry, largest) : mixedChunks(prng, geometry, largest);
+    const ordered = prng.pick([sized, sized.toReversed(), strided(sized, 2 + prng.below(6)), prng.shuffled(sized), prng.shuffled(sized)]);
+    const requests = prng.chance(0.3) ? everSmaller(prng, geometry) : ordered;
+    return parts(requests, prng.pick([1, 1, 1, 2])).map((part) => part.map(writeOf));
+  };
+  return { name: `random-${seed}`, sessions };
+}
 
 function inOneSession(name: string, requests: (geometry: FillGeometry) => Request[]): Fill {
   return { name, sessions: (geometry) => [requests(geometry).map(writeOf)] };
@@ -128,12 +148,29 @@ function overlapping(geometry: FillGeometry): Request[] {
   return [...random, ...chunks(geometry, 3)];
 }
 
-/** Neighbouring requests of 1 to 9 clusters. */
-function mixedChunks(geometry: FillGeometry): Request[] {
-  const prng = new Prng(SEED + 7);
+/** Large requests at random places, then smaller ones between them, and so on: each size passes over smaller holes. */
+function everSmaller(prng: Prng, geometry: FillGeometry): Request[] {
+  let rest = prng.shuffled(chunks(geometry, 48));
+  const requests: Request[] = [];
+  for (const clusterCount of [48, 24, 12, 6, 3, 1]) {
+    const byteLength = clusterCount * geometry.clusterSize;
+    const pieces = prng.shuffled(rest.flatMap((request) => cutRequest(request, byteLength)));
+    const taken = clusterCount === 1 ? pieces.length : Math.ceil(pieces.length * (0.2 + 0.5 * prng.ratio()));
+    requests.push(...pieces.slice(0, taken));
+    rest = pieces.slice(taken);
+  }
+  return requests;
+}
+
+function cutRequest({ guestOffset, byteLength }: Request, step: number): Request[] {
+  return cut(byteLength, step).map((piece) => ({ ...piece, guestOffset: guestOffset + piece.guestOffset }));
+}
+
+/** Neighbouring requests of 1 to `largest` clusters. */
+function mixedChunks(prng: Prng, geometry: FillGeometry, largest: number): Request[] {
   const requests: Request[] = [];
   for (let at = 0; at < geometry.capacity; ) {
-    const byteLength = Math.min((1 + prng.below(9)) * geometry.clusterSize, geometry.capacity - at);
+    const byteLength = Math.min((1 + prng.below(largest)) * geometry.clusterSize, geometry.capacity - at);
     requests.push({ guestOffset: at, byteLength });
     at += byteLength;
   }

@@ -2,8 +2,9 @@
  * Prints one line per image state, for tuning by hand:
  *
  *   npx tsx --conditions=source tests/differential/run.ts [--state NAME...] [--tag TAG...] [--fs tmpfs|ext4|xfs|btrfs]
- *     [--fills a,b] [--dump] [--verbose]
+ *     [--fills a,b] [--random COUNT] [--dump] [--verbose]
  *
+ * --random adds so many fills drawn at random, to search for worse than the fixed ones.
  * --dump measures QEMU only and does not load plimsoll; --verbose adds a line per fill and the addends.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { MiB } from '#base';
 import { withFilesystem } from '../support/loop-mount.ts';
-import { FILLS } from './fills.ts';
+import { FILLS, randomFill } from './fills.ts';
 import type { StorageKind } from './image-files.ts';
 import { inTurns } from './in-turns.ts';
 import { loadProduct } from './product.ts';
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     tag: { type: 'string', multiple: true, default: [] },
     fs: { type: 'string', default: 'tmpfs' },
     fills: { type: 'string' },
+    random: { type: 'string', default: '0' },
     dump: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
@@ -34,7 +36,8 @@ const { values } = parseArgs({
 const kind = values.fs as StorageKind;
 const usual = usualFills(kind);
 const names = values.fills?.split(',');
-const fills = names === undefined ? usual : FILLS.filter((fill) => names.includes(fill.name));
+const named = names === undefined ? usual : FILLS.filter((fill) => names.includes(fill.name));
+const fills = [...named, ...Array.from({ length: Number(values.random) }, (_, seed) => randomFill(seed))];
 if (fills.length === 0) throw new Error(`No such fill; there are ${FILLS.map((fill) => fill.name).join(', ')}`);
 const isAsked = values.state.length + values.tag.length > 0;
 const chosen = isAsked

@@ -1,9 +1,11 @@
 /** Persistent dirty bitmaps: directory and tables. Source: qcow2 spec, "Bitmaps". */
 import { PlimsollError, readUint64, roundUp } from '#base';
+import { decodeName } from './extension.ts';
 import type { BlockDevice } from '#block';
 import type { BitmapsPointer } from './extension.ts';
 import type { Header } from './header.ts';
 import { BITMAP_AUTO, BITMAP_ENTRY, BITMAP_IN_USE, LIMITS } from './layout.ts';
+import { readExactly } from './table-reader.ts';
 
 export interface Bitmap {
   readonly name: string;
@@ -23,25 +25,32 @@ export interface Bitmap {
  * The bitmaps that the directory lists.
  *
  * Bounds: directory and tables inside the file; at most 65535 bitmaps.
- * Throws: corrupt.
+ * Throws: corrupt, over-budget.
  */
 export async function readBitmaps(device: BlockDevice, header: Header, pointer: BitmapsPointer): Promise<Bitmap[]> {
-  const directory = await device.read(pointer.directoryOffset, pointer.directorySize);
+  const directory = await readExactly(device, pointer.directoryOffset, pointer.directorySize, 'bitmap directory');
   const view = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
   const bitmaps: Bitmap[] = [];
   let at = 0;
+  let entryCount = 0;
   for (let index = 0; index < pointer.nbBitmaps; index += 1) {
-    const entry = BITMAP_ENTRY.read(view, at);
+    const entry = BITMAP_ENTRY.read(view, at, pointer.directoryOffset);
     const nameAt = at + BITMAP_ENTRY.byteLength + entry.extraDataSize;
     const end = nameAt + entry.nameSize;
     const fileAt = pointer.directoryOffset + at;
     if (end > directory.byteLength) throw wrong('bitmap name', fileAt, `ends at ${end}`, `at most ${directory.byteLength}`);
-    if (entry.tableSize > LIMITS.bitmapTableEntries || entry.tableOffset % header.clusterSize !== 0 || entry.tableOffset + entry.tableSize * 8 > device.byteLength) {
+    if (entry.nameSize > LIMITS.bitmapNameBytes) throw wrong('name_size', fileAt + 18, String(entry.nameSize), `at most ${LIMITS.bitmapNameBytes}`);
+    if (entry.tableSize > LIMITS.bitmapDataBytes / header.clusterSize) {
+      throw wrong('bitmap_table_size', fileAt + 8, String(entry.tableSize), `at most ${LIMITS.bitmapDataBytes / header.clusterSize}: ${LIMITS.bitmapDataBytes} bytes of bitmap`);
+    }
+    entryCount += entry.tableSize;
+    if (entryCount > MAX_TABLE_ENTRIES) throw tooMany();
+    if (entry.tableOffset % header.clusterSize !== 0 || entry.tableOffset + entry.tableSize * 8 > device.byteLength) {
       throw wrong('bitmap_table_offset', fileAt, `0x${entry.tableOffset.toString(16)} + ${entry.tableSize} entries`, 'cluster-aligned and inside the file');
     }
     const table = await readTable(device, header, entry.tableOffset, entry.tableSize);
     bitmaps.push({
-      name: new TextDecoder().decode(directory.subarray(nameAt, end)),
+      name: decodeName(directory.subarray(nameAt, end)),
       tableOffset: entry.tableOffset,
       tableSize: entry.tableSize,
       inUse: entry.flags % 2 === BITMAP_IN_USE,
@@ -54,10 +63,10 @@ export async function readBitmaps(device: BlockDevice, header: Header, pointer: 
 }
 
 /**
- * Data clusters of all bitmaps of one image that are remembered: 65536 bitmaps of one cluster, or 4 PiB of capacity at
- * the default granularity with 64 KiB clusters. A table can be crafted to need a GiB.
+ * Entries of the tables of all bitmaps of one image: a full bitmap has a data cluster for each. 16 bitmaps of 2 PiB at the
+ * default granularity with 64 KiB clusters, or 1024 of 32 TiB; crafted directories would ask for billions.
  */
-const MAX_DATA_CLUSTERS = 2 ** 20;
+const MAX_TABLE_ENTRIES = 2 ** 20;
 const CHUNK = 1024 * 1024;
 
 /** Bitmap table entries: the offset of a data cluster in bits 9-55, or without one bit 0 for all ones. */
@@ -65,20 +74,21 @@ async function readTable(device: BlockDevice, header: Header, tableOffset: numbe
   const dataClusters: number[] = [];
   let allOnesCount = 0;
   for (let done = 0; done < tableSize * 8; done += CHUNK) {
-    const chunk = await device.read(tableOffset + done, Math.min(CHUNK, tableSize * 8 - done));
+    const chunk = await readExactly(device, tableOffset + done, Math.min(CHUNK, tableSize * 8 - done), 'bitmap table');
     const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     for (let at = 0; at + 8 <= chunk.byteLength; at += 8) {
-      const entry = readUint64(view, at, 'read qcow2 bitmap table', 'entry');
+      const entry = readUint64(view, at, 'read qcow2 bitmap table', 'entry', tableOffset + done);
       if (entry === 0) continue;
       if (entry === 1) allOnesCount += 1;
-      else if (entry % header.clusterSize === 0) dataClusters.push(entry / header.clusterSize);
+      else if (entry % header.clusterSize === 0 && entry / header.clusterSize < header.hostClusterLimit) dataClusters.push(entry / header.clusterSize);
       else throw wrong('bitmap table entry', tableOffset + done + at, `0x${entry.toString(16)}`, `a multiple of the cluster size ${header.clusterSize}`);
-    }
-    if (dataClusters.length > MAX_DATA_CLUSTERS) {
-      throw new PlimsollError('over-budget', 'QCOW2_BITMAP_SIZE', { doing: 'read qcow2 bitmaps', found: `more than ${MAX_DATA_CLUSTERS} data clusters`, expected: `at most ${MAX_DATA_CLUSTERS}` });
     }
   }
   return { dataClusters, allOnesCount };
+}
+
+function tooMany(): PlimsollError {
+  return new PlimsollError('over-budget', 'QCOW2_BITMAP_SIZE', { doing: 'read qcow2 bitmaps', found: `more than ${MAX_TABLE_ENTRIES} table entries in all`, expected: `at most ${MAX_TABLE_ENTRIES}` });
 }
 
 function wrong(field: string, at: number, found: string, expected: string): PlimsollError {

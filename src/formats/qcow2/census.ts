@@ -3,27 +3,17 @@
  * on and keeps no table. Theory: docs/commitment.md; source: qcow2 spec, "Cluster mapping", "Host cluster management".
  */
 import { divideUp, PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import type { BlockDevice, Run } from '#block';
 import { type Bitmap, readBitmaps } from './bitmap.ts';
-import { ClusterSet } from './cluster-set.ts';
+import { ChunkAllowance, ClusterSet } from './cluster-set.ts';
+import { type CompressedClusters, CompressedCollector } from './compressed-clusters.ts';
 import { type Header, parseHeader } from './header.ts';
-import { visitL2Table } from './l2-table.ts';
+import { type L1Table, parseL1Table } from './l1-table.ts';
+import { type L2Visitor, visitL2Table } from './l2-table.ts';
+import { MetadataClaims } from './metadata-claims.ts';
 import { addUsedClusters, refcountOf } from './refcount.ts';
 import { type InternalSnapshot, readSnapshotTable, type SnapshotTable } from './snapshot.ts';
-
-/** Compressed guest clusters in guest order; arrays of one length. */
-export interface CompressedClusters {
-  readonly count: number;
-  /** Clusters that the guest's writes allocate before this one's turn: L2 tables and data. */
-  readonly allocatedBefore: readonly number[];
-  /** Host clusters it touches: first and how many (1 or 2). */
-  readonly firstCluster: readonly number[];
-  readonly clusterCount: readonly number[];
-  /** Bytes of compressed data in all, each stored byte range counted once an entry. */
-  readonly byteLength: number;
-  /** Refcounts of the host clusters they touch. */
-  readonly refcounts: ReadonlyMap<number, number>;
-}
+import { nonZeroEntries, readExactly, readTables } from './table-reader.ts';
 
 /** What the file's own bytes say; host clusters are indexes. */
 export interface Census {
@@ -67,12 +57,6 @@ export interface Census {
   readonly beyondEnd: number;
 }
 
-/** Snapshot L1 tables and L2 tables are read in pieces of this size. */
-const READ_BYTES = 1024 * 1024;
-
-/** Compressed clusters whose order is remembered: 256 GiB at 64 KiB; beyond, `expected` is an estimate. */
-const MAX_COMPRESSED_REMEMBERED = 4 * 1024 * 1024;
-
 /** The checked header of `device`. Throws: corrupt, unsupported, io. */
 export async function readHeader(device: BlockDevice): Promise<Header> {
   const prefix = await device.read(0, 4096);
@@ -97,12 +81,14 @@ class CensusTaker {
   readonly #device: BlockDevice;
   readonly #header: Header;
   readonly #signal: AbortSignal | undefined;
-  readonly #inPlace = new ClusterSet();
-  readonly #referenced = new ClusterSet();
-  readonly #tables = new ClusterSet();
-  readonly #copiedTables = new ClusterSet();
-  readonly #rewrittenTables = new ClusterSet();
-  readonly #compressed = { count: 0, allocatedBefore: [] as number[], firstCluster: [] as number[], clusterCount: [] as number[], byteLength: 0, refcounts: new Map<number, number>() };
+  readonly #allowance = new ChunkAllowance();
+  readonly #inPlace = new ClusterSet(this.#allowance);
+  readonly #referenced = new ClusterSet(this.#allowance);
+  readonly #tables = new ClusterSet(this.#allowance);
+  readonly #copiedTables = new ClusterSet(this.#allowance);
+  readonly #rewrittenTables = new ClusterSet(this.#allowance);
+  readonly #claims = new MetadataClaims(this.#allowance);
+  readonly #compressed = new CompressedCollector();
   #needing = 0;
   #tablesNeeding = 0;
   #missingTables = 0;
@@ -112,6 +98,8 @@ class CensusTaker {
   #runInTable = 0;
   #runAcrossTables = 0;
   #lastInPlace = -1;
+  #lastEntry = -1;
+  #lastCluster = -1;
   #beyondEnd = 0;
 
   constructor(device: BlockDevice, header: Header, signal: AbortSignal | undefined) {
@@ -124,8 +112,8 @@ class CensusTaker {
     const header = this.#header;
     const guestClusters = divideUp(header.capacity, header.clusterSize);
     const l1Needed = divideUp(guestClusters, header.l2Entries);
-    const l1 = await this.#device.read(header.l1TableOffset, header.l1Size * 8);
-    await this.#walkActive(l1, guestClusters, l1Needed);
+    this.#claimHeader();
+    await this.#walkActive(guestClusters, l1Needed);
     const lastInPlace = this.#lastInPlace;
     const partialBytes = header.capacity % header.clusterSize;
     const bitmaps = header.bitmaps === undefined ? [] : await readBitmaps(this.#device, header, header.bitmaps);
@@ -133,6 +121,7 @@ class CensusTaker {
     await this.#walkSnapshots(snapshotTable.snapshots);
     this.#referenceMetadata(snapshotTable, bitmaps);
     const { used, refcountBlocks } = await this.#readRefcounts();
+    this.#claims.refuseData(this.#inPlace, header.clusterSize);
     const lastNeeds = partialBytes > 0 && lastInPlace < 0 && !header.externalDataFile;
     return {
       header,
@@ -161,31 +150,50 @@ class CensusTaker {
     };
   }
 
+  /** Structures that the header itself places; refcounts only where they can be trusted. */
+  #claimHeader(): void {
+    const { clusterSize, l1TableOffset, l1Size, refcountTableOffset, refcountTableClusters, dirty } = this.#header;
+    this.#claim(0, clusterSize, 'header');
+    this.#claim(l1TableOffset, l1Size * 8, 'L1 table');
+    if (!dirty) this.#claim(refcountTableOffset, refcountTableClusters * clusterSize, 'refcount table');
+  }
+
+  #claim(offset: number, byteLength: number, what: string): void {
+    const { clusterSize } = this.#header;
+    if (byteLength > 0) this.#claims.claim(Math.floor(offset / clusterSize), divideUp(offset + byteLength, clusterSize), what, clusterSize);
+  }
+
+  async #readL1(offset: number, entryCount: number): Promise<L1Table> {
+    return parseL1Table(await readExactly(this.#device, offset, entryCount * 8, 'L1 table'), offset, this.#header, this.#device.byteLength);
+  }
+
   /** The active L1 table: entries the capacity needs are counted, those behind it (VM state, shrunk) only referenced. */
-  async #walkActive(l1: Uint8Array, guestClusters: number, l1Needed: number): Promise<void> {
-    const { l2Entries, clusterSize } = this.#header;
-    const view = new DataView(l1.buffer, l1.byteOffset, l1.byteLength);
-    const entries: (L1Entry & { index: number })[] = [];
-    for (let index = 0; index * 8 + 8 <= l1.byteLength; index += 1) {
-      const entry = l1Entry(view, index, this.#header, this.#device.byteLength);
-      if (entry === undefined) continue;
-      if (this.#tables.has(entry.cluster)) throw tableTwice(index, entry.cluster * clusterSize);
-      this.#tables.add(entry.cluster);
-      entries.push({ ...entry, index });
+  async #walkActive(guestClusters: number, l1Needed: number): Promise<void> {
+    const { l2Entries, clusterSize, l1TableOffset, l1Size } = this.#header;
+    const l1 = await this.#readL1(l1TableOffset, l1Size);
+    for (let at = 0; at < l1.clusters.length; at += 1) {
+      const cluster = l1.clusters[at] as number;
+      if (this.#tables.has(cluster)) throw tableTwice(l1TableOffset + (l1.indexes[at] as number) * 8, cluster * clusterSize);
+      this.#claims.claim(cluster, cluster + 1, 'L2 table', clusterSize);
+      this.#tables.add(cluster);
     }
-    const tables = readClusters(this.#device, clusterSize, entries.map((entry) => entry.cluster));
-    let index = 0;
-    const entryCountAt = (at: number): number => Math.min(l2Entries, guestClusters - at * l2Entries);
-    for (const entry of entries) {
-      for (; index < Math.min(entry.index, l1Needed); index += 1) this.#countMissingTable(entryCountAt(index));
-      index = entry.index + 1;
-      this.#referenced.add(entry.cluster);
-      const table = (await tables.next()).value as Uint8Array;
-      if (entry.index < l1Needed) this.#countTable(table, entryCountAt(entry.index), entry, entry.index === l1Needed - 1);
-      else this.#referenceTable(table, l2Entries, entry.cluster);
-      if (index % 64 === 0) this.#signal?.throwIfAborted();
+    const entryCountAt = (index: number): number => Math.min(l2Entries, guestClusters - index * l2Entries);
+    let next = 0;
+    let at = 0;
+    for await (const tables of readTables(this.#device, clusterSize, l1.clusters)) {
+      this.#signal?.throwIfAborted();
+      for (const table of tables) {
+        const index = l1.indexes[at] as number;
+        const cluster = l1.clusters[at] as number;
+        for (; next < Math.min(index, l1Needed); next += 1) this.#countMissingTable(entryCountAt(next));
+        next = index + 1;
+        this.#referenced.add(cluster);
+        if (index < l1Needed) this.#countTable(table, entryCountAt(index), { cluster, copied: l1.copied[at] === 1 }, index === l1Needed - 1);
+        else this.#referenceTable(table, cluster);
+        at += 1;
+      }
     }
-    for (; index < l1Needed; index += 1) this.#countMissingTable(entryCountAt(index));
+    for (; next < l1Needed; next += 1) this.#countMissingTable(entryCountAt(next));
   }
 
   #countMissingTable(entryCount: number): void {
@@ -197,54 +205,63 @@ class CensusTaker {
     this.#lastInPlace = -1;
   }
 
-  #countTable(table: Uint8Array, entryCount: number, entry: L1Entry, isLast: boolean): void {
+  #countTable(table: Uint8Array, entryCount: number, { cluster, copied }: CountedTable, isLast: boolean): void {
     const { clusterSize } = this.#header;
-    if (entry.copied) this.#copiedTables.add(entry.cluster);
+    if (copied) this.#copiedTables.add(cluster);
     else this.#tablesNeeding += 1;
     this.#runInTable = 0;
+    this.#lastEntry = -1;
     const neededBefore = this.#needing;
-    let lastEntry = -1;
-    let lastCluster = -1;
-    visitL2Table(table, entryCount, this.#header, entry.cluster * clusterSize, {
-      inPlace: (hostCluster, count, firstEntry) => {
-        this.#endRuns();
-        this.#inPlaceCount += count;
-        lastEntry = firstEntry + count - 1;
-        lastCluster = hostCluster + count - 1;
-        if (this.#header.externalDataFile) return;
-        this.#inPlace.addRun(hostCluster, hostCluster + count);
-        if ((hostCluster + count) * clusterSize > this.#device.byteLength + clusterSize - 1) this.#beyondEnd += count;
-      },
-      needing: (count) => {
-        this.#needing += count;
-        this.#extendRun(count);
-      },
-      sharedData: (hostCluster) => {
-        if (!this.#header.externalDataFile) this.#referenced.add(hostCluster);
-      },
-      compressed: (fileOffset, byteLength) => this.#countCompressed(fileOffset, byteLength),
-    });
-    if (entry.copied && this.#needing > neededBefore) this.#rewrittenTables.add(entry.cluster);
-    if (isLast) this.#lastInPlace = lastEntry === entryCount - 1 ? lastCluster : -1;
+    visitL2Table(table, entryCount, this.#header, cluster * clusterSize, this.#counter);
+    if (copied && this.#needing > neededBefore) this.#rewrittenTables.add(cluster);
+    if (isLast) this.#lastInPlace = this.#lastEntry === entryCount - 1 ? this.#lastCluster : -1;
   }
 
+  /** Counts what the active tables say; one object for all tables, since an image can have millions. */
+  readonly #counter: L2Visitor = {
+    inPlace: (hostCluster, count, firstEntry) => {
+      const { clusterSize, externalDataFile } = this.#header;
+      this.#endRuns();
+      this.#inPlaceCount += count;
+      this.#lastEntry = firstEntry + count - 1;
+      this.#lastCluster = hostCluster + count - 1;
+      if (externalDataFile) return;
+      this.#inPlace.addRun(hostCluster, hostCluster + count);
+      const end = divideUp(this.#device.byteLength, clusterSize);
+      this.#beyondEnd += Math.max(0, Math.min(count, hostCluster + count - end));
+    },
+    needing: (count) => {
+      this.#needing += count;
+      this.#extendRun(count);
+    },
+    sharedData: (hostCluster) => {
+      if (!this.#header.externalDataFile) this.#referenced.add(hostCluster);
+    },
+    compressed: (fileOffset, byteLength) => this.#countCompressed(fileOffset, byteLength),
+  };
+
+  /** Notes only what the other tables refer to. */
+  readonly #referrer: L2Visitor = {
+    inPlace: (hostCluster, count) => this.#referenced.addRun(hostCluster, hostCluster + count),
+    needing: () => undefined,
+    sharedData: (hostCluster) => this.#referenced.add(hostCluster),
+    compressed: (fileOffset, byteLength) => void this.#referenceCompressed(fileOffset, byteLength),
+  };
+
   #countCompressed(fileOffset: number, byteLength: number): void {
-    const { clusterSize } = this.#header;
-    const first = Math.floor(fileOffset / clusterSize);
-    const last = Math.floor((fileOffset + byteLength - 1) / clusterSize);
-    if (fileOffset >= this.#device.byteLength) throw compressedOutside(fileOffset, this.#device.byteLength);
-    const known = this.#compressed;
-    known.count += 1;
-    known.byteLength += byteLength;
-    if (known.count <= MAX_COMPRESSED_REMEMBERED) {
-      known.allocatedBefore.push(this.#needing + this.#tablesNeeding);
-      known.firstCluster.push(first);
-      known.clusterCount.push(last - first + 1);
-      for (let cluster = first; cluster <= last; cluster += 1) known.refcounts.set(cluster, 0);
-    }
-    this.#referenced.addRun(first, last + 1);
+    const { start, end } = this.#referenceCompressed(fileOffset, byteLength);
+    this.#compressed.add(start, end, byteLength, this.#needing + this.#tablesNeeding);
     this.#needing += 1;
     this.#extendRun(1);
+  }
+
+  /** The host clusters that compressed data touches, now referenced. */
+  #referenceCompressed(fileOffset: number, byteLength: number): Run {
+    const { clusterSize } = this.#header;
+    if (fileOffset >= this.#device.byteLength) throw compressedOutside(fileOffset, this.#device.byteLength);
+    const run = { start: Math.floor(fileOffset / clusterSize), end: Math.floor((fileOffset + byteLength - 1) / clusterSize) + 1 };
+    this.#referenced.addRun(run.start, run.end);
+    return run;
   }
 
   #extendRun(count: number): void {
@@ -260,60 +277,61 @@ class CensusTaker {
   }
 
   /** Everything a table maps is referenced; nothing of it is counted. */
-  #referenceTable(table: Uint8Array, entryCount: number, cluster: number): void {
+  #referenceTable(table: Uint8Array, cluster: number): void {
     if (this.#header.externalDataFile) return;
-    const { clusterSize } = this.#header;
-    visitL2Table(table, entryCount, this.#header, cluster * clusterSize, {
-      inPlace: (hostCluster, count) => this.#referenced.addRun(hostCluster, hostCluster + count),
-      needing: () => undefined,
-      sharedData: (hostCluster) => this.#referenced.add(hostCluster),
-      compressed: (fileOffset, byteLength) => {
-        if (fileOffset >= this.#device.byteLength) throw compressedOutside(fileOffset, this.#device.byteLength);
-        this.#referenced.addRun(Math.floor(fileOffset / clusterSize), Math.floor((fileOffset + byteLength - 1) / clusterSize) + 1);
-      },
-    });
+    const { clusterSize, l2Entries } = this.#header;
+    visitL2Table(table, l2Entries, this.#header, cluster * clusterSize, this.#referrer);
   }
 
   /** Snapshots keep clusters alive; a table that was seen before is not read again. */
   async #walkSnapshots(snapshots: readonly InternalSnapshot[]): Promise<void> {
-    const { clusterSize, l2Entries } = this.#header;
-    const seenL1 = new Set<number>();
     for (const { l1TableOffset, l1Size } of snapshots) {
       this.#signal?.throwIfAborted();
+      if (l1Size === 0) continue;
+      this.#claim(l1TableOffset, l1Size * 8, "snapshot's L1 table");
       this.#referenceBytes(l1TableOffset, l1Size * 8);
-      if (l1Size === 0 || seenL1.has(l1TableOffset)) continue;
-      seenL1.add(l1TableOffset);
-      const l1 = await this.#device.read(l1TableOffset, l1Size * 8);
-      const view = new DataView(l1.buffer, l1.byteOffset, l1.byteLength);
-      const fresh: number[] = [];
-      for (let index = 0; index * 8 + 8 <= l1.byteLength; index += 1) {
-        const entry = l1Entry(view, index, this.#header, this.#device.byteLength);
-        if (entry === undefined || this.#tables.has(entry.cluster)) continue;
-        this.#tables.add(entry.cluster);
-        this.#referenced.add(entry.cluster);
-        fresh.push(entry.cluster);
-      }
-      let at = 0;
-      for await (const table of readClusters(this.#device, clusterSize, fresh)) {
-        this.#referenceTable(table, l2Entries, fresh[at] as number);
+      const { clusters } = await this.#readL1(l1TableOffset, l1Size);
+      await this.#walkFresh(clusters.filter((cluster) => this.#isFresh(cluster)));
+    }
+  }
+
+  #isFresh(cluster: number): boolean {
+    if (this.#tables.has(cluster)) return false;
+    this.#claims.claim(cluster, cluster + 1, 'L2 table', this.#header.clusterSize);
+    this.#tables.add(cluster);
+    this.#referenced.add(cluster);
+    return true;
+  }
+
+  async #walkFresh(clusters: Float64Array): Promise<void> {
+    let at = 0;
+    for await (const tables of readTables(this.#device, this.#header.clusterSize, clusters)) {
+      this.#signal?.throwIfAborted();
+      for (const table of tables) {
+        this.#referenceTable(table, clusters[at] as number);
         at += 1;
       }
     }
   }
 
   #referenceMetadata(snapshotTable: SnapshotTable, bitmaps: readonly Bitmap[]): void {
-    const header = this.#header;
+    const { encryptionHeader, bitmaps: pointer, dirty, ...header } = this.#header;
     this.#referenced.add(0);
     this.#referenceBytes(header.l1TableOffset, header.l1Size * 8);
-    this.#referenceBytes(header.snapshotsOffset, snapshotTable.byteLength);
-    if (header.encryptionHeader !== undefined) this.#referenceBytes(header.encryptionHeader.offset, header.encryptionHeader.length);
-    if (header.bitmaps !== undefined) this.#referenceBytes(header.bitmaps.directoryOffset, header.bitmaps.directorySize);
+    this.#claimAndReference(header.snapshotsOffset, snapshotTable.byteLength, 'snapshot table');
+    if (encryptionHeader !== undefined) this.#claimAndReference(encryptionHeader.offset, encryptionHeader.length, 'encryption header');
+    if (pointer !== undefined) this.#claimAndReference(pointer.directoryOffset, pointer.directorySize, 'bitmap directory');
     for (const bitmap of bitmaps) {
-      this.#referenceBytes(bitmap.tableOffset, bitmap.tableSize * 8);
+      this.#claimAndReference(bitmap.tableOffset, bitmap.tableSize * 8, 'bitmap table');
       for (const cluster of bitmap.dataClusters) this.#referenced.add(cluster);
     }
     for (const run of this.#inPlace.runs()) this.#referenced.addRun(run.start, run.end);
-    if (!header.dirty) this.#referenceBytes(header.refcountTableOffset, header.refcountTableClusters * header.clusterSize);
+    if (!dirty) this.#referenceBytes(header.refcountTableOffset, header.refcountTableClusters * header.clusterSize);
+  }
+
+  #claimAndReference(offset: number, byteLength: number, what: string): void {
+    this.#claim(offset, byteLength, what);
+    this.#referenceBytes(offset, byteLength);
   }
 
   #referenceBytes(offset: number, byteLength: number): void {
@@ -323,32 +341,46 @@ class CensusTaker {
   }
 
   async #readRefcounts(): Promise<{ used: ClusterSet; refcountBlocks: Map<number, number> }> {
-    const header = this.#header;
-    const used = new ClusterSet();
-    const refcountBlocks = new Map<number, number>();
-    const seen = new ClusterSet();
-    const table = alignedBytes(await this.#device.read(header.refcountTableOffset, header.refcountTableClusters * header.clusterSize));
-    const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
-    const wanted = clustersByRange([...this.#compressed.refcounts.keys()], header.refcountBlockEntries);
-    for (const index of nonZeroEntries(table)) {
-      const cluster = refcountTableEntry(view, index, header, this.#device.byteLength);
-      if (cluster === undefined) continue;
-      if (seen.has(cluster)) throw blockTwice(index, cluster * header.clusterSize);
-      seen.add(cluster);
-      refcountBlocks.set(index, cluster);
-      if (!header.dirty) this.#referenced.add(cluster);
-    }
-    const blocks = readClusters(this.#device, header.clusterSize, [...refcountBlocks.values()]);
-    for (const index of refcountBlocks.keys()) {
-      const block = (await blocks.next()).value as Uint8Array;
-      addUsedClusters(block, header.refcountOrder, index * header.refcountBlockEntries, used);
-      for (const one of wanted.get(index) ?? []) {
-        this.#compressed.refcounts.set(one, refcountOf(block, header.refcountOrder, one % header.refcountBlockEntries));
+    const { clusterSize, refcountOrder, refcountBlockEntries } = this.#header;
+    const used = new ClusterSet(this.#allowance);
+    const refcountBlocks = await this.#readRefcountTable();
+    const wanted = clustersByRange([...this.#compressed.refcounts.keys()], refcountBlockEntries);
+    const indexes = refcountBlocks.keys();
+    for await (const blocks of readTables(this.#device, clusterSize, [...refcountBlocks.values()])) {
+      this.#signal?.throwIfAborted();
+      for (const block of blocks) {
+        const index = indexes.next().value as number;
+        addUsedClusters(block, refcountOrder, index * refcountBlockEntries, used);
+        for (const one of wanted.get(index) ?? []) this.#compressed.refcounts.set(one, refcountOf(block, refcountOrder, one % refcountBlockEntries));
       }
-      if (index % 64 === 0) this.#signal?.throwIfAborted();
     }
     return { used, refcountBlocks };
   }
+
+  /** Index and cluster of every refcount block. */
+  async #readRefcountTable(): Promise<Map<number, number>> {
+    const { clusterSize, dirty, refcountTableOffset, refcountTableClusters } = this.#header;
+    const table = await readExactly(this.#device, refcountTableOffset, refcountTableClusters * clusterSize, 'refcount table');
+    const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+    const refcountBlocks = new Map<number, number>();
+    const seen = new ClusterSet(this.#allowance);
+    for (const index of nonZeroEntries(table)) {
+      const cluster = refcountTableEntry(view, index, this.#header, this.#device.byteLength);
+      if (cluster === undefined) continue;
+      if (seen.has(cluster)) throw blockTwice(refcountTableOffset + index * 8, cluster * clusterSize);
+      seen.add(cluster);
+      refcountBlocks.set(index, cluster);
+      if (dirty) continue;
+      this.#claims.claim(cluster, cluster + 1, 'refcount block', clusterSize);
+      this.#referenced.add(cluster);
+    }
+    return refcountBlocks;
+  }
+}
+
+interface CountedTable {
+  readonly cluster: number;
+  readonly copied: boolean;
 }
 
 /** The table of one cluster at `offset`. Throws: corrupt, when it is not aligned or not wholly inside the file. */
@@ -356,7 +388,7 @@ export async function readCluster(device: BlockDevice, header: Header, offset: n
   if (offset % header.clusterSize !== 0 || offset + header.clusterSize > device.byteLength) {
     throw tableOutside('QCOW2_L1_ENTRY', 'read qcow2 L1 table', 'L2 table offset', header.l1TableOffset, offset, header, device.byteLength);
   }
-  return device.read(offset, header.clusterSize);
+  return readExactly(device, offset, header.clusterSize, 'L2 table');
 }
 
 function clustersByRange(clusters: readonly number[], perRange: number): Map<number, number[]> {
@@ -370,85 +402,15 @@ function clustersByRange(clusters: readonly number[], perRange: number): Map<num
   return ranges;
 }
 
-interface L1Entry {
-  readonly cluster: number;
-  readonly copied: boolean;
-}
-
-/** L1 entry: bits 9-55 the offset of an L2 table, bit 63 COPIED. undefined: no table. */
-function l1Entry(view: DataView, index: number, header: Header, fileLength: number): L1Entry | undefined {
-  const high = view.getUint32(index * 8);
-  const offset = (high & 0x00ffffff) * 0x100000000 + ((view.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
-  if (offset === 0) return undefined;
-  if (offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength) {
-    throw tableOutside('QCOW2_L1_ENTRY', 'read qcow2 L1 table', 'L2 table offset', header.l1TableOffset + index * 8, offset, header, fileLength);
-  }
-  return { cluster: offset / header.clusterSize, copied: high >>> 31 === 1 };
-}
-
 /** Refcount table entry: bits 9-63 the offset of a block. undefined: the whole range is free. */
 function refcountTableEntry(view: DataView, index: number, header: Header, fileLength: number): number | undefined {
   const offset = view.getUint32(index * 8) * 0x100000000 + ((view.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
   if (offset === 0) return undefined;
-  if (offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength) {
+  const isReachable = index * header.refcountBlockEntries < header.hostClusterLimit;
+  if (!isReachable || offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength) {
     throw tableOutside('QCOW2_REFCOUNT_BLOCK', 'read qcow2 refcount table', 'refcount block offset', header.refcountTableOffset + index * 8, offset, header, fileLength);
   }
   return offset / header.clusterSize;
-}
-
-/** Pieces in flight at a time, so that counting one table and fetching the next overlap. */
-const READS_AHEAD = 6;
-
-/**
- * The clusters at `clusters`, in that order, one table each; neighbours are fetched together, up to 1 MiB.
- *
- * Throws: corrupt, when the file ends inside one (it shrank meanwhile).
- */
-async function* readClusters(device: BlockDevice, clusterSize: number, clusters: readonly number[]): AsyncGenerator<Uint8Array> {
-  const pieces = neighbourhoods(clusters, Math.max(1, READ_BYTES / clusterSize));
-  const inFlight: { reading: Promise<Uint8Array>; byteLength: number }[] = [];
-  const fetchNext = (): void => {
-    const piece = pieces.next();
-    if (piece.done === true) return;
-    const byteLength = piece.value.count * clusterSize;
-    const reading = Promise.resolve().then(() => device.read(piece.value.first * clusterSize, byteLength));
-    // A failure is met when its turn comes; until then it is not unhandled.
-    reading.catch(() => undefined);
-    inFlight.push({ reading, byteLength });
-  };
-  for (let count = 0; count < READS_AHEAD; count += 1) fetchNext();
-  for (let piece = inFlight.shift(); piece !== undefined; piece = inFlight.shift()) {
-    const bytes = alignedBytes(await piece.reading);
-    fetchNext();
-    if (bytes.byteLength < piece.byteLength) {
-      throw new PlimsollError('corrupt', 'QCOW2_TABLE_TRUNCATED', { doing: 'read qcow2 table', found: `${bytes.byteLength} bytes`, expected: `${piece.byteLength} bytes` });
-    }
-    for (let at = 0; at < bytes.byteLength; at += clusterSize) yield bytes.subarray(at, at + clusterSize);
-  }
-}
-
-function* neighbourhoods(clusters: readonly number[], most: number): Generator<{ first: number; count: number }> {
-  let at = 0;
-  while (at < clusters.length) {
-    const first = clusters[at] as number;
-    let count = 1;
-    while (count < most && clusters[at + count] === first + count) count += 1;
-    yield { first, count };
-    at += count;
-  }
-}
-
-/** Indexes of 8-byte entries that are not zero. */
-function* nonZeroEntries(table: Uint8Array): Generator<number> {
-  const words = new Uint32Array(table.buffer, table.byteOffset, table.byteLength / 4);
-  for (let at = 0; at < words.length; at += 2) {
-    if (words[at] !== 0 || words[at + 1] !== 0) yield at / 2;
-  }
-}
-
-/** The same bytes at an even position of their buffer, as a view of 16-bit entries needs it. */
-function alignedBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return bytes.byteOffset % 8 === 0 && bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
 }
 
 function tableOutside(code: string, doing: string, field: string, at: number, offset: number, header: Header, fileLength: number): PlimsollError {
@@ -461,12 +423,12 @@ function tableOutside(code: string, doing: string, field: string, at: number, of
   });
 }
 
-function tableTwice(index: number, offset: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_L2_TABLE_TWICE', { doing: 'read qcow2 L1 table', field: `entry ${index}`, found: `0x${offset.toString(16)}`, expected: 'an L2 table that no other entry uses' });
+function tableTwice(at: number, offset: number): PlimsollError {
+  return new PlimsollError('corrupt', 'QCOW2_L2_TABLE_TWICE', { doing: 'read qcow2 L1 table', field: 'L2 table offset', at, found: `0x${offset.toString(16)}`, expected: 'an L2 table that no other entry uses' });
 }
 
-function blockTwice(index: number, offset: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_REFCOUNT_BLOCK_TWICE', { doing: 'read qcow2 refcount table', field: `entry ${index}`, found: `0x${offset.toString(16)}`, expected: 'a refcount block that no other entry uses' });
+function blockTwice(at: number, offset: number): PlimsollError {
+  return new PlimsollError('corrupt', 'QCOW2_REFCOUNT_BLOCK_TWICE', { doing: 'read qcow2 refcount table', field: 'refcount block offset', at, found: `0x${offset.toString(16)}`, expected: 'a refcount block that no other entry uses' });
 }
 
 function compressedOutside(offset: number, fileLength: number): PlimsollError {

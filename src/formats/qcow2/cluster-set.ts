@@ -1,6 +1,6 @@
 /**
  * A set of host clusters: a bitmap in chunks, so that the few clusters of a huge sparse file cost little and the many
- * of a full one cost a bit each.
+ * of a full one cost a bit each; where everything is in the set, nothing.
  */
 import { PlimsollError } from '#base';
 import type { Run } from '#block';
@@ -8,131 +8,257 @@ import type { Run } from '#block';
 /** Clusters of one chunk; 1 KiB of memory. */
 const CHUNK_CLUSTERS = 8192;
 const CHUNK_WORDS = CHUNK_CLUSTERS / 32;
+/** Chunks of one group: a group that is wholly in the set is one number. */
+const GROUP_CHUNKS = 1024;
+const GROUP_CLUSTERS = GROUP_CHUNKS * CHUNK_CLUSTERS;
+
+/** Stands for every chunk all of whose clusters are in the set; never written to. */
+const FULL_CHUNK = new Uint32Array(CHUNK_WORDS).fill(0xffffffff);
 
 /**
- * Chunks one set may hold: 131072 × 8192 clusters are 64 TiB of 64 KiB clusters in 128 MiB of memory. A crafted table
- * can scatter one entry a chunk; this stops it.
+ * Chunks with memory of their own, 128 MiB of it: 64 TiB of 64 KiB clusters in disorder. A crafted table can scatter one
+ * entry a chunk; this stops it.
  */
 const MAX_CHUNKS = 131072;
 
+/** How many chunks sets that live together may hold in all. */
+export class ChunkAllowance {
+  readonly #sets: ClusterSet[] = [];
+  #left = MAX_CHUNKS;
+
+  share(set: ClusterSet): void {
+    this.#sets.push(set);
+  }
+
+  /** Throws: over-budget, when all is taken and few chunks have become full since. */
+  take(): void {
+    if (this.#left === 0) {
+      for (const set of this.#sets) this.#left += set.compact();
+      if (this.#left < MAX_CHUNKS / 8) throw scattered();
+    }
+    this.#left -= 1;
+  }
+
+  giveBack(count: number): void {
+    this.#left += count;
+  }
+}
+
 export class ClusterSet {
   readonly #chunks = new Map<number, Uint32Array>();
+  /** Groups that are wholly in the set; they have no chunks. */
+  readonly #fullGroups = new Set<number>();
+  readonly #allowance: ChunkAllowance;
+
+  constructor(allowance = new ChunkAllowance()) {
+    this.#allowance = allowance;
+    allowance.share(this);
+  }
 
   add(cluster: number): void {
     const within = cluster % CHUNK_CLUSTERS;
-    const words = this.#chunkFor((cluster - within) / CHUNK_CLUSTERS);
-    const word = within >>> 5;
-    words[word] = (words[word] as number) | (1 << (within & 31));
-  }
-
-  /** Adds [start, end). */
-  addRun(start: number, end: number): void {
-    let at = start;
-    while (at < end) {
-      const within = at % CHUNK_CLUSTERS;
-      const stop = Math.min(end, at - within + CHUNK_CLUSTERS);
-      fillBits(this.#chunkFor((at - within) / CHUNK_CLUSTERS), within, within + (stop - at), true);
-      at = stop;
-    }
-  }
-
-  delete(cluster: number): void {
-    const within = cluster % CHUNK_CLUSTERS;
-    const words = this.#chunks.get((cluster - within) / CHUNK_CLUSTERS);
-    if (words !== undefined) fillBits(words, within, within + 1, false);
-  }
-
-  has(cluster: number): boolean {
-    const within = cluster % CHUNK_CLUSTERS;
-    const words = this.#chunks.get((cluster - within) / CHUNK_CLUSTERS);
-    return words !== undefined && (((words[within >>> 5] as number) >>> (within & 31)) & 1) === 1;
+    this.#addToWord((cluster - within) / CHUNK_CLUSTERS, within >>> 5, 1 << (within & 31));
   }
 
   /** Adds 32 clusters from `first` (a multiple of 32) where `mask` has a bit. */
   addWord(first: number, mask: number): void {
     if (mask === 0) return;
     const within = first % CHUNK_CLUSTERS;
-    const words = this.#chunkFor((first - within) / CHUNK_CLUSTERS);
-    const word = within >>> 5;
-    words[word] = (words[word] as number) | mask;
+    this.#addToWord((first - within) / CHUNK_CLUSTERS, within >>> 5, mask);
+  }
+
+  /** Adds [start, end). */
+  addRun(start: number, end: number): void {
+    let at = start;
+    while (at < end) {
+      if (at % GROUP_CLUSTERS === 0 && end - at >= GROUP_CLUSTERS) {
+        this.#fillGroup(at / GROUP_CLUSTERS);
+        at += GROUP_CLUSTERS;
+        continue;
+      }
+      const within = at % CHUNK_CLUSTERS;
+      const stop = Math.min(end, at - within + CHUNK_CLUSTERS);
+      this.#fillChunk((at - within) / CHUNK_CLUSTERS, within, within + (stop - at));
+      at = stop;
+    }
+  }
+
+  delete(cluster: number): void {
+    if (!this.has(cluster)) return;
+    const within = cluster % CHUNK_CLUSTERS;
+    const index = (cluster - within) / CHUNK_CLUSTERS;
+    this.#breakGroup(Math.floor(index / GROUP_CHUNKS));
+    const words = this.#chunks.get(index) as Uint32Array;
+    const own = words === FULL_CHUNK ? this.#ownChunk(index, FULL_CHUNK) : words;
+    own[within >>> 5] = (own[within >>> 5] as number) & ~(1 << (within & 31));
+  }
+
+  has(cluster: number): boolean {
+    const within = cluster % CHUNK_CLUSTERS;
+    const words = this.#wordsOf((cluster - within) / CHUNK_CLUSTERS);
+    return words !== undefined && (((words[within >>> 5] as number) >>> (within & 31)) & 1) === 1;
   }
 
   /** How many clusters are in the set. */
   count(): number {
-    let total = 0;
-    for (const words of this.#chunks.values()) total += countBits(words);
+    let total = this.#fullGroups.size * GROUP_CLUSTERS;
+    for (const words of this.#chunks.values()) total += words === FULL_CHUNK ? CHUNK_CLUSTERS : countBits(words);
     return total;
   }
 
   /** How many clusters are in this set and not in `other`. */
   countWithout(other: ClusterSet): number {
     let total = 0;
-    for (const [index, words] of this.#chunks) {
-      const theirs = other.#chunks.get(index);
-      total += theirs === undefined ? countBits(words) : countBits(words.map((word, at) => word & ~(theirs[at] as number)));
+    for (const index of this.#chunkIndexes()) {
+      const theirs = other.#wordsOf(index);
+      const ours = this.#wordsOf(index) as Uint32Array;
+      total += theirs === undefined ? countBits(ours) : countBits(ours.map((word, at) => word & ~(theirs[at] as number)));
     }
     return total;
   }
 
-  /** Index after the last cluster of the set; 0 when it is empty. */
-  end(): number {
-    const indexes = [...this.#chunks.keys()].sort((a, b) => b - a);
-    for (const index of indexes) {
-      const words = this.#chunks.get(index) as Uint32Array;
-      for (let at = CHUNK_WORDS - 1; at >= 0; at -= 1) {
-        const word = words[at] as number;
-        if (word !== 0) return index * CHUNK_CLUSTERS + at * 32 + 32 - Math.clz32(word);
+  /** The lowest cluster that is in both sets. */
+  firstCommon(other: ClusterSet): number | undefined {
+    for (const index of [...this.#chunkIndexes()].sort((a, b) => a - b)) {
+      const theirs = other.#wordsOf(index);
+      if (theirs === undefined) continue;
+      const ours = this.#wordsOf(index) as Uint32Array;
+      for (let at = 0; at < CHUNK_WORDS; at += 1) {
+        const common = (ours[at] as number) & (theirs[at] as number);
+        if (common !== 0) return index * CHUNK_CLUSTERS + at * 32 + 31 - Math.clz32(common & -common);
       }
     }
-    return 0;
+    return undefined;
+  }
+
+  /** Index after the last cluster of the set; 0 when it is empty. */
+  end(): number {
+    let end = 0;
+    for (const group of this.#fullGroups) end = Math.max(end, (group + 1) * GROUP_CLUSTERS);
+    const indexes = [...this.#chunks.keys()].sort((a, b) => b - a);
+    for (const index of indexes) {
+      const last = lastBit(this.#chunks.get(index) as Uint32Array);
+      if (last >= 0) return Math.max(end, index * CHUNK_CLUSTERS + last + 1);
+    }
+    return end;
   }
 
   /** The runs of neighbouring clusters, ascending, not touching each other. */
   *runs(): Generator<Run> {
     let start = -1;
     let end = -1;
-    for (const index of [...this.#chunks.keys()].sort((a, b) => a - b)) {
-      for (const run of runsOfChunk(this.#chunks.get(index) as Uint32Array, index * CHUNK_CLUSTERS)) {
-        if (run.start === end) end = run.end;
-        else {
-          if (start >= 0) yield { start, end };
-          ({ start, end } = run);
-        }
+    for (const run of this.#pieces()) {
+      if (run.start === end) end = run.end;
+      else {
+        if (start >= 0) yield { start, end };
+        ({ start, end } = run);
       }
     }
     if (start >= 0) yield { start, end };
   }
 
-  #chunkFor(index: number): Uint32Array {
-    const known = this.#chunks.get(index);
-    if (known !== undefined) return known;
-    if (this.#chunks.size >= MAX_CHUNKS) {
-      throw new PlimsollError('over-budget', 'QCOW2_CLUSTERS_SCATTERED', {
-        doing: 'count qcow2 clusters',
-        found: `more than ${MAX_CHUNKS} separate regions`,
-        expected: `clusters within ${MAX_CHUNKS} regions of ${CHUNK_CLUSTERS} clusters`,
-      });
+  /** Gives up the memory of chunks that have become full; how many. */
+  compact(): number {
+    let count = 0;
+    for (const [index, words] of this.#chunks) {
+      if (words === FULL_CHUNK || words.some((word) => word !== 0xffffffff)) continue;
+      this.#chunks.set(index, FULL_CHUNK);
+      count += 1;
     }
-    const words = new Uint32Array(CHUNK_WORDS);
+    return count;
+  }
+
+  #wordsOf(index: number): Uint32Array | undefined {
+    return this.#chunks.get(index) ?? (this.#fullGroups.size > 0 && this.#fullGroups.has(Math.floor(index / GROUP_CHUNKS)) ? FULL_CHUNK : undefined);
+  }
+
+  *#chunkIndexes(): Generator<number> {
+    yield* this.#chunks.keys();
+    for (const group of this.#fullGroups) for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS; index += 1) yield index;
+  }
+
+  *#pieces(): Generator<Run> {
+    const groups = [...this.#fullGroups].sort((a, b) => a - b);
+    let nextGroup = 0;
+    for (const index of [...this.#chunks.keys()].sort((a, b) => a - b)) {
+      for (; nextGroup < groups.length && (groups[nextGroup] as number) * GROUP_CHUNKS < index; nextGroup += 1) yield groupRun(groups[nextGroup] as number);
+      yield* runsOfChunk(this.#chunks.get(index) as Uint32Array, index * CHUNK_CLUSTERS);
+    }
+    for (; nextGroup < groups.length; nextGroup += 1) yield groupRun(groups[nextGroup] as number);
+  }
+
+  #addToWord(index: number, word: number, mask: number): void {
+    let words = this.#wordsOf(index);
+    if (words === FULL_CHUNK) return;
+    words ??= this.#ownChunk(index);
+    words[word] = (words[word] as number) | mask;
+  }
+
+  #fillChunk(index: number, start: number, end: number): void {
+    const words = this.#wordsOf(index);
+    if (words === FULL_CHUNK) return;
+    if (end - start < CHUNK_CLUSTERS) setBits(words ?? this.#ownChunk(index), start, end);
+    else {
+      if (words !== undefined) this.#allowance.giveBack(1);
+      this.#chunks.set(index, FULL_CHUNK);
+    }
+  }
+
+  #fillGroup(group: number): void {
+    if (this.#fullGroups.has(group)) return;
+    for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS && this.#chunks.size > 0; index += 1) {
+      const words = this.#chunks.get(index);
+      if (words !== undefined && words !== FULL_CHUNK) this.#allowance.giveBack(1);
+      this.#chunks.delete(index);
+    }
+    this.#fullGroups.add(group);
+  }
+
+  #breakGroup(group: number): void {
+    if (!this.#fullGroups.delete(group)) return;
+    for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS; index += 1) this.#chunks.set(index, FULL_CHUNK);
+  }
+
+  /** A chunk with memory of its own, like `model` or empty. */
+  #ownChunk(index: number, model?: Uint32Array): Uint32Array {
+    this.#allowance.take();
+    const words = model === undefined ? new Uint32Array(CHUNK_WORDS) : model.slice();
     this.#chunks.set(index, words);
     return words;
   }
 }
 
-function fillBits(words: Uint32Array, start: number, end: number, value: boolean): void {
+function groupRun(group: number): Run {
+  return { start: group * GROUP_CLUSTERS, end: (group + 1) * GROUP_CLUSTERS };
+}
+
+function scattered(): PlimsollError {
+  return new PlimsollError('over-budget', 'QCOW2_CLUSTERS_SCATTERED', {
+    doing: 'count qcow2 clusters',
+    found: `more than ${MAX_CHUNKS} separate regions`,
+    expected: `clusters within ${MAX_CHUNKS} regions of ${CHUNK_CLUSTERS} clusters`,
+  });
+}
+
+function setBits(words: Uint32Array, start: number, end: number): void {
   let at = start;
   while (at < end) {
     if ((at & 31) === 0 && end - at >= 32) {
-      const lastWord = end >>> 5;
-      words.fill(value ? 0xffffffff : 0, at >>> 5, lastWord);
-      at = lastWord * 32;
+      words.fill(0xffffffff, at >>> 5, end >>> 5);
+      at = (end >>> 5) * 32;
       continue;
     }
-    const bit = 1 << (at & 31);
-    const word = words[at >>> 5] as number;
-    words[at >>> 5] = value ? word | bit : word & ~bit;
+    words[at >>> 5] = (words[at >>> 5] as number) | (1 << (at & 31));
     at += 1;
   }
+}
+
+function lastBit(words: Uint32Array): number {
+  for (let at = CHUNK_WORDS - 1; at >= 0; at -= 1) {
+    const word = words[at] as number;
+    if (word !== 0) return at * 32 + 31 - Math.clz32(word);
+  }
+  return -1;
 }
 
 function countBits(words: Uint32Array): number {

@@ -39,15 +39,14 @@ export async function* guestRuns(device: BlockDevice, header: Header, signal?: A
 function* tableRuns(table: Uint8Array, header: Header, start: number, end: number): Generator<GuestRun> {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const { clusterSize } = header;
-  let open: GuestRun | undefined;
+  let open: { start: number; end: number; status: GuestStatus } | undefined;
   for (let entry = 0; start + entry * clusterSize < end; entry += 1) {
     const at = start + entry * clusterSize;
     for (const run of entryRuns(view, entry, header, at, Math.min(end, at + clusterSize))) {
-      if (open?.status === run.status) open = { ...open, end: run.end };
-      else {
+      if (open?.status !== run.status) {
         if (open !== undefined) yield open;
-        open = run;
-      }
+        open = { ...run };
+      } else open.end = run.end;
     }
   }
   if (open !== undefined) yield open;

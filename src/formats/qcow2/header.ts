@@ -1,6 +1,6 @@
 /** The qcow2 header: fixed part, version 3 tail, header extensions, names; checked. Source: qcow2 spec, "Header". */
 import { divideUp, type ErrorValue, PlimsollError, type RecordOf } from '#base';
-import { type HeaderExtensions, parseExtensions } from './extension.ts';
+import { decodeName, type HeaderExtensions, parseExtensions } from './extension.ts';
 import {
   AUTOCLEAR_BITMAPS,
   AUTOCLEAR_DATA_FILE_RAW,
@@ -33,6 +33,8 @@ export interface Header extends HeaderExtensions {
   readonly nbSnapshots: number;
   readonly snapshotsOffset: number;
   readonly backingFile: string | undefined;
+  /** The same name as the kernel takes it. */
+  readonly backingFileBytes: Uint8Array | undefined;
   readonly dirty: boolean;
   readonly corrupt: boolean;
   readonly externalDataFile: boolean;
@@ -46,6 +48,8 @@ export interface Header extends HeaderExtensions {
   readonly l2Entries: number;
   /** Clusters that one refcount block covers. */
   readonly refcountBlockEntries: number;
+  /** Host clusters end here: the largest refcount table describes no more, and their offsets stay below 2^53. */
+  readonly hostClusterLimit: number;
 }
 
 /** Whether these first bytes of a file carry the qcow2 magic. */
@@ -79,11 +83,15 @@ export function parseHeader(prefix: Uint8Array, fileLength: number): Header | { 
 
   const extensionsEnd = fixed.backingFileOffset === 0 ? clusterSize : fixed.backingFileOffset;
   checkBackingName(fixed, clusterSize, fileLength);
-  const extensions = parseExtensions(prefix, tail.headerLength, extensionsEnd, fileLength);
-  const nameEnd = fixed.backingFileOffset === 0 ? 0 : fixed.backingFileOffset + fixed.backingFileSize;
+  const bitmapsVouched = (tail.autoclearFeatures & AUTOCLEAR_BITMAPS) !== 0n;
+  const extensions = parseExtensions(prefix, tail.headerLength, extensionsEnd, { fileLength, clusterSize, bitmapsVouched });
+  const hasBackingFile = fixed.backingFileOffset !== 0 && fixed.backingFileSize !== 0;
+  const nameEnd = hasBackingFile ? fixed.backingFileOffset + fixed.backingFileSize : 0;
   const needs = Math.max(extensions.needs ?? 0, nameEnd);
   if (needs > prefix.byteLength) return { needs: Math.min(clusterSize, fileLength) };
 
+  const backingFileBytes = hasBackingFile ? prefix.slice(fixed.backingFileOffset, nameEnd) : undefined;
+  const refcountBlockEntries = (clusterSize * 8) / 2 ** tail.refcountOrder;
   return {
     ...extensions.value,
     version,
@@ -98,7 +106,8 @@ export function parseHeader(prefix: Uint8Array, fileLength: number): Header | { 
     refcountOrder: tail.refcountOrder,
     nbSnapshots: fixed.nbSnapshots,
     snapshotsOffset: fixed.snapshotsOffset,
-    backingFile: nameEnd === 0 ? undefined : decodeName(prefix.subarray(fixed.backingFileOffset, nameEnd)),
+    backingFile: backingFileBytes === undefined ? undefined : decodeName(backingFileBytes),
+    backingFileBytes,
     dirty: (tail.incompatibleFeatures & INCOMPATIBLE.dirty) !== 0n,
     corrupt: (tail.incompatibleFeatures & INCOMPATIBLE.corrupt) !== 0n,
     externalDataFile: (tail.incompatibleFeatures & INCOMPATIBLE.externalDataFile) !== 0n,
@@ -106,9 +115,10 @@ export function parseHeader(prefix: Uint8Array, fileLength: number): Header | { 
     extendedL2,
     lazyRefcounts: (tail.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n,
     compressionType: tail.compressionType === 1 ? 'zstd' : 'zlib',
-    bitmapsValid: extensions.value.bitmaps !== undefined && (tail.autoclearFeatures & AUTOCLEAR_BITMAPS) !== 0n,
+    bitmapsValid: extensions.value.bitmaps !== undefined,
     l2Entries,
-    refcountBlockEntries: (clusterSize * 8) / 2 ** tail.refcountOrder,
+    refcountBlockEntries,
+    hostClusterLimit: Math.min(Math.floor(2 ** 53 / clusterSize), (LIMITS.refcountTableBytes / 8) * refcountBlockEntries),
   };
 }
 
@@ -196,10 +206,5 @@ function inRange(code: string, field: string, at: number, found: number, least: 
 
 function wrong(kind: 'corrupt' | 'unsupported', code: string, field: string, at: number, found: ErrorValue, expected: string): PlimsollError {
   return new PlimsollError(kind, code, { doing: DOING, field, at, found, expected });
-}
-
-/** A name from the image; bytes that are not UTF-8 become U+FFFD, which is never a file that exists by accident. */
-export function decodeName(raw: Uint8Array): string {
-  return new TextDecoder().decode(raw);
 }
 

@@ -1,5 +1,6 @@
 /** qcow2, versions 2 and 3: header, and the census of its clusters that the figures rest on. */
-export { type Census, type CompressedClusters, readCensus } from './census.ts';
+export { type Census, readCensus } from './census.ts';
+export type { CompressedClusters } from './compressed-clusters.ts';
 export { ClusterSet } from './cluster-set.ts';
 export { type Header as Qcow2Header, hasMagic as hasQcow2Magic } from './header.ts';
 export { readHeader as readQcow2Header } from './census.ts';

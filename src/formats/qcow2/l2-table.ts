@@ -30,35 +30,49 @@ const COMPRESSED = 0x40000000;
  * Reports the first `entryCount` entries of `table` to `visitor`, ascending, in runs.
  *
  * `table` holds 8-byte entries (16-byte with extended L2), big-endian.
- * Throws: corrupt, when a host offset is not a multiple of the cluster size or not below 2^53.
+ * Throws: corrupt, when a host offset is not a multiple of the cluster size or lies where no refcount table reaches.
  */
 export function visitL2Table(table: Uint8Array, entryCount: number, header: Header, tableOffset: number, visitor: L2Visitor): void {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const stride = header.extendedL2 ? 16 : 8;
   const { clusterSize, externalDataFile } = header;
+  const limit = externalDataFile ? 2 ** 53 / clusterSize : header.hostClusterLimit;
   const clustersPerHighUnit = 0x100000000 / clusterSize;
   let needing = 0;
   let runFirst = 0;
   let runCluster = -1;
   let runLength = 0;
+  // The entry that would continue the run to the letter, and how long the run may get: nothing is decoded for those.
+  let nextHigh = -1;
+  let nextLow = 0;
+  let runMost = 0;
   for (let entry = 0; entry < entryCount; entry += 1) {
     const at = entry * stride;
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
+    if (low === nextLow && high === nextHigh && runLength > 0 && runLength < runMost) {
+      runLength += 1;
+      nextLow = (nextLow + clusterSize) >>> 0;
+      if (nextLow < clusterSize) nextHigh += 1;
+      continue;
+    }
     if (high >>> 30 === 2) {
       const cluster = (high & OFFSET_HIGH_MASK) * clustersPerHighUnit + ((low & OFFSET_LOW_MASK) >>> 0) / clusterSize;
-      if (cluster === runCluster + runLength && runLength > 0) {
+      if (cluster === runCluster + runLength && runLength > 0 && cluster < limit) {
         runLength += 1;
         continue;
       }
       if (cluster !== 0 || externalDataFile) {
-        if (cluster % 1 !== 0 || cluster * clusterSize >= 2 ** 53) throw badOffset(high, low, tableOffset + at, clusterSize);
+        if (cluster % 1 !== 0 || cluster >= limit) throw badOffset(high, low, tableOffset + at, header);
         if (needing > 0) visitor.needing(needing);
         needing = 0;
         if (runLength > 0) visitor.inPlace(runCluster, runLength, runFirst);
         runCluster = cluster;
         runLength = 1;
         runFirst = entry;
+        nextLow = (low + clusterSize) >>> 0;
+        nextHigh = nextLow < clusterSize ? high + 1 : high;
+        runMost = limit - cluster;
         continue;
       }
     }
@@ -73,7 +87,7 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
     needing += 1;
     const offset = (high & OFFSET_HIGH_MASK) * 0x100000000 + ((low & OFFSET_LOW_MASK) >>> 0);
     if (offset !== 0 && (high & COPIED) === 0) {
-      if (offset % clusterSize !== 0) throw badOffset(high, low, tableOffset + at, clusterSize);
+      if (offset % clusterSize !== 0 || offset / clusterSize >= limit) throw badOffset(high, low, tableOffset + at, header);
       visitor.sharedData(offset / clusterSize);
     }
   }
@@ -93,12 +107,12 @@ function visitCompressed(high: number, low: number, header: Header, visitor: L2V
   visitor.compressed(fileOffset, sectors * 512 - (fileOffset % 512));
 }
 
-function badOffset(high: number, low: number, at: number, clusterSize: number): PlimsollError {
+function badOffset(high: number, low: number, at: number, { clusterSize, hostClusterLimit }: Header): PlimsollError {
   return new PlimsollError('corrupt', 'QCOW2_L2_ENTRY', {
     doing: 'read qcow2 L2 table',
     field: 'host cluster offset',
     at,
     found: `0x${high.toString(16)}${low.toString(16).padStart(8, '0')}`,
-    expected: `an offset that is a multiple of the cluster size ${clusterSize}`,
+    expected: `an offset that is a multiple of the cluster size ${clusterSize} and below 0x${(hostClusterLimit * clusterSize).toString(16)}`,
   });
 }

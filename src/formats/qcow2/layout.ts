@@ -123,6 +123,12 @@ export const LIMITS = {
   /** BME_MAX_TABLE_SIZE: entries of one bitmap table. */
   bitmapTableEntries: 0x8000000,
   bitmapNameBytes: 1023,
+  /** BME_MAX_PHYS_SIZE: bytes of one bitmap's data, full. */
+  bitmapDataBytes: 512 * 1024 * 1024,
+  /** QEMU keeps the name of the backing format in 16 bytes. */
+  backingFormatBytes: 15,
+  /** PATH_MAX less its NUL: no file can have a longer name. */
+  dataFileNameBytes: 4095,
   backingNameBytes: 1023,
 } as const;
 

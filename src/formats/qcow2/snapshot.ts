@@ -1,6 +1,7 @@
 /** The internal snapshot table. Source: qcow2 spec, "Snapshots". */
 import { PlimsollError, roundUp } from '#base';
 import type { BlockDevice } from '#block';
+import { decodeName } from './extension.ts';
 import type { Header } from './header.ts';
 import { LIMITS, SNAPSHOT_ENTRY } from './layout.ts';
 
@@ -19,7 +20,9 @@ export interface SnapshotTable {
   readonly byteLength: number;
 }
 
-/** Bytes read ahead at a time: an entry is at most 40 + 1024 + 2 × 65535 bytes. */
+/** Fixed part, extra data, id and name, padding. */
+const LONGEST_ENTRY = SNAPSHOT_ENTRY.byteLength + LIMITS.snapshotExtraBytes + 2 * 65535 + 8;
+/** Bytes read ahead at a time. */
 const WINDOW = 256 * 1024;
 
 /**
@@ -34,7 +37,8 @@ export async function readSnapshotTable(device: BlockDevice, header: Header): Pr
   let window: Uint8Array = new Uint8Array();
   let windowAt = at;
   for (let index = 0; index < header.nbSnapshots; index += 1) {
-    if (at + 132_136 > windowAt + window.byteLength) {
+    const windowEnd = windowAt + window.byteLength;
+    if (at + LONGEST_ENTRY > windowEnd && (windowEnd < device.byteLength || at >= windowEnd)) {
       window = await device.read(at, WINDOW);
       windowAt = at;
     }
@@ -47,7 +51,7 @@ export async function readSnapshotTable(device: BlockDevice, header: Header): Pr
 }
 
 function parseEntry(bytes: Uint8Array, at: number, header: Header, fileLength: number): { snapshot: InternalSnapshot; byteLength: number } {
-  const entry = SNAPSHOT_ENTRY.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  const entry = SNAPSHOT_ENTRY.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, at);
   if (entry.extraDataSize > LIMITS.snapshotExtraBytes) throw wrong('extra_data_size', at + 36, entry.extraDataSize, `at most ${LIMITS.snapshotExtraBytes}`);
   const nameAt = SNAPSHOT_ENTRY.byteLength + entry.extraDataSize + entry.idSize;
   const end = nameAt + entry.nameSize;
@@ -66,7 +70,7 @@ function parseEntry(bytes: Uint8Array, at: number, header: Header, fileLength: n
       vmStateSize: wideVmState === 0 ? entry.vmStateSize : wideVmState,
       idLength: entry.idSize,
       nameLength: entry.nameSize,
-      name: new TextDecoder().decode(bytes.subarray(nameAt, end)),
+      name: decodeName(bytes.subarray(nameAt, end)),
     },
     byteLength: roundUp(end, 8),
   };

@@ -50,11 +50,11 @@ const zeroes: ImageState[] = [
     await site.create(16 * MiB, { cluster_size: 32 * KiB });
     await site.io([write(0, 12 * MiB), ...every(MiB, 384 * KiB, 32 * KiB, 12 * MiB, writeZeroesUnmap)], { discard: 'unmap' });
   }),
-  state('zero-unmapped-ignored', ['zero'], async (site) => {
+  state('zero-unmapped-ignored', ['zero', 'unpunched'], async (site) => {
     await site.create(16 * MiB, { cluster_size: 32 * KiB });
     await site.io([write(0, 12 * MiB), ...every(MiB, 384 * KiB, 32 * KiB, 12 * MiB, writeZeroesUnmap)]);
   }),
-  state('zero-v2', ['zero', 'v2'], async (site) => {
+  state('zero-v2', ['zero', 'v2', 'unpunched'], async (site) => {
     await site.create(8 * MiB, { compat: '0.10', cluster_size: 16 * KiB });
     await site.io([write(0, 6 * MiB), ...every(MiB, 256 * KiB, 16 * KiB, 6 * MiB, writeZeroes)]);
   }),
@@ -79,7 +79,7 @@ const discards: ImageState[] = [
     const commands = [write(0, 4 * MiB), ...every(256 * KiB, 80 * KiB, 48 * KiB, 4 * MiB, discard)];
     await site.io(commands, { discard: 'unmap', driverOptions: ['pass-discard-request=off'] });
   }),
-  state('discard-1k-clusters', ['discard', 'disk'], async (site) => {
+  state('discard-1k-clusters', ['discard', 'unpunched', 'disk'], async (site) => {
     await site.create(2 * MiB, { cluster_size: KiB });
     await site.io([write(0, 2 * MiB), ...every(5 * KiB, 3 * KiB, KiB, 2 * MiB, discard)], { discard: 'unmap' });
   }),

@@ -81,7 +81,7 @@ const copies: ImageState[] = [
     await zeroFilled(site);
     await site.copyOver('always');
   }),
-  state('copied-dense', ['copy', 'disk'], async (site) => {
+  state('copied-dense', ['copy', 'unpunched', 'disk'], async (site) => {
     await zeroFilled(site);
     await site.copyOver('never');
   }),

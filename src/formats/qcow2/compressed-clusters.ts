@@ -1,0 +1,38 @@
+/** What is remembered of compressed clusters, so that their early freeing can be replayed. Theory: docs/commitment.md. */
+
+/** Compressed guest clusters in guest order; arrays of one length. */
+export interface CompressedClusters {
+  readonly count: number;
+  /** Clusters that the guest's writes allocate before this one's turn: L2 tables and data. */
+  readonly allocatedBefore: ArrayLike<number>;
+  /** Host clusters it touches: first and how many (1 or more). */
+  readonly firstCluster: ArrayLike<number>;
+  readonly clusterCount: ArrayLike<number>;
+  /** Bytes of compressed data in all, each stored byte range counted once an entry. */
+  readonly byteLength: number;
+  /** Refcounts of the host clusters they touch. */
+  readonly refcounts: ReadonlyMap<number, number>;
+}
+
+/** Compressed clusters whose order is remembered: 64 GiB at 64 KiB, some 100 MB; beyond, `expected` is an estimate. */
+const MAX_REMEMBERED = 2 ** 20;
+
+export class CompressedCollector implements CompressedClusters {
+  count = 0;
+  byteLength = 0;
+  readonly allocatedBefore: number[] = [];
+  readonly firstCluster: number[] = [];
+  readonly clusterCount: number[] = [];
+  readonly refcounts = new Map<number, number>();
+
+  /** The next one in guest order: it touches the host clusters [first, end). */
+  add(first: number, end: number, byteLength: number, allocatedBefore: number): void {
+    this.count += 1;
+    this.byteLength += byteLength;
+    if (this.count > MAX_REMEMBERED) return;
+    this.allocatedBefore.push(allocatedBefore);
+    this.firstCluster.push(first);
+    this.clusterCount.push(end - first);
+    for (let cluster = first; cluster < end; cluster += 1) this.refcounts.set(cluster, 0);
+  }
+}

@@ -1,0 +1,74 @@
+/** Reading tables from the device: whole or not at all, many of one cluster each with neighbours fetched together. */
+import { PlimsollError } from '#base';
+import type { BlockDevice } from '#block';
+
+/** Neighbouring tables are read in pieces of at most this size. */
+const READ_BYTES = 1024 * 1024;
+/** Pieces in flight at a time, so that counting one table and fetching the next overlap. */
+const READS_AHEAD = 6;
+
+/**
+ * The bytes [offset, offset + byteLength), at a position of their buffer that is divisible by 8.
+ *
+ * Throws: corrupt, when the file ends inside them (it shrank since its header was checked); io, over-budget.
+ */
+export async function readExactly(device: BlockDevice, offset: number, byteLength: number, what: string): Promise<Uint8Array> {
+  const bytes = await device.read(offset, byteLength);
+  if (bytes.byteLength < byteLength) throw truncated(what, offset, bytes.byteLength, byteLength);
+  return aligned(bytes);
+}
+
+/**
+ * The clusters at `clusters`, in that order, one table each, as `[table, next table, ...]` in pieces of up to 1 MiB.
+ *
+ * Throws: corrupt, when the file ends inside one (it shrank meanwhile); io, over-budget.
+ */
+export async function* readTables(device: BlockDevice, clusterSize: number, clusters: ArrayLike<number>): AsyncGenerator<Uint8Array[]> {
+  const pieces = neighbourhoods(clusters, Math.max(1, READ_BYTES / clusterSize));
+  const inFlight: Promise<Uint8Array>[] = [];
+  const fetchNext = (): void => {
+    const piece = pieces.next();
+    if (piece.done === true) return;
+    const { first, count } = piece.value;
+    const reading = Promise.resolve().then(() => readExactly(device, first * clusterSize, count * clusterSize, 'table'));
+    // A failure is met when its turn comes; until then it is not unhandled.
+    reading.catch(() => undefined);
+    inFlight.push(reading);
+  };
+  for (let count = 0; count < READS_AHEAD; count += 1) fetchNext();
+  for (let reading = inFlight.shift(); reading !== undefined; reading = inFlight.shift()) {
+    const bytes = await reading;
+    fetchNext();
+    const tables: Uint8Array[] = [];
+    for (let at = 0; at < bytes.byteLength; at += clusterSize) tables.push(bytes.subarray(at, at + clusterSize));
+    yield tables;
+  }
+}
+
+function* neighbourhoods(clusters: ArrayLike<number>, most: number): Generator<{ first: number; count: number }> {
+  let at = 0;
+  while (at < clusters.length) {
+    const first = clusters[at] as number;
+    let count = 1;
+    while (count < most && clusters[at + count] === first + count) count += 1;
+    yield { first, count };
+    at += count;
+  }
+}
+
+/** Indexes of 8-byte entries that are not zero. */
+export function* nonZeroEntries(table: Uint8Array): Generator<number> {
+  const words = new Uint32Array(table.buffer, table.byteOffset, table.byteLength / 4);
+  for (let at = 0; at < words.length; at += 2) {
+    if (words[at] !== 0 || words[at + 1] !== 0) yield at / 2;
+  }
+}
+
+/** The same bytes where views of 16- and 32-bit words can be laid over them. */
+function aligned(bytes: Uint8Array): Uint8Array {
+  return bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
+}
+
+function truncated(what: string, at: number, found: number, expected: number): PlimsollError {
+  return new PlimsollError('corrupt', 'QCOW2_TABLE_TRUNCATED', { doing: `read qcow2 ${what}`, at, found: `${found} bytes`, expected: `${expected} bytes; the file shrank while it was read` });
+}

@@ -1,0 +1,94 @@
+/**
+ * plimsoll's figures against QEMU itself: every state, copied and filled in every way, on tmpfs, where nothing is charged
+ * but what QEMU writes; and the states for which the host's map of the file matters on ext4, XFS and btrfs.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GiB } from '#base';
+import { canMount, type MountedFilesystem, withFilesystem } from '../support/loop-mount.ts';
+import type { Fill } from './fills.ts';
+import type { StorageKind } from './image-files.ts';
+import { gate } from './in-turns.ts';
+import { type Examine, loadProduct } from './product.ts';
+import { describeTruth, slackTable } from './report.ts';
+import { DISK_STATES, STATES, STORED_HOLES } from './states.ts';
+import type { ImageState } from './states/site.ts';
+import { measureTruth, type StateTruth, usualFills } from './truth.ts';
+import { judge } from './verdict.ts';
+
+const MINUTES = 60_000;
+/** QEMU uses a core for each; a test waits at the gate inside its own time, hence the long limit. */
+const inTurn = gate(2);
+const TIMEOUT = 12 * MINUTES;
+
+/** On disks every fill waits for the disk: those that differ most. */
+const DISK_FILLS = ['single', 'shuffled', 'chunks-8-shuffled', 'everything', 'subclusters-shuffled', 'concurrent-mixed', 'direct'];
+const SLACK_LIMIT_RATIO = 0.03;
+/** What no fill here may reach although the bound cannot rule it out: see STORED_HOLES. */
+const STORED_HOLES_LIMIT_RATIO = 0.3;
+
+let examine: Examine;
+beforeAll(async () => {
+  examine = await loadProduct();
+});
+
+async function measureIn(root: string, state: ImageState, kind: StorageKind, fills: readonly Fill[]): Promise<StateTruth> {
+  const directory = join(root, state.name);
+  mkdirSync(directory);
+  try {
+    return await measureTruth(state, { root: directory, kind, fills, examine });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function expectTruth(truth: StateTruth): void {
+  const { violations } = judge(truth);
+  expect(violations, describeTruth(truth, true)).toEqual([]);
+}
+
+describe('figures on tmpfs', () => {
+  const root = mkdtempSync('/dev/shm/plimsoll-truth-');
+  const truths: StateTruth[] = [];
+  afterAll(() => rmSync(root, { recursive: true }));
+
+  describe.concurrent('each state', () => {
+    it.for(STATES.map((state) => [state.name, state] as const))('%s', { timeout: TIMEOUT }, ([, state]) =>
+      inTurn(async () => {
+        const truth = await measureIn(root, state, 'tmpfs', usualFills('tmpfs'));
+        truths.push(truth);
+        expectTruth(truth);
+      }),
+    );
+  });
+
+  it('slack: median 0.00 %, worst below 3 %', () => {
+    const table = slackTable(truths);
+    console.log(table.text);
+    expect(truths.length).toBe(STATES.length);
+    expect(Math.abs(table.medianRatio)).toBeLessThan(0.000_05);
+    const tight = truths.filter(({ before }) => !before.state.tags.includes(STORED_HOLES));
+    const loose = truths.filter(({ before }) => before.state.tags.includes(STORED_HOLES));
+    expect(slackTable(tight).worstRatio).toBeLessThan(SLACK_LIMIT_RATIO);
+    expect(slackTable(loose).worstRatio).toBeLessThan(STORED_HOLES_LIMIT_RATIO);
+  });
+});
+
+for (const kind of ['ext4', 'xfs', 'btrfs'] as const) {
+  const mountable = canMount(`figures on ${kind}`);
+  describe.skipIf(!mountable)(`figures on ${kind}`, () => {
+    let mounted: MountedFilesystem;
+    beforeAll(async () => {
+      mounted = await withFilesystem(kind, 2 * GiB);
+    }, MINUTES);
+    afterAll(() => mounted.unmount(), MINUTES);
+
+    describe.concurrent('each state', () => {
+      const fills = usualFills(kind).filter(({ name }) => DISK_FILLS.includes(name));
+      it.for(DISK_STATES.map((state) => [state.name, state] as const))('%s', { timeout: TIMEOUT }, ([, state]) =>
+        inTurn(async () => expectTruth(await measureIn(mounted.path, state, kind, fills))),
+      );
+    });
+  });
+}
