@@ -7,7 +7,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   ok: 'done (scan: every future guest write fits)',
   usage: 'the command line is wrong',
   doesNotFit: 'scan: the images can outgrow a store',
-  couldNotTell: 'scan: something could not be read or has no bound',
+  couldNotTell: 'scan: something could not be read, or cannot be promised',
   notFound: 'no such file or directory',
   corrupt: 'an image contradicts its format',
   unsupported: 'a format or feature that plimsoll does not know',

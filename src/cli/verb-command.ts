@@ -32,7 +32,7 @@ export class VerbCommand extends Command {
     super(name);
     this.teaching = teaching;
     this.summary(teaching.summary);
-    this.description(`plimsoll ${name}: ${teaching.summary}.\n\n${teaching.description}`);
+    this.description(`plimsoll ${name}: ${teaching.summary}${teaching.summary.endsWith('?') ? '' : '.'}\n\n${teaching.description}`);
     this.addHelpText('after', () => `\n${this.#lesson().join('\n')}`);
   }
 

@@ -4,7 +4,7 @@
  */
 import { roundUp, safeInteger } from '#base';
 import { append } from '#sizes';
-import type { Addend, MeasureReport } from '#wire';
+import { type Addend, DEFINITIONS, type MeasureReport } from '#wire';
 import type { CreateOptions, NewImageFormat, Qcow2Options, RawOptions } from './create-options.ts';
 import { l1Tail, neverWritten, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from '#formats';
 import { planNewRaw } from './new-raw.ts';
@@ -26,10 +26,10 @@ const MAX_ENCRYPTED_RUN = 32;
  */
 export function measureNew(format: NewImageFormat, capacity: number, options: CreateOptions, hostBlock = USUAL_HOST_BLOCK): MeasureReport {
   const figures = options.format === 'raw' ? rawFigures(capacity, options, hostBlock) : qcow2Figures(capacity, options, hostBlock);
-  return { schema: 'plimsoll.measure/1', format, ...figures };
+  return { schema: 'plimsoll.measure/1', definitions: DEFINITIONS, format, ...figures };
 }
 
-type Figures = Omit<MeasureReport, 'schema' | 'format'>;
+type Figures = Omit<MeasureReport, 'schema' | 'definitions' | 'format'>;
 
 function rawFigures(capacity: number, options: RawOptions, hostBlock: number): Figures {
   const { length, storedLength } = planNewRaw(capacity, options.preallocation);

@@ -56,6 +56,11 @@ export function probe(prefix: Uint8Array): Evidence[] {
   return found;
 }
 
+/** A fixed VHD begins with the guest's own bytes; only its last sector tells. */
+export function probeFooter(lastSector: Uint8Array): Evidence[] {
+  return matches(lastSector, 0, 'conectix') ? [{ format: 'vhd', at: 0 }] : [];
+}
+
 function matches(prefix: Uint8Array, at: number, bytes: string): boolean {
   if (prefix.byteLength < at + bytes.length) return false;
   for (let index = 0; index < bytes.length; index += 1) if (prefix[at + index] !== bytes.charCodeAt(index)) return false;

@@ -1,5 +1,6 @@
 /** An image file, open for reading: its bytes, its place, and what the host knows of it. */
-import { type BigIntStats, closeSync, fstatSync } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, realpath } from 'node:fs';
+import { promisify } from 'node:util';
 import { PlimsollError } from '#base';
 import type { BlockDevice, FileFacts, StorageMap } from '#block';
 import { displayPath, type OpenOptions, openRegular, type RealPlace } from './descriptor.ts';
@@ -10,6 +11,8 @@ import { extentSizeHintOf, noCowOf } from './ioctls.ts';
 import { isOpenForWriting, LockTable } from './locks.ts';
 import { readStorageMap } from './storage-map.ts';
 
+const realpathAsync = promisify(realpath.native);
+
 /** How often a map is read anew because the file changed while it was read; then it is taken as it came. */
 const MAX_MAP_ATTEMPTS = 3;
 const BYTES_PER_STAT_BLOCK = 512;
@@ -18,6 +21,14 @@ const BYTES_PER_STAT_BLOCK = 512;
 export interface HostCache {
   readonly filesystems: FilesystemCache;
   readonly locks: LockTable;
+}
+
+/**
+ * The places that directory names mean, all links resolved; a name that leads nowhere is left out.
+ */
+export async function realPlacesOf(directories: readonly (string | Buffer)[]): Promise<string[]> {
+  const places = await Promise.all(directories.map((directory) => realpathAsync(directory).catch(() => undefined)));
+  return places.filter((place) => place !== undefined);
 }
 
 /** A cache that knows nothing yet. */

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { asPlimsollError, type SerializedError } from '#base';
 import { filesystemOf, type HostFilesystem, newHostCache, walkFiles } from '#host';
 import { type Examined, examineFile } from '#sandbox';
-import { DEFINITIONS, type Finding, type ImageReport, type ScanReport } from '#wire';
+import { type ChainLink, DEFINITIONS, type Finding, type ImageReport, type ScanReport } from '#wire';
 import { type FoundImage, reportStore, type StorePolicy } from './store.ts';
 
 export interface ScanOptions extends Partial<StorePolicy> {
@@ -159,10 +159,13 @@ class ScanRun {
   }
 
   async #noteUnreadable(path: string, error: SerializedError): Promise<void> {
+    if (this.#directories.some((directory) => directory.toString() === path)) {
+      this.#errors.push({ ...error, path });
+      return;
+    }
     try {
       const store = this.#store(await filesystemOf(dirname(path), this.#cache.filesystems));
       store.unreadable.push({ level: 'danger', code: 'DIRECTORY_UNREADABLE', message: `${path}: ${error.message}; what lies below is not known.` });
-      if (this.#directories.some((directory) => directory.toString() === path)) this.#errors.push({ ...error, path });
     } catch (thrown) {
       this.#errors.push({ ...asPlimsollError(thrown, 'read directory', path).toJSON(), path });
     }
@@ -185,11 +188,23 @@ class ScanRun {
     for (const { examined } of Array.from(this.#byIdentity.values())) {
       for (const link of examined.report.chain) {
         const target = link.file === undefined ? undefined : this.#byIdentity.get(link.file);
-        if (target === undefined) continue;
-        if (link.role === 'backing' && link.depth === 1) target.backingOf.push(examined.report.path);
-        else if (link.role === 'data' && link.reach !== undefined) await this.#reexamine(target, link.reach);
+        if (link.role === 'backing' && link.depth === 1) target?.backingOf.push(examined.report.path);
+        else if (link.role === 'data') await this.#countDataFile(examined, link, target);
       }
     }
+  }
+
+  /** An external data file grows with its image, wherever it lies; one that cannot be read leaves the answer open. */
+  async #countDataFile(image: Examined, link: ChainLink, target: Found | undefined): Promise<void> {
+    if (link.reach !== undefined && link.path !== null) {
+      return this.#reexamine(target ?? { examined: image, pathBytes: Buffer.from(link.path), aliases: [], backingOf: [] }, link.reach);
+    }
+    if (image.filesystem === undefined) return;
+    this.#store(image.filesystem).unreadable.push({
+      level: 'danger',
+      code: 'DATA_FILE_UNKNOWN',
+      message: `${image.report.path}: its external data file was not read, so what that can grow to is not in the sums.`,
+    });
   }
 
   /** An external data file: raw for certain, and written up to its image's capacity. */

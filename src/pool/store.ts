@@ -36,7 +36,8 @@ export function reportStore(input: StoreInput, policy: StorePolicy): StoreReport
   const rows = images.map((image, index) => scannedImage(image, sharing.files[index] as FileSharing));
   const known = rows.filter((row) => row.commitment !== null);
   const commitment = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
-  const isComplete = known.length === rows.length && rows.every((row) => row.error === undefined) && input.unreadable.length === 0 && filesystem.size > 0;
+  const isPromise = filesystem.copyOnWrite !== true || rows.every((row) => !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
+  const isComplete = isPromise && known.length === rows.length && rows.every((row) => row.error === undefined) && input.unreadable.length === 0 && filesystem.size > 0;
   const residual = Math.max(0, commitment - sharing.allocation);
   const headroom = filesystem.available - residual - policy.floor;
   return {
@@ -51,7 +52,7 @@ export function reportStore(input: StoreInput, policy: StorePolicy): StoreReport
     residual: known.length === rows.length ? residual : null,
     shared: sharing.shared,
     floor: policy.floor,
-    headroom: known.length === rows.length && filesystem.size > 0 ? headroom : null,
+    headroom: filesystem.size > 0 && (known.length === rows.length || headroom < 0) ? headroom : null,
     fits: verdict(isComplete, headroom, filesystem),
     images: rows.sort(mostDangerousFirst),
     findings: storeFindings(input, rows, sharing, policy),
@@ -88,11 +89,16 @@ function countedCommitment(row: ScannedImage, policy: StorePolicy): number {
   return Math.max(row.allocation ?? 0, (row.commitment ?? 0) - row.reclaimable);
 }
 
+/** What the store's sums count of a row's residual. */
+function countedResidual(row: ScannedImage): number {
+  return Math.max(0, (row.residual ?? 0) - row.reclaimable);
+}
+
 /** What could not be read first: nobody knows how dangerous it is. Then by what may still be written. */
 function mostDangerousFirst(a: ScannedImage, b: ScannedImage): number {
   const unknown = Number(b.error !== undefined) - Number(a.error !== undefined);
   if (unknown !== 0) return unknown;
-  return (b.residual ?? 0) - (a.residual ?? 0) || (a.path < b.path ? -1 : 1);
+  return countedResidual(b) - countedResidual(a) || (a.path < b.path ? -1 : 1);
 }
 
 function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing: Sharing, policy: StorePolicy): Finding[] {
@@ -101,13 +107,13 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
   const failed = rows.filter((row) => row.error !== undefined).length;
   if (failed > 0) findings.push({ level: 'danger', code: 'IMAGES_UNREADABLE', message: `${failed} image${failed === 1 ? '' : 's'} could not be read; what ${failed === 1 ? 'it' : 'they'} can grow to is not in the sums.` });
   if (filesystem.size === 0) findings.push({ level: 'danger', code: 'STORE_WITHOUT_LIMIT', message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.' });
-  const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + (row.residual ?? 0), 0);
+  const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + countedResidual(row), 0);
   if (backing > 0 && !policy.frozenBacking) findings.push({ level: 'info', code: 'BACKING_RESIDUAL', message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --frozen-backing leaves that out.` });
   const reclaimable = rows.reduce((sum, row) => sum + row.reclaimable, 0);
   if (reclaimable > 0) findings.push({ level: 'info', code: 'SPECULATIVE_LEFT_OUT', message: `${formatBytes(reclaimable)} of the images' commitments are speculative preallocation, which XFS gives back before a write fails; the store's sums leave that out.` });
   if (sharing.shared > 0) findings.push({ level: 'info', code: 'SHARED_BLOCKS', message: `${formatBytes(sharing.shared)} are shared between images and counted once; each image that overwrites its share takes new space, which the residual counts in.` });
   if (filesystem.copyOnWrite === true && rows.some((row) => row.findings.some((finding) => finding.code === 'BTRFS_COPY_ON_WRITE'))) {
-    findings.push({ level: 'warning', code: 'STORE_COPY_ON_WRITE', message: 'Images on btrfs without NOCOW: old extents stay whole until their last byte is replaced, and available space is an estimate. The verdict is no promise here.' });
+    findings.push({ level: 'warning', code: 'STORE_COPY_ON_WRITE', message: 'Images on btrfs without NOCOW: old extents stay whole until their last byte is replaced, and available space is an estimate. That everything fits cannot be promised here.' });
   }
   const open = rows.filter((row) => row.openForWriting === true).length;
   if (open > 0) findings.push({ level: 'info', code: 'OPEN_FOR_WRITING', message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag behind until the writer flushes.` });

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts } from '#block';
 import { hasQcow2Magic, probe, PROBE_BYTES, type Qcow2Header, readQcow2Header } from '#formats';
-import { type HostCache, type OpenFile, openImageFileAt } from '#host';
+import { type HostCache, type OpenFile, openImageFileAt, realPlacesOf } from '#host';
 import { rawFigures } from '#sizes';
 import type { ChainLink, Finding } from '#wire';
 import { MAX_CHAIN_DEPTH, permitWithin, refusedName } from './references.ts';
@@ -16,7 +16,8 @@ export interface ChainResult {
 }
 
 export interface ChainOptions {
-  readonly allowedRealPaths: readonly string[];
+  /** Further directories in which references may be followed. */
+  readonly allowDirectories: readonly string[];
   readonly cache: HostCache;
   readonly signal?: AbortSignal | undefined;
 }
@@ -38,9 +39,11 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
   const links: ChainLink[] = [];
   const findings: Finding[] = [];
   const seen = new Set([file.identity]);
+  const refersToFiles = header.externalDataFile || header.backingFile !== undefined;
+  const allowed = refersToFiles ? await realPlacesOf(options.allowDirectories) : [];
   if (header.externalDataFile) {
     const reference = { role: 'data', depth: 1, name: header.dataFileName ?? '', format: 'raw' } as const;
-    const { link, facts } = await openLink(file.realPath, reference, options);
+    const { link, facts } = await openLink(file.realPath, reference, options, allowed);
     const reach = dataFileReach(header);
     links.push(facts === undefined ? link : { ...link, capacity: header.capacity, commitment: rawFigures(facts, reach).commitment as number, reach });
     findings.push(...linkFindings(link));
@@ -50,7 +53,7 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
   while (next !== undefined) {
     options.signal?.throwIfAborted();
     if (next.depth > MAX_CHAIN_DEPTH) return { links, findings, error: tooDeep(file.path) };
-    const { link, header: nextHeader, realPath } = await openLink(from, next, options);
+    const { link, header: nextHeader, realPath } = await openLink(from, next, options, allowed);
     if (link.file !== undefined && seen.has(link.file)) return { links: [...links, { ...link, status: 'refused', reason: 'the chain comes back to a file it went through before' }], findings, error: loop(file.path, next) };
     if (link.file !== undefined) seen.add(link.file);
     links.push(link);
@@ -73,13 +76,13 @@ interface OpenedLink {
   readonly realPath?: string;
 }
 
-async function openLink(from: string, reference: Reference, options: ChainOptions): Promise<OpenedLink> {
+async function openLink(from: string, reference: Reference, options: ChainOptions, allowed: readonly string[]): Promise<OpenedLink> {
   const base = { role: reference.role, depth: reference.depth, name: reference.name, path: null, declaredFormat: reference.format, format: null, capacity: null, length: null, allocation: null };
   const refused = refusedName(reference.name);
   if (refused !== undefined) return { link: { ...base, status: 'refused', reason: refused } };
   let file: OpenFile | undefined;
   try {
-    file = await openImageFileAt(dirname(from), reference.name, { cache: options.cache, permit: permitWithin(from, options.allowedRealPaths) });
+    file = await openImageFileAt(dirname(from), reference.name, { cache: options.cache, permit: permitWithin(from, allowed) });
     return await describeLink(file, base, reference);
   } catch (thrown) {
     const error = asPlimsollError(thrown, 'follow a reference of the image');

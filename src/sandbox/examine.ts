@@ -4,7 +4,7 @@
  */
 import { asPlimsollError, KiB, MiB, PlimsollError } from '#base';
 import { type BlockDevice, type FileFacts, withPrefix, withReadBudget } from '#block';
-import { type Evidence, hasQcow2Magic, isWrapping, judgeUnsigned, probe, PROBE_BYTES, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
+import { type Evidence, hasQcow2Magic, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
 import { type HostCache, type HostFilesystem, holesAsZeros, newHostCache, type OpenFile, openImageFile } from '#host';
 import { qcow2Figures, rawFigures } from '#sizes';
 import type { FormatSource, ImageReport } from '#wire';
@@ -12,12 +12,16 @@ import { followChain } from './chain.ts';
 
 export type ReadableFormat = 'raw' | 'qcow2';
 
-export interface ExamineOptions {
+export interface FiguresOptions {
   /** The declared format; without it the format is taken from the signature, and raw is a guess. */
   readonly format?: ReadableFormat | undefined;
-  /** Further directories (real paths) in which references may be followed. */
+  /** Further directories in which references may be followed. */
   readonly allowDirectories?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** As the layers above ask: of many images in one run. */
+export interface ExamineOptions extends FiguresOptions {
   /** Shared by the images of one run. */
   readonly cache?: HostCache | undefined;
   /** The file was found by a scan: by name and first bytes it may turn out to be no disk image at all. */
@@ -78,7 +82,7 @@ export async function examineImage(path: string | Buffer, options: ExamineOption
  *
  * Throws: PlimsollError (not-found, io, corrupt, unsupported, refused, over-budget); the signal's reason when aborted.
  */
-export async function figures(path: string | Buffer, options: ExamineOptions = {}): Promise<ImageReport> {
+export async function figures(path: string | Buffer, options: FiguresOptions = {}): Promise<ImageReport> {
   const report = await examineImage(path, options);
   if (report.error !== undefined) throw PlimsollError.revive(report.error, report.path);
   return report;
@@ -99,11 +103,11 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     facts = await file.facts();
     known = { ...UNKNOWN, length: facts.length, allocation: facts.allocation, openForWriting: facts.openForWriting ?? null };
     const prefix = await file.device.read(0, PROBE_BYTES);
-    const evidence = probe(prefix);
+    const evidence = await gatherEvidence(file.device, prefix);
     if (options.discovered === true && isOtherFile(evidence, shown, facts.length)) return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
     const { format, source } = chooseFormat(evidence, options.format);
     known = { ...known, format, formatSource: source };
-    const report = format === 'raw' ? rawReport(known, facts, prefix, options) : await qcow2Report(known, file, facts, prefix, { ...options, cache });
+    const report = format === 'raw' ? rawReport(shown, known, facts, prefix, options) : await qcow2Report(known, file, facts, prefix, { ...options, cache });
     return { report: { path: shown, ...report }, facts, filesystem, isOther: false };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
@@ -112,6 +116,14 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
   } finally {
     await file?.close();
   }
+}
+
+/** Signatures at the start; where there are none, in the last sector. */
+async function gatherEvidence(device: BlockDevice, prefix: Uint8Array): Promise<Evidence[]> {
+  const found = probe(prefix);
+  if (found.length > 0 || device.byteLength < 2 * PROBE_BYTES) return found;
+  const at = device.byteLength - PROBE_BYTES;
+  return probeFooter(await device.read(at, PROBE_BYTES)).map((one) => ({ ...one, at: at + one.at }));
 }
 
 /** Whether a file found by a scan is no disk image. Throws: corrupt, when its name says container and its bytes do not. */
@@ -136,10 +148,13 @@ function chooseFormat(evidence: readonly Evidence[], declared: ReadableFormat | 
   throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', { doing: 'read image', at: one.at, found: `a ${one.format} signature`, expected: 'raw or qcow2; -f raw if these are a guest disk\'s own bytes' });
 }
 
-function rawReport(known: Omit<ImageReport, 'path'>, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions): Omit<ImageReport, 'path'> {
+function rawReport(path: string, known: Omit<ImageReport, 'path'>, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions): Omit<ImageReport, 'path'> {
   const arithmetic = rawFigures(facts, options.reach);
   const findings = [...arithmetic.findings];
   const [evidence] = probe(prefix);
+  if (known.formatSource === 'guess' && judgeUnsigned(path, facts.length) === 'container') {
+    findings.push({ level: 'warning', code: 'NAME_PROMISES_CONTAINER', message: 'The name promises an image format whose signature is not there: taken for raw, as a guess.' });
+  }
   if (known.formatSource === 'declared' && evidence !== undefined) {
     findings.push({ level: 'warning', code: 'RAW_WITH_SIGNATURE', message: `Declared raw, but the first bytes are those of ${evidence.format}: the guest may have written them. Never let a tool guess this file's format.` });
   }
@@ -155,7 +170,7 @@ async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, fac
   const details = detailsOf(header);
   const census = await readCensus(device, header, options.signal);
   const arithmetic = qcow2Figures(census, facts);
-  const chain = await followChain(file, header, { allowedRealPaths: options.allowDirectories ?? [], cache: options.cache, signal: options.signal });
+  const chain = await followChain(file, header, { allowDirectories: options.allowDirectories ?? [], cache: options.cache, signal: options.signal });
   return {
     ...known,
     ...arithmetic,

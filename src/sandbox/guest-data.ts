@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { PlimsollError, roundUp } from '#base';
 import type { StorageMap } from '#block';
 import { type GuestRun, guestRuns, hasQcow2Magic, probe, PROBE_BYTES, readQcow2Header } from '#formats';
-import { holesAsZeros, newHostCache, type OpenFile, openImageFile, openImageFileAt } from '#host';
+import { holesAsZeros, newHostCache, type OpenFile, openImageFile, openImageFileAt, realPlacesOf } from '#host';
 import type { ExamineOptions } from './examine.ts';
 import { MAX_CHAIN_DEPTH, permitWithin, refusedName } from './references.ts';
 
@@ -46,7 +46,7 @@ async function openLayers(path: string, options: ExamineOptions, layers: Layer[]
     if (layers.length > MAX_CHAIN_DEPTH) throw chainError('CHAIN_TOO_DEEP', path, `more than ${MAX_CHAIN_DEPTH} files`, `at most ${MAX_CHAIN_DEPTH}`);
     const refused = refusedName(backing.name);
     if (refused !== undefined) throw chainError('REFERENCE_REFUSED', path, backing.name, `a plain file name: ${refused}`);
-    const permit = permitWithin(file.realPath, options.allowDirectories ?? []);
+    const permit = permitWithin(file.realPath, await realPlacesOf(options.allowDirectories ?? []));
     next = { open: () => openImageFileAt(dirname(file.realPath), backing.name, { cache, permit }), format: backing.format };
   }
 }

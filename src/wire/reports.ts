@@ -96,6 +96,7 @@ export interface InfoReport {
 
 export interface MeasureReport {
   readonly schema: 'plimsoll.measure/1';
+  readonly definitions: Readonly<Record<string, string>>;
   readonly format: string;
   readonly capacity: number;
   readonly length: number;

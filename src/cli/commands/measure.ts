@@ -8,6 +8,7 @@ import { VerbCommand } from '../verb-command.ts';
 type Format = 'raw' | 'qcow2';
 
 interface MeasureFlags extends OutputFlags {
+  readonly allowDir?: readonly string[];
   readonly size?: number;
   readonly from?: string;
   readonly format: Format;
@@ -29,7 +30,7 @@ export function measureCommand(session: Session): VerbCommand {
       },
       { does: 'a copy of an existing image', line: 'plimsoll measure -f qcow2 --from old.vm.raw -F raw' },
     ],
-    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'refused', 'io', 'bug', 'interrupted'],
+    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'io', 'bug', 'interrupted'],
   });
   command
     .addArgument(new Argument('[size]', 'the capacity, such as 40G (the same as --size)').argParser((text) => parseSize(text, 'SIZE')))
@@ -39,6 +40,7 @@ export function measureCommand(session: Session): VerbCommand {
     .addOption(new Option('-F, --source-format <format>', 'the format of the image to be copied').choices(['raw', 'qcow2']))
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
     .option('--explain', 'show what the commitment is made of, as a sum');
+  command.option('--allow-dir <directory>', 'with --from: also follow references into this directory (may be repeated)', collect);
   return addOutputOptions(command).action((size: number | undefined, flags: MeasureFlags) => runMeasure(size, flags, session));
 }
 
@@ -51,6 +53,7 @@ async function runMeasure(operand: number | undefined, flags: MeasureFlags, sess
       ? measureNew(flags.format, size, options)
       : await measureCopy(size.from, flags.format, options, {
           ...(flags.sourceFormat === undefined ? {} : { sourceFormat: flags.sourceFormat }),
+          allowDirectories: flags.allowDir ?? [],
           signal: session.signal,
         });
   if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);

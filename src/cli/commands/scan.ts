@@ -31,7 +31,7 @@ export function scanCommand(session: Session): VerbCommand {
     exitMeanings: {
       ok: 'every future guest write fits, in every store',
       doesNotFit: 'the images can outgrow a store',
-      couldNotTell: 'something could not be read or has no bound',
+      couldNotTell: 'something could not be read, or cannot be promised',
     },
   });
   command

@@ -19,7 +19,12 @@ export function bySeverity<F extends { readonly level: FindingLevel }>(findings:
 
 /** `  warning  sentence, wrapped`, one finding after another. */
 export function findingLines(findings: readonly Finding[], theme: Theme): string[] {
-  return bySeverity(findings).flatMap((finding) => markedLines(finding.level, escapeForTerminal(finding.message), theme));
+  return bySeverity(findings).flatMap((finding) => markedLines(finding.level, textWithCode(finding), theme));
+}
+
+/** The sentence, and the code by which docs/findings.md and docs/errors.md tell more. */
+export function textWithCode({ message, code }: { readonly message: string; readonly code: string }): string {
+  return escapeForTerminal(`${message} [${code}]`);
 }
 
 /** `text`, harmless already, behind the mark of `level`. */

@@ -1,7 +1,7 @@
 /** The findings of a store and of its images, the same kind of finding told once however many images have it. */
 import { escapeForTerminal } from '#base';
 import type { FindingLevel, ScannedImage, StoreReport } from '#wire';
-import { bySeverity, markedLines } from './findings.ts';
+import { bySeverity, markedLines, textWithCode } from './findings.ts';
 import { mostDangerousFirst } from './image-table.ts';
 import type { Theme } from './theme.ts';
 
@@ -19,21 +19,21 @@ export function groupedFindingLines(store: StoreReport, theme: Theme): string[] 
 }
 
 function storeGroup(finding: StoreReport['findings'][number]): Group {
-  return { level: finding.level, text: escapeForTerminal(finding.message), others: 0 };
+  return { level: finding.level, text: textWithCode(finding), others: 0 };
 }
 
 /** Grouped by code; the most dangerous image of each group speaks for the others. */
 function imageGroups(images: readonly ScannedImage[]): Group[] {
   const groups = new Map<string, Group>();
-  const add = (key: string, level: FindingLevel, image: ScannedImage, message: string): void => {
+  const add = (key: string, level: FindingLevel, image: ScannedImage, said: { message: string; code: string }): void => {
     const group = groups.get(key);
     if (group !== undefined) group.others += 1;
-    else groups.set(key, { level, text: `${escapeForTerminal(image.path)}: ${escapeForTerminal(message)}`, others: 0 });
+    else groups.set(key, { level, text: `${escapeForTerminal(image.path)}: ${textWithCode(said)}`, others: 0 });
   };
   for (const image of mostDangerousFirst(images)) {
     // Each failure is told in full: they are what makes the answer "could not tell".
-    if (image.error !== undefined) add(`error ${image.path}`, 'danger', image, image.error.message);
-    for (const finding of image.findings) add(`${finding.level} ${finding.code}`, finding.level, image, finding.message);
+    if (image.error !== undefined) add(`error ${image.path}`, 'danger', image, image.error);
+    for (const finding of image.findings) add(`${finding.level} ${finding.code}`, finding.level, image, finding);
   }
   return [...groups.values()];
 }

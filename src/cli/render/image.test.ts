@@ -18,7 +18,7 @@ describe('imageLines()', () => {
       '  commitment        40.01 GiB        42,956,451,840',
       '  expected          40.01 GiB        42,956,427,264',
       '  residual          40.01 GiB        42,956,251,136',
-      '  length at most    40.01 GiB        42,956,488,704',
+      '  max length        40.01 GiB        42,956,488,704',
       '  next snapshot   one more internal snapshot would add up to 8 KiB (8,192) to',
       '                  the commitment',
     ]);
@@ -103,7 +103,11 @@ describe('imageLines()', () => {
         ],
       }),
     );
-    expect(lines.slice(-3)).toEqual(['  DANGER   Something to fear.', '  warning  Something to watch.', '  note     Something to know.']);
+    expect(lines.slice(-3)).toEqual([
+      '  DANGER   Something to fear. [B]',
+      '  warning  Something to watch. [C]',
+      '  note     Something to know. [A]',
+    ]);
   });
 
   it('makes hostile names, reasons and messages harmless', () => {

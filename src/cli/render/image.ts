@@ -57,7 +57,7 @@ function figureLines(image: ImageReport): string[] {
     ['commitment', image.commitment],
     ['expected', image.expected],
     ['residual', image.residual],
-    ['length at most', image.maxLength],
+    ['max length', image.maxLength],
   ];
   const known = rows.filter(([, bytes]) => bytes !== null);
   if (known.length === 0) return [];

@@ -13,7 +13,7 @@ export function measureLines(report: MeasureReport, title: string, theme: Theme,
     figureLine('allocation', report.allocation),
     figureLine('commitment', report.commitment),
     figureLine('expected', report.expected),
-    figureLine('length at most', report.maxLength),
+    figureLine('max length', report.maxLength),
     ...(explain ? ['', '  The commitment is made of:', ...sumLines(report.addends, report.commitment, theme.width)] : []),
   ];
 }

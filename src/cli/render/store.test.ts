@@ -45,8 +45,8 @@ describe('storeLines()', () => {
     const images = ['a', 'b', 'c'].map((name) => aScannedImage({ path: `/srv/vm/${name}`, findings: [finding] }));
     const lines = storeLines(aStore({ images }), plainTheme(), ALL);
     expect(lines.slice(-2)).toEqual([
-      '  warning  /srv/vm/a: Internal snapshots inside. (and 2 more images like it;',
-      '           --json lists them)',
+      '  warning  /srv/vm/a: Internal snapshots inside. [SNAPSHOTS] (and 2 more images',
+      '           like it; --json lists them)',
     ]);
   });
 
