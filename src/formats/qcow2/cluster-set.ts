@@ -48,6 +48,10 @@ export class ClusterSet {
   readonly #chunks = new Map<number, Uint32Array>();
   /** Groups that are wholly in the set; they have no chunks. */
   readonly #fullGroups = new Set<number>();
+  /** Of the other groups, how many of their chunks are full. */
+  readonly #fullInGroup = new Map<number, number>();
+  /** The chunk that got memory last: sets are mostly filled in order, so it is full when the next one begins. */
+  #last = -1;
   readonly #allowance: ChunkAllowance;
 
   constructor(allowance = new ChunkAllowance()) {
@@ -88,8 +92,7 @@ export class ClusterSet {
     const within = cluster % CHUNK_CLUSTERS;
     const index = (cluster - within) / CHUNK_CLUSTERS;
     this.#breakGroup(Math.floor(index / GROUP_CHUNKS));
-    const words = this.#chunks.get(index) as Uint32Array;
-    const own = words === FULL_CHUNK ? this.#ownChunk(index, FULL_CHUNK) : words;
+    const own = this.#writable(index);
     own[within >>> 5] = (own[within >>> 5] as number) & ~(1 << (within & 31));
   }
 
@@ -159,13 +162,23 @@ export class ClusterSet {
 
   /** Gives up the memory of chunks that have become full; how many. */
   compact(): number {
-    let count = 0;
-    for (const [index, words] of this.#chunks) {
-      if (words === FULL_CHUNK || words.some((word) => word !== 0xffffffff)) continue;
-      this.#chunks.set(index, FULL_CHUNK);
-      count += 1;
-    }
-    return count;
+    const full = [...this.#chunks.keys()].filter((index) => this.#isFilled(index));
+    for (const index of full) this.#becomeFull(index);
+    return full.length;
+  }
+
+  #isFilled(index: number): boolean {
+    const words = this.#chunks.get(index);
+    return words !== undefined && words !== FULL_CHUNK && words.every((word) => word === 0xffffffff);
+  }
+
+  /** All clusters of the chunk are in the set: it needs no memory, and perhaps its group neither. */
+  #becomeFull(index: number): void {
+    this.#chunks.set(index, FULL_CHUNK);
+    const group = Math.floor(index / GROUP_CHUNKS);
+    const count = (this.#fullInGroup.get(group) ?? 0) + 1;
+    if (count === GROUP_CHUNKS) this.#fillGroup(group);
+    else this.#fullInGroup.set(group, count);
   }
 
   #wordsOf(index: number): Uint32Array | undefined {
@@ -200,7 +213,7 @@ export class ClusterSet {
     if (end - start < CHUNK_CLUSTERS) setBits(words ?? this.#ownChunk(index), start, end);
     else {
       if (words !== undefined) this.#allowance.giveBack(1);
-      this.#chunks.set(index, FULL_CHUNK);
+      this.#becomeFull(index);
     }
   }
 
@@ -211,19 +224,35 @@ export class ClusterSet {
       if (words !== undefined && words !== FULL_CHUNK) this.#allowance.giveBack(1);
       this.#chunks.delete(index);
     }
+    this.#fullInGroup.delete(group);
     this.#fullGroups.add(group);
   }
 
   #breakGroup(group: number): void {
     if (!this.#fullGroups.delete(group)) return;
     for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS; index += 1) this.#chunks.set(index, FULL_CHUNK);
+    this.#fullInGroup.set(group, GROUP_CHUNKS);
   }
 
-  /** A chunk with memory of its own, like `model` or empty. */
-  #ownChunk(index: number, model?: Uint32Array): Uint32Array {
+  /** The words of a chunk that is there, with memory of its own. */
+  #writable(index: number): Uint32Array {
+    const words = this.#chunks.get(index) as Uint32Array;
+    if (words !== FULL_CHUNK) return words;
+    const group = Math.floor(index / GROUP_CHUNKS);
+    this.#fullInGroup.set(group, (this.#fullInGroup.get(group) ?? 1) - 1);
+    return this.#ownChunk(index).fill(0xffffffff);
+  }
+
+  /** A new chunk, empty, with memory of its own. */
+  #ownChunk(index: number): Uint32Array {
+    if (this.#isFilled(this.#last)) {
+      this.#becomeFull(this.#last);
+      this.#allowance.giveBack(1);
+    }
     this.#allowance.take();
-    const words = model === undefined ? new Uint32Array(CHUNK_WORDS) : model.slice();
+    const words = new Uint32Array(CHUNK_WORDS);
     this.#chunks.set(index, words);
+    this.#last = index;
     return words;
   }
 }
