@@ -46,7 +46,7 @@ export default defineConfig({
   test: {
     passWithNoTests: false,
     projects: [
-      project({ name: 'unit', include: ['src/**/*.test.ts', 'tests/architecture/**/*.test.ts'], order: 0, testSeconds: 30, workers: 2 }),
+      project({ name: 'unit', include: ['src/**/*.test.ts', 'tests/architecture/**/*.test.ts'], order: 0, testSeconds: 120, workers: 2 }),
       project({ name: 'e2e', include: ['tests/e2e/**/*.test.ts'], order: 1, testSeconds: 60, workers: 2 }),
       project({ name: 'hostile', include: ['tests/hostile/**/*.test.ts'], order: 2, testSeconds: 60, workers: 2 }),
       // Runs its own jobs two at a time inside each file.

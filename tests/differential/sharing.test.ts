@@ -1,0 +1,149 @@
+/**
+ * Blocks shared between files, judged by the filesystem itself: what `df` says was consumed, and what it gets back when
+ * a file is deleted.
+ */
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { MiB } from '#base';
+import { scan } from '#pool';
+import type { ScannedImage, StoreReport } from '#wire';
+import { canMount, type MountedFilesystem, withFilesystem } from '../support/loop-mount.ts';
+
+const KINDS = ['xfs', 'btrfs'] as const;
+const IMAGE_BYTES = 32 * MiB;
+/** The filesystem's own metadata: extent maps, reference counts, directories. */
+const METADATA_BYTES = 2 * MiB;
+const isRoot = canMount('shared blocks on XFS and btrfs');
+
+/** Bytes the filesystem has given out, everything on disk. */
+function consumed(path: string): number {
+  execFileSync('sync', ['-f', path]);
+  const { blocks, bfree, bsize } = statfsSync(path);
+  return (blocks - bfree) * bsize;
+}
+
+function write(path: string, at: number, byteLength: number): void {
+  const fd = openSync(path, 'a');
+  closeSync(fd);
+  const file = openSync(path, 'r+');
+  for (let done = 0; done < byteLength; done += MiB) writeSync(file, randomBytes(Math.min(MiB, byteLength - done)), 0, Math.min(MiB, byteLength - done), at + done);
+  fsyncSync(file);
+  closeSync(file);
+}
+
+function clone(from: string, to: string): void {
+  execFileSync('cp', ['--reflink=always', from, to]);
+}
+
+async function storeOf(directory: string): Promise<StoreReport> {
+  for await (const event of scan([directory])) {
+    if (event.type === 'report') {
+      expect(event.report.stores).toHaveLength(1);
+      return event.report.stores[0] as StoreReport;
+    }
+  }
+  throw new Error('The scan ended without a report');
+}
+
+function imageNamed(store: StoreReport, name: string): ScannedImage {
+  const found = store.images.find((image) => image.path.endsWith(`/${name}`));
+  if (found === undefined) throw new Error(`The scan did not find ${name}`);
+  return found;
+}
+
+/** An original, a clone, a clone with every fourth MiB rewritten, a clone of that, and an image that shares nothing. */
+function fillStore(directory: string): void {
+  const at = (name: string): string => join(directory, name);
+  write(at('original.raw'), 0, IMAGE_BYTES);
+  clone(at('original.raw'), at('clone.raw'));
+  clone(at('original.raw'), at('rewritten.raw'));
+  for (let offset = 0; offset < IMAGE_BYTES; offset += 4 * MiB) write(at('rewritten.raw'), offset, MiB);
+  clone(at('rewritten.raw'), at('second.raw'));
+  write(at('alone.raw'), 0, 8 * MiB);
+  truncateSync(at('alone.raw'), IMAGE_BYTES);
+}
+
+async function freshStore(kind: (typeof KINDS)[number]): Promise<{ filesystem: MountedFilesystem; directory: string; before: number }> {
+  const filesystem = await withFilesystem(kind, 1024 * MiB);
+  const directory = join(filesystem.path, 'images');
+  mkdirSync(directory);
+  return { filesystem, directory, before: consumed(filesystem.path) };
+}
+
+describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
+  it('the allocation of a store is what the filesystem says was consumed', async () => {
+    const { filesystem, directory, before } = await freshStore(kind);
+    await using _mounted = filesystem;
+    fillStore(directory);
+    const grown = consumed(filesystem.path) - before;
+    const store = await storeOf(directory);
+    const apparent = store.images.reduce((sum, image) => sum + (image.allocation ?? 0), 0);
+    // XFS charges its own map of a file in pieces to the file.
+    expect(apparent).toBeGreaterThanOrEqual(4 * IMAGE_BYTES + 8 * MiB);
+    // btrfs without NOCOW keeps replaced parts of an extent as long as any part of it is used: here all parts still are.
+    expect(Math.abs(grown - store.allocation)).toBeLessThan(METADATA_BYTES);
+    expect(store.shared).toBe(IMAGE_BYTES + 8 * MiB);
+  });
+
+  it('exclusive is what deleting the image gives back', async () => {
+    const { filesystem, directory } = await freshStore(kind);
+    await using _mounted = filesystem;
+    fillStore(directory);
+    const store = await storeOf(directory);
+    expect(imageNamed(store, 'alone.raw').exclusive).toBe(8 * MiB);
+    expect(imageNamed(store, 'clone.raw').exclusive).toBe(0);
+    expect(imageNamed(store, 'clone.raw').shared).toBe(IMAGE_BYTES);
+    rmSync(join(directory, 'second.raw'));
+    // XFS takes a deleted file's references away later, in the background.
+    const full = consumed(filesystem.path);
+    const { exclusive } = imageNamed(await storeOf(directory), 'rewritten.raw');
+    expect(Math.abs((exclusive ?? 0) - 8 * MiB)).toBeLessThan(64 * 1024);
+    rmSync(join(directory, 'rewritten.raw'));
+    expect(Math.abs(full - consumed(filesystem.path) - (exclusive ?? 0))).toBeLessThan(METADATA_BYTES);
+  });
+
+  it('the residual counts what clones may still un-share: rewriting all of them takes that much', async () => {
+    const { filesystem, directory, before } = await freshStore(kind);
+    await using _mounted = filesystem;
+    fillStore(directory);
+    const store = await storeOf(directory);
+    for (const name of ['original.raw', 'clone.raw', 'rewritten.raw', 'second.raw', 'alone.raw']) write(join(directory, name), 0, IMAGE_BYTES);
+    const grown = consumed(filesystem.path) - before;
+    expect(store.commitment ?? 0).toBeGreaterThanOrEqual(grown - METADATA_BYTES);
+    expect(store.residual).toBe((store.commitment ?? 0) - store.allocation);
+    if (kind === 'xfs') expect((store.commitment ?? 0) - grown).toBeLessThan(METADATA_BYTES);
+  });
+
+  it('says on btrfs without NOCOW that nothing can be promised, and promises with it', async () => {
+    const { filesystem, directory } = await freshStore(kind);
+    await using _mounted = filesystem;
+    if (kind === 'xfs') return expect((await storeOf(directory)).fits).toBe(true);
+    write(join(directory, 'plain.raw'), 0, MiB);
+    const store = await storeOf(directory);
+    expect(store.fits).toBeNull();
+    expect(store.findings.map(({ code }) => code)).toContain('STORE_COPY_ON_WRITE');
+    rmSync(join(directory, 'plain.raw'));
+    execFileSync('chattr', ['+C', directory]);
+    write(join(directory, 'in-place.raw'), 0, MiB);
+    expect((await storeOf(directory)).fits).toBe(true);
+  });
+});
+
+describe.skipIf(!isRoot)('speculative preallocation on xfs', () => {
+  it('is told as storage behind the end, and counted in the allocation', async () => {
+    const { filesystem, directory } = await freshStore('xfs');
+    await using _mounted = filesystem;
+    const path = join(directory, 'growing.img');
+    const fd = openSync(path, 'w');
+    for (let at = 0; at < 16 * MiB; at += 64 * 1024) writeSync(fd, randomBytes(64 * 1024), 0, 64 * 1024, at);
+    fsyncSync(fd);
+    const image = imageNamed(await storeOf(directory), 'growing.img');
+    closeSync(fd);
+    expect(image.allocation ?? 0).toBeGreaterThan(image.length ?? 0);
+    expect(image.commitment ?? 0).toBeGreaterThanOrEqual(image.allocation ?? 0);
+    expect(image.findings.map(({ code }) => code)).toContain('ALLOCATION_ABOVE_LENGTH');
+  });
+});
