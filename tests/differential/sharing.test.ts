@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { MiB } from '#base';
 import { scan } from '#pool';
@@ -18,11 +19,18 @@ const IMAGE_BYTES = 32 * MiB;
 const METADATA_BYTES = 2 * MiB;
 const isRoot = canMount('shared blocks on XFS and btrfs');
 
-/** Bytes the filesystem has given out, everything on disk. */
-function consumed(path: string): number {
-  execFileSync('sync', ['-f', path]);
-  const { blocks, bfree, bsize } = statfsSync(path);
-  return (blocks - bfree) * bsize;
+/** Bytes the filesystem has given out, everything on disk and deleted files' blocks given back (XFS does that later). */
+async function consumed(path: string): Promise<number> {
+  let last = -1;
+  for (let unchanged = 0; unchanged < 5; ) {
+    execFileSync('sync', ['-f', path]);
+    const { blocks, bfree, bsize } = statfsSync(path);
+    const now = (blocks - bfree) * bsize;
+    unchanged = now === last ? unchanged + 1 : 0;
+    last = now;
+    await setTimeout(50);
+  }
+  return last;
 }
 
 function write(path: string, at: number, byteLength: number): void {
@@ -70,7 +78,7 @@ async function freshStore(kind: (typeof KINDS)[number]): Promise<{ filesystem: M
   const filesystem = await withFilesystem(kind, 1024 * MiB);
   const directory = join(filesystem.path, 'images');
   mkdirSync(directory);
-  return { filesystem, directory, before: consumed(filesystem.path) };
+  return { filesystem, directory, before: await consumed(filesystem.path) };
 }
 
 describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
@@ -78,7 +86,7 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     const { filesystem, directory, before } = await freshStore(kind);
     await using _mounted = filesystem;
     fillStore(directory);
-    const grown = consumed(filesystem.path) - before;
+    const grown = await consumed(filesystem.path) - before;
     const store = await storeOf(directory);
     const apparent = store.images.reduce((sum, image) => sum + (image.allocation ?? 0), 0);
     // XFS charges its own map of a file in pieces to the file.
@@ -97,12 +105,11 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     expect(imageNamed(store, 'clone.raw').exclusive).toBe(0);
     expect(imageNamed(store, 'clone.raw').shared).toBe(IMAGE_BYTES);
     rmSync(join(directory, 'second.raw'));
-    // XFS takes a deleted file's references away later, in the background.
-    const full = consumed(filesystem.path);
+    const full = await consumed(filesystem.path);
     const { exclusive } = imageNamed(await storeOf(directory), 'rewritten.raw');
     expect(Math.abs((exclusive ?? 0) - 8 * MiB)).toBeLessThan(64 * 1024);
     rmSync(join(directory, 'rewritten.raw'));
-    expect(Math.abs(full - consumed(filesystem.path) - (exclusive ?? 0))).toBeLessThan(METADATA_BYTES);
+    expect(Math.abs(full - (await consumed(filesystem.path)) - (exclusive ?? 0))).toBeLessThan(METADATA_BYTES);
   });
 
   it('the residual counts what clones may still un-share: rewriting all of them takes that much', async () => {
@@ -111,7 +118,7 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     fillStore(directory);
     const store = await storeOf(directory);
     for (const name of ['original.raw', 'clone.raw', 'rewritten.raw', 'second.raw', 'alone.raw']) write(join(directory, name), 0, IMAGE_BYTES);
-    const grown = consumed(filesystem.path) - before;
+    const grown = await consumed(filesystem.path) - before;
     expect(store.commitment ?? 0).toBeGreaterThanOrEqual(grown - METADATA_BYTES);
     expect(store.residual).toBe((store.commitment ?? 0) - store.allocation);
     if (kind === 'xfs') expect((store.commitment ?? 0) - grown).toBeLessThan(METADATA_BYTES);
