@@ -16,6 +16,11 @@ export interface FileFacts {
   readonly hostBlock: number;
   /** Runs with storage; undefined where the filesystem cannot tell (then figures rest on `allocation` alone). */
   readonly map: StorageMap | undefined;
+  /**
+   * Without a map: runs that are known to have storage, since they were written; the rest of the allocation lies anywhere
+   * else (tmpfs with preallocation). undefined when not even that is known.
+   */
+  readonly written?: StorageMap | undefined;
   /** XFS: bytes by which each island of data is rounded up (FS_IOC_FSGETXATTR); 0 when there is no hint. */
   readonly extentSizeHint: number;
   /** btrfs: the file is marked NOCOW (FS_NOCOW_FL); undefined elsewhere or where it could not be asked. */

@@ -9,7 +9,7 @@ import { fileDevice } from './file-device.ts';
 import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
 import { extentSizeHintOf, noCowOf } from './ioctls.ts';
 import { isOpenForWriting, LockTable } from './locks.ts';
-import { readStorageMap } from './storage-map.ts';
+import { readStorageMap, readWrittenRanges } from './storage-map.ts';
 
 const realpathAsync = promisify(realpath.native);
 
@@ -125,6 +125,7 @@ async function readFacts(fd: number, path: string, cache: HostCache): Promise<Fi
     filesystem: kind,
     hostBlock,
     map,
+    written: map === undefined ? await readWrittenRanges(fd, Number(stats.size), allocationOf(stats), hostBlock) : undefined,
     extentSizeHint: kind === 'xfs' && ffi !== undefined ? extentSizeHintOf(ffi, fd) : 0,
     noCow: kind === 'btrfs' && ffi !== undefined ? noCowOf(ffi, fd) : undefined,
     openForWriting,

@@ -4,7 +4,7 @@
  * Source: linux/fiemap.h, Documentation/filesystems/fiemap.rst; lseek(2).
  */
 import { roundDown, roundUp } from '#base';
-import type { StorageMap, StoredRange } from '#block';
+import { storedBytes, type StorageMap, type StoredRange } from '#block';
 import { ERRNO, type Ffi, loadFfi, SEEK_DATA, SEEK_HOLE } from './ffi.ts';
 
 /**
@@ -53,7 +53,18 @@ export async function readStorageMap(fd: number, length: number, allocation: num
   const ffi = await loadFfi();
   if (ffi === undefined) return undefined;
   const mapped = await readExtents(ffi, fd, allocation, hostBlock);
-  return mapped === 'no-fiemap' ? seekIslands(ffi, fd, length, allocation, hostBlock) : mapped;
+  if (mapped !== 'no-fiemap') return mapped;
+  const islands = seekIslands(ffi, fd, length, allocation, hostBlock);
+  return islands !== undefined && storedBytes(islands) === allocation ? islands : undefined;
+}
+
+/**
+ * Ranges of an open file that were written and so have storage, where `readStorageMap` has no answer: preallocation that
+ * was never written is not among them. undefined where not even that can be told.
+ */
+export async function readWrittenRanges(fd: number, length: number, allocation: number, hostBlock = 4096): Promise<StorageMap | undefined> {
+  const ffi = await loadFfi();
+  return ffi === undefined ? undefined : seekIslands(ffi, fd, length, allocation, hostBlock);
 }
 
 async function readExtents(ffi: Ffi, fd: number, allocation: number, hostBlock: number): Promise<StorageMap | undefined | 'no-fiemap'> {
@@ -140,8 +151,8 @@ function continues(before: StoredRange, range: StoredRange): boolean {
 }
 
 /**
- * Islands of data by seeking. SEEK_DATA passes over preallocation that was never written, so the answer counts only when
- * the islands, in whole host blocks, are exactly the allocation.
+ * Islands of data by seeking, in whole host blocks; undefined when they exceed the allocation. SEEK_DATA passes over
+ * preallocation that was never written.
  */
 function seekIslands(ffi: Ffi, fd: number, length: number, allocation: number, hostBlock: number): StorageMap | undefined {
   const ranges: StoredRange[] = [];
@@ -161,5 +172,5 @@ function seekIslands(ffi: Ffi, fd: number, length: number, allocation: number, h
     total += byteLength;
     if (total > allocation) return undefined;
   }
-  return total === allocation ? ranges : undefined;
+  return ranges;
 }

@@ -77,6 +77,8 @@ class ScanRun {
         else if (entry.kind === 'file') {
           this.#filesSeen += 1;
           const task = this.#examine(entry.pathBytes).finally(() => inFlight.delete(task));
+          // Met by the next wait; a consumer that takes its time until then must not make it unhandled.
+          task.catch(() => undefined);
           inFlight.add(task);
           if (inFlight.size >= concurrency) await Promise.race(inFlight);
           yield* this.#drain();
@@ -197,7 +199,9 @@ class ScanRun {
   /** An external data file grows with its image, wherever it lies; one that cannot be read leaves the answer open. */
   async #countDataFile(image: Examined, link: ChainLink, target: Found | undefined): Promise<void> {
     if (link.reach !== undefined && link.path !== null) {
-      return this.#reexamine(target ?? { examined: image, pathBytes: Buffer.from(link.path), aliases: [], backingOf: [] }, link.reach);
+      const reach = Math.max(link.reach, this.#reaches.get(link.file ?? '') ?? 0);
+      this.#reaches.set(link.file ?? '', reach);
+      return this.#reexamine(target ?? { examined: image, pathBytes: Buffer.from(link.path), aliases: [], backingOf: [] }, reach, target !== undefined);
     }
     if (image.filesystem === undefined) return;
     this.#store(image.filesystem).unreadable.push({
@@ -207,12 +211,19 @@ class ScanRun {
     });
   }
 
-  /** An external data file: raw for certain, and written up to its image's capacity. */
-  async #reexamine(target: Found, reach: number): Promise<void> {
+  /** How far external data files are written, when several images claim one. */
+  readonly #reaches = new Map<string, number>();
+
+  /**
+   * An external data file: raw for certain, and written up to its image's capacity. But an image can claim any file beside
+   * it: what is an image by its own signature stays one, unless the claim makes it larger.
+   */
+  async #reexamine(target: Found, reach: number, wasFound: boolean): Promise<void> {
     const examined = await examineFile(target.pathBytes, { ...this.#examineOptions(reach), format: 'raw', discovered: false });
     if (examined.facts === undefined || examined.filesystem === undefined) return;
     const store = this.#store(examined.filesystem);
     const index = store.images.indexOf(target);
+    if (wasFound && isImageOfItsOwn(target.examined.report, examined.report)) return;
     const replaced = { ...target, examined };
     if (index >= 0) store.images[index] = replaced;
     else store.images.push(replaced);
@@ -229,4 +240,10 @@ class ScanRun {
     });
     return { schema: 'plimsoll.scan/1', definitions: DEFINITIONS, stores: stores.sort((a, b) => (a.headroom ?? Number.NEGATIVE_INFINITY) - (b.headroom ?? Number.NEGATIVE_INFINITY)), errors: this.#errors };
   }
+}
+
+/** Whether `found`, the file by its own signature, stands against `claimed`, the same file as another image's data. */
+function isImageOfItsOwn(found: ImageReport, claimed: ImageReport): boolean {
+  if (found.error !== undefined) return found.error.code !== 'SIGNATURE_MISSING';
+  return found.formatSource === 'signature' && (found.commitment ?? 0) >= (claimed.commitment ?? 0);
 }

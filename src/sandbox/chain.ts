@@ -1,12 +1,11 @@
 /** The files an image refers to: backing files, one behind the other, and the external data file. */
-import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts } from '#block';
 import { hasQcow2Magic, probe, PROBE_BYTES, type Qcow2Header, readQcow2Header } from '#formats';
-import { type HostCache, type OpenFile, openImageFileAt, realPlacesOf } from '#host';
+import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { rawFigures } from '#sizes';
 import type { ChainLink, Finding } from '#wire';
-import { MAX_CHAIN_DEPTH, permitWithin, refusedName } from './references.ts';
+import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
 
 export interface ChainResult {
   readonly links: readonly ChainLink[];
@@ -16,6 +15,8 @@ export interface ChainResult {
 }
 
 export interface ChainOptions {
+  /** The name the image was opened by: its references are meant relative to that. */
+  readonly path: string | Buffer;
   /** Further directories in which references may be followed. */
   readonly allowDirectories: readonly string[];
   readonly cache: HostCache;
@@ -26,6 +27,8 @@ interface Reference {
   readonly role: ChainLink['role'];
   readonly depth: number;
   readonly name: string;
+  /** The name as the kernel takes it. */
+  readonly nameBytes: Uint8Array;
   readonly format: string | null;
 }
 
@@ -41,51 +44,54 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
   const seen = new Set([file.identity]);
   const refersToFiles = header.externalDataFile || header.backingFile !== undefined;
   const allowed = refersToFiles ? await realPlacesOf(options.allowDirectories) : [];
+  let from: Buffer = Buffer.from(options.path);
   if (header.externalDataFile) {
-    const reference = { role: 'data', depth: 1, name: header.dataFileName ?? '', format: 'raw' } as const;
-    const { link, facts } = await openLink(file.realPath, reference, options, allowed);
+    const reference = { role: 'data', depth: 1, name: header.dataFileName ?? '', nameBytes: header.dataFileNameBytes ?? Buffer.alloc(0), format: 'raw' } as const;
+    const { link, facts } = await openLink(from, reference, file, options.cache, allowed);
+    if (link.file === file.identity) return { links: [comesBack(link)], findings, error: loop(file.path, reference) };
     const reach = dataFileReach(header);
     links.push(facts === undefined ? link : { ...link, capacity: header.capacity, commitment: rawFigures(facts, reach).commitment as number, reach });
     findings.push(...linkFindings(link));
   }
   let next = backingReference(header, 1);
-  let from = file.realPath;
   while (next !== undefined) {
     options.signal?.throwIfAborted();
     if (next.depth > MAX_CHAIN_DEPTH) return { links, findings, error: tooDeep(file.path) };
-    const { link, header: nextHeader, realPath } = await openLink(from, next, options, allowed);
-    if (link.file !== undefined && seen.has(link.file)) return { links: [...links, { ...link, status: 'refused', reason: 'the chain comes back to a file it went through before' }], findings, error: loop(file.path, next) };
+    const { link, header: nextHeader } = await openLink(from, next, file, options.cache, allowed);
+    if (link.file !== undefined && seen.has(link.file)) return { links: [...links, comesBack(link)], findings, error: loop(file.path, next) };
     if (link.file !== undefined) seen.add(link.file);
     links.push(link);
     findings.push(...linkFindings(link));
     if (next.format === null) findings.push(undeclared(next));
+    from = referencedPath(from, next.nameBytes);
     next = nextHeader === undefined ? undefined : backingReference(nextHeader, next.depth + 1);
-    from = realPath ?? from;
   }
   return { links, findings };
 }
 
 function backingReference(header: Qcow2Header, depth: number): Reference | undefined {
-  return header.backingFile === undefined || header.backingFile === '' ? undefined : { role: 'backing', depth, name: header.backingFile, format: header.backingFormat ?? null };
+  const { backingFile, backingFileBytes } = header;
+  if (backingFile === undefined || backingFileBytes === undefined) return undefined;
+  return { role: 'backing', depth, name: backingFile, nameBytes: backingFileBytes, format: header.backingFormat ?? null };
 }
 
 interface OpenedLink {
   readonly link: ChainLink;
   readonly facts?: FileFacts;
   readonly header?: Qcow2Header;
-  readonly realPath?: string;
 }
 
-async function openLink(from: string, reference: Reference, options: ChainOptions, allowed: readonly string[]): Promise<OpenedLink> {
+async function openLink(from: Buffer, reference: Reference, image: OpenFile, cache: HostCache, allowed: readonly string[]): Promise<OpenedLink> {
   const base = { role: reference.role, depth: reference.depth, name: reference.name, path: null, declaredFormat: reference.format, format: null, capacity: null, length: null, allocation: null };
   const refused = refusedName(reference.name);
   if (refused !== undefined) return { link: { ...base, status: 'refused', reason: refused } };
   let file: OpenFile | undefined;
   try {
-    file = await openImageFileAt(dirname(from), reference.name, { cache: options.cache, permit: permitWithin(from, allowed) });
+    file = await openImageFile(referencedPath(from, reference.nameBytes), { cache, permit: permitWithin(image, allowed) });
     return await describeLink(file, base, reference);
   } catch (thrown) {
     const error = asPlimsollError(thrown, 'follow a reference of the image');
+    if (error.kind === 'bug') throw error;
     const status = error.kind === 'not-found' ? 'missing' : error.kind === 'refused' ? 'refused' : 'error';
     return { link: { ...base, status, reason: error.message, ...(file === undefined ? {} : { path: file.realPath, file: file.identity }) } };
   } finally {
@@ -99,11 +105,15 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, ref
   const prefix = await file.device.read(0, PROBE_BYTES);
   const [evidence] = probe(prefix);
   const format = reference.format ?? evidence?.format ?? 'raw';
-  if (format === 'raw') return { link: { ...opened, format, capacity: roundUp(facts.length, 512) }, facts, realPath: file.realPath };
-  if (format !== 'qcow2') return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read` }, realPath: file.realPath };
+  if (format === 'raw') return { link: { ...opened, format, capacity: roundUp(facts.length, 512) }, facts };
+  if (format !== 'qcow2') return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read` } };
   if (!hasQcow2Magic(prefix)) throw new PlimsollError('corrupt', 'QCOW2_MAGIC', { doing: 'read qcow2 header', field: 'magic', at: 0, found: 'another signature', expected: '0x514649fb' });
   const header = await readQcow2Header(file.device);
-  return { link: { ...opened, format, capacity: header.capacity }, header, realPath: file.realPath };
+  return { link: { ...opened, format, capacity: header.capacity }, header };
+}
+
+function comesBack(link: ChainLink): ChainLink {
+  return { ...link, status: 'refused', reason: 'the chain comes back to a file it went through before' };
 }
 
 function linkFindings(link: ChainLink): Finding[] {
@@ -124,5 +134,5 @@ function tooDeep(image: string): PlimsollError {
 }
 
 function loop(image: string, reference: Reference): PlimsollError {
-  return new PlimsollError('refused', 'CHAIN_LOOP', { doing: 'follow the backing chain', image, field: `backing file at depth ${reference.depth}`, found: reference.name, expected: 'a file the chain has not gone through before' });
+  return new PlimsollError('refused', 'CHAIN_LOOP', { doing: 'follow the backing chain', image, field: `${reference.role} file at depth ${reference.depth}`, found: reference.name, expected: 'a file the chain has not gone through before' });
 }

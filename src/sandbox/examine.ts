@@ -2,13 +2,14 @@
  * An image path becomes figures: the host opens it, its format's parser takes the census, `sizes` does the arithmetic.
  * Runs inline, in this process: only an image's own metadata is read, by memory-safe code, under a read budget.
  */
-import { asPlimsollError, KiB, MiB, PlimsollError } from '#base';
-import { type BlockDevice, type FileFacts, withPrefix, withReadBudget } from '#block';
+import { asPlimsollError, PlimsollError } from '#base';
+import type { BlockDevice, FileFacts } from '#block';
 import { type Evidence, hasQcow2Magic, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
-import { type HostCache, type HostFilesystem, holesAsZeros, newHostCache, type OpenFile, openImageFile } from '#host';
+import { type HostCache, type HostFilesystem, newHostCache, type OpenFile, openImageFile } from '#host';
 import { qcow2Figures, rawFigures } from '#sizes';
 import type { FormatSource, ImageReport } from '#wire';
 import { followChain } from './chain.ts';
+import { metadataDevice } from './metadata-device.ts';
 
 export type ReadableFormat = 'raw' | 'qcow2';
 
@@ -39,12 +40,6 @@ export interface Examined {
   /** A file found by a scan that is no disk image. */
   readonly isOther: boolean;
 }
-
-/** Metadata read beyond what the file stores: room for small files on filesystems that compress. */
-const READ_ALLOWANCE = 256 * MiB;
-
-/** Header, refcount table, first refcount block and L1 table of a new image with 64 KiB clusters lie below. */
-const PREFIX_BYTES = 256 * KiB;
 
 /** What is not known of an image, before anything is. */
 const UNKNOWN: Omit<ImageReport, 'path'> = {
@@ -105,9 +100,9 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     const prefix = await file.device.read(0, PROBE_BYTES);
     const evidence = await gatherEvidence(file.device, prefix);
     if (options.discovered === true && isOtherFile(evidence, shown, facts.length)) return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
-    const { format, source } = chooseFormat(evidence, options.format);
+    const { format, source } = chooseFormat(evidence, options);
     known = { ...known, format, formatSource: source };
-    const report = format === 'raw' ? rawReport(shown, known, facts, prefix, options) : await qcow2Report(known, file, facts, prefix, { ...options, cache });
+    const report = format === 'raw' ? rawReport(shown, known, facts, prefix, options) : await qcow2Report(path, known, file, facts, prefix, { ...options, cache });
     return { report: { path: shown, ...report }, facts, filesystem, isOther: false };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
@@ -128,8 +123,9 @@ async function gatherEvidence(device: BlockDevice, prefix: Uint8Array): Promise<
 
 /** Whether a file found by a scan is no disk image. Throws: corrupt, when its name says container and its bytes do not. */
 function isOtherFile(evidence: readonly Evidence[], path: string, length: number): boolean {
-  if (evidence.length > 0) return evidence.every((one) => isWrapping(one.format));
   const verdict = judgeUnsigned(path, length);
+  // A guest can write an archive's first bytes on its raw disk; what the host calls the file it cannot choose.
+  if (evidence.length > 0) return verdict === 'other' && evidence.every((one) => isWrapping(one.format));
   if (verdict === 'container') {
     throw new PlimsollError('corrupt', 'SIGNATURE_MISSING', { doing: 'tell the image format', found: 'no signature', expected: 'the signature that the name promises' });
   }
@@ -137,8 +133,9 @@ function isOtherFile(evidence: readonly Evidence[], path: string, length: number
 }
 
 /** The declared format, else the one the signature proves, else raw as a guess. Throws: unsupported, refused. */
-function chooseFormat(evidence: readonly Evidence[], declared: ReadableFormat | undefined): { format: ReadableFormat; source: FormatSource } {
+function chooseFormat(evidence: readonly Evidence[], { format: declared, discovered }: ExamineOptions): { format: ReadableFormat; source: FormatSource } {
   if (declared !== undefined) return { format: declared, source: 'declared' };
+  if (discovered === true && evidence.every((one) => isWrapping(one.format))) return { format: 'raw', source: 'guess' };
   if (evidence.length > 1) {
     throw new PlimsollError('refused', 'FORMAT_AMBIGUOUS', { doing: 'tell the image format', found: evidence.map((one) => one.format).join(' and '), expected: 'one signature; declare the format with -f' });
   }
@@ -155,13 +152,13 @@ function rawReport(path: string, known: Omit<ImageReport, 'path'>, facts: FileFa
   if (known.formatSource === 'guess' && judgeUnsigned(path, facts.length) === 'container') {
     findings.push({ level: 'warning', code: 'NAME_PROMISES_CONTAINER', message: 'The name promises an image format whose signature is not there: taken for raw, as a guess.' });
   }
-  if (known.formatSource === 'declared' && evidence !== undefined) {
-    findings.push({ level: 'warning', code: 'RAW_WITH_SIGNATURE', message: `Declared raw, but the first bytes are those of ${evidence.format}: the guest may have written them. Never let a tool guess this file's format.` });
+  if (evidence !== undefined) {
+    findings.push({ level: 'warning', code: 'RAW_WITH_SIGNATURE', message: `${known.formatSource === 'declared' ? 'Declared raw' : 'Taken for raw by its name'}, but the first bytes are those of ${evidence.format}: the guest may have written them. Never let a tool guess this file's format.` });
   }
   return { ...known, ...arithmetic, findings };
 }
 
-async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions & { cache: HostCache }): Promise<Omit<ImageReport, 'path'>> {
+async function qcow2Report(path: string | Buffer, known: Omit<ImageReport, 'path'>, file: OpenFile, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions & { cache: HostCache }): Promise<Omit<ImageReport, 'path'>> {
   if (!hasQcow2Magic(prefix)) {
     throw new PlimsollError('corrupt', 'QCOW2_MAGIC', { doing: 'read qcow2 header', field: 'magic', at: 0, found: `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`, expected: '0x514649fb' });
   }
@@ -170,7 +167,7 @@ async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, fac
   const details = detailsOf(header);
   const census = await readCensus(device, header, options.signal);
   const arithmetic = qcow2Figures(census, facts);
-  const chain = await followChain(file, header, { allowDirectories: options.allowDirectories ?? [], cache: options.cache, signal: options.signal });
+  const chain = await followChain(file, header, { path, allowDirectories: options.allowDirectories ?? [], cache: options.cache, signal: options.signal });
   return {
     ...known,
     ...arithmetic,
@@ -179,14 +176,6 @@ async function qcow2Report(known: Omit<ImageReport, 'path'>, file: OpenFile, fac
     details: { ...details, internalSnapshots: census.snapshotTable.snapshots.length, bitmaps: census.bitmaps.length },
     ...(chain.error === undefined ? {} : { error: chain.error.toJSON() }),
   };
-}
-
-/** Holes cost no reading, and all reading together is bounded by what the file stores. */
-function metadataDevice(device: BlockDevice, facts: FileFacts): BlockDevice {
-  const quick = withPrefix(device, PREFIX_BYTES);
-  const sparse = facts.map === undefined || facts.openForWriting === true ? quick : holesAsZeros(quick, facts.map);
-  const storage = facts.filesystem === 'other' ? Math.max(facts.allocation, facts.length) : facts.allocation;
-  return withReadBudget(sparse, 2 * storage + READ_ALLOWANCE);
 }
 
 function detailsOf(header: Qcow2Header): Record<string, string | number | boolean> {

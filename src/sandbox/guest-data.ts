@@ -1,11 +1,11 @@
 /** Which guest bytes of an image, its backing chain included, are data: what a copy of it has to hold. */
-import { dirname } from 'node:path';
 import { PlimsollError, roundUp } from '#base';
 import type { StorageMap } from '#block';
 import { type GuestRun, guestRuns, hasQcow2Magic, probe, PROBE_BYTES, readQcow2Header } from '#formats';
-import { holesAsZeros, newHostCache, type OpenFile, openImageFile, openImageFileAt, realPlacesOf } from '#host';
+import { newHostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import type { ExamineOptions } from './examine.ts';
-import { MAX_CHAIN_DEPTH, permitWithin, refusedName } from './references.ts';
+import { metadataDevice } from './metadata-device.ts';
+import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
 
 /** One file of the chain, top first: its own runs, and how far it reaches. */
 interface Layer {
@@ -34,11 +34,14 @@ export async function withGuestData<T>(path: string, options: ExamineOptions, us
 async function openLayers(path: string, options: ExamineOptions, layers: Layer[]): Promise<void> {
   const cache = options.cache ?? newHostCache();
   const seen = new Set<string>();
-  let next: { open: () => Promise<OpenFile>; format: string | undefined } | undefined = { open: () => openImageFile(path, { cache }), format: options.format };
-  while (next !== undefined) {
+  const allowed = await realPlacesOf(options.allowDirectories ?? []);
+  let from: Buffer = Buffer.from(path);
+  let format: string | undefined = options.format;
+  for (;;) {
     options.signal?.throwIfAborted();
-    const file: OpenFile = await next.open();
-    const { layer, backing } = await openLayer(file, next.format, options);
+    const top = layers[0]?.file;
+    const file = await openImageFile(from, top === undefined ? { cache } : { cache, permit: permitWithin(top, allowed) });
+    const { layer, backing } = await openLayer(file, format, options).catch((error: unknown) => closeAndThrow(file, error));
     layers.push(layer);
     if (seen.has(file.identity)) throw chainError('CHAIN_LOOP', path, file.realPath, 'a file the chain has not gone through before');
     seen.add(file.identity);
@@ -46,12 +49,17 @@ async function openLayers(path: string, options: ExamineOptions, layers: Layer[]
     if (layers.length > MAX_CHAIN_DEPTH) throw chainError('CHAIN_TOO_DEEP', path, `more than ${MAX_CHAIN_DEPTH} files`, `at most ${MAX_CHAIN_DEPTH}`);
     const refused = refusedName(backing.name);
     if (refused !== undefined) throw chainError('REFERENCE_REFUSED', path, backing.name, `a plain file name: ${refused}`);
-    const permit = permitWithin(file.realPath, await realPlacesOf(options.allowDirectories ?? []));
-    next = { open: () => openImageFileAt(dirname(file.realPath), backing.name, { cache, permit }), format: backing.format };
+    from = referencedPath(from, backing.nameBytes);
+    format = backing.format;
   }
 }
 
-async function openLayer(file: OpenFile, declared: string | undefined, options: ExamineOptions): Promise<{ layer: Layer; backing?: { name: string; format: string | undefined } }> {
+async function closeAndThrow(file: OpenFile, error: unknown): Promise<never> {
+  await file.close();
+  throw error;
+}
+
+async function openLayer(file: OpenFile, declared: string | undefined, options: ExamineOptions): Promise<{ layer: Layer; backing?: { name: string; nameBytes: Uint8Array; format: string | undefined } }> {
   const facts = await file.facts();
   const prefix = await file.device.read(0, PROBE_BYTES);
   const format = declared ?? probe(prefix)[0]?.format ?? 'raw';
@@ -60,13 +68,13 @@ async function openLayer(file: OpenFile, declared: string | undefined, options: 
     return { layer: { file, capacity, runs: rawRuns(facts.map, capacity) } };
   }
   if (format !== 'qcow2' || !hasQcow2Magic(prefix)) {
-    await file.close();
     throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', { doing: 'read guest data', image: file.path, found: `format ${format}`, expected: 'raw or qcow2' });
   }
-  const device = facts.map === undefined || facts.openForWriting === true ? file.device : holesAsZeros(file.device, facts.map);
+  const device = metadataDevice(file.device, facts);
   const header = await readQcow2Header(device);
   const layer = { file, capacity: header.capacity, runs: guestRuns(device, header, options.signal) };
-  return header.backingFile === undefined ? { layer } : { layer, backing: { name: header.backingFile, format: header.backingFormat } };
+  const { backingFile: name, backingFileBytes: nameBytes, backingFormat } = header;
+  return name === undefined || nameBytes === undefined ? { layer } : { layer, backing: { name, nameBytes, format: backingFormat } };
 }
 
 /** A raw file's stored and written ranges are data, the rest zeros; without a map everything is data. */

@@ -2,7 +2,6 @@
  * Names found inside an image are requests. This is the policy that answers them: which may be opened at all, judged on
  * the object that was found, never on the text of a path.
  */
-import { dirname } from 'node:path';
 import { PlimsollError } from '#base';
 import type { RealPlace } from '#host';
 
@@ -19,15 +18,33 @@ export function refusedName(name: string): string | undefined {
   return undefined;
 }
 
-/** A check for `openImageFileAt`: the file must lie in the tree of `imageRealPath`'s directory or of an allowed directory. */
-export function permitWithin(imageRealPath: string, allowedRealPaths: readonly string[]): (place: RealPlace) => void {
-  const trees = [dirname(imageRealPath), ...allowedRealPaths].map((tree) => (tree.endsWith('/') ? tree : `${tree}/`));
-  return ({ realPath }) => {
-    if (trees.some((tree) => realPath.startsWith(tree))) return;
+/**
+ * A check for `openImageFile`: the file must lie in the tree of the directory where `image` really is, or of an allowed one.
+ * Judged on bytes: two names that are no UTF-8 can look the same and be different.
+ */
+export function permitWithin(image: RealPlace, allowedRealPaths: readonly string[]): (place: RealPlace) => void {
+  const trees = [directoryOf(image.realPathBytes), ...allowedRealPaths.map((tree) => Buffer.from(tree.endsWith('/') ? tree : `${tree}/`))];
+  return ({ realPath, realPathBytes }) => {
+    if (trees.some((tree) => realPathBytes.subarray(0, tree.length).equals(tree))) return;
     throw new PlimsollError('refused', 'REFERENCE_OUTSIDE', {
       doing: 'follow a reference of the image',
       found: realPath,
       expected: 'a file in the same directory tree; --allow-dir names further ones',
     });
   };
+}
+
+/**
+ * The path that `name` means in the image that was opened as `imagePath`: beside it, as QEMU takes it, also where that is a
+ * symbolic link to an image elsewhere.
+ */
+export function referencedPath(imagePath: Buffer, name: Uint8Array): Buffer {
+  return name[0] === SLASH ? Buffer.from(name) : Buffer.concat([directoryOf(imagePath), name]);
+}
+
+const SLASH = 0x2f;
+
+/** The directory part of a path, up to and with its last slash; empty for a bare name. */
+function directoryOf(path: Buffer): Buffer {
+  return path.subarray(0, path.lastIndexOf(SLASH) + 1);
 }

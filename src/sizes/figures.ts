@@ -11,7 +11,7 @@ import { hostFindings } from './findings-host.ts';
 import { type Growth, hostCharges, SPECULATIVE } from './host-charge.ts';
 import { boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
-import { assumedDense, type Qcow2State, qcow2State } from './qcow2-state.ts';
+import { type Qcow2State, qcow2State, withAssumedMap } from './qcow2-state.ts';
 
 /** The part of an image's report that is arithmetic. */
 export type Figures = Pick<
@@ -61,17 +61,17 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
   const findings = censusFindings(state);
   if (census.header.corrupt) return frozen(facts, census, findings);
   const { map } = facts;
-  const byStat = map === undefined ? boundByStat(state) : undefined;
-  const bound = byStat ?? boundByMap(state, map ?? []);
-  const filled = fillOnce(state);
+  const bound = map === undefined ? boundByStat(state) : boundByMap(state, map);
+  const mapped = map === undefined ? withAssumedMap(state) : state;
+  const filled = fillOnce(mapped);
   const storage = bound.addends.reduce((sum, addend) => sum + addend.bytes, 0);
   const growth = { storage, maxLength: bound.maxLength, grain: census.header.clusterSize, scattered: scatteredBytes(state, storage) };
   return finish(facts, bound.addends, growth, {
     capacity: census.header.capacity,
-    expected: filled.allocation ?? (byStat?.expected as number),
+    expected: filled.allocation,
     maxLength: bound.maxLength,
     unbounded: unboundedReasons(census),
-    nextSnapshot: nextSnapshot(state, filled.allocation),
+    nextSnapshot: nextSnapshot(mapped, filled.allocation),
     findings,
   });
 }
@@ -91,11 +91,9 @@ function scatteredBytes(state: Qcow2State, storage: number): number {
   return inPlace + state.census.tablesNeeding * state.geometry.clusterSize;
 }
 
-function nextSnapshot(state: Qcow2State, filled: number | undefined): { bytes: number } | null {
+function nextSnapshot(state: Qcow2State, filled: number): { bytes: number } | null {
   if (!nextSnapshotIsPossible(state.census)) return null;
-  if (filled !== undefined) return { bytes: Math.max(0, (fillAfterSnapshot(state).allocation ?? 0) - filled) };
-  const dense = assumedDense(state);
-  return { bytes: Math.max(0, (fillAfterSnapshot(dense).allocation ?? 0) - (fillOnce(dense).allocation ?? 0)) };
+  return { bytes: Math.max(0, fillAfterSnapshot(state).allocation - filled) };
 }
 
 type Rest = Pick<Figures, 'capacity' | 'expected' | 'maxLength' | 'unbounded' | 'nextSnapshot' | 'findings'>;

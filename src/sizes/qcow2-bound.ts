@@ -3,7 +3,7 @@
  * reopening; no new internal snapshot, bitmap or resize, no crash, no discard. Theory: docs/commitment.md.
  */
 import { divideUp, roundUp } from '#base';
-import type { Run, StorageMap } from '#block';
+import { type Run, storedBytes, type StorageMap } from '#block';
 import type { Addend } from '#wire';
 import { clusterBytes, mapBytes, sortedRuns, totalBytes, union } from './byte-runs.ts';
 import { inPlaceBytes } from './qcow2-fill.ts';
@@ -25,7 +25,6 @@ const BITMAP_SETS = 2;
 
 /** What both methods share: how much is asked for and where it can land. */
 interface Demand {
-  readonly used: number;
   readonly end: number;
   /** Clusters asked for: guest data and L2 tables. */
   readonly clusters: number;
@@ -61,7 +60,7 @@ function demandOf(state: Qcow2State): Demand {
   const inPlaceEnd = Math.max(census.inPlace.end(), end) * clusterSize;
   const grown = asked === 0 ? 0 : appended.end * clusterSize;
   const maxLength = Math.max(facts.length, grown, census.beyondEnd > 0 ? inPlaceEnd : 0);
-  return { used: state.used.count(), end, clusters, bitmapClusters, bitmapBytes: BITMAP_SETS * bitmaps.bytes, run, certainHoles, missingBlocks, endOfAppend: appended.end, metadata: appended.metadata, maxLength };
+  return { end, clusters, bitmapClusters, bitmapBytes: BITMAP_SETS * bitmaps.bytes, run, certainHoles, missingBlocks, endOfAppend: appended.end, metadata: appended.metadata, maxLength };
 }
 
 /** The free runs below the last used cluster, ascending. */
@@ -160,39 +159,29 @@ function reusedStorage(state: Qcow2State, demand: Demand, map: StorageMap, clust
   return total;
 }
 
-/** The bound from st_blocks alone, where the filesystem has no map to give. */
-export function boundByStat(state: Qcow2State): Bound & { expected: number } {
-  const { census, facts, geometry } = state;
-  const { clusterSize } = geometry;
+/**
+ * The bound where the filesystem gives no map: what is known to be written counts as in `boundByMap`; the rest of the
+ * allocation may lie where no guest write ever reaches it, and then stays on top.
+ */
+export function boundByStat(state: Qcow2State): Bound {
+  const { facts } = state;
   const demand = demandOf(state);
-  const slack = unstoredTails(state);
-  const dense = demand.used * clusterSize - slack;
-  const free = demand.end - demand.used;
-  const idle = free * clusterSize + Math.max(0, facts.length - demand.end * clusterSize) + slack;
-  const elsewhere = facts.allocation >= dense ? Math.min(idle, facts.allocation - dense) : Math.min(idle, facts.allocation);
-  const asked = demand.clusters + demand.bitmapClusters + demand.missingBlocks;
-  const all = append(demand.end, asked, demand.run, geometry, (range) => state.blocks.has(range));
+  const known = facts.written ?? [];
+  const settled = totalBytes(union([mapBytes(known), ...rewritten(state, demand)], facts.hostBlock));
+  const knownBytes = storedBytes(known);
+  const elsewhere = Math.max(0, facts.allocation - knownBytes);
+  const fileBytes = roundUp(facts.length, facts.hostBlock);
+  const behindEnd = Math.max(0, elsewhere - Math.max(0, fileBytes - knownBytes));
   const addends: Addend[] = [
-    { name: 'clusters in use', bytes: dense },
-    { name: 'storage outside of clusters in use', bytes: elsewhere },
-    { name: 'guest data to come', bytes: census.needing * clusterSize },
-    { name: 'L2 tables to come', bytes: census.tablesNeeding * clusterSize },
-    { name: 'refcount blocks and table to come', bytes: (all.metadata + demand.missingBlocks) * clusterSize },
+    { name: 'known to be stored, or written in place', bytes: settled },
+    { name: 'storage at places not known', bytes: Math.min(elsewhere, Math.max(0, fileBytes - settled)) + behindEnd },
+    ...freshStorage(state, demand, known),
     { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
+    { name: 'storage of free clusters used again', bytes: -reusedStorage(state, demand, known, state.geometry.clusterSize) },
   ];
+  const cap = roundUp(demand.maxLength, facts.hostBlock) + behindEnd;
   const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
-  const cap = roundUp(Math.max(facts.length, asked === 0 ? 0 : all.end * clusterSize), facts.hostBlock);
   if (sum > cap) addends.push({ name: 'capped by the longest the file can get', bytes: cap - sum });
-  const expected = Math.max(facts.allocation, dense + demand.clusters * clusterSize + (demand.metadata + demand.missingBlocks) * clusterSize + demand.bitmapBytes / BITMAP_SETS);
-  return { maxLength: demand.maxLength, addends: addends.filter((addend) => addend.bytes !== 0), expected };
-}
-
-/** Bytes of used clusters that are never written: tails of L1 tables, snapshot table, bitmap tables, compressed data. */
-function unstoredTails(state: Qcow2State): number {
-  const { census, facts, geometry } = state;
-  const { header, snapshotTable, bitmaps, compressed } = census;
-  const tables = [header.l1Size * 8, snapshotTable.byteLength, ...snapshotTable.snapshots.map((one) => one.l1Size * 8), ...bitmaps.map((one) => one.tableSize * 8), header.bitmaps?.directorySize ?? 0];
-  const tails = tables.reduce((sum, bytes) => sum + roundUp(bytes, geometry.clusterSize) - roundUp(bytes, facts.hostBlock), 0);
-  const compressedTails = Math.max(0, compressed.refcounts.size * geometry.clusterSize - roundUp(compressed.byteLength, facts.hostBlock));
-  return Math.max(0, tails) + compressedTails;
+  else addends.push({ name: 'whole host blocks', bytes: roundUp(sum, facts.hostBlock) - sum });
+  return { maxLength: demand.maxLength, addends: addends.filter((addend) => addend.bytes !== 0) };
 }

@@ -12,12 +12,12 @@ import { bitmapSet, bytesAt, type Qcow2State } from './qcow2-state.ts';
 export interface Outcome {
   /** st_size afterwards. */
   readonly length: number;
-  /** Storage afterwards, without what the host charges for its own map; undefined without a map of the file. */
-  readonly allocation: number | undefined;
+  /** Storage afterwards, without what the host charges for its own map. */
+  readonly allocation: number;
 }
 
 
-/** The image after the guest has written everything. */
+/** The image after the guest has written everything; the state needs a map, given or assumed. */
 export function fillOnce(state: Qcow2State): Outcome {
   const replay = new Replay(state);
   replay.writeEverything(false);
@@ -146,11 +146,10 @@ class Replay {
     if (shortened !== undefined && (shortened.cluster + 1) * geometry.clusterSize === length) length -= geometry.clusterSize - shortened.byteLength;
     const end = this.#partial.reduce((most, run) => Math.max(most, run.end), 0);
     length = Math.max(length, end);
-    if (facts.map === undefined) return { length, allocation: undefined };
     const written = shortened === undefined ? this.#allocator.written : copyWithout(this.#allocator.written, shortened.cluster);
     const shortenedRuns = shortened === undefined ? [] : [bytesAt(shortened.cluster, shortened.byteLength, geometry)];
     const sources = [
-      without(mapBytes(facts.map), sortedRuns(this.#punched)),
+      without(mapBytes(facts.map ?? []), sortedRuns(this.#punched)),
       clusterBytes(written, geometry.clusterSize),
       sortedRuns([...this.#partial, ...shortenedRuns, ...this.#touchedMetadata()]),
       this.#rewritesTables ? clusterBytes(writesInPlace ? census.rewrittenTables : census.copiedTables, geometry.clusterSize) : [],

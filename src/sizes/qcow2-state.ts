@@ -4,7 +4,7 @@
 import { divideUp, roundUp } from '#base';
 import type { FileFacts, Run } from '#block';
 import { type Census, ClusterSet, type Qcow2Bitmap } from '#formats';
-import { clusterBytes, sortedRuns, without } from './byte-runs.ts';
+import { clusterBytes, mapBytes, sortedRuns, totalBytes, union, without } from './byte-runs.ts';
 import { ClusterAllocator, type RefcountGeometry } from './cluster-allocator.ts';
 
 export interface Qcow2State {
@@ -77,20 +77,33 @@ function everyRange(occupied: ClusterSet, geometry: RefcountGeometry): Set<numbe
   return ranges;
 }
 
-/** The same state as if every cluster in use had storage, of tables only what is written: for hosts that give no map. */
-export function assumedDense(state: Qcow2State): Qcow2State {
-  const { census, geometry } = state;
-  const { header, snapshotTable, bitmaps } = census;
+/**
+ * The same state with a map put together for a host that gives none: what is known to be written; of the allocation left
+ * over first clusters in use that no guest write touches (they were written once), then guest data in place.
+ */
+export function withAssumedMap(state: Qcow2State): Qcow2State {
+  const { census, facts, geometry } = state;
+  const known = [...mapBytes(facts.written ?? [])];
+  const inPlace = [...clusterBytes(census.inPlace, geometry.clusterSize)];
+  const held = [...without(without(clusterBytes(state.used, geometry.clusterSize), inPlace), sortedRuns(tableTails(state)))];
+  const candidates = [[known, held, inPlace], [known, held], [known]];
+  const unions = candidates.map((sources) => [...union(sources, facts.hostBlock)]);
+  const fitting = unions.find((runs) => totalBytes(runs) <= facts.allocation) ?? known;
+  const map = fitting.map(({ start, end }) => ({ fileOffset: start, byteLength: end - start, physicalOffset: undefined, shared: false, unwritten: false, encoded: false }));
+  return { ...state, facts: { ...facts, map } };
+}
+
+/** The ends of clusters that hold tables, behind what is written of them. */
+function tableTails(state: Qcow2State): Run[] {
+  const { header, snapshotTable, bitmaps } = state.census;
   const tables = [
     { start: header.l1TableOffset, byteLength: header.l1Size * 8 },
     { start: header.snapshotsOffset, byteLength: snapshotTable.byteLength },
     ...snapshotTable.snapshots.map((one) => ({ start: one.l1TableOffset, byteLength: one.l1Size * 8 })),
     ...bitmaps.map((one) => ({ start: one.tableOffset, byteLength: one.tableSize * 8 })),
+    ...(header.bitmaps === undefined ? [] : [{ start: header.bitmaps.directoryOffset, byteLength: header.bitmaps.directorySize }]),
   ];
-  const tails = tables.map(({ start, byteLength }) => ({ start: roundUp(start + byteLength, state.facts.hostBlock), end: start + roundUp(byteLength, geometry.clusterSize) }));
-  const stored = without(clusterBytes(state.used, geometry.clusterSize), sortedRuns(tails));
-  const map = [...stored].map(({ start, end }) => ({ fileOffset: start, byteLength: end - start, physicalOffset: undefined, shared: false, unwritten: false, encoded: false }));
-  return { ...state, facts: { ...state.facts, map } };
+  return tables.map(({ start, byteLength }) => ({ start: roundUp(start + byteLength, state.facts.hostBlock), end: start + roundUp(byteLength, state.geometry.clusterSize) }));
 }
 
 /** One full set of bitmaps, as QEMU stores it anew at every close. Clusters and bytes. */

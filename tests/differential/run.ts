@@ -34,11 +34,10 @@ const { values } = parseArgs({
 });
 
 const kind = values.fs as StorageKind;
-const usual = usualFills(kind);
 const names = values.fills?.split(',');
-const named = names === undefined ? usual : FILLS.filter((fill) => names.includes(fill.name));
-const fills = [...named, ...Array.from({ length: Number(values.random) }, (_, seed) => randomFill(seed))];
-if (fills.length === 0) throw new Error(`No such fill; there are ${FILLS.map((fill) => fill.name).join(', ')}`);
+const random = Array.from({ length: Number(values.random) }, (_, seed) => randomFill(seed));
+const named = FILLS.filter((fill) => names?.includes(fill.name) === true);
+if (names !== undefined && named.length !== names.length) throw new Error(`No such fill; there are ${FILLS.map((fill) => fill.name).join(', ')}`);
 const isAsked = values.state.length + values.tag.length > 0;
 const chosen = isAsked
   ? STATES.filter(({ name, tags }) => values.state.includes(name) || tags.some((tag) => values.tag.includes(tag)))
@@ -54,6 +53,7 @@ try {
     const directory = join(root, state.name);
     mkdirSync(directory);
     const start = Date.now();
+    const fills = [...(names === undefined ? usualFills(state, kind) : named), ...random];
     try {
       const truth = await measureTruth(state, { root: directory, kind, fills, examine });
       console.log(`${describeTruth(truth, values.verbose)} [${Date.now() - start} ms]`);

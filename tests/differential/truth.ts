@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { ImageReport } from '#wire';
 import { openingArguments, qemuImg, qemuIo } from '../support/qemu.ts';
-import { FILLS, type Fill, SINGLE } from './fills.ts';
+import { FEW_FILLS, type Fill, FILLS, SINGLE } from './fills.ts';
 import { buildState, type BuiltState, Duplicator, isSameStorage, measureState, type StorageKind } from './image-files.ts';
 import type { Examine } from './product.ts';
 import type { Reached } from './reached.ts';
@@ -35,9 +35,10 @@ export interface TruthOptions {
   readonly examine: Examine | undefined;
 }
 
-/** The fills that are asserted: all but the extra ones; O_DIRECT only where every kernel has it. */
-export function usualFills(kind: StorageKind): readonly Fill[] {
-  return FILLS.filter((fill) => fill.extra !== true && (fill.direct !== true || kind !== 'tmpfs'));
+/** The fills that are asserted: all but the extra ones; O_DIRECT only where every kernel has it; few where they are slow. */
+export function usualFills(state: ImageState, kind: StorageKind): readonly Fill[] {
+  const usual = FILLS.filter((fill) => fill.extra !== true && (fill.direct !== true || kind !== 'tmpfs'));
+  return kind === 'tmpfs' && !state.tags.includes('slow') ? usual : usual.filter(({ name }) => FEW_FILLS.includes(name));
 }
 
 /** Builds, examines and fills `state` in all the ways asked for. */
@@ -61,6 +62,8 @@ export async function measureTruth(state: ImageState, options: TruthOptions): Pr
   }
   const single = fills.find((one) => one.fill === SINGLE);
   if (state.format === 'raw') return { ...truth, fills, snapshotCost: null };
+  // What ext4 and XFS add to a snapshot's cost is no part of the figure.
+  if (options.kind === 'ext4' || options.kind === 'xfs') return { ...truth, fills, snapshotCost: undefined };
   return { ...truth, fills, snapshotCost: single === undefined ? undefined : await measureSnapshot(duplicator, single, options) };
 }
 

@@ -20,7 +20,7 @@ export function judge(truth: StateTruth): Verdict {
 }
 
 /** The fill that consumed most, or reached the greatest length. */
-export function worstFill(truth: StateTruth, figure: 'allocation' | 'length' | 'mapped'): FillTruth {
+export function worstFill(truth: StateTruth, figure: 'allocation' | 'length'): FillTruth {
   const first = truth.fills[0];
   if (first === undefined) throw new Error(`No fill of ${truth.name} was measured`);
   return truth.fills.reduce((worst, fill) => (fill.image[figure] > worst.image[figure] ? fill : worst), first);
@@ -93,8 +93,10 @@ function judgeSnapshot(truth: StateTruth): string[] {
   return [`nextSnapshot is ${said}, QEMU's cost ${truth.snapshotCost ?? 'nothing: it refuses'}`];
 }
 
+/** Of the image with its external data file: both are written by the same guest, and one may be tiny beside the other. */
 function slackOf(truth: StateTruth, report: ImageReport): number | undefined {
-  const reached = worstFill(truth, 'mapped').image.mapped;
-  if (reached === 0 || report.commitment === null) return undefined;
-  return (report.commitment - hostBytes(report)) / reached - 1;
+  const reached = Math.max(...truth.fills.map(({ image, dataFile }) => image.mapped + (dataFile?.mapped ?? 0)));
+  const dataFile = truth.before.dataFile === undefined ? 0 : dataFileBounds(report).commitment;
+  if (reached === 0 || report.commitment === null || dataFile === null) return undefined;
+  return (report.commitment + dataFile - hostBytes(report)) / reached - 1;
 }

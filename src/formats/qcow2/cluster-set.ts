@@ -52,6 +52,12 @@ export class ClusterSet {
   readonly #fullInGroup = new Map<number, number>();
   /** The chunk that got memory last: sets are mostly filled in order, so it is full when the next one begins. */
   #last = -1;
+  /**
+   * The two runs added last, not yet in the chunks: what lies right before or behind one only makes it longer. Two, since
+   * an allocator that takes one cluster out of turn then goes on where it was.
+   */
+  #older = { start: 0, end: 0 };
+  #newer = { start: 0, end: 0 };
   readonly #allowance: ChunkAllowance;
 
   constructor(allowance = new ChunkAllowance()) {
@@ -60,8 +66,7 @@ export class ClusterSet {
   }
 
   add(cluster: number): void {
-    const within = cluster % CHUNK_CLUSTERS;
-    this.#addToWord((cluster - within) / CHUNK_CLUSTERS, within >>> 5, 1 << (within & 31));
+    this.addRun(cluster, cluster + 1);
   }
 
   /** Adds 32 clusters from `first` (a multiple of 32) where `mask` has a bit. */
@@ -73,7 +78,41 @@ export class ClusterSet {
 
   /** Adds [start, end). */
   addRun(start: number, end: number): void {
+    if (end <= start) return;
+    const [older, newer] = [this.#older, this.#newer];
+    if (start === newer.end) newer.end = end;
+    else if (end === newer.start) newer.start = start;
+    else {
+      this.#put(older.start, older.end);
+      this.#older = newer;
+      this.#newer = older;
+      older.start = start;
+      older.end = end;
+      return;
+    }
+    if (older.end === newer.start) newer.start = older.start;
+    else if (newer.end === older.start) newer.end = older.end;
+    else return;
+    older.start = older.end;
+  }
+
+  /** Puts the open runs into the chunks; before anything but adding. */
+  #settle(): void {
+    for (const run of [this.#older, this.#newer]) {
+      if (run.start === run.end) continue;
+      const { start } = run;
+      run.start = run.end;
+      this.#put(start, run.end);
+    }
+  }
+
+  #put(start: number, end: number): void {
     let at = start;
+    if (end - at === 1) {
+      const within = at % CHUNK_CLUSTERS;
+      this.#addToWord((at - within) / CHUNK_CLUSTERS, within >>> 5, 1 << (within & 31));
+      return;
+    }
     while (at < end) {
       if (at % GROUP_CLUSTERS === 0 && end - at >= GROUP_CLUSTERS) {
         this.#fillGroup(at / GROUP_CLUSTERS);
@@ -97,6 +136,7 @@ export class ClusterSet {
   }
 
   has(cluster: number): boolean {
+    if (this.#older.start < this.#older.end || this.#newer.start < this.#newer.end) this.#settle();
     const within = cluster % CHUNK_CLUSTERS;
     const words = this.#wordsOf((cluster - within) / CHUNK_CLUSTERS);
     return words !== undefined && (((words[within >>> 5] as number) >>> (within & 31)) & 1) === 1;
@@ -104,6 +144,7 @@ export class ClusterSet {
 
   /** How many clusters are in the set. */
   count(): number {
+    this.#settle();
     let total = this.#fullGroups.size * GROUP_CLUSTERS;
     for (const words of this.#chunks.values()) total += words === FULL_CHUNK ? CHUNK_CLUSTERS : countBits(words);
     return total;
@@ -111,6 +152,8 @@ export class ClusterSet {
 
   /** How many clusters are in this set and not in `other`. */
   countWithout(other: ClusterSet): number {
+    this.#settle();
+    other.#settle();
     let total = 0;
     for (const index of this.#chunkIndexes()) {
       const theirs = other.#wordsOf(index);
@@ -122,6 +165,8 @@ export class ClusterSet {
 
   /** The lowest cluster that is in both sets. */
   firstCommon(other: ClusterSet): number | undefined {
+    this.#settle();
+    other.#settle();
     for (const index of [...this.#chunkIndexes()].sort((a, b) => a - b)) {
       const theirs = other.#wordsOf(index);
       if (theirs === undefined) continue;
@@ -136,6 +181,7 @@ export class ClusterSet {
 
   /** Index after the last cluster of the set; 0 when it is empty. */
   end(): number {
+    this.#settle();
     let end = 0;
     for (const group of this.#fullGroups) end = Math.max(end, (group + 1) * GROUP_CLUSTERS);
     const indexes = [...this.#chunks.keys()].sort((a, b) => b - a);
@@ -148,13 +194,19 @@ export class ClusterSet {
 
   /** The runs of neighbouring clusters, ascending, not touching each other. */
   *runs(): Generator<Run> {
+    this.#settle();
+    const found = new Int32Array(CHUNK_CLUSTERS + 2);
     let start = -1;
     let end = -1;
-    for (const run of this.#pieces()) {
-      if (run.start === end) end = run.end;
-      else {
-        if (start >= 0) yield { start, end };
-        ({ start, end } = run);
+    for (const { base, words } of this.#inOrder()) {
+      const count = words === undefined ? wholeGroup(found) : findRuns(words, found);
+      for (let at = 0; at < count; at += 2) {
+        const from = base + (found[at] as number);
+        if (from !== end) {
+          if (start >= 0) yield { start, end };
+          start = from;
+        }
+        end = base + (found[at + 1] as number);
       }
     }
     if (start >= 0) yield { start, end };
@@ -162,6 +214,7 @@ export class ClusterSet {
 
   /** Gives up the memory of chunks that have become full; how many. */
   compact(): number {
+    // Not the open runs: this is called while one is being put into chunks.
     const full = [...this.#chunks.keys()].filter((index) => this.#isFilled(index));
     for (const index of full) this.#becomeFull(index);
     return full.length;
@@ -169,7 +222,9 @@ export class ClusterSet {
 
   #isFilled(index: number): boolean {
     const words = this.#chunks.get(index);
-    return words !== undefined && words !== FULL_CHUNK && words.every((word) => word === 0xffffffff);
+    if (words === undefined || words === FULL_CHUNK || words[CHUNK_WORDS - 1] !== 0xffffffff) return false;
+    for (let at = 0; at < CHUNK_WORDS; at += 1) if (words[at] !== 0xffffffff) return false;
+    return true;
   }
 
   /** All clusters of the chunk are in the set: it needs no memory, and perhaps its group neither. */
@@ -190,14 +245,15 @@ export class ClusterSet {
     for (const group of this.#fullGroups) for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS; index += 1) yield index;
   }
 
-  *#pieces(): Generator<Run> {
+  /** Chunks and full groups (no words), ascending, each from cluster `base` on. */
+  *#inOrder(): Generator<{ base: number; words: Uint32Array | undefined }> {
     const groups = [...this.#fullGroups].sort((a, b) => a - b);
-    let nextGroup = 0;
+    let next = 0;
     for (const index of [...this.#chunks.keys()].sort((a, b) => a - b)) {
-      for (; nextGroup < groups.length && (groups[nextGroup] as number) * GROUP_CHUNKS < index; nextGroup += 1) yield groupRun(groups[nextGroup] as number);
-      yield* runsOfChunk(this.#chunks.get(index) as Uint32Array, index * CHUNK_CLUSTERS);
+      for (; next < groups.length && (groups[next] as number) * GROUP_CHUNKS < index; next += 1) yield { base: (groups[next] as number) * GROUP_CLUSTERS, words: undefined };
+      yield { base: index * CHUNK_CLUSTERS, words: this.#chunks.get(index) };
     }
-    for (; nextGroup < groups.length; nextGroup += 1) yield groupRun(groups[nextGroup] as number);
+    for (; next < groups.length; next += 1) yield { base: (groups[next] as number) * GROUP_CLUSTERS, words: undefined };
   }
 
   #addToWord(index: number, word: number, mask: number): void {
@@ -257,10 +313,6 @@ export class ClusterSet {
   }
 }
 
-function groupRun(group: number): Run {
-  return { start: group * GROUP_CLUSTERS, end: (group + 1) * GROUP_CLUSTERS };
-}
-
 function scattered(): PlimsollError {
   return new PlimsollError('over-budget', 'QCOW2_CLUSTERS_SCATTERED', {
     doing: 'count qcow2 clusters',
@@ -302,27 +354,29 @@ function countBits(words: Uint32Array): number {
   return total;
 }
 
-function* runsOfChunk(words: Uint32Array, base: number): Generator<Run> {
-  let start = -1;
+function wholeGroup(found: Int32Array): number {
+  found[0] = 0;
+  found[1] = GROUP_CLUSTERS;
+  return 2;
+}
+
+/** Writes start and end of each run of bits to `found`; how many numbers. Borders are where a bit differs from the one before. */
+function findRuns(words: Uint32Array, found: Int32Array): number {
+  let count = 0;
+  let before = 0;
   for (let at = 0; at < CHUNK_WORDS; at += 1) {
     const word = words[at] as number;
-    if (word === 0) {
-      if (start >= 0) yield { start, end: base + at * 32 };
-      start = -1;
-      continue;
-    }
-    if (word === 0xffffffff) {
-      if (start < 0) start = base + at * 32;
-      continue;
-    }
-    for (let bit = 0; bit < 32; bit += 1) {
-      const isSet = ((word >>> bit) & 1) === 1;
-      if (isSet && start < 0) start = base + at * 32 + bit;
-      else if (!isSet && start >= 0) {
-        yield { start, end: base + at * 32 + bit };
-        start = -1;
-      }
+    let borders = word ^ ((word << 1) | before);
+    before = word >>> 31;
+    while (borders !== 0) {
+      found[count] = at * 32 + 31 - Math.clz32(borders & -borders);
+      count += 1;
+      borders &= borders - 1;
     }
   }
-  if (start >= 0) yield { start, end: base + CHUNK_CLUSTERS };
+  if (before === 1) {
+    found[count] = CHUNK_CLUSTERS;
+    count += 1;
+  }
+  return count;
 }

@@ -7,6 +7,7 @@ import type { BlockDevice } from '#block';
 import { readCluster } from './census.ts';
 import type { Header } from './header.ts';
 import { SUBCLUSTERS_PER_CLUSTER } from './layout.ts';
+import { readExactly } from './table-reader.ts';
 
 export type GuestStatus = 'data' | 'zero' | 'unallocated';
 
@@ -23,7 +24,7 @@ export interface GuestRun {
  */
 export async function* guestRuns(device: BlockDevice, header: Header, signal?: AbortSignal): AsyncGenerator<GuestRun> {
   const { clusterSize, l2Entries, capacity } = header;
-  const l1 = await device.read(header.l1TableOffset, header.l1Size * 8);
+  const l1 = await readExactly(device, header.l1TableOffset, header.l1Size * 8, 'L1 table');
   const view = new DataView(l1.buffer, l1.byteOffset, l1.byteLength);
   const tableBytes = l2Entries * clusterSize;
   for (let index = 0; index < divideUp(capacity, tableBytes); index += 1) {

@@ -66,8 +66,8 @@ const discards: ImageState[] = [
     await site.io([write(0, 12 * MiB), ...every(256 * KiB, 112 * KiB, 48 * KiB, 12 * MiB, discard)], { discard: 'unmap' });
   }),
   state('discard-punched-single', ['discard', 'disk'], async (site) => {
-    await site.create(8 * MiB, { cluster_size: 4 * KiB });
-    await site.io([write(0, 8 * MiB), ...every(12 * KiB, 4 * KiB, 0, 8 * MiB, discard)], { discard: 'unmap' });
+    await site.create(5 * MiB, { cluster_size: 4 * KiB });
+    await site.io([write(0, 5 * MiB), ...every(12 * KiB, 4 * KiB, 0, 5 * MiB, discard)], { discard: 'unmap' });
   }),
   state('discard-unpunched', ['discard', 'unpunched', 'disk'], async (site) => {
     await site.create(16 * MiB, { cluster_size: 16 * KiB });
@@ -129,7 +129,7 @@ function compresses(
   tags: readonly string[],
 ): ImageState {
   return state(name, ['compressed', ...tags], async (site) => {
-    const capacity = Math.max(8 * MiB, 12 * clusterSize);
+    const capacity = clusterSize === 4 * KiB ? 4 * MiB : Math.max(8 * MiB, 12 * clusterSize);
     await site.create(capacity, { cluster_size: clusterSize, ...options });
     const source = site.dataFileOf('source.bin', clusterSize, incompressibleRatio);
     const packed = every(4 * clusterSize, clusterSize, 0, capacity, (at, length) => writeCompressedFrom(source, at, length));

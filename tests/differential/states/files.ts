@@ -67,10 +67,10 @@ const dataFiles: ImageState[] = [
     await site.io([write(0, 3 * MiB), ...every(256 * KiB, 64 * KiB, 0, 3 * MiB, discard)], { discard: 'unmap' });
   }),
   state('data-file-metadata', ['data-file', 'prealloc'], (site) =>
-    site.create(8 * MiB, { data_file: 'data.raw', preallocation: 'metadata', cluster_size: 4 * KiB }),
+    site.create(5 * MiB, { data_file: 'data.raw', preallocation: 'metadata', cluster_size: 4 * KiB }),
   ),
   state('data-file-bitmap', ['data-file', 'bitmap'], async (site) => {
-    await site.create(8 * MiB, { data_file: 'data.raw', cluster_size: 4 * KiB });
+    await site.create(5 * MiB, { data_file: 'data.raw', cluster_size: 4 * KiB });
     await site.bitmap('one', '--add', '-g', '4k');
     await site.io([write(0, MiB)]);
   }),

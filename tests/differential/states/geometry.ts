@@ -6,9 +6,9 @@ import { type CreateOptions, type ImageState, state } from './site.ts';
 /** Capacity for each cluster size, so that a fill takes a few thousand requests at most. */
 const CLUSTER_SIZES: readonly (readonly [name: string, clusterSize: number, capacity: number])[] = [
   ['512', 512, MiB],
-  ['1k', KiB, 2 * MiB],
-  ['2k', 2 * KiB, 4 * MiB],
-  ['4k', 4 * KiB, 8 * MiB],
+  ['1k', KiB, 3 * MiB / 2],
+  ['2k', 2 * KiB, 3 * MiB],
+  ['4k', 4 * KiB, 5 * MiB],
   ['16k', 16 * KiB, 16 * MiB],
   ['64k', 64 * KiB, 32 * MiB],
   ['256k', 256 * KiB, 48 * MiB],
@@ -31,14 +31,14 @@ const scattered: ImageState[] = CLUSTER_SIZES.map(([name, clusterSize, capacity]
 
 const refcountWidths: ImageState[] = [1, 2, 4, 8, 32, 64].map((refcountBits) =>
   state(`refcount-${refcountBits}`, ['geometry', 'refcount'], async (site) => {
-    await site.create(8 * MiB, { cluster_size: 4 * KiB, refcount_bits: refcountBits });
-    await site.io(every(64 * KiB, 12 * KiB, 0, 8 * MiB));
+    await site.create(5 * MiB, { cluster_size: 4 * KiB, refcount_bits: refcountBits });
+    await site.io(every(64 * KiB, 12 * KiB, 0, 5 * MiB));
   }),
 );
 
 const tableGrowth: ImageState[] = [
   grows('growth-512-64-bits', 3 * MiB, { cluster_size: 512, refcount_bits: 64 }, ['disk']),
-  grows('growth-512-32-bits-odd', 5 * MiB + 512, { cluster_size: 512, refcount_bits: 32 }, []),
+  grows('growth-512-32-bits-odd', 5 * MiB + 512, { cluster_size: 512, refcount_bits: 32 }, ['slow']),
   grows('growth-512-16-bits', 10 * MiB, { cluster_size: 512 }, ['slow']),
   grows('growth-1k-64-bits', 18 * MiB, { cluster_size: KiB, refcount_bits: 64 }, ['slow']),
 ];
@@ -58,7 +58,7 @@ const capacities: ImageState[] = [
   ['capacity-odd-2m-clusters', 5 * MiB + 1536, { cluster_size: 2 * MiB }],
   ['capacity-odd-512-clusters', 700 * KiB + 512, { cluster_size: 512 }],
   ['capacity-odd-extended', 3 * MiB + 2560, { cluster_size: 64 * KiB, extended_l2: 'on' }],
-  ['capacity-l2-border', 32 * MiB, { cluster_size: 4 * KiB, refcount_bits: 8 }],
+  ['capacity-l2-border', 4 * MiB, { cluster_size: 4 * KiB, refcount_bits: 8 }],
   ['capacity-l2-border-and-one', 2 * MiB + 4 * KiB, { cluster_size: 4 * KiB }],
 ].map(([name, capacity, options]) =>
   state(name as string, ['geometry', 'capacity'], (site) => site.create(capacity as number, options as CreateOptions)),
@@ -66,12 +66,12 @@ const capacities: ImageState[] = [
 
 const preallocated: ImageState[] = [
   preallocates('metadata', {}, ['disk']),
-  preallocates('metadata', { cluster_size: 4 * KiB, refcount_bits: 64 }, []),
+  preallocates('metadata', { cluster_size: 4 * KiB, refcount_bits: 64 }, [], 5 * MiB),
   preallocates('metadata', { cluster_size: 2 * MiB }, []),
   preallocates('metadata', { cluster_size: 512 }, [], 700 * KiB + 512),
   preallocates('metadata', { extended_l2: 'on', cluster_size: 128 * KiB }, ['disk']),
   preallocates('falloc', {}, ['disk']),
-  preallocates('falloc', { cluster_size: 4 * KiB }, []),
+  preallocates('falloc', { cluster_size: 4 * KiB }, [], 5 * MiB),
   preallocates('full', {}, []),
   preallocates('full', { cluster_size: KiB }, [], 2 * MiB),
   state('prealloc-metadata-half-written', ['prealloc', 'disk'], async (site) => {

@@ -90,12 +90,12 @@ const bitmaps: ImageState[] = [
     await site.bitmap('one', '--add');
   }),
   state('bitmap-with-data', ['bitmap', 'disk'], async (site) => {
-    await site.create(16 * MiB, { cluster_size: 4 * KiB });
-    await site.bitmap('one', '--add', '-g', '4k');
-    await site.io(every(2 * MiB, 512 * KiB, 0, 16 * MiB));
+    await site.create(6 * MiB, { cluster_size: 4 * KiB });
+    await site.bitmap('one', '--add', '-g', '512');
+    await site.io(every(2 * MiB, 512 * KiB, 0, 6 * MiB));
   }),
   state('bitmap-several', ['bitmap'], async (site) => {
-    await site.create(16 * MiB, { cluster_size: 4 * KiB });
+    await site.create(7 * MiB, { cluster_size: 4 * KiB });
     await site.bitmap('fine', '--add', '-g', '512');
     await site.bitmap('coarse', '--add', '-g', '1M');
     await site.bitmap('off', '--add', '--disable', '-g', '64k');
@@ -114,10 +114,10 @@ const bitmaps: ImageState[] = [
     await site.bitmap('kept', '--add');
   }),
   state('bitmap-removed', ['bitmap'], async (site) => {
-    await site.create(8 * MiB, { cluster_size: 4 * KiB });
+    await site.create(4 * MiB, { cluster_size: 4 * KiB });
     await site.bitmap('one', '--add', '-g', '512');
     await site.bitmap('two', '--add', '-g', '4k');
-    await site.io(every(MiB, 256 * KiB, 0, 8 * MiB));
+    await site.io(every(MiB, 256 * KiB, 0, 4 * MiB));
     await site.bitmap('one', '--remove');
   }),
   state('bitmap-extended-large-clusters', ['bitmap', 'extended'], async (site) => {
@@ -138,7 +138,7 @@ const resized: ImageState[] = [
   state('resized-up', ['resize'], async (site) => {
     await site.create(4 * MiB, { cluster_size: 4 * KiB });
     await site.io([write(MiB, 2 * MiB)]);
-    await site.resize(20 * MiB + 512);
+    await site.resize(7 * MiB + 512);
   }),
   state('resized-up-after-snapshot', ['resize', 'snapshot'], async (site) => {
     await site.create(4 * MiB, { cluster_size: 16 * KiB });
@@ -148,8 +148,8 @@ const resized: ImageState[] = [
     await site.io([write(10 * MiB, MiB)]);
   }),
   state('resized-down', ['resize', 'disk'], async (site) => {
-    await site.create(16 * MiB, { cluster_size: 4 * KiB });
-    await site.io(every(64 * KiB, 40 * KiB, 0, 16 * MiB));
+    await site.create(10 * MiB, { cluster_size: 4 * KiB });
+    await site.io(every(64 * KiB, 40 * KiB, 0, 10 * MiB));
     await site.resize(5 * MiB + 512, '--shrink');
   }),
   state('resized-down-unaligned', ['resize'], async (site) => {
@@ -195,9 +195,9 @@ const damaged: ImageState[] = [
     await site.io([...every(256 * KiB, 96 * KiB, 0, 8 * MiB), 'flush', POWER_CUT], { crashes: true });
   }),
   state('crashed-lazy-refcounts-4k', ['crash', 'lazy'], async (site) => {
-    await site.create(8 * MiB, { cluster_size: 4 * KiB, lazy_refcounts: 'on', refcount_bits: 64 });
-    await site.io(every(128 * KiB, 64 * KiB, 0, 8 * MiB));
-    await site.io([...every(256 * KiB, 96 * KiB, 64 * KiB, 8 * MiB), 'flush', write(0, 8 * MiB), POWER_CUT], { crashes: true });
+    await site.create(5 * MiB, { cluster_size: 4 * KiB, lazy_refcounts: 'on', refcount_bits: 64 });
+    await site.io(every(128 * KiB, 64 * KiB, 0, 5 * MiB));
+    await site.io([...every(256 * KiB, 96 * KiB, 64 * KiB, 5 * MiB), 'flush', write(0, 5 * MiB), POWER_CUT], { crashes: true });
   }),
   state('crashed-repaired', ['crash'], async (site) => {
     await site.create(8 * MiB, { cluster_size: 16 * KiB, lazy_refcounts: 'on' });

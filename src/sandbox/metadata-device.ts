@@ -1,0 +1,18 @@
+/** The bytes of an image as its parser gets them: holes for free, the beginning read once, all reading bounded. */
+import { KiB, MiB } from '#base';
+import { type BlockDevice, type FileFacts, withPrefix, withReadBudget } from '#block';
+import { holesAsZeros } from '#host';
+
+/** Metadata read beyond what the file stores: room for small files on filesystems that compress. */
+const READ_ALLOWANCE = 256 * MiB;
+
+/** Header, refcount table, first refcount block and L1 table of a new image with 64 KiB clusters lie below. */
+const PREFIX_BYTES = 256 * KiB;
+
+/** Holes cost no reading, and all reading together is bounded by what the file stores. */
+export function metadataDevice(device: BlockDevice, facts: FileFacts): BlockDevice {
+  const quick = withPrefix(device, PREFIX_BYTES);
+  const sparse = facts.map === undefined || facts.openForWriting === true ? quick : holesAsZeros(quick, facts.map);
+  const storage = facts.filesystem === 'other' ? Math.max(facts.allocation, facts.length) : facts.allocation;
+  return withReadBudget(sparse, 2 * storage + READ_ALLOWANCE);
+}
