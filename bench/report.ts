@@ -1,7 +1,7 @@
 /** The answers as a page: docs/benchmarks.md. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import type { Answer, Question } from './question.ts';
 import type { Measured } from './rounds.ts';
 
@@ -51,6 +51,7 @@ function machine(directory: string): string[] {
   const processors = cpus();
   return [
     `${new Date().toISOString().slice(0, 10)}, plimsoll ${version}, Node ${process.version}, ${said('qemu-img', '--version').split('\n')[0] ?? ''}`,
-    `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, ${said('stat', '-f', '-c', '%T', directory)}`,
+    `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, ${said('findmnt', '-n', '-o', 'FSTYPE', '-T', directory)}`,
+    `load average over the last 15 minutes ${(loadavg()[2] ?? 0).toFixed(1)}: figures of a busy machine are worth little`,
   ];
 }

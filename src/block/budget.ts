@@ -11,7 +11,7 @@ export function withReadBudget(device: BlockDevice, budgetBytes: number): BlockD
   let left = budgetBytes;
   return {
     byteLength: device.byteLength,
-    read(offset, length) {
+    read(offset, length, into) {
       left -= length;
       if (left < 0) {
         throw new PlimsollError('over-budget', 'READ_BUDGET', {
@@ -21,7 +21,7 @@ export function withReadBudget(device: BlockDevice, budgetBytes: number): BlockD
           expected: 'tables that take no more than the storage of the file',
         });
       }
-      return device.read(offset, length);
+      return device.read(offset, length, into);
     },
   };
 }

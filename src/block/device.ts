@@ -11,9 +11,10 @@ export interface BlockDevice {
   /**
    * The bytes [offset, offset + length); shorter only where the device ends.
    *
+   * `into`: memory that the device may use for the answer, which is then a view of it; the caller says when it is free again.
    * Throws: io; over-budget, when a filter in between counts.
    */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** A device over bytes in memory, for tests and for parsers that were handed a whole structure. */

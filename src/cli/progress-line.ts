@@ -1,9 +1,8 @@
 /** One line on a terminal that is written over and over, and cleared at the end; elsewhere nothing at all. */
-import { shortenMiddle } from './render/text.ts';
 import type { Theme } from './render/theme.ts';
 
 export interface ProgressLine {
-  /** Shows `text` unless the last one is too recent to be read. */
+  /** Shows `text`, ASCII and a column a character, unless the last one is too recent to be read. */
   show(text: string): void;
   clear(): void;
 }
@@ -21,7 +20,7 @@ export function progressLine(stream: NodeJS.WriteStream, theme: Theme): Progress
       if (now - shownAt < INTERVAL_MS) return;
       shownAt = now;
       // A full line would wrap on some terminals, and then could not be erased.
-      stream.write(`${ERASE_LINE}${shortenMiddle(text, theme.width - 1)}`);
+      stream.write(`${ERASE_LINE}${text.slice(0, theme.width - 1)}`);
     },
     clear: () => {
       if (shownAt > Number.NEGATIVE_INFINITY) stream.write(ERASE_LINE);

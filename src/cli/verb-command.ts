@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { DEFINITIONS } from '#wire';
 import { type ExitName, exitCodeLines } from './exit-codes.ts';
-import { wrap } from './render/text.ts';
+import { wrapAscii } from './render/wrap.ts';
 
 export interface Example {
   /** What it is good for, in a few words. */
@@ -44,7 +44,7 @@ export class VerbCommand extends Command {
       lines.push('Figures:');
       for (const figure of figures) {
         const indent = ' '.repeat(FIGURE_COLUMN + 2);
-        const definition = wrap(DEFINITIONS[figure], width - indent.length);
+        const definition = wrapAscii(DEFINITIONS[figure], width - indent.length);
         lines.push(...definition.map((line, index) => (index === 0 ? `  ${figure.padEnd(FIGURE_COLUMN)}${line}` : indent + line)));
       }
       lines.push('');

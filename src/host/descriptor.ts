@@ -23,6 +23,8 @@ export interface RealPlace {
 export interface OpenOptions {
   /** More flags for open(2), O_NOATIME for one; none that write or create. */
   readonly flags?: number;
+  /** The name was just listed on a local filesystem: looking it up waits for nobody, and needs no turn of the thread pool. */
+  readonly isLocal?: boolean;
   /** Called with the place of the object before it is opened for reading; refuses by throwing. */
   readonly permit?: (place: RealPlace) => void;
 }
@@ -41,7 +43,7 @@ export async function openRegular(path: string | Buffer, options: OpenOptions = 
   const image = displayPath(path);
   const flags = readingFlags(options.flags ?? 0);
   refuseImpossibleName(path, image);
-  return withPlace(path, image, (place, stats) => {
+  return withPlace(path, image, options.isLocal === true, (place, stats) => {
     if (!stats.isFile()) throw notRegular(stats, image);
     const realPathBytes = readlinkSync(throughProc(place), 'buffer');
     const realPath = realPathBytes.toString('utf8');
@@ -54,7 +56,7 @@ export async function openRegular(path: string | Buffer, options: OpenOptions = 
 export async function openForQuestions(path: string | Buffer): Promise<number> {
   const image = displayPath(path);
   refuseImpossibleName(path, image);
-  return withPlace(path, image, (place, stats) => {
+  return withPlace(path, image, false, (place, stats) => {
     if (!stats.isFile() && !stats.isDirectory()) throw notRegular(stats, image);
     return openSync(throughProc(place), readingFlags(0));
   });
@@ -71,9 +73,9 @@ export function displayPath(path: string | Buffer): string {
 }
 
 /** Only the look-up may wait for a slow filesystem's server, so only it goes through the thread pool. */
-async function withPlace<T>(path: string | Buffer, image: string, use: (place: number, stats: Stats) => T): Promise<T> {
+async function withPlace<T>(path: string | Buffer, image: string, isLocal: boolean, use: (place: number, stats: Stats) => T): Promise<T> {
   try {
-    const place = await openAsync(path, O_PATH);
+    const place = isLocal ? openSync(path, O_PATH) : await openAsync(path, O_PATH);
     try {
       return use(place, fstatSync(place));
     } finally {

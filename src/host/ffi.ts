@@ -33,6 +33,11 @@ export interface Ffi {
    * A descriptor opened for reading is enough; nothing is locked.
    */
   lockConflict(fd: number, start: number, byteLength: number): LockConflict | undefined | CallResult;
+  /**
+   * Reads what lies in the page cache and waits for nothing (preadv2 with RWF_NOWAIT): how many bytes, fewer where the rest
+   * is on disk, -EAGAIN where all of it is, -EOPNOTSUPP where the filesystem cannot tell.
+   */
+  readCached(fd: number, target: Uint8Array, fileOffset: number): CallResult;
   /** fallocate on the thread pool: it can take seconds where the filesystem has to write. */
   fallocate(fd: number, mode: number, fileOffset: number, byteLength: number): Promise<CallResult>;
   /** The unit that fstatfs counts blocks in (f_frsize), which Node's statfs leaves out. */
@@ -50,6 +55,7 @@ const F_WRLCK = 1;
 const F_UNLCK = 2;
 const AT_FDCWD = -100;
 const RENAME_NOREPLACE = 1;
+const RWF_NOWAIT = 8;
 /** struct flock: l_type i16 at 0, l_whence i16 at 2, l_start i64 at 8, l_len i64 at 16, l_pid i32 at 24. */
 const FLOCK_BYTES = 32;
 /** struct statfs has 120 bytes; f_frsize is the tenth word. */
@@ -93,6 +99,8 @@ function bindCalls(koffi: Koffi): Ffi {
   const lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
   const fcntl = libc.func('int fcntl(int fd, int command, void *lock)');
   const fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
+  const iovec = koffi.struct({ base: 'void *', length: 'size_t' });
+  const preadv2 = libc.func('preadv2', 'int64_t', ['int', koffi.pointer(iovec), 'int', 'int64_t', 'int']);
   const fstatfs = libc.func('int fstatfs(int fd, void *buffer)');
   const renameat2 = libc.func('int renameat2(int fromDirectory, void *from, int toDirectory, void *to, unsigned int flags)');
   const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
@@ -109,6 +117,7 @@ function bindCalls(koffi: Koffi): Ffi {
       const result = orErrno(fcntl(integer(fd), F_OFD_GETLK, lock));
       return result < 0 ? result : conflictIn(lock);
     },
+    readCached: (fd, target, fileOffset) => orErrno(preadv2(integer(fd), { base: target, length: target.byteLength }, 1, integer(fileOffset), RWF_NOWAIT)),
     fallocate: (fd, mode, fileOffset, byteLength) =>
       new Promise((resolve, reject) => {
         fallocate.async(integer(fd), mode, integer(fileOffset), integer(byteLength), (error: Error | null, returned: number) => {

@@ -2,6 +2,7 @@
 import { read } from 'node:fs';
 import { asPlimsollError } from '#base';
 import type { BlockDevice, StorageMap } from '#block';
+import type { Ffi } from './ffi.ts';
 
 /** Node refuses a single read of 2^31 bytes or more. */
 const MAX_BYTES_PER_READ = 2 ** 30;
@@ -9,16 +10,19 @@ const MAX_BYTES_PER_READ = 2 ** 30;
 /**
  * The first `byteLength` bytes of an open file. Reads are positioned: they share no state, and short ones are continued.
  * A file that has shrunk meanwhile ends earlier. The descriptor stays the caller's to close.
+ *
+ * What lies in the page cache is read at once; only what the disk has to bring goes through the thread pool. `ffi` may be
+ * known later than the device is made.
  */
-export function fileDevice(fd: number, byteLength: number, image: string): BlockDevice {
+export function fileDevice(fd: number, byteLength: number, image: string, ffi: () => Ffi | undefined = () => undefined): BlockDevice {
   return {
     byteLength,
-    async read(offset, length) {
+    async read(offset, length, into) {
       const wanted = Math.max(0, Math.min(length, byteLength - offset));
-      const target = Buffer.allocUnsafe(wanted);
-      let filled = 0;
+      const target = into !== undefined && into.byteLength >= wanted ? into : Buffer.allocUnsafe(wanted);
+      let filled = Math.max(0, ffi()?.readCached(fd, target.subarray(0, wanted), offset) ?? 0);
       while (filled < wanted) {
-        const count = await readOnce(fd, target, filled, offset + filled, image);
+        const count = await readOnce(fd, target, { at: filled, length: wanted - filled, position: offset + filled }, image);
         if (count === 0) break;
         filled += count;
       }
@@ -28,10 +32,10 @@ export function fileDevice(fd: number, byteLength: number, image: string): Block
 }
 
 /** `fs.promises` costs more per call: it wraps each descriptor in a FileHandle. */
-function readOnce(fd: number, target: Buffer, at: number, position: number, image: string): Promise<number> {
-  const length = Math.min(target.byteLength - at, MAX_BYTES_PER_READ);
+function readOnce(fd: number, target: Uint8Array, piece: { at: number; length: number; position: number }, image: string): Promise<number> {
+  const length = Math.min(piece.length, MAX_BYTES_PER_READ);
   return new Promise((resolve, reject) => {
-    read(fd, target, at, length, position, (error, count) => {
+    read(fd, target, piece.at, length, piece.position, (error, count) => {
       if (error === null) resolve(count);
       else reject(asPlimsollError(error, 'read file', image));
     });
@@ -46,9 +50,9 @@ function readOnce(fd: number, target: Buffer, at: number, position: number, imag
 export function holesAsZeros(device: BlockDevice, map: StorageMap): BlockDevice {
   return {
     byteLength: device.byteLength,
-    read(offset, length) {
+    read(offset, length, into) {
       const end = Math.min(offset + length, device.byteLength);
-      if (end <= offset || !isHole(map, offset, end - offset)) return device.read(offset, length);
+      if (end <= offset || !isHole(map, offset, end - offset)) return device.read(offset, length, into);
       return Promise.resolve(new Uint8Array(end - offset));
     },
   };

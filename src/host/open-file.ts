@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { PlimsollError } from '#base';
 import type { BlockDevice, FileFacts, StorageMap } from '#block';
 import { displayPath, type OpenOptions, openRegular, type RealPlace } from './descriptor.ts';
-import { loadFfi } from './ffi.ts';
+import { type Ffi, loadFfi } from './ffi.ts';
 import { fileDevice } from './file-device.ts';
 import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
 import { extentSizeHintOf, noCowOf } from './ioctls.ts';
@@ -21,6 +21,10 @@ const BYTES_PER_STAT_BLOCK = 512;
 export interface HostCache {
   readonly filesystems: FilesystemCache;
   readonly locks: LockTable;
+  /** Memory for the beginnings of files, lent and given back. */
+  readonly buffers: BufferPool;
+  /** Known from the first file's facts on. */
+  ffi: Ffi | undefined;
 }
 
 /**
@@ -31,9 +35,23 @@ export async function realPlacesOf(directories: readonly (string | Buffer)[]): P
   return places.filter((place) => place !== undefined);
 }
 
+/** Buffers of one size that go from file to file: fresh memory for each would cost more than reading into it. */
+export class BufferPool {
+  readonly #free: Uint8Array[] = [];
+
+  take(byteLength: number): Uint8Array {
+    const found = this.#free.pop();
+    return found !== undefined && found.byteLength >= byteLength ? found : new Uint8Array(byteLength);
+  }
+
+  give(buffer: Uint8Array): void {
+    this.#free.push(buffer);
+  }
+}
+
 /** A cache that knows nothing yet. */
 export function newHostCache(): HostCache {
-  return { filesystems: new FilesystemCache(), locks: new LockTable() };
+  return { filesystems: new FilesystemCache(), locks: new LockTable(), buffers: new BufferPool(), ffi: undefined };
 }
 
 export interface OpenFileOptions extends OpenOptions {
@@ -103,7 +121,7 @@ function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCac
     realPath: place.realPath,
     realPathBytes: place.realPathBytes,
     identity: identityOf(stats),
-    device: fileDevice(fd, Number(stats.size), path),
+    device: fileDevice(fd, Number(stats.size), path, () => cache.ffi),
     facts: () => readFacts(fd, path, cache),
     filesystem: () => cache.filesystems.of(fd, stDev),
     close: closeOnce,
@@ -113,6 +131,7 @@ function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCac
 
 async function readFacts(fd: number, path: string, cache: HostCache): Promise<FileFacts> {
   const ffi = await loadFfi();
+  cache.ffi = ffi;
   const { dev, ino } = statOf(fd, path);
   const filesystem = await cache.filesystems.of(fd, dev);
   const { kind, hostBlock } = filesystem;

@@ -56,6 +56,8 @@ class ScanRun {
   readonly #stores = new Map<string, Gathered>();
   readonly #byIdentity = new Map<string, Found>();
   readonly #errors: (SerializedError & { path: string })[] = [];
+  /** All filesystems that the walk enters are local ones. */
+  #isLocal = false;
   #filesSeen = 0;
   #imagesRead = 0;
   #finished: ImageReport[] = [];
@@ -68,7 +70,9 @@ class ScanRun {
   async *events(): AsyncGenerator<ScanEvent, void> {
     const { signal, concurrency = DEFAULT_CONCURRENCY } = this.#options;
     await this.#nameStores();
+    this.#isLocal = [...this.#stores.values()].every(({ filesystem }) => filesystem.kind !== 'other');
     const inFlight = new Set<Promise<void>>();
+    const failures: unknown[] = [];
     const entries = walkFiles(this.#directories, { filesystems: this.#cache.filesystems, ...(signal === undefined ? {} : { signal }) });
     try {
       for await (const entry of entries) {
@@ -77,14 +81,16 @@ class ScanRun {
         else if (entry.kind === 'file') {
           this.#filesSeen += 1;
           const task = this.#examine(entry.pathBytes).finally(() => inFlight.delete(task));
-          // Met by the next wait; a consumer that takes its time until then must not make it unhandled.
-          task.catch(() => undefined);
+          // Thrown here, not where it happens: a consumer that takes its time must not make it unhandled.
+          task.catch((error: unknown) => failures.push(error));
           inFlight.add(task);
           if (inFlight.size >= concurrency) await Promise.race(inFlight);
+          if (failures.length > 0) throw failures[0];
           yield* this.#drain();
         }
       }
       await Promise.all(inFlight);
+      if (failures.length > 0) throw failures[0];
     } finally {
       await Promise.allSettled(inFlight);
     }
@@ -145,7 +151,7 @@ class ScanRun {
   #examineOptions(reach: number | undefined): Parameters<typeof examineFile>[1] {
     const { allowDirectories = [], signal } = this.#options;
     const scanned = this.#directories.map(String);
-    return { allowDirectories: [...allowDirectories, ...scanned], signal, cache: this.#cache, discovered: true, reach };
+    return { allowDirectories: [...allowDirectories, ...scanned], signal, cache: this.#cache, discovered: true, isLocal: this.#isLocal, reach };
   }
 
   /** A file that vanished or cannot be opened: an image with an error, on the store of its directory. */

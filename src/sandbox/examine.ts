@@ -2,14 +2,14 @@
  * An image path becomes figures: the host opens it, its format's parser takes the census, `sizes` does the arithmetic.
  * Runs inline, in this process: only an image's own metadata is read, by memory-safe code, under a read budget.
  */
-import { asPlimsollError, PlimsollError } from '#base';
+import { asPlimsollError, KiB, PlimsollError } from '#base';
 import type { BlockDevice, FileFacts } from '#block';
 import { type Evidence, hasQcow2Magic, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
 import { type HostCache, type HostFilesystem, newHostCache, type OpenFile, openImageFile } from '#host';
 import { qcow2Figures, rawFigures } from '#sizes';
 import type { FormatSource, ImageReport } from '#wire';
 import { followChain } from './chain.ts';
-import { metadataDevice } from './metadata-device.ts';
+import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
 
 export type ReadableFormat = 'raw' | 'qcow2';
 
@@ -25,6 +25,8 @@ export interface FiguresOptions {
 export interface ExamineOptions extends FiguresOptions {
   /** Shared by the images of one run. */
   readonly cache?: HostCache | undefined;
+  /** The file was just listed on a local filesystem. */
+  readonly isLocal?: boolean | undefined;
   /** The file was found by a scan: by name and first bytes it may turn out to be no disk image at all. */
   readonly discovered?: boolean | undefined;
   /** The file is the external data file of an image whose guest writes reach so many bytes of it. */
@@ -40,6 +42,9 @@ export interface Examined {
   /** A file found by a scan that is no disk image. */
   readonly isOther: boolean;
 }
+
+/** Of a file up to this length the beginning is read at once, whatever it turns out to be. */
+const SMALL_FILE_BYTES = 1024 * KiB;
 
 /** What is not known of an image, before anything is. */
 const UNKNOWN: Omit<ImageReport, 'path'> = {
@@ -91,24 +96,27 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
   const shown = path.toString();
   let facts: FileFacts | undefined;
   let filesystem: HostFilesystem | undefined;
+  const memory = cache.buffers.take(PREFIX_BYTES);
   try {
     options.signal?.throwIfAborted();
-    file = await openImageFile(path, { cache });
+    file = await openImageFile(path, { cache, isLocal: options.isLocal === true });
     filesystem = await file.filesystem();
     facts = await file.facts();
     known = { ...UNKNOWN, length: facts.length, allocation: facts.allocation, openForWriting: facts.openForWriting ?? null };
-    const prefix = await file.device.read(0, PROBE_BYTES);
+    const device = metadataDevice(file.device, facts, memory);
+    const prefix = await (facts.length <= SMALL_FILE_BYTES ? device : file.device).read(0, PROBE_BYTES);
     const evidence = await gatherEvidence(file.device, prefix);
     if (options.discovered === true && isOtherFile(evidence, shown, facts.length)) return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
     const { format, source } = chooseFormat(evidence, options);
     known = { ...known, format, formatSource: source };
-    const report = format === 'raw' ? rawReport(shown, known, facts, prefix, options) : await qcow2Report(path, known, file, facts, prefix, { ...options, cache });
+    const report = format === 'raw' ? rawReport(shown, known, facts, prefix, options) : await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache });
     return { report: { path: shown, ...report }, facts, filesystem, isOther: false };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
     const error = asPlimsollError(thrown, 'read image', shown);
     return { report: { path: shown, ...known, error: error.toJSON() }, facts, filesystem, isOther: false };
   } finally {
+    cache.buffers.give(memory);
     await file?.close();
   }
 }
@@ -158,11 +166,18 @@ function rawReport(path: string, known: Omit<ImageReport, 'path'>, facts: FileFa
   return { ...known, ...arithmetic, findings };
 }
 
-async function qcow2Report(path: string | Buffer, known: Omit<ImageReport, 'path'>, file: OpenFile, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions & { cache: HostCache }): Promise<Omit<ImageReport, 'path'>> {
+interface OpenImage {
+  readonly file: OpenFile;
+  readonly device: BlockDevice;
+  readonly facts: FileFacts;
+  /** The first bytes. */
+  readonly prefix: Uint8Array;
+}
+
+async function qcow2Report(path: string | Buffer, known: Omit<ImageReport, 'path'>, { file, device, facts, prefix }: OpenImage, options: ExamineOptions & { cache: HostCache }): Promise<Omit<ImageReport, 'path'>> {
   if (!hasQcow2Magic(prefix)) {
     throw new PlimsollError('corrupt', 'QCOW2_MAGIC', { doing: 'read qcow2 header', field: 'magic', at: 0, found: `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`, expected: '0x514649fb' });
   }
-  const device = metadataDevice(file.device, facts);
   const header = await readQcow2Header(device);
   const details = detailsOf(header);
   const census = await readCensus(device, header, options.signal);

@@ -7,11 +7,11 @@ import { holesAsZeros } from '#host';
 const READ_ALLOWANCE = 256 * MiB;
 
 /** Header, refcount table, first refcount block and L1 table of a new image with 64 KiB clusters lie below. */
-const PREFIX_BYTES = 256 * KiB;
+export const PREFIX_BYTES = 256 * KiB;
 
 /** Holes cost no reading, and all reading together is bounded by what the file stores. */
-export function metadataDevice(device: BlockDevice, facts: FileFacts): BlockDevice {
-  const quick = withPrefix(device, PREFIX_BYTES);
+export function metadataDevice(device: BlockDevice, facts: FileFacts, memory: Uint8Array = new Uint8Array(PREFIX_BYTES)): BlockDevice {
+  const quick = withPrefix(device, memory);
   const sparse = facts.map === undefined || facts.openForWriting === true ? quick : holesAsZeros(quick, facts.map);
   const storage = facts.filesystem === 'other' ? Math.max(facts.allocation, facts.length) : facts.allocation;
   return withReadBudget(sparse, 2 * storage + READ_ALLOWANCE);

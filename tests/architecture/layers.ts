@@ -77,7 +77,7 @@ export const LAYERS: readonly Layer[] = [
       host: 'the one who opens the files',
       wire: 'what crosses the boundary',
     },
-    node: { 'node:path': 'names of backing files, against the policy' },
+    node: nothing,
     packages: nothing,
   },
   {

@@ -106,9 +106,10 @@ export class Qcow2Builder {
     return this;
   }
 
-  /** The refcount of a cluster that the first refcount block covers; widths from 8 bits up, narrower ones as 0 or 1. */
+  /** The refcount of a cluster, narrow ones as 0 or 1; clusters that the one refcount block does not cover go without. */
   withRefcount(cluster: number, count: number): this {
     const bits = 2 ** this.#refcountOrder;
+    if ((cluster + 1) * bits > this.clusterSize * 8) return this;
     if (bits >= 8) return this.withBytes(this.refcountBlock + (cluster * bits) / 8, bigEndian(BigInt(count), bits / 8));
     const at = this.refcountBlock + Math.floor((cluster * bits) / 8);
     const byte = this.#byteAt(at) | (count << ((cluster * bits) % 8));

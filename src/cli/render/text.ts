@@ -1,17 +1,10 @@
 /** Lines that fit: wrapping, padding and shortening by what a terminal shows, not by characters. */
 import stringWidth from 'string-width';
+import { wrapBy } from './wrap.ts';
 
 /** `text` broken at spaces into lines of at most `width` columns; a longer word stands alone, uncut. */
 export function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(/\s+/).filter((one) => one !== '')) {
-    if (line !== '' && stringWidth(line) + 1 + stringWidth(word) > width) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return line === '' && lines.length > 0 ? lines : [...lines, line];
+  return wrapBy(text, width, stringWidth);
 }
 
 /** `wrap` with `first` before the first line and blanks of the same width before the others. */

@@ -238,7 +238,7 @@ class CensusTaker {
     sharedData: (hostCluster) => {
       if (!this.#header.externalDataFile) this.#referenced.add(hostCluster);
     },
-    compressed: (fileOffset, byteLength) => this.#countCompressed(fileOffset, byteLength),
+    compressed: (fileOffset, byteLength, entryAt) => this.#countCompressed(fileOffset, byteLength, entryAt),
   };
 
   /** Notes only what the other tables refer to. */
@@ -246,20 +246,20 @@ class CensusTaker {
     inPlace: (hostCluster, count) => this.#referenced.addRun(hostCluster, hostCluster + count),
     needing: () => undefined,
     sharedData: (hostCluster) => this.#referenced.add(hostCluster),
-    compressed: (fileOffset, byteLength) => void this.#referenceCompressed(fileOffset, byteLength),
+    compressed: (fileOffset, byteLength, entryAt) => void this.#referenceCompressed(fileOffset, byteLength, entryAt),
   };
 
-  #countCompressed(fileOffset: number, byteLength: number): void {
-    const { start, end } = this.#referenceCompressed(fileOffset, byteLength);
+  #countCompressed(fileOffset: number, byteLength: number, entryAt: number): void {
+    const { start, end } = this.#referenceCompressed(fileOffset, byteLength, entryAt);
     this.#compressed.add(start, end, byteLength, this.#needing + this.#tablesNeeding);
     this.#needing += 1;
     this.#extendRun(1);
   }
 
   /** The host clusters that compressed data touches, now referenced. */
-  #referenceCompressed(fileOffset: number, byteLength: number): Run {
+  #referenceCompressed(fileOffset: number, byteLength: number, entryAt: number): Run {
     const { clusterSize } = this.#header;
-    if (fileOffset >= this.#device.byteLength) throw compressedOutside(fileOffset, this.#device.byteLength);
+    if (fileOffset >= this.#device.byteLength) throw compressedOutside(fileOffset, entryAt, this.#device.byteLength);
     const run = { start: Math.floor(fileOffset / clusterSize), end: Math.floor((fileOffset + byteLength - 1) / clusterSize) + 1 };
     this.#referenced.addRun(run.start, run.end);
     return run;
@@ -443,6 +443,6 @@ function blockTwice(at: number, offset: number): PlimsollError {
   return new PlimsollError('corrupt', 'QCOW2_REFCOUNT_BLOCK_TWICE', { doing: 'read qcow2 refcount table', field: 'refcount block offset', at, found: `0x${offset.toString(16)}`, expected: 'a refcount block that no other entry uses' });
 }
 
-function compressedOutside(offset: number, fileLength: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_COMPRESSED_OFFSET', { doing: 'read qcow2 L2 table', field: 'compressed cluster offset', found: `0x${offset.toString(16)}`, expected: `inside the file of ${fileLength} bytes` });
+function compressedOutside(offset: number, at: number, fileLength: number): PlimsollError {
+  return new PlimsollError('corrupt', 'QCOW2_COMPRESSED_OFFSET', { doing: 'read qcow2 L2 table', field: 'compressed cluster offset', at, found: `0x${offset.toString(16)}`, expected: `inside the file of ${fileLength} bytes` });
 }

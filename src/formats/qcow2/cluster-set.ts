@@ -195,7 +195,7 @@ export class ClusterSet {
   /** The runs of neighbouring clusters, ascending, not touching each other. */
   *runs(): Generator<Run> {
     this.#settle();
-    const found = new Int32Array(CHUNK_CLUSTERS + 2);
+    const found: number[] = [];
     let start = -1;
     let end = -1;
     for (const { base, words } of this.#inOrder()) {
@@ -354,14 +354,14 @@ function countBits(words: Uint32Array): number {
   return total;
 }
 
-function wholeGroup(found: Int32Array): number {
+function wholeGroup(found: number[]): number {
   found[0] = 0;
   found[1] = GROUP_CLUSTERS;
   return 2;
 }
 
 /** Writes start and end of each run of bits to `found`; how many numbers. Borders are where a bit differs from the one before. */
-function findRuns(words: Uint32Array, found: Int32Array): number {
+function findRuns(words: Uint32Array, found: number[]): number {
   let count = 0;
   let before = 0;
   for (let at = 0; at < CHUNK_WORDS; at += 1) {

@@ -54,7 +54,7 @@ export function parseExtensions(prefix: Uint8Array, start: number, end: number, 
     if (type === EXTENSION.backingFormat) found.backingFormat = text(data, dataAt, LIMITS.backingFormatBytes);
     else if (type === EXTENSION.dataFile) {
       found.dataFileName = text(data, dataAt, LIMITS.dataFileNameBytes);
-      found.dataFileNameBytes = new Uint8Array(data.buffer, data.byteOffset, length);
+      found.dataFileNameBytes = new Uint8Array(prefix.subarray(dataAt, dataAt + length));
     }
     else if (type === EXTENSION.bitmaps && file.bitmapsVouched) found.bitmaps = parseBitmapsPointer(data, dataAt, file);
     else if (type === EXTENSION.fullDiskEncryption) found.encryptionHeader = parseEncryptionPointer(data, dataAt, file);

@@ -90,7 +90,7 @@ export function parseHeader(prefix: Uint8Array, fileLength: number): Header | { 
   const needs = Math.max(extensions.needs ?? 0, nameEnd);
   if (needs > prefix.byteLength) return { needs: Math.min(clusterSize, fileLength) };
 
-  const backingFileBytes = hasBackingFile ? prefix.slice(fixed.backingFileOffset, nameEnd) : undefined;
+  const backingFileBytes = hasBackingFile ? new Uint8Array(prefix.subarray(fixed.backingFileOffset, nameEnd)) : undefined;
   const refcountBlockEntries = (clusterSize * 8) / 2 ** tail.refcountOrder;
   return {
     ...extensions.value,

@@ -23,7 +23,9 @@ const TWO_ONES = new Uint32Array(new Uint8Array([0, 1, 0, 1]).buffer)[0] as numb
 
 /** The default width: 32 entries at a time are all 1, all 0, or looked at one by one. */
 function addUsed16(block: Uint8Array, words: Uint32Array, firstCluster: number, used: ClusterSet): void {
-  for (let at = 0; at < words.length; at += 16) {
+  const ones = countOnes(words);
+  used.addRun(firstCluster, firstCluster + ones * 2);
+  for (let at = ones; at < words.length; at += 16) {
     let differs = 0;
     let any = 0;
     for (let index = at; index < at + 16; index += 1) {
@@ -34,6 +36,13 @@ function addUsed16(block: Uint8Array, words: Uint32Array, firstCluster: number, 
     if (any === 0) continue;
     used.addWord(firstCluster + at * 2, differs === 0 ? 0xffffffff : usedMask16(block, at * 4));
   }
+}
+
+/** How many words at the start, in multiples of 16, are two refcounts of 1 each. */
+function countOnes(words: Uint32Array): number {
+  let at = 0;
+  while (at < words.length && words[at] === TWO_ONES) at += 1;
+  return at - (at % 16);
 }
 
 function isZero(words: Uint32Array, start: number, end: number): boolean {

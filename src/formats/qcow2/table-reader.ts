@@ -12,25 +12,33 @@ const READS_AHEAD = 6;
  *
  * Throws: corrupt, when the file ends inside them (it shrank since its header was checked); io, over-budget.
  */
-export async function readExactly(device: BlockDevice, offset: number, byteLength: number, what: string): Promise<Uint8Array> {
-  const bytes = await device.read(offset, byteLength);
+export async function readExactly(device: BlockDevice, offset: number, byteLength: number, what: string, into?: Uint8Array): Promise<Uint8Array> {
+  const bytes = await device.read(offset, byteLength, into);
   if (bytes.byteLength < byteLength) throw truncated(what, offset, bytes.byteLength, byteLength);
   return aligned(bytes);
 }
 
 /**
- * The clusters at `clusters`, in that order, one table each, as `[table, next table, ...]` in pieces of up to 1 MiB.
+ * The clusters at `clusters`, in that order, one table each, as `[table, next table, ...]` in pieces of up to 1 MiB. A piece is
+ * good until the next one is asked for.
  *
  * Throws: corrupt, when the file ends inside one (it shrank meanwhile); io, over-budget.
  */
 export async function* readTables(device: BlockDevice, clusterSize: number, clusters: ArrayLike<number>): AsyncGenerator<Uint8Array[]> {
   const pieces = neighbourhoods(clusters, Math.max(1, READ_BYTES / clusterSize));
   const inFlight: Promise<Uint8Array>[] = [];
+  // Memory goes round: a piece is done with when the next one is asked for.
+  const memory: Uint8Array[] = [];
+  let fetched = 0;
   const fetchNext = (): void => {
     const piece = pieces.next();
     if (piece.done === true) return;
     const { first, count } = piece.value;
-    const reading = Promise.resolve().then(() => readExactly(device, first * clusterSize, count * clusterSize, 'table'));
+    const slot = fetched % (READS_AHEAD + 1);
+    fetched += 1;
+    // One table alone needs no memory of its own: most often it lies in the beginning that was read already.
+    const into = clusters.length === 1 ? undefined : memoryOf(memory, slot, count * clusterSize);
+    const reading = Promise.resolve().then(() => readExactly(device, first * clusterSize, count * clusterSize, 'table', into));
     // A failure is met when its turn comes; until then it is not unhandled.
     reading.catch(() => undefined);
     inFlight.push(reading);
@@ -45,6 +53,14 @@ export async function* readTables(device: BlockDevice, clusterSize: number, clus
   }
 }
 
+function memoryOf(memory: Uint8Array[], slot: number, byteLength: number): Uint8Array {
+  const known = memory[slot];
+  if (known !== undefined && known.byteLength >= byteLength) return known;
+  const made = new Uint8Array(byteLength);
+  memory[slot] = made;
+  return made;
+}
+
 function* neighbourhoods(clusters: ArrayLike<number>, most: number): Generator<{ first: number; count: number }> {
   let at = 0;
   while (at < clusters.length) {
@@ -56,12 +72,17 @@ function* neighbourhoods(clusters: ArrayLike<number>, most: number): Generator<{
   }
 }
 
-/** Indexes of 8-byte entries that are not zero. */
-export function* nonZeroEntries(table: Uint8Array): Generator<number> {
+/** Indexes of 8-byte entries that are not zero; of a table that is mostly zeros eight entries are passed over at once. */
+export function nonZeroEntries(table: Uint8Array): number[] {
   const words = new Uint32Array(table.buffer, table.byteOffset, table.byteLength / 4);
-  for (let at = 0; at < words.length; at += 2) {
-    if (words[at] !== 0 || words[at + 1] !== 0) yield at / 2;
+  const found: number[] = [];
+  for (let group = 0; group < words.length; group += 16) {
+    let any = 0;
+    for (let at = group; at < group + 16; at += 1) any |= words[at] ?? 0;
+    if (any === 0) continue;
+    for (let at = group; at < group + 16; at += 2) if ((words[at] ?? 0) !== 0 || (words[at + 1] ?? 0) !== 0) found.push(at / 2);
   }
+  return found;
 }
 
 /** The same bytes where views of 16- and 32-bit words can be laid over them. */

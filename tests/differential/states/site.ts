@@ -93,6 +93,15 @@ export class Site {
     await qemuImg(this.directory, 'check', '-q', '-r', 'all', '-f', this.format, this.image);
   }
 
+  /** Throws when QEMU finds errors in the image; leaks are none. */
+  async mustBeSound(): Promise<void> {
+    try {
+      await qemuImg(this.directory, 'check', '-q', ...openingArguments(this.opening));
+    } catch (error) {
+      if (!/exit 3:/.test(String(error))) throw new Error(`QEMU damaged the image by itself: ${String(error)}`, { cause: error });
+    }
+  }
+
   /** Replaces the image by a copy made by `cp` with the given `--sparse`. */
   async copyOver(sparse: 'always' | 'never'): Promise<void> {
     await runTool('cp', ['--reflink=never', `--sparse=${sparse}`, this.image, this.file('copy.tmp')]);

@@ -1,0 +1,46 @@
+/** Each bomb is read by a process of its own, so that what it costs is known: at most 400 MB and a few seconds of processor. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { ImageReport } from '#wire';
+import { BOMBS } from './bombs.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const MiB = 2 ** 20;
+/** Of these some 130 MB are Node itself and the loader of TypeScript. */
+const MOST_BYTES = 400 * MiB;
+/** Processor time, not the clock: test machines are busy. */
+const MOST_MILLISECONDS = 4000;
+
+// Only tmpfs takes sparse files of 8 PiB; ext4 ends at 16 TiB.
+mkdirSync('/dev/shm', { recursive: true });
+const directory = mkdtempSync('/dev/shm/plimsoll-bombs-');
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+interface Cost {
+  readonly report: ImageReport;
+  readonly milliseconds: number;
+  readonly peakBytes: number;
+}
+
+function examineInChild(path: string): Cost {
+  const words = ['--conditions=source', '--import', 'tsx', join(ROOT, 'tests/hostile/examine-child.ts'), path];
+  const { stdout, stderr, status, signal } = spawnSync(process.execPath, words, { encoding: 'utf8', cwd: ROOT, timeout: 50_000, maxBuffer: 256 * MiB });
+  if (status !== 0) throw new Error(`exit ${status ?? signal}: ${stderr.slice(0, 500)}`);
+  return JSON.parse(stdout) as Cost;
+}
+
+describe('a bomb', () => {
+  it.each(BOMBS)('$name', ({ name, make, code }) => {
+    const [kind] = name.split('--');
+    const path = make().write(join(directory, 'bomb'));
+    const { mtimeNs, size } = statSync(path, { bigint: true });
+    const { report, milliseconds, peakBytes } = examineInChild(path);
+    expect(statSync(path, { bigint: true })).toMatchObject({ mtimeNs, size });
+    rmSync(path);
+    expect({ kind: report.error?.kind ?? 'report', code: report.error?.code }, report.error?.message).toEqual({ kind, code });
+    expect(peakBytes).toBeLessThan(MOST_BYTES);
+    expect(milliseconds).toBeLessThan(MOST_MILLISECONDS);
+  });
+});

@@ -1,0 +1,76 @@
+/**
+ * Mutated images end in a report or in an error of a named kind, never in a bug. A fixed seed; for a longer run by hand:
+ * PLIMSOLL_FUZZ_RUNS=1000000 PLIMSOLL_FUZZ_SEED=7 npx vitest run --project hostile tests/hostile/fuzz.test.ts
+ */
+import { describe, expect, it } from 'vitest';
+import { asPlimsollError } from '#base';
+import { type FileFacts, memoryDevice, withReadBudget } from '#block';
+import { guestRuns, readCensus, readQcow2Header } from '#formats';
+import { qcow2Figures } from '#sizes';
+import { mutate, randomNumbers, subjects } from './mutations.ts';
+
+const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 20_000);
+const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261123);
+/** A small image must not take longer, on a busy machine. */
+const MOST_MILLISECONDS = 2000;
+
+const HAS_MAP = [true, false];
+
+function factsOf(bytes: Uint8Array, hasMap: boolean): FileFacts {
+  const map = [{ fileOffset: 0, byteLength: Math.ceil(bytes.byteLength / 4096) * 4096, physicalOffset: 0, shared: false, unwritten: false, encoded: false }];
+  return {
+    identity: '1:1',
+    length: bytes.byteLength,
+    allocation: Math.ceil(bytes.byteLength / 4096) * 4096,
+    filesystem: 'ext4',
+    hostBlock: 4096,
+    map: hasMap ? map : undefined,
+    extentSizeHint: 0,
+    noCow: undefined,
+    openForWriting: undefined,
+  } as FileFacts;
+}
+
+/** What the image comes to: the kind of its error, or `report`. */
+async function outcome(bytes: Uint8Array, hasMap: boolean): Promise<string> {
+  try {
+    const device = withReadBudget(memoryDevice(bytes), 2 ** 28);
+    const header = await readQcow2Header(device);
+    const { commitment, allocation, addends } = qcow2Figures(await readCensus(device, header), factsOf(bytes, hasMap));
+    if (commitment === null || allocation === null || !(commitment >= allocation)) throw new Error(`commitment ${commitment} below allocation ${allocation}`);
+    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    if (header.capacity < 2 ** 32) for await (const run of guestRuns(device, header)) if (run.end <= run.start) throw new Error(`empty run at ${run.start}`);
+    return 'report';
+  } catch (thrown) {
+    const error = asPlimsollError(thrown, 'fuzz');
+    if (error.kind === 'bug') throw thrown;
+    return error.kind;
+  }
+}
+
+describe('mutated images', () => {
+  it(`${RUNS} of them, seed ${SEED}: a report or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
+    const random = randomNumbers(SEED);
+    const all = subjects();
+    const seen = new Map<string, number>();
+    for (let run = 0; run < RUNS; run += 1) {
+      const { bytes, changes } = mutate(all[run % all.length] as (typeof all)[number], random);
+      const began = process.cpuUsage();
+      const kind = await outcome(bytes, HAS_MAP[run % 2] as boolean).catch((error: unknown) => {
+        throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
+      });
+      const { user, system } = process.cpuUsage(began);
+      if ((user + system) / 1000 > MOST_MILLISECONDS) throw new Error(`run ${run} took ${(user + system) / 1000} ms: ${changes.join('; ')}`);
+      seen.set(kind, (seen.get(kind) ?? 0) + 1);
+    }
+    expect([...seen.keys()].toSorted((a, b) => (a < b ? -1 : 1))).toEqual(['corrupt', 'report', 'unsupported']);
+    expect(seen.get('report')).toBeGreaterThan(RUNS / 20);
+  });
+
+  it('the subjects themselves are read', async () => {
+    for (const { bytes, places } of subjects()) {
+      expect(await outcome(bytes, true)).toBe('report');
+      expect(places.length).toBeGreaterThan(25);
+    }
+  });
+});
