@@ -150,10 +150,10 @@ function drawBitmap(prng: Prng, progress: Progress): Operation {
 }
 
 function drawResize(prng: Prng, progress: Progress): Operation {
-  const capacity = Math.max(512, roundUp(prng.below(2 * progress.capacity), 512));
+  const capacity = Math.min(LARGEST_CAPACITY, Math.max(512, roundUp(prng.below(2 * progress.capacity), 512)));
   const shrinks = capacity < progress.capacity;
-  progress.capacity = Math.min(capacity, LARGEST_CAPACITY);
-  return { do: 'resize', capacity: progress.capacity, more: shrinks ? ['--shrink'] : [] };
+  progress.capacity = capacity;
+  return { do: 'resize', capacity, more: shrinks ? ['--shrink'] : [] };
 }
 
 function drawSession(prng: Prng, progress: Progress): Operation {

@@ -74,17 +74,23 @@ function fillStore(directory: string): void {
   truncateSync(at('alone.raw'), IMAGE_BYTES);
 }
 
-async function freshStore(kind: (typeof KINDS)[number]): Promise<{ filesystem: MountedFilesystem; directory: string; before: number }> {
+interface FreshStore extends AsyncDisposable {
+  readonly filesystem: MountedFilesystem;
+  readonly directory: string;
+  readonly before: number;
+}
+
+async function freshStore(kind: (typeof KINDS)[number]): Promise<FreshStore> {
   const filesystem = await withFilesystem(kind, 1024 * MiB);
   const directory = join(filesystem.path, 'images');
   mkdirSync(directory);
-  return { filesystem, directory, before: await consumed(filesystem.path) };
+  return { filesystem, directory, before: await consumed(filesystem.path), [Symbol.asyncDispose]: () => filesystem.unmount() };
 }
 
 describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
   it('the allocation of a store is what the filesystem says was consumed', async () => {
-    const { filesystem, directory, before } = await freshStore(kind);
-    await using _mounted = filesystem;
+    await using fresh = await freshStore(kind);
+    const { filesystem, directory, before } = fresh;
     fillStore(directory);
     const grown = await consumed(filesystem.path) - before;
     const store = await storeOf(directory);
@@ -97,8 +103,8 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
   });
 
   it('exclusive is what deleting the image gives back', async () => {
-    const { filesystem, directory } = await freshStore(kind);
-    await using _mounted = filesystem;
+    await using fresh = await freshStore(kind);
+    const { filesystem, directory } = fresh;
     fillStore(directory);
     const store = await storeOf(directory);
     expect(imageNamed(store, 'alone.raw').exclusive).toBe(8 * MiB);
@@ -113,8 +119,8 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
   });
 
   it('the residual counts what clones may still un-share: rewriting all of them takes that much', async () => {
-    const { filesystem, directory, before } = await freshStore(kind);
-    await using _mounted = filesystem;
+    await using fresh = await freshStore(kind);
+    const { filesystem, directory, before } = fresh;
     fillStore(directory);
     const store = await storeOf(directory);
     for (const name of ['original.raw', 'clone.raw', 'rewritten.raw', 'second.raw', 'alone.raw']) write(join(directory, name), 0, IMAGE_BYTES);
@@ -125,8 +131,8 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
   });
 
   it('says on btrfs without NOCOW that nothing can be promised, and promises with it', async () => {
-    const { filesystem, directory } = await freshStore(kind);
-    await using _mounted = filesystem;
+    await using fresh = await freshStore(kind);
+    const { filesystem, directory } = fresh;
     if (kind === 'xfs') return expect((await storeOf(directory)).fits).toBe(true);
     write(join(directory, 'plain.raw'), 0, MiB);
     const store = await storeOf(directory);
@@ -141,8 +147,8 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
 
 describe.skipIf(!isRoot)('speculative preallocation on xfs', () => {
   it('is told as storage behind the end, and counted in the allocation', async () => {
-    const { filesystem, directory } = await freshStore('xfs');
-    await using _mounted = filesystem;
+    await using fresh = await freshStore('xfs');
+    const { filesystem, directory } = fresh;
     const path = join(directory, 'growing.img');
     const fd = openSync(path, 'w');
     for (let at = 0; at < 16 * MiB; at += 64 * 1024) writeSync(fd, randomBytes(64 * 1024), 0, 64 * 1024, at);
