@@ -65,7 +65,7 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
   const mapped = map === undefined ? withAssumedMap(state) : state;
   const filled = fillOnce(mapped);
   const storage = bound.addends.reduce((sum, addend) => sum + addend.bytes, 0);
-  const growth = { storage, maxLength: bound.maxLength, grain: census.header.clusterSize, scattered: scatteredBytes(state, storage) };
+  const growth = { storage, maxLength: bound.maxLength, grain: census.header.extendedL2 ? census.header.clusterSize / 32 : census.header.clusterSize, scattered: scatteredBytes(state, storage) };
   return finish(facts, bound.addends, growth, {
     capacity: census.header.capacity,
     expected: filled.allocation,

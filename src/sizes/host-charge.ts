@@ -12,6 +12,8 @@ const EXT4_EXTENTS_PER_BLOCK = 340;
 const EXT4_EXTENTS_IN_INODE = 4;
 /** ext4: the longest written extent, in blocks. */
 const EXT4_LONGEST_EXTENT = 32768;
+/** Tree blocks for what a small file's extents do: which ones join, and when, differs from run to run. */
+const SPARE_TREE_BLOCKS = 5;
 /** XFS: records in one 4 KiB block of the extent map's B+tree. */
 const XFS_RECORDS_PER_BLOCK = 250;
 /** XFS: records in the inode itself, at the default inode size. */
@@ -74,10 +76,10 @@ function treeCharge(facts: FileFacts, growth: Growth): number {
   const grain = Math.max(growth.grain, facts.hostBlock, facts.extentSizeHint);
   const longest = divideUp(growth.maxLength, EXT4_LONGEST_EXTENT * facts.hostBlock);
   const extents = (facts.map?.length ?? 0) + divideUp(divideUp(scattered, grain), 2) + 2 * longest;
-  if (extents <= (isExt4 ? EXT4_EXTENTS_IN_INODE : XFS_RECORDS_IN_INODE)) return 2 * facts.hostBlock;
+  if (extents <= (isExt4 ? EXT4_EXTENTS_IN_INODE : XFS_RECORDS_IN_INODE)) return SPARE_TREE_BLOCKS * facts.hostBlock;
   const perBlock = isExt4 ? EXT4_EXTENTS_PER_BLOCK : XFS_RECORDS_PER_BLOCK;
   const leaves = 2 * divideUp(extents, perBlock);
-  return (leaves + divideUp(2 * leaves, perBlock) + 1) * facts.hostBlock;
+  return (leaves + divideUp(2 * leaves, perBlock) + SPARE_TREE_BLOCKS) * facts.hostBlock;
 }
 
 function unwrittenBytes(facts: FileFacts): number {

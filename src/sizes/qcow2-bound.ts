@@ -59,7 +59,9 @@ function demandOf(state: Qcow2State): Demand {
   const appended = append(end, behind, run, geometry, (range) => state.blocks.has(range));
   const inPlaceEnd = Math.max(census.inPlace.end(), end) * clusterSize;
   const grown = asked === 0 ? 0 : appended.end * clusterSize;
-  const maxLength = Math.max(facts.length, grown, census.beyondEnd > 0 ? inPlaceEnd : 0);
+  // Direct writes go by whole blocks, and so does the length then.
+  const wholeBlocks = clusterSize < facts.hostBlock ? roundUp(grown, facts.hostBlock) : grown;
+  const maxLength = Math.max(facts.length, wholeBlocks, census.beyondEnd > 0 ? inPlaceEnd : 0);
   return { end, clusters, bitmapClusters, bitmapBytes: BITMAP_SETS * bitmaps.bytes, run, certainHoles, missingBlocks, endOfAppend: appended.end, metadata: appended.metadata, maxLength };
 }
 

@@ -60,7 +60,7 @@ class Replay {
     const allocator = this.#allocator;
     if (afterSnapshot) allocator.take(census.guestClusters + census.l1Needed);
     else this.#writeNeeding(census);
-    if (census.partialNeeding !== undefined || (afterSnapshot && census.partialInPlace !== undefined)) this.#shortenLast(census);
+    if (census.partialNeeding !== undefined) this.#shortenLast(census);
     this.#rewritesTables = true;
   }
 

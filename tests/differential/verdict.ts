@@ -89,7 +89,8 @@ function judgeExpected(truth: StateTruth): string[] {
 function judgeSnapshot(truth: StateTruth): string[] {
   if (truth.said === undefined || truth.snapshotCost === undefined || !mustBeExact(truth, truth.said)) return [];
   const said = truth.said.nextSnapshot?.bytes ?? null;
-  if (said === truth.snapshotCost) return [];
+  // A snapshot can make the image smaller in the end (bitmaps stored anew in between); its cost is then nothing.
+  if (said === (truth.snapshotCost === null ? null : Math.max(0, truth.snapshotCost))) return [];
   return [`nextSnapshot is ${said}, QEMU's cost ${truth.snapshotCost ?? 'nothing: it refuses'}`];
 }
 

@@ -9,7 +9,7 @@ import { ChunkAllowance, ClusterSet } from './cluster-set.ts';
 import { type CompressedClusters, CompressedCollector } from './compressed-clusters.ts';
 import { type Header, parseHeader } from './header.ts';
 import { type L1Table, parseL1Table } from './l1-table.ts';
-import { type L2Visitor, visitL2Table } from './l2-table.ts';
+import { type L2Visitor, visitL2Table, isPlainEntry } from './l2-table.ts';
 import { MetadataClaims } from './metadata-claims.ts';
 import { addUsedClusters, refcountOf } from './refcount.ts';
 import { type InternalSnapshot, readSnapshotTable, type SnapshotTable } from './snapshot.ts';
@@ -36,7 +36,10 @@ export interface Census {
   readonly inPlaceCount: number;
   /** The last guest cluster, when it is in place and the capacity ends inside it. */
   readonly partialInPlace: { readonly hostCluster: number; readonly byteLength: number } | undefined;
-  /** The last guest cluster needs a new cluster, and the capacity ends inside it. */
+  /**
+   * Bytes of the last guest cluster below the capacity, when that ends inside it and the cluster has no host cluster yet:
+   * what is shared or compressed is copied whole when it is written.
+   */
   readonly partialNeeding: number | undefined;
   /** Active L2 tables with COPIED, and of those the ones with a cluster in D: they are rewritten by the guest's writes. */
   readonly copiedTables: ClusterSet;
@@ -98,6 +101,8 @@ class CensusTaker {
   #runInTable = 0;
   #runAcrossTables = 0;
   #lastInPlace = -1;
+  /** The last guest cluster has no host cluster, plain. */
+  #lastIsPlain = true;
   #lastEntry = -1;
   #lastCluster = -1;
   #beyondEnd = 0;
@@ -123,7 +128,7 @@ class CensusTaker {
     const { used, refcountBlocks } = await this.#readRefcounts();
     this.#claims.refuseData(this.#inPlace, header.clusterSize);
     refuseShredded(header.dirty ? this.#referenced : used);
-    const lastNeeds = partialBytes > 0 && lastInPlace < 0 && !header.externalDataFile;
+    const lastNeeds = partialBytes > 0 && lastInPlace < 0 && this.#lastIsPlain && !header.externalDataFile;
     return {
       header,
       guestClusters,
@@ -215,7 +220,9 @@ class CensusTaker {
     const neededBefore = this.#needing;
     visitL2Table(table, entryCount, this.#header, cluster * clusterSize, this.#counter);
     if (copied && this.#needing > neededBefore) this.#rewrittenTables.add(cluster);
-    if (isLast) this.#lastInPlace = this.#lastEntry === entryCount - 1 ? this.#lastCluster : -1;
+    if (!isLast) return;
+    this.#lastInPlace = this.#lastEntry === entryCount - 1 ? this.#lastCluster : -1;
+    this.#lastIsPlain = isPlainEntry(table, entryCount - 1, this.#header);
   }
 
   /** Counts what the active tables say; one object for all tables, since an image can have millions. */

@@ -85,6 +85,14 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
   if (runLength > 0) visitor.inPlace(runCluster, runLength, runFirst);
 }
 
+/** Whether the entry has neither a host cluster nor compressed data. */
+export function isPlainEntry(table: Uint8Array, entry: number, header: Header): boolean {
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  const at = entry * (header.extendedL2 ? 16 : 8);
+  const high = view.getUint32(at);
+  return (high & COMPRESSED) === 0 && (high & OFFSET_HIGH_MASK) === 0 && (view.getUint32(at + 4) & OFFSET_LOW_MASK) === 0;
+}
+
 /**
  * How many entries behind the one at `at` continue it to the letter, each one cluster further: nothing is decoded for
  * those. Stops where the lower half of the offset wraps. In 32-bit integers throughout, which is what makes it fast.
