@@ -8,7 +8,27 @@
  * ```
  */
 export { type ErrorKind, PlimsollError } from '#base';
-export { createImage, type CreatedImage, type CreateOptions, type CreateRequest, measureCopy, measureNew, parseCreateOptions } from '#create';
+export {
+  createImage,
+  type CreatedImage,
+  type CreateOptions,
+  type CreateRequest,
+  measureCopy,
+  measureNew,
+  parseCreateOptions,
+} from '#create';
 export { scan, type ScanEvent, type ScanOptions } from '#pool';
 export { examineImage, figures, type FiguresOptions } from '#sandbox';
-export { type Addend, type ChainLink, DEFINITIONS, EXIT_CODES, type Finding, type ImageReport, type MeasureReport, type ScannedImage, type ScanReport, type StoreReport, type Unbounded } from '#wire';
+export {
+  type Addend,
+  type ChainLink,
+  DEFINITIONS,
+  EXIT_CODES,
+  type Finding,
+  type ImageReport,
+  type MeasureReport,
+  type ScannedImage,
+  type ScanReport,
+  type StoreReport,
+  type Unbounded,
+} from '#wire';

@@ -3,7 +3,10 @@ import { asPlimsollError, PlimsollError } from './errors.ts';
 
 describe('PlimsollError', () => {
   it.each([
-    [{ doing: 'read qcow2 header', field: 'cluster_bits', at: 20, found: 31, expected: '9 to 21' }, 'Cannot read qcow2 header: cluster_bits at byte 20 is 31, expected 9 to 21'],
+    [
+      { doing: 'read qcow2 header', field: 'cluster_bits', at: 20, found: 31, expected: '9 to 21' },
+      'Cannot read qcow2 header: cluster_bits at byte 20 is 31, expected 9 to 21',
+    ],
     [{ doing: 'read x', field: 'offset', at: 4096, found: '0x10' }, 'Cannot read x: offset at offset 0x1000 is 0x10'],
     [{ doing: 'read x', at: 0, found: 'another signature' }, 'Cannot read x: another signature at byte 0'],
     [{ doing: 'read x', field: 'magic' }, 'Cannot read x: magic'],
@@ -41,10 +44,20 @@ describe('asPlimsollError()', () => {
     ['EIO', 'io'],
     ['EACCES', 'io'],
   ])('%s of the system is %s', (code, kind) => {
-    expect(asPlimsollError(Object.assign(new Error(code), { code }), 'read', '/x')).toMatchObject({ kind, code: `IO_${code}`, where: { image: '/x' } });
+    expect(asPlimsollError(Object.assign(new Error(code), { code }), 'read', '/x')).toMatchObject({
+      kind,
+      code: `IO_${code}`,
+      where: { image: '/x' },
+    });
   });
 
-  it.each([new RangeError('Offset is outside the bounds'), new TypeError('x is not a function'), 'text', undefined, Object.assign(new Error('x'), { code: 'ERR_INVALID_ARG_VALUE' })])('%s is a bug', (thrown) => {
+  it.each([
+    new RangeError('Offset is outside the bounds'),
+    new TypeError('x is not a function'),
+    'text',
+    undefined,
+    Object.assign(new Error('x'), { code: 'ERR_INVALID_ARG_VALUE' }),
+  ])('%s is a bug', (thrown) => {
     expect(asPlimsollError(thrown, 'read').kind).toBe('bug');
   });
 });

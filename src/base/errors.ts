@@ -5,17 +5,7 @@
 import { quoteForHumans } from './quote.ts';
 
 /** The closed set of kinds. `wire` maps each to an exit code. */
-export type ErrorKind =
-  | 'usage'
-  | 'not-found'
-  | 'corrupt'
-  | 'unsupported'
-  | 'refused'
-  | 'over-budget'
-  | 'busy'
-  | 'io'
-  | 'conflict'
-  | 'bug';
+export type ErrorKind = 'usage' | 'not-found' | 'corrupt' | 'unsupported' | 'refused' | 'over-budget' | 'busy' | 'io' | 'conflict' | 'bug';
 
 /** A value as it was found or expected; bytes from an image are quoted and escaped when printed. */
 export type ErrorValue = string | number | bigint | boolean;

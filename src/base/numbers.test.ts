@@ -5,7 +5,10 @@ import { divideUp, readUint64, roundDown, roundUp, safeInteger } from './numbers
 describe('rounding', () => {
   it('agrees with exact arithmetic', () => {
     const value = fc.integer({ min: 0, max: 2 ** 50 });
-    const step = fc.oneof(fc.integer({ min: 1, max: 2 ** 22 }), fc.nat({ max: 21 }).map((bits) => 2 ** bits));
+    const step = fc.oneof(
+      fc.integer({ min: 1, max: 2 ** 22 }),
+      fc.nat({ max: 21 }).map((bits) => 2 ** bits),
+    );
     fc.assert(
       fc.property(value, step, (a, b) => {
         const [exact, by] = [BigInt(a), BigInt(b)];
@@ -36,7 +39,11 @@ describe('readUint64()', () => {
 
   it.each([2n ** 53n, 2n ** 56n + 1n, 2n ** 64n - 1n])('refuses %s', (value) => {
     expect(() => readUint64(viewOf(value), 4, 'test', 'field', 1000)).toThrow(
-      expect.objectContaining({ kind: 'corrupt', code: 'NUMBER_TOO_LARGE', where: expect.objectContaining({ at: 1004, found: `0x${value.toString(16)}` }) }),
+      expect.objectContaining({
+        kind: 'corrupt',
+        code: 'NUMBER_TOO_LARGE',
+        where: expect.objectContaining({ at: 1004, found: `0x${value.toString(16)}` }),
+      }),
     );
   });
 });

@@ -26,7 +26,13 @@ describe('escapeForTerminal()', () => {
   });
 
   it('keeps different names different', () => {
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (a, b) => a === b || escapeForTerminal(a) !== escapeForTerminal(b)));
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary' }),
+        fc.string({ unit: 'binary' }),
+        (a, b) => a === b || escapeForTerminal(a) !== escapeForTerminal(b),
+      ),
+    );
   });
 });
 

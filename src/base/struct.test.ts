@@ -26,12 +26,24 @@ describe('Struct.read()', () => {
   it('reads every kind, big-endian, where it is told to', () => {
     content.set([0, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], 16);
     const record = all.read(new DataView(content.buffer), 8);
-    expect(record).toEqual({ a: 8, none: undefined, b: 0x0a0b, c: 0x0c0d0e0f, d: Number.MAX_SAFE_INTEGER, e: 0x18191a1b1c1d1e1fn, f: Uint8Array.from([32, 33, 34, 35, 36, 37, 38, 39]) });
+    expect(record).toEqual({
+      a: 8,
+      none: undefined,
+      b: 0x0a0b,
+      c: 0x0c0d0e0f,
+      d: Number.MAX_SAFE_INTEGER,
+      e: 0x18191a1b1c1d1e1fn,
+      f: Uint8Array.from([32, 33, 34, 35, 36, 37, 38, 39]),
+    });
   });
 
   it('names the place in the file when the bytes end', () => {
     expect(() => all.read(new DataView(content.buffer), 9, 4096)).toThrow(
-      expect.objectContaining({ kind: 'corrupt', code: 'STRUCT_TRUNCATED', where: expect.objectContaining({ at: 4105, found: '31 bytes' }) }),
+      expect.objectContaining({
+        kind: 'corrupt',
+        code: 'STRUCT_TRUNCATED',
+        where: expect.objectContaining({ at: 4105, found: '31 bytes' }),
+      }),
     );
   });
 
@@ -39,7 +51,10 @@ describe('Struct.read()', () => {
     const large = new Uint8Array(32);
     large[9] = 0x20;
     expect(() => all.read(new DataView(large.buffer), 0, 100)).toThrow(
-      expect.objectContaining({ code: 'NUMBER_TOO_LARGE', where: expect.objectContaining({ field: 'd', at: 108, found: '0x20000000000000' }) }),
+      expect.objectContaining({
+        code: 'NUMBER_TOO_LARGE',
+        where: expect.objectContaining({ field: 'd', at: 108, found: '0x20000000000000' }),
+      }),
     );
   });
 });

@@ -61,7 +61,8 @@ export function struct<F extends Fields>(name: string, byteLength: number, field
       });
     }
     const record: Record<string, unknown> = {};
-    for (const [fieldName, one] of ordered) record[fieldName] = readField(view, base, one, { doing: `read ${name}`, field: fieldName, viewAt });
+    for (const [fieldName, one] of ordered)
+      record[fieldName] = readField(view, base, one, { doing: `read ${name}`, field: fieldName, viewAt });
     return record as RecordOf<F>;
   };
   return { name, byteLength, fields, read };

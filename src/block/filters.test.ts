@@ -30,7 +30,9 @@ describe('withReadBudget()', () => {
     const device = withReadBudget(memoryDevice(content), 100);
     expect(await device.read(0, 60)).toHaveLength(60);
     expect(await device.read(0, 40)).toHaveLength(40);
-    expect(() => device.read(7, 1)).toThrow(expect.objectContaining({ kind: 'over-budget', code: 'READ_BUDGET', where: expect.objectContaining({ at: 7 }) }));
+    expect(() => device.read(7, 1)).toThrow(
+      expect.objectContaining({ kind: 'over-budget', code: 'READ_BUDGET', where: expect.objectContaining({ at: 7 }) }),
+    );
     expect(() => device.read(0, 0)).toThrow(expect.objectContaining({ code: 'READ_BUDGET' }));
   });
 

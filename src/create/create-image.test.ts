@@ -31,7 +31,13 @@ function create(path: string, list: string, capacity: number, format: NewImageFo
 
 /** What qemu-img says of an image, less its names and what the filesystem says. */
 async function described(path: string): Promise<unknown> {
-  const { filename, children, 'full-backing-filename': full, 'actual-size': actual, ...info } = JSON.parse(await qemuImg(directory, 'info', '--output=json', path)) as Record<string, unknown>;
+  const {
+    filename,
+    children,
+    'full-backing-filename': full,
+    'actual-size': actual,
+    ...info
+  } = JSON.parse(await qemuImg(directory, 'info', '--output=json', path)) as Record<string, unknown>;
   expect([filename, children, full, actual]).toBeDefined();
   return info;
 }
@@ -136,7 +142,10 @@ describe('createImage() beside qemu-img', () => {
       const options = (name: string) => ['data_file=' + name, list].filter((part) => part !== '').join(',');
       await qemuImg(directory, 'create', '-q', '-f', 'qcow2', '-o', options('d1.raw'), 'theirs', '20M');
       await create(join(directory, 'ours'), options('d2.raw'), 20 * MiB);
-      for (const [theirs, ours] of [['theirs', 'ours'], ['d1.raw', 'd2.raw']] as const) {
+      for (const [theirs, ours] of [
+        ['theirs', 'ours'],
+        ['d1.raw', 'd2.raw'],
+      ] as const) {
         const [their, our] = [statSync(join(directory, theirs)), statSync(join(directory, ours))];
         expect([our.size, our.blocks]).toEqual([their.size, their.blocks]);
       }
@@ -187,25 +196,52 @@ describe('createImage(), overlays', () => {
 
   it('takes the capacity of its base, and QEMU reads through it', async () => {
     const path = join(directory, 'overlay');
-    const made = await createImage({ path, format: 'qcow2', options: parseCreateOptions('qcow2', []), backing: { name: 'base.qcow2', format: 'qcow2' } });
+    const made = await createImage({
+      path,
+      format: 'qcow2',
+      options: parseCreateOptions('qcow2', []),
+      backing: { name: 'base.qcow2', format: 'qcow2' },
+    });
     expect(made.capacity).toBe(5 * MiB);
-    await qemuIo({ path, format: 'qcow2' }, ['read -q -P 17 1M 1M', 'write -q -P 5 1M 64k', 'read -q -P 5 1M 64k', 'read -q -P 17 1088k 64k', 'read -q -P 0 0 1M']);
+    await qemuIo({ path, format: 'qcow2' }, [
+      'read -q -P 17 1M 1M',
+      'write -q -P 5 1M 64k',
+      'read -q -P 5 1M 64k',
+      'read -q -P 17 1088k 64k',
+      'read -q -P 0 0 1M',
+    ]);
     expect(await qemuImg(directory, 'check', path)).toMatch(/No errors were found/);
   });
 
-  it.each(['', 'cluster_size=512', 'cluster_size=4k,compat=0.10', 'extended_l2=on,preallocation=metadata', 'extended_l2=on,preallocation=full'])(
-    'records the base as qemu-img does: "%s"',
-    async (list) => {
-      const words = list === '' ? [] : ['-o', list];
-      await qemuImg(directory, 'create', '-q', '-f', 'qcow2', ...words, '-b', 'base.raw', '-F', 'raw', 'theirs');
-      await createImage({ path: join(directory, 'ours'), format: 'qcow2', options: parseCreateOptions('qcow2', [list]), backing: { name: 'base.raw', format: 'raw' } });
-      expect(readFileSync(join(directory, 'ours')).equals(readFileSync(join(directory, 'theirs')))).toBe(true);
-    },
-  );
+  it.each([
+    '',
+    'cluster_size=512',
+    'cluster_size=4k,compat=0.10',
+    'extended_l2=on,preallocation=metadata',
+    'extended_l2=on,preallocation=full',
+  ])('records the base as qemu-img does: "%s"', async (list) => {
+    const words = list === '' ? [] : ['-o', list];
+    await qemuImg(directory, 'create', '-q', '-f', 'qcow2', ...words, '-b', 'base.raw', '-F', 'raw', 'theirs');
+    await createImage({
+      path: join(directory, 'ours'),
+      format: 'qcow2',
+      options: parseCreateOptions('qcow2', [list]),
+      backing: { name: 'base.raw', format: 'raw' },
+    });
+    expect(readFileSync(join(directory, 'ours')).equals(readFileSync(join(directory, 'theirs')))).toBe(true);
+  });
 
   it('takes backing_file and backing_fmt as options too', async () => {
-    await createImage({ path: join(directory, 'ours'), format: 'qcow2', options: parseCreateOptions('qcow2', ['backing_file=base.raw,backing_fmt=raw']) });
-    expect(await described(join(directory, 'ours'))).toMatchObject({ 'backing-filename': 'base.raw', 'backing-filename-format': 'raw', 'virtual-size': 1024 });
+    await createImage({
+      path: join(directory, 'ours'),
+      format: 'qcow2',
+      options: parseCreateOptions('qcow2', ['backing_file=base.raw,backing_fmt=raw']),
+    });
+    expect(await described(join(directory, 'ours'))).toMatchObject({
+      'backing-filename': 'base.raw',
+      'backing-filename-format': 'raw',
+      'virtual-size': 1024,
+    });
   });
 
   it.each([
@@ -216,7 +252,13 @@ describe('createImage(), overlays', () => {
     ['a name of 1024 bytes', { name: `${'./'.repeat(507)}base.raw//`.replace(/\/\/$/, ''), format: 'raw' }, undefined, undefined],
     ['a name beyond 1023 bytes', { name: `${'./'.repeat(520)}base.raw`, format: 'raw' }, 'usage', 'CREATE_BACKING_NAME'],
   ] as const)('a base that is %s', async (_what, backing, kind, code) => {
-    const making = createImage({ path: join(directory, 'overlay'), format: 'qcow2', capacity: MiB, options: parseCreateOptions('qcow2', []), backing });
+    const making = createImage({
+      path: join(directory, 'overlay'),
+      format: 'qcow2',
+      capacity: MiB,
+      options: parseCreateOptions('qcow2', []),
+      backing,
+    });
     if (kind === undefined) return expect(making).resolves.toMatchObject({ capacity: MiB });
     await expect(making).rejects.toMatchObject({ kind, ...(code === undefined ? {} : { code }) });
     expect(readdirSync(directory).sort()).toEqual(['base.qcow2', 'base.raw']);
@@ -225,7 +267,10 @@ describe('createImage(), overlays', () => {
   it('refuses a base for raw, and preallocation over a base', async () => {
     const backing = { name: 'base.raw', format: 'raw' } as const;
     await expect(create(join(directory, 'x'), '', MiB, 'raw', { backing })).rejects.toMatchObject({ kind: 'usage' });
-    await expect(create(join(directory, 'x'), 'preallocation=metadata', MiB, 'qcow2', { backing })).rejects.toMatchObject({ kind: 'usage', code: 'OPTION_CONFLICT' });
+    await expect(create(join(directory, 'x'), 'preallocation=metadata', MiB, 'qcow2', { backing })).rejects.toMatchObject({
+      kind: 'usage',
+      code: 'OPTION_CONFLICT',
+    });
   });
 });
 
@@ -284,7 +329,10 @@ describe('createImage(), when it cannot', () => {
 
   it('refuses encryption by name, and capacities no table can hold', async () => {
     const path = join(directory, 'image');
-    await expect(create(path, 'encrypt.format=luks,encrypt.key-secret=s', MiB)).rejects.toMatchObject({ kind: 'unsupported', code: 'CREATE_ENCRYPTED' });
+    await expect(create(path, 'encrypt.format=luks,encrypt.key-secret=s', MiB)).rejects.toMatchObject({
+      kind: 'unsupported',
+      code: 'CREATE_ENCRYPTED',
+    });
     await expect(create(path, 'cluster_size=512', 200 * GiB)).rejects.toMatchObject({ kind: 'usage', code: 'CREATE_CAPACITY' });
     await expect(create(path, '', 3 * 1024 * TiB)).rejects.toMatchObject({ kind: 'usage', code: 'CREATE_CAPACITY' });
     await expect(create(path, '', 0.5)).rejects.toMatchObject({ kind: 'usage', code: 'CREATE_CAPACITY' });
@@ -293,7 +341,11 @@ describe('createImage(), when it cannot', () => {
 
   it.skipIf(!mayMount)('marks the file on btrfs for nocow=on', async () => {
     await using filesystem = await withFilesystem('btrfs', 128 * MiB);
-    for (const [name, list] of [['with', 'nocow=on'], ['without', 'nocow=off']] as const) await create(join(filesystem.path, name), list, 64 * K);
+    for (const [name, list] of [
+      ['with', 'nocow=on'],
+      ['without', 'nocow=off'],
+    ] as const)
+      await create(join(filesystem.path, name), list, 64 * K);
     expect((await runTool('lsattr', [join(filesystem.path, 'with')])).split(' ')[0]).toContain('C');
     expect((await runTool('lsattr', [join(filesystem.path, 'without')])).split(' ')[0]).not.toContain('C');
   });

@@ -40,14 +40,22 @@ export async function createImage(request: CreateRequest): Promise<CreatedImage>
   const { options } = request;
   request.signal?.throwIfAborted();
   if (options.format !== request.format) {
-    throw new PlimsollError('bug', 'CREATE_FORMAT', { doing: 'create image', found: options.format, expected: `options of ${request.format}` });
+    throw new PlimsollError('bug', 'CREATE_FORMAT', {
+      doing: 'create image',
+      found: options.format,
+      expected: `options of ${request.format}`,
+    });
   }
   return options.format === 'raw' ? createRaw(request, options.preallocation) : createQcow2(request, options);
 }
 
 async function createRaw(request: CreateRequest, preallocation: 'off' | 'falloc' | 'full'): Promise<CreatedImage> {
   if (request.backing !== undefined) {
-    throw new PlimsollError('usage', 'RAW_BACKING', { doing: 'create an overlay', found: 'format raw', expected: 'qcow2: raw cannot have a backing file' });
+    throw new PlimsollError('usage', 'RAW_BACKING', {
+      doing: 'create an overlay',
+      found: 'format raw',
+      expected: 'qcow2: raw cannot have a backing file',
+    });
   }
   const plan = planNewRaw(checkedCapacity(request.capacity), preallocation);
   await using file = await createTemporary(request.path);
@@ -97,7 +105,12 @@ async function createDataFile(request: CreateRequest, plan: NewQcow2Plan): Promi
   if (name === undefined) return undefined;
   const path = resolve(dirname(request.path), name);
   if (path === resolve(request.path)) {
-    throw new PlimsollError('usage', 'OPTION_VALUE', { doing: 'understand -o', field: 'data_file', found: name, expected: 'another file than the image' });
+    throw new PlimsollError('usage', 'OPTION_VALUE', {
+      doing: 'understand -o',
+      field: 'data_file',
+      found: name,
+      expected: 'another file than the image',
+    });
   }
   const file = await createTemporary(path);
   try {

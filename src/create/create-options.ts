@@ -32,8 +32,20 @@ export type CreateOptions = RawOptions | Qcow2Options;
 
 const RAW_OPTIONS = ['preallocation', 'nocow', 'extent_size_hint'];
 const QCOW2_OPTIONS = [
-  'backing_file', 'backing_fmt', 'cluster_size', 'compat', 'compression_type', 'data_file', 'data_file_raw', 'extended_l2',
-  'extent_size_hint', 'lazy_refcounts', 'nocow', 'preallocation', 'refcount_bits', ...ENCRYPTION_OPTIONS,
+  'backing_file',
+  'backing_fmt',
+  'cluster_size',
+  'compat',
+  'compression_type',
+  'data_file',
+  'data_file_raw',
+  'extended_l2',
+  'extent_size_hint',
+  'lazy_refcounts',
+  'nocow',
+  'preallocation',
+  'refcount_bits',
+  ...ENCRYPTION_OPTIONS,
 ];
 
 /** 512 bytes for each of the 32 subclusters. */
@@ -114,9 +126,14 @@ export function fileName(option: string, name: string): string {
 function refuseContradictions(options: NewQcow2Options): void {
   if (options.version === 2) refuseNewFeatures(options);
   if (options.extendedL2 && options.clusterSize < MIN_EXTENDED_L2_CLUSTER) {
-    throw contradiction('extended_l2', `on, with cluster_size=${options.clusterSize}`, `a cluster_size of at least ${MIN_EXTENDED_L2_CLUSTER}`);
+    throw contradiction(
+      'extended_l2',
+      `on, with cluster_size=${options.clusterSize}`,
+      `a cluster_size of at least ${MIN_EXTENDED_L2_CLUSTER}`,
+    );
   }
-  if (options.dataFileRaw && options.dataFile === undefined) throw contradiction('data_file_raw', 'on, without data_file', 'a data_file beside it');
+  if (options.dataFileRaw && options.dataFile === undefined)
+    throw contradiction('data_file_raw', 'on, without data_file', 'a data_file beside it');
 }
 
 function refuseNewFeatures(options: NewQcow2Options): void {

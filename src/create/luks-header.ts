@@ -40,8 +40,15 @@ export interface EncryptionChoice {
 }
 
 export const ENCRYPTION_OPTIONS = [
-  'encrypt.format', 'encrypt.key-secret', 'encrypt.cipher-alg', 'encrypt.cipher-mode', 'encrypt.hash-alg', 'encrypt.ivgen-alg',
-  'encrypt.ivgen-hash-alg', 'encrypt.iter-time', 'encryption',
+  'encrypt.format',
+  'encrypt.key-secret',
+  'encrypt.cipher-alg',
+  'encrypt.cipher-mode',
+  'encrypt.hash-alg',
+  'encrypt.ivgen-alg',
+  'encrypt.ivgen-hash-alg',
+  'encrypt.iter-time',
+  'encryption',
 ];
 
 /** They change neither length nor storage. */

@@ -18,16 +18,26 @@ export interface CopySource {
  *
  * Throws: PlimsollError, as `figures`; refused, when a backing file may not be followed.
  */
-export async function measureCopy(path: string, format: NewImageFormat, options: CreateOptions, source: CopySource = {}): Promise<MeasureReport> {
+export async function measureCopy(
+  path: string,
+  format: NewImageFormat,
+  options: CreateOptions,
+  source: CopySource = {},
+): Promise<MeasureReport> {
   const { sourceFormat, allowDirectories, signal } = source;
   const grain = options.format === 'raw' ? USUAL_HOST_BLOCK : options.qcow2.clusterSize;
   return withGuestData(path, { format: sourceFormat, allowDirectories, signal }, async (capacity, data) => {
     const empty = measureNew(format, capacity, options);
     const perTable = options.format === 'raw' ? 1 : grain / (options.qcow2.extendedL2 ? 16 : 8);
     const count = await countGrains(data, grain, perTable);
-    if (options.format === 'raw') return { ...empty, allocation: Math.max(empty.allocation, Math.min(count.grains * grain, roundUp(capacity, grain))) };
+    if (options.format === 'raw')
+      return { ...empty, allocation: Math.max(empty.allocation, Math.min(count.grains * grain, roundUp(capacity, grain))) };
     const plan = planNewQcow2(options.qcow2, capacity);
-    if (plan.preallocation !== 'off') return { ...empty, allocation: Math.max(empty.allocation, empty.allocation + (plan.preallocation === 'metadata' ? count.grains * grain : 0)) };
+    if (plan.preallocation !== 'off')
+      return {
+        ...empty,
+        allocation: Math.max(empty.allocation, empty.allocation + (plan.preallocation === 'metadata' ? count.grains * grain : 0)),
+      };
     const fresh = count.tables + (plan.options.dataFile === undefined ? count.grains : 0);
     const allocator = plan.allocator.clone();
     allocator.reopen();
@@ -35,12 +45,20 @@ export async function measureCopy(path: string, format: NewImageFormat, options:
     allocator.allocateSingly(fresh);
     const grown = (allocator.free.frontier - before) * grain;
     const length = fresh === 0 ? empty.length : allocator.free.frontier * grain;
-    return { ...empty, length: Math.max(empty.length, length), allocation: Math.min(empty.allocation + grown, roundUp(length, USUAL_HOST_BLOCK)) };
+    return {
+      ...empty,
+      length: Math.max(empty.length, length),
+      allocation: Math.min(empty.allocation + grown, roundUp(length, USUAL_HOST_BLOCK)),
+    };
   });
 }
 
 /** Grains that hold any data, and tables of `perTable` grains that hold any of those. */
-async function countGrains(data: AsyncIterable<{ start: number; end: number }>, grain: number, perTable: number): Promise<{ grains: number; tables: number }> {
+async function countGrains(
+  data: AsyncIterable<{ start: number; end: number }>,
+  grain: number,
+  perTable: number,
+): Promise<{ grains: number; tables: number }> {
   let nextGrain = 0;
   let nextTable = 0;
   let grains = 0;

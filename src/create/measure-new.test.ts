@@ -29,7 +29,19 @@ const KEY = 'encrypt.format=luks,encrypt.key-secret=s';
 async function createLuks(path: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await qemuImg(directory, 'create', '-q', '--object', 'secret,id=s,data=abc', '-f', 'qcow2', '-o', `${KEY},encrypt.iter-time=10`, path, '1G');
+      await qemuImg(
+        directory,
+        'create',
+        '-q',
+        '--object',
+        'secret,id=s,data=abc',
+        '-f',
+        'qcow2',
+        '-o',
+        `${KEY},encrypt.iter-time=10`,
+        path,
+        '1G',
+      );
       return;
     } catch (error) {
       if (attempt === 5 || !String(error).includes('CPU usage')) throw error;
@@ -85,7 +97,9 @@ describe('measureNew()', () => {
     ['cluster_size=1M,refcount_bits=1', 64 * TiB],
   ])('"%s" of %d bytes: the longest it can get is what qemu-img measure calls fully allocated', async (list, capacity) => {
     const words = list === '' ? [] : ['-o', list];
-    const judged = JSON.parse(await qemuImg(directory, 'measure', '--output=json', '-O', 'qcow2', ...words, '--size', String(capacity))) as { 'fully-allocated': number };
+    const judged = JSON.parse(
+      await qemuImg(directory, 'measure', '--output=json', '-O', 'qcow2', ...words, '--size', String(capacity)),
+    ) as { 'fully-allocated': number };
     expect(measure(list, capacity).maxLength).toBe(judged['fully-allocated']);
   });
 
@@ -131,18 +145,25 @@ describe('measureNew()', () => {
     expect(figures).toMatchObject({ capacity: seen, length, allocation, commitment, expected, maxLength });
   });
 
-  it.each([['', 2 ** 50], ['cluster_size=2M', 2 ** 53 - 2 ** 43], ['cluster_size=512,refcount_bits=64', 30 * GiB]])(
-    'answers for the largest capacities, within the time of a test: "%s" of %d bytes',
-    (list, capacity) => {
-      const measured = measure(list, capacity);
-      expect(measured.commitment).toBeGreaterThan(capacity);
-      expect(Number.isSafeInteger(measured.commitment)).toBe(true);
-    },
-  );
+  it.each([
+    ['', 2 ** 50],
+    ['cluster_size=2M', 2 ** 53 - 2 ** 43],
+    ['cluster_size=512,refcount_bits=64', 30 * GiB],
+  ])('answers for the largest capacities, within the time of a test: "%s" of %d bytes', (list, capacity) => {
+    const measured = measure(list, capacity);
+    expect(measured.commitment).toBeGreaterThan(capacity);
+    expect(Number.isSafeInteger(measured.commitment)).toBe(true);
+  });
 
   it('raw: commitment is the capacity in whole sectors', () => {
     const options = parseCreateOptions('raw', []);
-    expect(measureNew('raw', 40 * GiB, options)).toMatchObject({ length: 40 * GiB, allocation: 4096, commitment: 40 * GiB, expected: 40 * GiB, maxLength: 40 * GiB });
+    expect(measureNew('raw', 40 * GiB, options)).toMatchObject({
+      length: 40 * GiB,
+      allocation: 4096,
+      commitment: 40 * GiB,
+      expected: 40 * GiB,
+      maxLength: 40 * GiB,
+    });
     expect(measureNew('raw', 1000, options)).toMatchObject({ capacity: 1024, length: 1024, allocation: 4096, commitment: 4096 });
     expect(measureNew('raw', 0, options)).toMatchObject({ length: 0, allocation: 0, commitment: 0 });
   });

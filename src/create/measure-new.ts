@@ -77,7 +77,11 @@ function expectedOf(plan: NewQcow2Plan, hostBlock: number): number {
   allocator.reopen();
   const last = allocator.allocateSingly(demand.data + demand.l2Tables);
   const length = Math.max(plan.length, demand.data + demand.l2Tables === 0 ? 0 : allocator.free.frontier * clusterSize);
-  const holes = [...neverWritten(allocator, clusterSize), ...l1Tail(plan), ...behindLastSubcluster(plan, demand.data > 0 ? last : undefined)];
+  const holes = [
+    ...neverWritten(allocator, clusterSize),
+    ...l1Tail(plan),
+    ...behindLastSubcluster(plan, demand.data > 0 ? last : undefined),
+  ];
   return storedBytes(length, holes, hostBlock);
 }
 

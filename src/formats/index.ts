@@ -1,8 +1,31 @@
 /** Image formats: what a file is, and what its own bytes say. */
 export {
-  type Census, ClusterSet, type CompressedClusters, type GuestRun, guestRuns, hasQcow2Magic, type InternalSnapshot, type Qcow2Bitmap, type Qcow2Header, readCensus, readQcow2Header,
+  type Census,
+  ClusterSet,
+  type CompressedClusters,
+  type GuestRun,
+  guestRuns,
+  hasQcow2Magic,
+  type InternalSnapshot,
+  type Qcow2Bitmap,
+  type Qcow2Header,
+  readCensus,
+  readQcow2Header,
 } from './qcow2/index.ts';
 export { type Evidence, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {
-  type FileChunk, l1Tail, NEW_QCOW2_DEFAULTS, type NewBacking, type NewQcow2Options, type NewQcow2Plan, newQcow2Chunks, neverWritten, planNewQcow2, type Preallocation, storedBytes, storedBytesOf, writtenTail, zeroChunks,
+  type FileChunk,
+  l1Tail,
+  NEW_QCOW2_DEFAULTS,
+  type NewBacking,
+  type NewQcow2Options,
+  type NewQcow2Plan,
+  newQcow2Chunks,
+  neverWritten,
+  planNewQcow2,
+  type Preallocation,
+  storedBytes,
+  storedBytesOf,
+  writtenTail,
+  zeroChunks,
 } from './qcow2/index.ts';

@@ -5,7 +5,23 @@
 
 /** Formats that are recognised; of these only qcow2 (and raw, which has no signature) is read so far. */
 export type RecognisedFormat =
-  | 'qcow2' | 'qcow' | 'vmdk' | 'vhdx' | 'vhd' | 'vdi' | 'qed' | 'parallels' | 'bochs' | 'cloop' | 'luks' | 'gzip' | 'xz' | 'zstd' | 'bzip2' | 'zip' | 'tar';
+  | 'qcow2'
+  | 'qcow'
+  | 'vmdk'
+  | 'vhdx'
+  | 'vhd'
+  | 'vdi'
+  | 'qed'
+  | 'parallels'
+  | 'bochs'
+  | 'cloop'
+  | 'luks'
+  | 'gzip'
+  | 'xz'
+  | 'zstd'
+  | 'bzip2'
+  | 'zip'
+  | 'tar';
 
 export interface Evidence {
   readonly format: RecognisedFormat;
@@ -15,7 +31,6 @@ export interface Evidence {
 
 interface Signature extends Evidence {
   readonly bytes: string;
-
 }
 
 /** Latin-1 strings: one character a byte. */
@@ -69,7 +84,45 @@ function matches(prefix: Uint8Array, at: number, bytes: string): boolean {
 
 const RAW_EXTENSIONS = new Set(['raw', 'img', 'iso', 'dd', 'bin', 'disk', 'image']);
 const CONTAINER_EXTENSIONS = new Set(['qcow2', 'qcow', 'vmdk', 'vhd', 'vhdx', 'vdi', 'qed', 'vpc']);
-const OTHER_EXTENSIONS = new Set(['xml', 'txt', 'log', 'json', 'yaml', 'yml', 'md', 'conf', 'cfg', 'sig', 'asc', 'sha256', 'sha512', 'md5', 'gz', 'xz', 'zst', 'bz2', 'zip', 'tar', 'tgz', 'ova', 'ovf', 'nvram', 'fd', 'lock', 'pid', 'sock', 'sh', 'py', 'js', 'ts', 'db', 'sqlite', 'pem', 'key', 'crt']);
+const OTHER_EXTENSIONS = new Set([
+  'xml',
+  'txt',
+  'log',
+  'json',
+  'yaml',
+  'yml',
+  'md',
+  'conf',
+  'cfg',
+  'sig',
+  'asc',
+  'sha256',
+  'sha512',
+  'md5',
+  'gz',
+  'xz',
+  'zst',
+  'bz2',
+  'zip',
+  'tar',
+  'tgz',
+  'ova',
+  'ovf',
+  'nvram',
+  'fd',
+  'lock',
+  'pid',
+  'sock',
+  'sh',
+  'py',
+  'js',
+  'ts',
+  'db',
+  'sqlite',
+  'pem',
+  'key',
+  'crt',
+]);
 
 /** Below this length a file without signature and telling name is taken for something else than a disk. */
 const SMALLEST_UNNAMED_DISK = 64 * 1024;

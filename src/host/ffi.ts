@@ -117,7 +117,8 @@ function bindCalls(koffi: Koffi): Ffi {
       const result = orErrno(fcntl(integer(fd), F_OFD_GETLK, lock));
       return result < 0 ? result : conflictIn(lock);
     },
-    readCached: (fd, target, fileOffset) => orErrno(preadv2(integer(fd), { base: target, length: target.byteLength }, 1, integer(fileOffset), RWF_NOWAIT)),
+    readCached: (fd, target, fileOffset) =>
+      orErrno(preadv2(integer(fd), { base: target, length: target.byteLength }, 1, integer(fileOffset), RWF_NOWAIT)),
     fallocate: (fd, mode, fileOffset, byteLength) =>
       new Promise((resolve, reject) => {
         fallocate.async(integer(fd), mode, integer(fileOffset), integer(byteLength), (error: Error | null, returned: number) => {

@@ -6,7 +6,15 @@ export { holesAsZeros, isHole } from './file-device.ts';
 export { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem.ts';
 export { markNoCow } from './ioctls.ts';
 export { LockTable } from './locks.ts';
-export { type HostCache, newHostCache, openImageFile, openImageFileAt, type OpenFile, type OpenFileOptions, realPlacesOf } from './open-file.ts';
+export {
+  type HostCache,
+  newHostCache,
+  openImageFile,
+  openImageFileAt,
+  type OpenFile,
+  type OpenFileOptions,
+  realPlacesOf,
+} from './open-file.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
 export { type WalkCounts, type WalkedPath, type WalkEntry, walkFiles, type WalkOptions } from './walk.ts';

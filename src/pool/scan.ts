@@ -151,7 +151,14 @@ class ScanRun {
   #examineOptions(reach: number | undefined): Parameters<typeof examineFile>[1] {
     const { allowDirectories = [], signal } = this.#options;
     const scanned = this.#directories.map(String);
-    return { allowDirectories: [...allowDirectories, ...scanned], signal, cache: this.#cache, discovered: true, isLocal: this.#isLocal, reach };
+    return {
+      allowDirectories: [...allowDirectories, ...scanned],
+      signal,
+      cache: this.#cache,
+      discovered: true,
+      isLocal: this.#isLocal,
+      reach,
+    };
   }
 
   /** A file that vanished or cannot be opened: an image with an error, on the store of its directory. */
@@ -173,14 +180,22 @@ class ScanRun {
     }
     try {
       const store = this.#store(await filesystemOf(dirname(path), this.#cache.filesystems));
-      store.unreadable.push({ level: 'danger', code: 'DIRECTORY_UNREADABLE', message: `${path}: ${error.message}; what lies below is not known.` });
+      store.unreadable.push({
+        level: 'danger',
+        code: 'DIRECTORY_UNREADABLE',
+        message: `${path}: ${error.message}; what lies below is not known.`,
+      });
     } catch (thrown) {
       this.#errors.push({ ...asPlimsollError(thrown, 'read directory', path).toJSON(), path });
     }
   }
 
   async #noteOtherFilesystem(path: string): Promise<void> {
-    const error = { kind: 'refused', code: 'OTHER_FILESYSTEM', message: `${path} lies on another filesystem and was not entered: name it to scan it` } as const;
+    const error = {
+      kind: 'refused',
+      code: 'OTHER_FILESYSTEM',
+      message: `${path} lies on another filesystem and was not entered: name it to scan it`,
+    } as const;
     try {
       const parent = this.#stores.get((await filesystemOf(dirname(path), this.#cache.filesystems)).id);
       this.#crossings.push({ store: parent, finding: { level: 'info', code: error.code, message: `${error.message}.` } });
@@ -207,7 +222,11 @@ class ScanRun {
     if (link.reach !== undefined && link.path !== null) {
       const reach = Math.max(link.reach, this.#reaches.get(link.file ?? '') ?? 0);
       this.#reaches.set(link.file ?? '', reach);
-      return this.#reexamine(target ?? { examined: image, pathBytes: Buffer.from(link.path), aliases: [], backingOf: [] }, reach, target !== undefined);
+      return this.#reexamine(
+        target ?? { examined: image, pathBytes: Buffer.from(link.path), aliases: [], backingOf: [] },
+        reach,
+        target !== undefined,
+      );
     }
     if (image.filesystem === undefined) return;
     this.#store(image.filesystem).unreadable.push({
@@ -239,12 +258,22 @@ class ScanRun {
   #report(): ScanReport {
     const policy = { floor: this.#options.floor ?? 0, frozenBacking: this.#options.frozenBacking ?? false };
     const stores = [...this.#stores.values()].map((gathered) => {
-      const images: FoundImage[] = gathered.images.map(({ examined, aliases, backingOf }) => ({ report: examined.report, facts: examined.facts, aliases, backingOf }));
+      const images: FoundImage[] = gathered.images.map(({ examined, aliases, backingOf }) => ({
+        report: examined.report,
+        facts: examined.facts,
+        aliases,
+        backingOf,
+      }));
       const report = reportStore({ ...gathered, images }, policy);
       const crossings = this.#crossings.filter((one) => one.store === gathered).map((one) => one.finding);
       return { ...report, findings: [...report.findings, ...crossings] };
     });
-    return { schema: 'plimsoll.scan/1', definitions: DEFINITIONS, stores: stores.sort((a, b) => (a.headroom ?? Number.NEGATIVE_INFINITY) - (b.headroom ?? Number.NEGATIVE_INFINITY)), errors: this.#errors };
+    return {
+      schema: 'plimsoll.scan/1',
+      definitions: DEFINITIONS,
+      stores: stores.sort((a, b) => (a.headroom ?? Number.NEGATIVE_INFINITY) - (b.headroom ?? Number.NEGATIVE_INFINITY)),
+      errors: this.#errors,
+    };
   }
 }
 

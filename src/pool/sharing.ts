@@ -70,14 +70,20 @@ function boundariesOf(files: readonly StoredFile[]): Boundary[] {
   for (const [file, { map }] of files.entries()) {
     for (const { physicalOffset, byteLength, shared } of map ?? []) {
       if (physicalOffset === undefined) continue;
-      boundaries.push({ at: physicalOffset, file, step: 1, flagged: shared }, { at: physicalOffset + byteLength, file, step: -1, flagged: shared });
+      boundaries.push(
+        { at: physicalOffset, file, step: 1, flagged: shared },
+        { at: physicalOffset + byteLength, file, step: -1, flagged: shared },
+      );
     }
   }
   return boundaries.sort((a, b) => a.at - b.at);
 }
 
 /** Calls `visit` for each stretch of blocks that the same files use, ascending. */
-function sweep(boundaries: readonly Boundary[], visit: (length: number, users: ReadonlyMap<number, number>, isFlagged: boolean) => void): void {
+function sweep(
+  boundaries: readonly Boundary[],
+  visit: (length: number, users: ReadonlyMap<number, number>, isFlagged: boolean) => void,
+): void {
   const users = new Map<number, number>();
   let flagged = 0;
   let from = 0;
@@ -90,4 +96,3 @@ function sweep(boundaries: readonly Boundary[], visit: (length: number, users: R
     else users.set(file, count);
   }
 }
-

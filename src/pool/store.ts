@@ -32,12 +32,20 @@ export interface StorePolicy {
 /** The report of one store, its most dangerous image first. */
 export function reportStore(input: StoreInput, policy: StorePolicy): StoreReport {
   const { filesystem, images } = input;
-  const sharing = countSharing(images.map(({ facts }) => ({ allocation: facts?.allocation ?? 0, map: filesystem.reflink === false ? undefined : facts?.map })));
+  const sharing = countSharing(
+    images.map(({ facts }) => ({ allocation: facts?.allocation ?? 0, map: filesystem.reflink === false ? undefined : facts?.map })),
+  );
   const rows = images.map((image, index) => scannedImage(image, sharing.files[index] as FileSharing));
   const known = rows.filter((row) => row.commitment !== null);
   const commitment = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
-  const isPromise = filesystem.copyOnWrite !== true || rows.every((row) => !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
-  const isComplete = isPromise && known.length === rows.length && rows.every((row) => row.error === undefined) && input.unreadable.length === 0 && filesystem.size > 0;
+  const isPromise =
+    filesystem.copyOnWrite !== true || rows.every((row) => !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
+  const isComplete =
+    isPromise &&
+    known.length === rows.length &&
+    rows.every((row) => row.error === undefined) &&
+    input.unreadable.length === 0 &&
+    filesystem.size > 0;
   const residual = Math.max(0, commitment - sharing.allocation);
   const headroom = filesystem.available - residual - policy.floor;
   return {
@@ -69,10 +77,18 @@ function scannedImage(image: FoundImage, sharing: FileSharing): ScannedImage {
   const { report, facts } = image;
   const findings = [...report.findings];
   if (sharing.sharedOutside > 0) {
-    findings.push({ level: 'info', code: 'SHARED_OUTSIDE', message: `${formatBytes(sharing.sharedOutside)} are shared with files outside of this scan (the filesystem says so; on btrfs it can be mistaken).` });
+    findings.push({
+      level: 'info',
+      code: 'SHARED_OUTSIDE',
+      message: `${formatBytes(sharing.sharedOutside)} are shared with files outside of this scan (the filesystem says so; on btrfs it can be mistaken).`,
+    });
   }
   if (image.backingOf.length > 0) {
-    findings.push({ level: 'info', code: 'IS_BACKING_FILE', message: `Backing file of ${image.backingOf.length} image${image.backingOf.length === 1 ? '' : 's'}: guests do not write it, a block commit does. --frozen-backing counts it with what it holds now.` });
+    findings.push({
+      level: 'info',
+      code: 'IS_BACKING_FILE',
+      message: `Backing file of ${image.backingOf.length} image${image.backingOf.length === 1 ? '' : 's'}: guests do not write it, a block commit does. --frozen-backing counts it with what it holds now.`,
+    });
   }
   return {
     ...report,
@@ -105,18 +121,58 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
   const { filesystem, others } = input;
   const findings: Finding[] = [...input.unreadable];
   const failed = rows.filter((row) => row.error !== undefined).length;
-  if (failed > 0) findings.push({ level: 'danger', code: 'IMAGES_UNREADABLE', message: `${failed} image${failed === 1 ? '' : 's'} could not be read; what ${failed === 1 ? 'it' : 'they'} can grow to is not in the sums.` });
-  if (filesystem.size === 0) findings.push({ level: 'danger', code: 'STORE_WITHOUT_LIMIT', message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.' });
+  if (failed > 0)
+    findings.push({
+      level: 'danger',
+      code: 'IMAGES_UNREADABLE',
+      message: `${failed} image${failed === 1 ? '' : 's'} could not be read; what ${failed === 1 ? 'it' : 'they'} can grow to is not in the sums.`,
+    });
+  if (filesystem.size === 0)
+    findings.push({
+      level: 'danger',
+      code: 'STORE_WITHOUT_LIMIT',
+      message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.',
+    });
   const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + countedResidual(row), 0);
-  if (backing > 0 && !policy.frozenBacking) findings.push({ level: 'info', code: 'BACKING_RESIDUAL', message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --frozen-backing leaves that out.` });
+  if (backing > 0 && !policy.frozenBacking)
+    findings.push({
+      level: 'info',
+      code: 'BACKING_RESIDUAL',
+      message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --frozen-backing leaves that out.`,
+    });
   const reclaimable = rows.reduce((sum, row) => sum + row.reclaimable, 0);
-  if (reclaimable > 0) findings.push({ level: 'info', code: 'SPECULATIVE_LEFT_OUT', message: `${formatBytes(reclaimable)} of the images' commitments are speculative preallocation, which XFS gives back before a write fails; the store's sums leave that out.` });
-  if (sharing.shared > 0) findings.push({ level: 'info', code: 'SHARED_BLOCKS', message: `${formatBytes(sharing.shared)} are shared between images and counted once; each image that overwrites its share takes new space, which the residual counts in.` });
+  if (reclaimable > 0)
+    findings.push({
+      level: 'info',
+      code: 'SPECULATIVE_LEFT_OUT',
+      message: `${formatBytes(reclaimable)} of the images' commitments are speculative preallocation, which XFS gives back before a write fails; the store's sums leave that out.`,
+    });
+  if (sharing.shared > 0)
+    findings.push({
+      level: 'info',
+      code: 'SHARED_BLOCKS',
+      message: `${formatBytes(sharing.shared)} are shared between images and counted once; each image that overwrites its share takes new space, which the residual counts in.`,
+    });
   if (filesystem.copyOnWrite === true && rows.some((row) => row.findings.some((finding) => finding.code === 'BTRFS_COPY_ON_WRITE'))) {
-    findings.push({ level: 'warning', code: 'STORE_COPY_ON_WRITE', message: 'Images on btrfs without NOCOW: old extents stay whole until their last byte is replaced, and available space is an estimate. That everything fits cannot be promised here.' });
+    findings.push({
+      level: 'warning',
+      code: 'STORE_COPY_ON_WRITE',
+      message:
+        'Images on btrfs without NOCOW: old extents stay whole until their last byte is replaced, and available space is an estimate. That everything fits cannot be promised here.',
+    });
   }
   const open = rows.filter((row) => row.openForWriting === true).length;
-  if (open > 0) findings.push({ level: 'info', code: 'OPEN_FOR_WRITING', message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag behind until the writer flushes.` });
-  if (others.count > 0) findings.push({ level: 'info', code: 'OTHER_FILES', message: `${others.count} other file${others.count === 1 ? '' : 's'} (${formatBytes(others.allocation)}) taken for no disk image${others.count === 1 ? '' : 's'} and left out.` });
+  if (open > 0)
+    findings.push({
+      level: 'info',
+      code: 'OPEN_FOR_WRITING',
+      message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag behind until the writer flushes.`,
+    });
+  if (others.count > 0)
+    findings.push({
+      level: 'info',
+      code: 'OTHER_FILES',
+      message: `${others.count} other file${others.count === 1 ? '' : 's'} (${formatBytes(others.allocation)}) taken for no disk image${others.count === 1 ? '' : 's'} and left out.`,
+    });
   return findings;
 }

@@ -46,11 +46,19 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
   const allowed = refersToFiles ? await realPlacesOf(options.allowDirectories) : [];
   let from: Buffer = Buffer.from(options.path);
   if (header.externalDataFile) {
-    const reference = { role: 'data', depth: 1, name: header.dataFileName ?? '', nameBytes: header.dataFileNameBytes ?? Buffer.alloc(0), format: 'raw' } as const;
+    const reference = {
+      role: 'data',
+      depth: 1,
+      name: header.dataFileName ?? '',
+      nameBytes: header.dataFileNameBytes ?? Buffer.alloc(0),
+      format: 'raw',
+    } as const;
     const { link, facts } = await openLink(from, reference, file, options.cache, allowed);
     if (link.file === file.identity) return { links: [comesBack(link)], findings, error: loop(file.path, reference) };
     const reach = dataFileReach(header);
-    links.push(facts === undefined ? link : { ...link, capacity: header.capacity, commitment: rawFigures(facts, reach).commitment as number, reach });
+    links.push(
+      facts === undefined ? link : { ...link, capacity: header.capacity, commitment: rawFigures(facts, reach).commitment as number, reach },
+    );
     findings.push(...linkFindings(link));
   }
   let next = backingReference(header, 1);
@@ -58,7 +66,8 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
     options.signal?.throwIfAborted();
     if (next.depth > MAX_CHAIN_DEPTH) return { links, findings, error: tooDeep(file.path) };
     const { link, header: nextHeader } = await openLink(from, next, file, options.cache, allowed);
-    if (link.file !== undefined && seen.has(link.file)) return { links: [...links, comesBack(link)], findings, error: loop(file.path, next) };
+    if (link.file !== undefined && seen.has(link.file))
+      return { links: [...links, comesBack(link)], findings, error: loop(file.path, next) };
     if (link.file !== undefined) seen.add(link.file);
     links.push(link);
     findings.push(...linkFindings(link));
@@ -81,8 +90,24 @@ interface OpenedLink {
   readonly header?: Qcow2Header;
 }
 
-async function openLink(from: Buffer, reference: Reference, image: OpenFile, cache: HostCache, allowed: readonly string[]): Promise<OpenedLink> {
-  const base = { role: reference.role, depth: reference.depth, name: reference.name, path: null, declaredFormat: reference.format, format: null, capacity: null, length: null, allocation: null };
+async function openLink(
+  from: Buffer,
+  reference: Reference,
+  image: OpenFile,
+  cache: HostCache,
+  allowed: readonly string[],
+): Promise<OpenedLink> {
+  const base = {
+    role: reference.role,
+    depth: reference.depth,
+    name: reference.name,
+    path: null,
+    declaredFormat: reference.format,
+    format: null,
+    capacity: null,
+    length: null,
+    allocation: null,
+  };
   const refused = refusedName(reference.name);
   if (refused !== undefined) return { link: { ...base, status: 'refused', reason: refused } };
   let file: OpenFile | undefined;
@@ -93,7 +118,9 @@ async function openLink(from: Buffer, reference: Reference, image: OpenFile, cac
     const error = asPlimsollError(thrown, 'follow a reference of the image');
     if (error.kind === 'bug') throw error;
     const status = error.kind === 'not-found' ? 'missing' : error.kind === 'refused' ? 'refused' : 'error';
-    return { link: { ...base, status, reason: error.message, ...(file === undefined ? {} : { path: file.realPath, file: file.identity }) } };
+    return {
+      link: { ...base, status, reason: error.message, ...(file === undefined ? {} : { path: file.realPath, file: file.identity }) },
+    };
   } finally {
     await file?.close();
   }
@@ -101,13 +128,27 @@ async function openLink(from: Buffer, reference: Reference, image: OpenFile, cac
 
 async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, reference: Reference): Promise<OpenedLink> {
   const facts = await file.facts();
-  const opened = { ...base, path: file.realPath, file: file.identity, status: 'opened', length: facts.length, allocation: facts.allocation } as const;
+  const opened = {
+    ...base,
+    path: file.realPath,
+    file: file.identity,
+    status: 'opened',
+    length: facts.length,
+    allocation: facts.allocation,
+  } as const;
   const prefix = await file.device.read(0, PROBE_BYTES);
   const [evidence] = probe(prefix);
   const format = reference.format ?? evidence?.format ?? 'raw';
   if (format === 'raw') return { link: { ...opened, format, capacity: roundUp(facts.length, 512) }, facts };
   if (format !== 'qcow2') return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read` } };
-  if (!hasQcow2Magic(prefix)) throw new PlimsollError('corrupt', 'QCOW2_MAGIC', { doing: 'read qcow2 header', field: 'magic', at: 0, found: 'another signature', expected: '0x514649fb' });
+  if (!hasQcow2Magic(prefix))
+    throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
+      doing: 'read qcow2 header',
+      field: 'magic',
+      at: 0,
+      found: 'another signature',
+      expected: '0x514649fb',
+    });
   const header = await readQcow2Header(file.device);
   return { link: { ...opened, format, capacity: header.capacity }, header };
 }
@@ -120,19 +161,44 @@ function linkFindings(link: ChainLink): Finding[] {
   const what = link.role === 'data' ? 'external data file' : 'backing file';
   const name = quoteForHumans(link.name, 200);
   if (link.status === 'opened') return [];
-  if (link.status === 'refused') return [{ level: 'warning', code: 'REFERENCE_NOT_FOLLOWED', message: `The ${what} "${name}" was not opened: ${link.reason ?? 'refused'}.` }];
-  if (link.status === 'missing') return [{ level: 'danger', code: 'REFERENCE_MISSING', message: `The ${what} "${name}" does not exist: the machine cannot start.` }];
-  return [{ level: 'danger', code: 'REFERENCE_UNREADABLE', message: `The ${what} "${name}" could not be read: ${link.reason ?? 'unknown reason'}.` }];
+  if (link.status === 'refused')
+    return [
+      { level: 'warning', code: 'REFERENCE_NOT_FOLLOWED', message: `The ${what} "${name}" was not opened: ${link.reason ?? 'refused'}.` },
+    ];
+  if (link.status === 'missing')
+    return [{ level: 'danger', code: 'REFERENCE_MISSING', message: `The ${what} "${name}" does not exist: the machine cannot start.` }];
+  return [
+    {
+      level: 'danger',
+      code: 'REFERENCE_UNREADABLE',
+      message: `The ${what} "${name}" could not be read: ${link.reason ?? 'unknown reason'}.`,
+    },
+  ];
 }
 
 function undeclared(reference: Reference): Finding {
-  return { level: 'warning', code: 'BACKING_FORMAT_UNDECLARED', message: `The image does not say which format its backing file "${quoteForHumans(reference.name, 200)}" has; QEMU would guess, and a guest can forge that. qemu-img rebase -u -F sets it.` };
+  return {
+    level: 'warning',
+    code: 'BACKING_FORMAT_UNDECLARED',
+    message: `The image does not say which format its backing file "${quoteForHumans(reference.name, 200)}" has; QEMU would guess, and a guest can forge that. qemu-img rebase -u -F sets it.`,
+  };
 }
 
 function tooDeep(image: string): PlimsollError {
-  return new PlimsollError('refused', 'CHAIN_TOO_DEEP', { doing: 'follow the backing chain', image, found: `more than ${MAX_CHAIN_DEPTH} files`, expected: `at most ${MAX_CHAIN_DEPTH}` });
+  return new PlimsollError('refused', 'CHAIN_TOO_DEEP', {
+    doing: 'follow the backing chain',
+    image,
+    found: `more than ${MAX_CHAIN_DEPTH} files`,
+    expected: `at most ${MAX_CHAIN_DEPTH}`,
+  });
 }
 
 function loop(image: string, reference: Reference): PlimsollError {
-  return new PlimsollError('refused', 'CHAIN_LOOP', { doing: 'follow the backing chain', image, field: `${reference.role} file at depth ${reference.depth}`, found: reference.name, expected: 'a file the chain has not gone through before' });
+  return new PlimsollError('refused', 'CHAIN_LOOP', {
+    doing: 'follow the backing chain',
+    image,
+    field: `${reference.role} file at depth ${reference.depth}`,
+    found: reference.name,
+    expected: 'a file the chain has not gone through before',
+  });
 }

@@ -4,7 +4,18 @@
  */
 import { asPlimsollError, KiB, PlimsollError } from '#base';
 import type { BlockDevice, FileFacts } from '#block';
-import { type Evidence, hasQcow2Magic, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
+import {
+  type Evidence,
+  hasQcow2Magic,
+  isWrapping,
+  judgeUnsigned,
+  probe,
+  PROBE_BYTES,
+  probeFooter,
+  type Qcow2Header,
+  readCensus,
+  readQcow2Header,
+} from '#formats';
 import { type HostCache, type HostFilesystem, newHostCache, type OpenFile, openImageFile } from '#host';
 import { qcow2Figures, rawFigures } from '#sizes';
 import type { FormatSource, ImageReport } from '#wire';
@@ -106,10 +117,14 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     const device = metadataDevice(file.device, facts, memory);
     const prefix = await (facts.length <= SMALL_FILE_BYTES ? device : file.device).read(0, PROBE_BYTES);
     const evidence = await gatherEvidence(file.device, prefix);
-    if (options.discovered === true && isOtherFile(evidence, shown, facts.length)) return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
+    if (options.discovered === true && isOtherFile(evidence, shown, facts.length))
+      return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
     const { format, source } = chooseFormat(evidence, options);
     known = { ...known, format, formatSource: source };
-    const report = format === 'raw' ? rawReport(shown, known, facts, prefix, options) : await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache });
+    const report =
+      format === 'raw'
+        ? rawReport(shown, known, facts, prefix, options)
+        : await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache });
     return { report: { path: shown, ...report }, facts, filesystem, isOther: false };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
@@ -135,33 +150,63 @@ function isOtherFile(evidence: readonly Evidence[], path: string, length: number
   // A guest can write an archive's first bytes on its raw disk; what the host calls the file it cannot choose.
   if (evidence.length > 0) return verdict === 'other' && evidence.every((one) => isWrapping(one.format));
   if (verdict === 'container') {
-    throw new PlimsollError('corrupt', 'SIGNATURE_MISSING', { doing: 'tell the image format', found: 'no signature', expected: 'the signature that the name promises' });
+    throw new PlimsollError('corrupt', 'SIGNATURE_MISSING', {
+      doing: 'tell the image format',
+      found: 'no signature',
+      expected: 'the signature that the name promises',
+    });
   }
   return verdict === 'other';
 }
 
 /** The declared format, else the one the signature proves, else raw as a guess. Throws: unsupported, refused. */
-function chooseFormat(evidence: readonly Evidence[], { format: declared, discovered }: ExamineOptions): { format: ReadableFormat; source: FormatSource } {
+function chooseFormat(
+  evidence: readonly Evidence[],
+  { format: declared, discovered }: ExamineOptions,
+): { format: ReadableFormat; source: FormatSource } {
   if (declared !== undefined) return { format: declared, source: 'declared' };
   if (discovered === true && evidence.every((one) => isWrapping(one.format))) return { format: 'raw', source: 'guess' };
   if (evidence.length > 1) {
-    throw new PlimsollError('refused', 'FORMAT_AMBIGUOUS', { doing: 'tell the image format', found: evidence.map((one) => one.format).join(' and '), expected: 'one signature; declare the format with -f' });
+    throw new PlimsollError('refused', 'FORMAT_AMBIGUOUS', {
+      doing: 'tell the image format',
+      found: evidence.map((one) => one.format).join(' and '),
+      expected: 'one signature; declare the format with -f',
+    });
   }
   const [one] = evidence;
   if (one === undefined) return { format: 'raw', source: 'guess' };
   if (one.format === 'qcow2') return { format: 'qcow2', source: 'signature' };
-  throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', { doing: 'read image', at: one.at, found: `a ${one.format} signature`, expected: 'raw or qcow2; -f raw if these are a guest disk\'s own bytes' });
+  throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', {
+    doing: 'read image',
+    at: one.at,
+    found: `a ${one.format} signature`,
+    expected: "raw or qcow2; -f raw if these are a guest disk's own bytes",
+  });
 }
 
-function rawReport(path: string, known: Omit<ImageReport, 'path'>, facts: FileFacts, prefix: Uint8Array, options: ExamineOptions): Omit<ImageReport, 'path'> {
+function rawReport(
+  path: string,
+  known: Omit<ImageReport, 'path'>,
+  facts: FileFacts,
+  prefix: Uint8Array,
+  options: ExamineOptions,
+): Omit<ImageReport, 'path'> {
   const arithmetic = rawFigures(facts, options.reach);
   const findings = [...arithmetic.findings];
   const [evidence] = probe(prefix);
   if (known.formatSource === 'guess' && judgeUnsigned(path, facts.length) === 'container') {
-    findings.push({ level: 'warning', code: 'NAME_PROMISES_CONTAINER', message: 'The name promises an image format whose signature is not there: taken for raw, as a guess.' });
+    findings.push({
+      level: 'warning',
+      code: 'NAME_PROMISES_CONTAINER',
+      message: 'The name promises an image format whose signature is not there: taken for raw, as a guess.',
+    });
   }
   if (evidence !== undefined) {
-    findings.push({ level: 'warning', code: 'RAW_WITH_SIGNATURE', message: `${known.formatSource === 'declared' ? 'Declared raw' : 'Taken for raw by its name'}, but the first bytes are those of ${evidence.format}: the guest may have written them. Never let a tool guess this file's format.` });
+    findings.push({
+      level: 'warning',
+      code: 'RAW_WITH_SIGNATURE',
+      message: `${known.formatSource === 'declared' ? 'Declared raw' : 'Taken for raw by its name'}, but the first bytes are those of ${evidence.format}: the guest may have written them. Never let a tool guess this file's format.`,
+    });
   }
   return { ...known, ...arithmetic, findings };
 }
@@ -174,15 +219,31 @@ interface OpenImage {
   readonly prefix: Uint8Array;
 }
 
-async function qcow2Report(path: string | Buffer, known: Omit<ImageReport, 'path'>, { file, device, facts, prefix }: OpenImage, options: ExamineOptions & { cache: HostCache }): Promise<Omit<ImageReport, 'path'>> {
+async function qcow2Report(
+  path: string | Buffer,
+  known: Omit<ImageReport, 'path'>,
+  { file, device, facts, prefix }: OpenImage,
+  options: ExamineOptions & { cache: HostCache },
+): Promise<Omit<ImageReport, 'path'>> {
   if (!hasQcow2Magic(prefix)) {
-    throw new PlimsollError('corrupt', 'QCOW2_MAGIC', { doing: 'read qcow2 header', field: 'magic', at: 0, found: `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`, expected: '0x514649fb' });
+    throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
+      doing: 'read qcow2 header',
+      field: 'magic',
+      at: 0,
+      found: `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`,
+      expected: '0x514649fb',
+    });
   }
   const header = await readQcow2Header(device);
   const details = detailsOf(header);
   const census = await readCensus(device, header, options.signal);
   const arithmetic = qcow2Figures(census, facts);
-  const chain = await followChain(file, header, { path, allowDirectories: options.allowDirectories ?? [], cache: options.cache, signal: options.signal });
+  const chain = await followChain(file, header, {
+    path,
+    allowDirectories: options.allowDirectories ?? [],
+    cache: options.cache,
+    signal: options.signal,
+  });
   return {
     ...known,
     ...arithmetic,

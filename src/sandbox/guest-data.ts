@@ -20,7 +20,11 @@ interface Layer {
  *
  * Throws: PlimsollError, also when a backing file may not or cannot be followed: then the content is not known.
  */
-export async function withGuestData<T>(path: string, options: ExamineOptions, use: (capacity: number, data: AsyncIterable<GuestRun>) => Promise<T>): Promise<T> {
+export async function withGuestData<T>(
+  path: string,
+  options: ExamineOptions,
+  use: (capacity: number, data: AsyncIterable<GuestRun>) => Promise<T>,
+): Promise<T> {
   const layers: Layer[] = [];
   try {
     await openLayers(path, options, layers);
@@ -46,7 +50,8 @@ async function openLayers(path: string, options: ExamineOptions, layers: Layer[]
     if (seen.has(file.identity)) throw chainError('CHAIN_LOOP', path, file.realPath, 'a file the chain has not gone through before');
     seen.add(file.identity);
     if (backing === undefined) return;
-    if (layers.length > MAX_CHAIN_DEPTH) throw chainError('CHAIN_TOO_DEEP', path, `more than ${MAX_CHAIN_DEPTH} files`, `at most ${MAX_CHAIN_DEPTH}`);
+    if (layers.length > MAX_CHAIN_DEPTH)
+      throw chainError('CHAIN_TOO_DEEP', path, `more than ${MAX_CHAIN_DEPTH} files`, `at most ${MAX_CHAIN_DEPTH}`);
     const refused = refusedName(backing.name);
     if (refused !== undefined) throw chainError('REFERENCE_REFUSED', path, backing.name, `a plain file name: ${refused}`);
     from = referencedPath(from, backing.nameBytes);
@@ -59,7 +64,11 @@ async function closeAndThrow(file: OpenFile, error: unknown): Promise<never> {
   throw error;
 }
 
-async function openLayer(file: OpenFile, declared: string | undefined, options: ExamineOptions): Promise<{ layer: Layer; backing?: { name: string; nameBytes: Uint8Array; format: string | undefined } }> {
+async function openLayer(
+  file: OpenFile,
+  declared: string | undefined,
+  options: ExamineOptions,
+): Promise<{ layer: Layer; backing?: { name: string; nameBytes: Uint8Array; format: string | undefined } }> {
   const facts = await file.facts();
   const prefix = await file.device.read(0, PROBE_BYTES);
   const format = declared ?? probe(prefix)[0]?.format ?? 'raw';
@@ -68,7 +77,12 @@ async function openLayer(file: OpenFile, declared: string | undefined, options: 
     return { layer: { file, capacity, runs: rawRuns(facts.map, capacity) } };
   }
   if (format !== 'qcow2' || !hasQcow2Magic(prefix)) {
-    throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', { doing: 'read guest data', image: file.path, found: `format ${format}`, expected: 'raw or qcow2' });
+    throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', {
+      doing: 'read guest data',
+      image: file.path,
+      found: `format ${format}`,
+      expected: 'raw or qcow2',
+    });
   }
   const device = metadataDevice(file.device, facts);
   const header = await readQcow2Header(device);

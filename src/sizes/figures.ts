@@ -16,7 +16,19 @@ import { type Qcow2State, qcow2State, withAssumedMap } from './qcow2-state.ts';
 /** The part of an image's report that is arithmetic. */
 export type Figures = Pick<
   ImageReport,
-  'capacity' | 'length' | 'allocation' | 'commitment' | 'expected' | 'residual' | 'maxLength' | 'method' | 'reclaimable' | 'unbounded' | 'nextSnapshot' | 'addends' | 'findings'
+  | 'capacity'
+  | 'length'
+  | 'allocation'
+  | 'commitment'
+  | 'expected'
+  | 'residual'
+  | 'maxLength'
+  | 'method'
+  | 'reclaimable'
+  | 'unbounded'
+  | 'nextSnapshot'
+  | 'addends'
+  | 'findings'
 >;
 
 /** QEMU counts a disk in sectors: a raw file that ends inside one is extended to its end when that is written. */
@@ -52,7 +64,11 @@ function unstoredBelow(facts: FileFacts, end: number): number {
 }
 
 function rawTail(length: number): Finding {
-  return { level: 'info', code: 'RAW_PARTIAL_SECTOR', message: `The file's length ${length} is not a multiple of 512; QEMU shows the guest the whole last sector.` };
+  return {
+    level: 'info',
+    code: 'RAW_PARTIAL_SECTOR',
+    message: `The file's length ${length} is not a multiple of 512; QEMU shows the guest the whole last sector.`,
+  };
 }
 
 /** Figures of a qcow2 image from the census of its clusters. */
@@ -65,7 +81,12 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
   const mapped = map === undefined ? withAssumedMap(state) : state;
   const filled = fillOnce(mapped);
   const storage = bound.addends.reduce((sum, addend) => sum + addend.bytes, 0);
-  const growth = { storage, maxLength: bound.maxLength, grain: census.header.extendedL2 ? census.header.clusterSize / 32 : census.header.clusterSize, scattered: scatteredBytes(state, storage) };
+  const growth = {
+    storage,
+    maxLength: bound.maxLength,
+    grain: census.header.extendedL2 ? census.header.clusterSize / 32 : census.header.clusterSize,
+    scattered: scatteredBytes(state, storage),
+  };
   return finish(facts, bound.addends, growth, {
     capacity: census.header.capacity,
     expected: filled.allocation,
@@ -80,7 +101,14 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
 function frozen(facts: FileFacts, census: Census, findings: readonly Finding[]): Figures {
   const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.hostBlock, scattered: 0 };
   const addends = [{ name: 'stored now', bytes: facts.map === undefined ? facts.allocation : storedBytes(facts.map) }];
-  return finish(facts, addends, growth, { capacity: census.header.capacity, expected: facts.allocation, maxLength: facts.length, unbounded: [], nextSnapshot: null, findings });
+  return finish(facts, addends, growth, {
+    capacity: census.header.capacity,
+    expected: facts.allocation,
+    maxLength: facts.length,
+    unbounded: [],
+    nextSnapshot: null,
+    findings,
+  });
 }
 
 /** What can still be written at places of its own: everything that is not appended, and the tables in between, which come late. */

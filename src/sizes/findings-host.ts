@@ -9,25 +9,47 @@ export function hostFindings(facts: FileFacts): Finding[] {
   const end = roundUp(facts.length, Math.max(facts.hostBlock, facts.extentSizeHint));
   const behind = facts.map === undefined ? Math.max(0, facts.allocation - end) : storedBehind(facts, end);
   if (behind > 0) {
-    const why = facts.filesystem === 'xfs' ? 'XFS speculative preallocation, given back after the file is closed, or space reserved on purpose' : 'space reserved behind its end';
-    findings.push({ level: 'info', code: 'ALLOCATION_ABOVE_LENGTH', message: `${formatBytes(behind)} of storage behind the file's end: ${why}.` });
+    const why =
+      facts.filesystem === 'xfs'
+        ? 'XFS speculative preallocation, given back after the file is closed, or space reserved on purpose'
+        : 'space reserved behind its end';
+    findings.push({
+      level: 'info',
+      code: 'ALLOCATION_ABOVE_LENGTH',
+      message: `${formatBytes(behind)} of storage behind the file's end: ${why}.`,
+    });
   }
   if (facts.filesystem === 'btrfs' && facts.noCow !== true) {
     findings.push({
       level: 'warning',
       code: 'BTRFS_COPY_ON_WRITE',
-      message: 'On btrfs without NOCOW an overwrite takes new space first and old extents stay whole until their last byte is replaced: the filesystem can use more than the commitment, and that cannot be promised. chattr +C on the directory before the image is made ends it.',
+      message:
+        'On btrfs without NOCOW an overwrite takes new space first and old extents stay whole until their last byte is replaced: the filesystem can use more than the commitment, and that cannot be promised. chattr +C on the directory before the image is made ends it.',
     });
   }
   if (facts.extentSizeHint > facts.hostBlock) {
-    findings.push({ level: 'info', code: 'EXTENT_SIZE_HINT', message: `The file carries an extent size hint of ${formatBytes(facts.extentSizeHint)} (QEMU sets it on XFS): every piece of data takes storage in steps of that.` });
+    findings.push({
+      level: 'info',
+      code: 'EXTENT_SIZE_HINT',
+      message: `The file carries an extent size hint of ${formatBytes(facts.extentSizeHint)} (QEMU sets it on XFS): every piece of data takes storage in steps of that.`,
+    });
   }
   if (facts.map === undefined) {
-    findings.push({ level: 'info', code: 'NO_STORAGE_MAP', message: 'The filesystem gave no map of the file: the figures rest on its allocation alone and can be too high, or on files with holes in use and storage in free clusters too low.' });
+    findings.push({
+      level: 'info',
+      code: 'NO_STORAGE_MAP',
+      message:
+        'The filesystem gave no map of the file: the figures rest on its allocation alone and can be too high, or on files with holes in use and storage in free clusters too low.',
+    });
   }
   return findings;
 }
 
 function storedBehind(facts: FileFacts, end: number): number {
-  return storedBytes((facts.map ?? []).map((range) => ({ ...range, byteLength: Math.max(0, Math.min(range.byteLength, range.fileOffset + range.byteLength - end)) })));
+  return storedBytes(
+    (facts.map ?? []).map((range) => ({
+      ...range,
+      byteLength: Math.max(0, Math.min(range.byteLength, range.fileOffset + range.byteLength - end)),
+    })),
+  );
 }

@@ -20,13 +20,14 @@ export function unboundedReasons(census: Census): Unbounded[] {
 export function nextSnapshotIsPossible(census: Census): boolean {
   const { header, snapshotTable, compressed } = census;
   if (header.externalDataFile || header.corrupt || snapshotTable.snapshots.length >= 65536) return false;
-  const most = 2 ** 2 ** header.refcountOrder - 1;
+  const most = 2 ** (2 ** header.refcountOrder) - 1;
   if (snapshotTable.snapshots.length + 2 > most) return false;
   if (header.refcountOrder >= 4 || compressed.count === 0) return true;
   const sharers = new Map<number, number>();
   for (let index = 0; index < compressed.firstCluster.length; index += 1) {
     const first = compressed.firstCluster[index] as number;
-    for (let cluster = first; cluster < first + (compressed.clusterCount[index] as number); cluster += 1) sharers.set(cluster, (sharers.get(cluster) ?? 0) + 1);
+    for (let cluster = first; cluster < first + (compressed.clusterCount[index] as number); cluster += 1)
+      sharers.set(cluster, (sharers.get(cluster) ?? 0) + 1);
   }
   return [...sharers].every(([cluster, count]) => (compressed.refcounts.get(cluster) ?? 0) + count <= most);
 }
@@ -39,25 +40,95 @@ export function censusFindings(state: Qcow2State): Finding[] {
   const say = (level: FindingLevel, code: string, message: string): void => void findings.push({ level, code, message });
   const bytesOf = (clusters: number): string => formatBytes(clusters * geometry.clusterSize);
 
-  if (header.corrupt) say('danger', 'QCOW2_CORRUPT', 'The image is marked corrupt: QEMU opens it read-only until qemu-img check has repaired it; it cannot grow before.');
+  if (header.corrupt)
+    say(
+      'danger',
+      'QCOW2_CORRUPT',
+      'The image is marked corrupt: QEMU opens it read-only until qemu-img check has repaired it; it cannot grow before.',
+    );
   const snapshots = census.snapshotTable.snapshots.length;
-  if (snapshots > 0) say('warning', 'INTERNAL_SNAPSHOTS', `${plural(snapshots, 'internal snapshot')} inside: the figures hold as long as no further one is taken.`);
+  if (snapshots > 0)
+    say(
+      'warning',
+      'INTERNAL_SNAPSHOTS',
+      `${plural(snapshots, 'internal snapshot')} inside: the figures hold as long as no further one is taken.`,
+    );
   const vmState = census.snapshotTable.snapshots.reduce((sum, one) => sum + one.vmStateSize, 0);
-  if (vmState > 0) say('info', 'VM_STATE', `The snapshots hold ${formatBytes(vmState)} of machine state; a live snapshot adds the machine's memory on top of what the next snapshot costs.`);
-  if (header.dirty) say('warning', 'LAZY_REFCOUNTS_DIRTY', `The image was not closed cleanly and its reference counts are stale${census.needsRebuild ? '; the next writable open rebuilds them, and the figures count that in' : ''}.`);
-  else if (header.lazyRefcounts) say('info', 'LAZY_REFCOUNTS', 'Lazy refcounts are on: after a crash the next open rebuilds the reference counts, which takes one more set of them for a moment.');
-  if (census.leakedCount > 0 && !header.dirty) say('warning', 'LEAKED_CLUSTERS', `${plural(census.leakedCount, 'cluster')} (${bytesOf(census.leakedCount)}) ${census.leakedCount === 1 ? 'is' : 'are'} marked used but nothing refers to ${census.leakedCount === 1 ? 'it' : 'them'}: qemu-img check -r leaks frees that.`);
-  if (census.unaccountedCount > 0) say('danger', 'REFCOUNT_MISSING', `${plural(census.unaccountedCount, 'cluster')} in use ${census.unaccountedCount === 1 ? 'is' : 'are'} not marked used: the next writes may overwrite guest data. Run qemu-img check before starting the machine.`);
-  if (census.beyondEnd > 0) say('warning', 'DATA_BEYOND_END', `${plural(census.beyondEnd, 'guest cluster')} ${census.beyondEnd === 1 ? 'lies' : 'lie'} behind the end of the file: it is truncated, or a writer is at work.`);
+  if (vmState > 0)
+    say(
+      'info',
+      'VM_STATE',
+      `The snapshots hold ${formatBytes(vmState)} of machine state; a live snapshot adds the machine's memory on top of what the next snapshot costs.`,
+    );
+  if (header.dirty)
+    say(
+      'warning',
+      'LAZY_REFCOUNTS_DIRTY',
+      `The image was not closed cleanly and its reference counts are stale${census.needsRebuild ? '; the next writable open rebuilds them, and the figures count that in' : ''}.`,
+    );
+  else if (header.lazyRefcounts)
+    say(
+      'info',
+      'LAZY_REFCOUNTS',
+      'Lazy refcounts are on: after a crash the next open rebuilds the reference counts, which takes one more set of them for a moment.',
+    );
+  if (census.leakedCount > 0 && !header.dirty)
+    say(
+      'warning',
+      'LEAKED_CLUSTERS',
+      `${plural(census.leakedCount, 'cluster')} (${bytesOf(census.leakedCount)}) ${census.leakedCount === 1 ? 'is' : 'are'} marked used but nothing refers to ${census.leakedCount === 1 ? 'it' : 'them'}: qemu-img check -r leaks frees that.`,
+    );
+  if (census.unaccountedCount > 0)
+    say(
+      'danger',
+      'REFCOUNT_MISSING',
+      `${plural(census.unaccountedCount, 'cluster')} in use ${census.unaccountedCount === 1 ? 'is' : 'are'} not marked used: the next writes may overwrite guest data. Run qemu-img check before starting the machine.`,
+    );
+  if (census.beyondEnd > 0)
+    say(
+      'warning',
+      'DATA_BEYOND_END',
+      `${plural(census.beyondEnd, 'guest cluster')} ${census.beyondEnd === 1 ? 'lies' : 'lie'} behind the end of the file: it is truncated, or a writer is at work.`,
+    );
   const trailing = facts.length - Math.max(state.used.end() * geometry.clusterSize, 0);
-  if (trailing >= geometry.clusterSize) say('info', 'TRAILING_BYTES', `The file goes on for ${formatBytes(trailing)} behind its last used cluster; the next allocations land there.`);
+  if (trailing >= geometry.clusterSize)
+    say(
+      'info',
+      'TRAILING_BYTES',
+      `The file goes on for ${formatBytes(trailing)} behind its last used cluster; the next allocations land there.`,
+    );
   const lost = census.bitmaps.filter((bitmap) => bitmap.inUse).length;
-  if (lost > 0) say('info', 'BITMAP_INCONSISTENT', `${plural(lost, 'persistent bitmap')} ${lost === 1 ? 'was' : 'were'} not closed cleanly: QEMU keeps ${lost === 1 ? 'it' : 'them'} but will not use or store ${lost === 1 ? 'it' : 'them'} again.`);
-  if (census.bitmaps.length > lost) say('info', 'BITMAPS', `${plural(census.bitmaps.length - lost, 'persistent bitmap')}: every close stores the set anew before it frees the old one; over many sessions the length can grow past its bound.`);
+  if (lost > 0)
+    say(
+      'info',
+      'BITMAP_INCONSISTENT',
+      `${plural(lost, 'persistent bitmap')} ${lost === 1 ? 'was' : 'were'} not closed cleanly: QEMU keeps ${lost === 1 ? 'it' : 'them'} but will not use or store ${lost === 1 ? 'it' : 'them'} again.`,
+    );
+  if (census.bitmaps.length > lost)
+    say(
+      'info',
+      'BITMAPS',
+      `${plural(census.bitmaps.length - lost, 'persistent bitmap')}: every close stores the set anew before it frees the old one; over many sessions the length can grow past its bound.`,
+    );
   const free = state.used.end() - state.used.count();
-  if (free > 0) say('info', 'FREE_CLUSTERS', `${plural(free, 'free cluster')} (${bytesOf(free)}) between used ones: new data goes there first, but requests larger than a hole pass it by.`);
-  if (header.version === 2 && header.backingFile === undefined) say('info', 'VERSION_2_ZERO_WRITES', 'Version 2 image without a backing file: when the guest writes zeroes QEMU frees the clusters without giving back their storage, and storage can exceed the commitment over time. qemu-img amend -o compat=1.1 ends that.');
-  if (geometry.clusterSize < facts.hostBlock) say('info', 'CLUSTER_BELOW_BLOCK', `Clusters of ${geometry.clusterSize} bytes are smaller than the host's blocks of ${facts.hostBlock}: guest discards give nothing back.`);
+  if (free > 0)
+    say(
+      'info',
+      'FREE_CLUSTERS',
+      `${plural(free, 'free cluster')} (${bytesOf(free)}) between used ones: new data goes there first, but requests larger than a hole pass it by.`,
+    );
+  if (header.version === 2 && header.backingFile === undefined)
+    say(
+      'info',
+      'VERSION_2_ZERO_WRITES',
+      'Version 2 image without a backing file: when the guest writes zeroes QEMU frees the clusters without giving back their storage, and storage can exceed the commitment over time. qemu-img amend -o compat=1.1 ends that.',
+    );
+  if (geometry.clusterSize < facts.hostBlock)
+    say(
+      'info',
+      'CLUSTER_BELOW_BLOCK',
+      `Clusters of ${geometry.clusterSize} bytes are smaller than the host's blocks of ${facts.hostBlock}: guest discards give nothing back.`,
+    );
   return findings;
 }
 

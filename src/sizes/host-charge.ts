@@ -99,7 +99,10 @@ function hintCharge(facts: FileFacts, growth: Growth): number {
   const whole = Math.max(storedEnd, roundUp(growth.maxLength, hint) + hint);
   const stored = facts.map === undefined ? 0 : storedBytes(facts.map);
   if (growth.storage <= stored && growth.scattered === 0) return 0;
-  const touched = facts.map === undefined ? whole : chunkBytes(facts, hint) + roundUp(Math.max(0, growth.storage - stored), hint) + scatteredRounding(growth, hint) + 2 * hint;
+  const touched =
+    facts.map === undefined
+      ? whole
+      : chunkBytes(facts, hint) + roundUp(Math.max(0, growth.storage - stored), hint) + scatteredRounding(growth, hint) + 2 * hint;
   return Math.max(0, Math.min(whole, touched) - growth.storage);
 }
 

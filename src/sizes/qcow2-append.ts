@@ -16,7 +16,13 @@ export interface Appended {
  * When the table is full it moves to the next multiple of a block's range, sized 1.5 times what is needed; the gap in
  * front of it is filled by later requests except up to `run - 1` clusters.
  */
-export function append(from: number, count: number, run: number, geometry: RefcountGeometry, hasBlock: (range: number) => boolean): Appended {
+export function append(
+  from: number,
+  count: number,
+  run: number,
+  geometry: RefcountGeometry,
+  hasBlock: (range: number) => boolean,
+): Appended {
   const { blockEntries, clusterSize } = geometry;
   const added = new Set<number>();
   const covered = (range: number): boolean => added.has(range) || hasBlock(range);

@@ -47,7 +47,11 @@ function demandOf(state: Qcow2State): Demand {
   const end = state.used.end();
   const bitmaps = bitmapSet(state, true);
   const clusters = census.needing + census.tablesNeeding;
-  const requested = Math.min(census.longestRun, MAX_REQUEST_BYTES / clusterSize, census.header.encryption === 'none' ? Number.POSITIVE_INFINITY : MAX_ENCRYPTED_RUN);
+  const requested = Math.min(
+    census.longestRun,
+    MAX_REQUEST_BYTES / clusterSize,
+    census.header.encryption === 'none' ? Number.POSITIVE_INFINITY : MAX_ENCRYPTED_RUN,
+  );
   const run = Math.max(1, Math.floor(requested), bitmaps.longestRun);
   let certainHoles = 0;
   for (const hole of holesOf(state, end)) certainHoles += Math.max(0, hole.end - hole.start - (run - 1));
@@ -62,7 +66,18 @@ function demandOf(state: Qcow2State): Demand {
   // Direct writes go by whole blocks, and so does the length then.
   const wholeBlocks = clusterSize < facts.hostBlock ? roundUp(grown, facts.hostBlock) : grown;
   const maxLength = Math.max(facts.length, wholeBlocks, census.beyondEnd > 0 ? inPlaceEnd : 0);
-  return { end, clusters, bitmapClusters, bitmapBytes: BITMAP_SETS * bitmaps.bytes, run, certainHoles, missingBlocks, endOfAppend: appended.end, metadata: appended.metadata, maxLength };
+  return {
+    end,
+    clusters,
+    bitmapClusters,
+    bitmapBytes: BITMAP_SETS * bitmaps.bytes,
+    run,
+    certainHoles,
+    missingBlocks,
+    endOfAppend: appended.end,
+    metadata: appended.metadata,
+    maxLength,
+  };
 }
 
 /** The free runs below the last used cluster, ascending. */
@@ -115,8 +130,14 @@ function rewritten(state: Qcow2State, demand: Demand): Iterable<Run>[] {
     { start: tableStart, end: tableStart + Math.min(tableUsed, geometry.tableEntries * 8) },
     ...[...state.blocks.values()].map((cluster) => ({ start: cluster * clusterSize, end: (cluster + 1) * clusterSize })),
   ];
-  if (header.bitmaps !== undefined && header.bitmapsValid) single.push({ start: header.bitmaps.directoryOffset, end: header.bitmaps.directoryOffset + header.bitmaps.directorySize });
-  return [inPlaceBytes(census, clusterSize), clusterBytes(census.copiedTables, clusterSize), clusterBytes(state.repaired, clusterSize), sortedRuns(single)];
+  if (header.bitmaps !== undefined && header.bitmapsValid)
+    single.push({ start: header.bitmaps.directoryOffset, end: header.bitmaps.directoryOffset + header.bitmaps.directorySize });
+  return [
+    inPlaceBytes(census, clusterSize),
+    clusterBytes(census.copiedTables, clusterSize),
+    clusterBytes(state.repaired, clusterSize),
+    sortedRuns(single),
+  ];
 }
 
 /** New clusters: each takes its own size, or where clusters are smaller than host blocks, the blocks they can fall into. */
@@ -135,7 +156,9 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
   const appended = Math.max(0, demand.endOfAppend - demand.end) * clusterSize;
   const blocks = intoHoles + roundUp(appended, facts.hostBlock) + facts.hostBlock;
   const sum = whole.reduce((total, addend) => total + addend.bytes, 0);
-  return demand.clusters + demand.bitmapClusters === 0 ? whole : [...whole, { name: 'clusters smaller than a host block', bytes: blocks - sum }];
+  return demand.clusters + demand.bitmapClusters === 0
+    ? whole
+    : [...whole, { name: 'clusters smaller than a host block', bytes: blocks - sum }];
 }
 
 /** Storage in holes that has to be used again once more is asked for than the holes may leave unused. */

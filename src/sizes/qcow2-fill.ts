@@ -16,7 +16,6 @@ export interface Outcome {
   readonly allocation: number;
 }
 
-
 /** The image after the guest has written everything; the state needs a map, given or assumed. */
 export function fillOnce(state: Qcow2State): Outcome {
   const replay = new Replay(state);
@@ -49,7 +48,8 @@ class Replay {
   constructor(state: Qcow2State) {
     this.#state = state;
     this.#allocator = new ClusterAllocator(state.used, state.blocks.keys(), state.geometry);
-    for (const run of state.repaired.runs()) this.#partial.push(bytesAt(run.start, (run.end - run.start) * state.geometry.clusterSize, state.geometry));
+    for (const run of state.repaired.runs())
+      this.#partial.push(bytesAt(run.start, (run.end - run.start) * state.geometry.clusterSize, state.geometry));
     if (state.repaired.count() > 0) this.#punchOldRefcounts();
     this.#liveBitmaps = presentBitmaps(state);
   }
@@ -143,7 +143,8 @@ class Replay {
     const highest = this.#allocator.highest * geometry.clusterSize;
     let length = Math.max(facts.length, highest);
     const shortened = this.#shortened;
-    if (shortened !== undefined && (shortened.cluster + 1) * geometry.clusterSize === length) length -= geometry.clusterSize - shortened.byteLength;
+    if (shortened !== undefined && (shortened.cluster + 1) * geometry.clusterSize === length)
+      length -= geometry.clusterSize - shortened.byteLength;
     const end = this.#partial.reduce((most, run) => Math.max(most, run.end), 0);
     length = Math.max(length, end);
     const written = shortened === undefined ? this.#allocator.written : copyWithout(this.#allocator.written, shortened.cluster);
@@ -175,7 +176,10 @@ class Replay {
   #punchOldRefcounts(): void {
     const { census } = this.#state;
     const { header } = census;
-    this.#punched.push({ start: header.refcountTableOffset, end: header.refcountTableOffset + header.refcountTableClusters * header.clusterSize });
+    this.#punched.push({
+      start: header.refcountTableOffset,
+      end: header.refcountTableOffset + header.refcountTableClusters * header.clusterSize,
+    });
     for (const cluster of census.refcountBlocks.values()) this.#punched.push(bytesAt(cluster, header.clusterSize, this.#state.geometry));
   }
 
@@ -192,7 +196,11 @@ class Replay {
       if (cluster !== undefined) runs.push(bytesAt(cluster, geometry.clusterSize, geometry));
     }
     if (!this.#allocator.tableMoved) {
-      for (const range of this.#allocator.newBlocks) runs.push({ start: geometry.tableCluster * geometry.clusterSize + range * 8, end: geometry.tableCluster * geometry.clusterSize + range * 8 + 8 });
+      for (const range of this.#allocator.newBlocks)
+        runs.push({
+          start: geometry.tableCluster * geometry.clusterSize + range * 8,
+          end: geometry.tableCluster * geometry.clusterSize + range * 8 + 8,
+        });
     }
     if (census.tablesNeeding > 0) runs.push({ start: census.header.l1TableOffset, end: census.header.l1TableOffset + census.l1Needed * 8 });
     return runs;
@@ -238,4 +246,3 @@ function copyWithout(clusters: ClusterSet, cluster: number): ClusterSet {
   copy.delete(cluster);
   return copy;
 }
-

@@ -89,7 +89,14 @@ export function withAssumedMap(state: Qcow2State): Qcow2State {
   const candidates = [[known, held, inPlace], [known, held], [known]];
   const unions = candidates.map((sources) => [...union(sources, facts.hostBlock)]);
   const fitting = unions.find((runs) => totalBytes(runs) <= facts.allocation) ?? known;
-  const map = fitting.map(({ start, end }) => ({ fileOffset: start, byteLength: end - start, physicalOffset: undefined, shared: false, unwritten: false, encoded: false }));
+  const map = fitting.map(({ start, end }) => ({
+    fileOffset: start,
+    byteLength: end - start,
+    physicalOffset: undefined,
+    shared: false,
+    unwritten: false,
+    encoded: false,
+  }));
   return { ...state, facts: { ...facts, map } };
 }
 
@@ -103,7 +110,10 @@ function tableTails(state: Qcow2State): Run[] {
     ...bitmaps.map((one) => ({ start: one.tableOffset, byteLength: one.tableSize * 8 })),
     ...(header.bitmaps === undefined ? [] : [{ start: header.bitmaps.directoryOffset, byteLength: header.bitmaps.directorySize }]),
   ];
-  return tables.map(({ start, byteLength }) => ({ start: roundUp(start + byteLength, state.facts.hostBlock), end: start + roundUp(byteLength, state.geometry.clusterSize) }));
+  return tables.map(({ start, byteLength }) => ({
+    start: roundUp(start + byteLength, state.facts.hostBlock),
+    end: start + roundUp(byteLength, state.geometry.clusterSize),
+  }));
 }
 
 /** One full set of bitmaps, as QEMU stores it anew at every close. Clusters and bytes. */
@@ -134,7 +144,8 @@ export function bitmapSet(state: Qcow2State, full: boolean): BitmapSet {
     tables,
     directoryBytes,
     clusters: dataClusters + runs.reduce((sum, run) => sum + run, 0),
-    bytes: dataClusters * geometry.clusterSize + [...tables, directoryBytes].reduce((sum, bytes) => sum + roundUp(bytes, facts.hostBlock), 0),
+    bytes:
+      dataClusters * geometry.clusterSize + [...tables, directoryBytes].reduce((sum, bytes) => sum + roundUp(bytes, facts.hostBlock), 0),
     longestRun: Math.max(...runs),
   };
 }

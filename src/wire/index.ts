@@ -1,6 +1,17 @@
 /** What crosses a process or network border: report types, definitions, the table of exit codes. Browser-safe. */
 export { EXIT_CODE_OF_KIND, EXIT_CODES } from './kinds.ts';
 export {
-  type Addend, type ChainLink, DEFINITIONS, type Finding, type FindingLevel, type FormatSource, type ImageReport, type InfoReport,
-  type MeasureReport, type ScannedImage, type ScanReport, type StoreReport, type Unbounded,
+  type Addend,
+  type ChainLink,
+  DEFINITIONS,
+  type Finding,
+  type FindingLevel,
+  type FormatSource,
+  type ImageReport,
+  type InfoReport,
+  type MeasureReport,
+  type ScannedImage,
+  type ScanReport,
+  type StoreReport,
+  type Unbounded,
 } from './reports.ts';

@@ -60,7 +60,10 @@ export const FILLS: readonly Fill[] = [
   inOneSession('subclusters-shuffled', (geometry) => new Prng(SEED + 2).shuffled(cut(geometry.capacity, partialUnit(geometry)))),
   inOneSession('islands-then-runs', (geometry) => islandsThenRuns(geometry)),
   inOneSession('overlapping', (geometry) => overlapping(geometry)),
-  { name: 'concurrent-mixed', sessions: (geometry) => [inFlight(new Prng(SEED + 5).shuffled(mixedChunks(new Prng(SEED + 7), geometry, 9)), 12)] },
+  {
+    name: 'concurrent-mixed',
+    sessions: (geometry) => [inFlight(new Prng(SEED + 5).shuffled(mixedChunks(new Prng(SEED + 7), geometry, 9)), 12)],
+  },
   { name: 'two-sessions', sessions: (geometry) => halves(chunks(geometry, 1)).map((half) => half.map(writeOf)) },
   { name: 'two-sessions-chunks', sessions: (geometry) => halves(strided(chunks(geometry, 8), 2)).map((half) => half.map(writeOf)) },
   {
@@ -70,7 +73,11 @@ export const FILLS: readonly Fill[] = [
   { name: 'direct', sessions: (geometry) => [chunks(geometry, 1).map(writeOf)], direct: true },
   { name: 'direct-everything', sessions: (geometry) => [cut(geometry.capacity, LARGEST_REQUEST).map(writeOf)], direct: true },
   { name: 'discards', sessions: (geometry) => [withDiscards(geometry)], extra: true },
-  { name: 'eight-sessions', sessions: (geometry) => parts(strided(chunks(geometry, 5), 3), 8).map((part) => part.map(writeOf)), extra: true },
+  {
+    name: 'eight-sessions',
+    sessions: (geometry) => parts(strided(chunks(geometry, 5), 3), 8).map((part) => part.map(writeOf)),
+    extra: true,
+  },
 ];
 
 /**
@@ -179,10 +186,7 @@ function mixedChunks(prng: Prng, geometry: FillGeometry, largest: number): Reque
 
 /** The requests with up to `depth` of them under way at the same time. */
 function inFlight(requests: readonly Request[], depth: number): string[] {
-  const commands = requests.flatMap((request, index) => [
-    `aio_${writeOf(request)}`,
-    ...(index % depth === depth - 1 ? ['aio_flush'] : []),
-  ]);
+  const commands = requests.flatMap((request, index) => [`aio_${writeOf(request)}`, ...(index % depth === depth - 1 ? ['aio_flush'] : [])]);
   return [...commands, 'aio_flush'];
 }
 

@@ -5,7 +5,13 @@ import { Prng } from './prng.ts';
 import { type CreateOptions, type ImageState, type Site, state } from './states/site.ts';
 
 export type Operation =
-  | { readonly do: 'session'; readonly commands: readonly string[]; readonly discard: 'unmap' | 'ignore'; readonly punch: boolean; readonly crashes: boolean }
+  | {
+      readonly do: 'session';
+      readonly commands: readonly string[];
+      readonly discard: 'unmap' | 'ignore';
+      readonly punch: boolean;
+      readonly crashes: boolean;
+    }
   | { readonly do: 'snapshot'; readonly action: '-c' | '-d' | '-a'; readonly name: string }
   | { readonly do: 'bitmap'; readonly name: string; readonly actions: readonly string[] }
   | { readonly do: 'resize'; readonly capacity: number; readonly more: readonly string[] };
@@ -78,7 +84,9 @@ export function historyState(history: History): ImageState {
 
 /** Everything that is needed to repeat the history by hand. */
 export function describeHistory({ seed, capacity, options, baseCapacity, operations }: History): string {
-  const made = Object.entries(options).map(([name, value]) => `${name}=${value}`).join(',');
+  const made = Object.entries(options)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(',');
   const backing = baseCapacity === undefined ? '' : `, backing file of ${baseCapacity}`;
   return [`seed ${seed}: create ${capacity} -o ${made}${backing}`, ...operations.map((one) => `  ${JSON.stringify(one)}`)].join('\n');
 }
@@ -131,7 +139,8 @@ function drawSnapshot(prng: Prng, progress: Progress): Operation | undefined {
   if (names.length === 0) return undefined;
   const name = prng.pick(names);
   // Applying takes one more reference to everything the snapshot has, and QEMU refuses it beside bitmaps.
-  if (progress.bitmaps.size === 0 && prng.chance(0.25) && progress.snapshots.size < progress.mostSnapshots) return { do: 'snapshot', action: '-a', name };
+  if (progress.bitmaps.size === 0 && prng.chance(0.25) && progress.snapshots.size < progress.mostSnapshots)
+    return { do: 'snapshot', action: '-a', name };
   progress.snapshots.delete(name);
   return { do: 'snapshot', action: '-d', name };
 }

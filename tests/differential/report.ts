@@ -38,10 +38,15 @@ export function slackTable(truths: readonly StateTruth[]): SlackTable {
     .sort((one, other) => other.ratio - one.ratio);
   const medianRatio = rows[Math.floor(rows.length / 2)]?.ratio ?? Number.NaN;
   const worstRatio = rows[0]?.ratio ?? Number.NaN;
-  const lines = rows.filter(({ ratio }) => ratio !== 0).map(({ name, kind, ratio }) => `  ${percent(ratio).padStart(9)}  ${name} (${kind})`);
-  const text = rows.length === 0
-    ? 'Slack: plimsoll was not asked'
-    : [`Slack of ${rows.length} states: median ${percent(medianRatio)}, worst ${percent(worstRatio)}; 0 where not listed`, ...lines].join('\n');
+  const lines = rows
+    .filter(({ ratio }) => ratio !== 0)
+    .map(({ name, kind, ratio }) => `  ${percent(ratio).padStart(9)}  ${name} (${kind})`);
+  const text =
+    rows.length === 0
+      ? 'Slack: plimsoll was not asked'
+      : [`Slack of ${rows.length} states: median ${percent(medianRatio)}, worst ${percent(worstRatio)}; 0 where not listed`, ...lines].join(
+          '\n',
+        );
   return { text, medianRatio, worstRatio };
 }
 

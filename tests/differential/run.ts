@@ -37,11 +37,14 @@ const kind = values.fs as StorageKind;
 const names = values.fills?.split(',');
 const random = Array.from({ length: Number(values.random) }, (_, seed) => randomFill(seed));
 const named = FILLS.filter((fill) => names?.includes(fill.name) === true);
-if (names !== undefined && named.length !== names.length) throw new Error(`No such fill; there are ${FILLS.map((fill) => fill.name).join(', ')}`);
+if (names !== undefined && named.length !== names.length)
+  throw new Error(`No such fill; there are ${FILLS.map((fill) => fill.name).join(', ')}`);
 const isAsked = values.state.length + values.tag.length > 0;
 const chosen = isAsked
   ? STATES.filter(({ name, tags }) => values.state.includes(name) || tags.some((tag) => values.tag.includes(tag)))
-  : kind === 'tmpfs' ? STATES : DISK_STATES;
+  : kind === 'tmpfs'
+    ? STATES
+    : DISK_STATES;
 if (chosen.length === 0) throw new Error(`No such state; there are ${STATES.map((state) => state.name).join(', ')}`);
 
 const examine = values.dump ? undefined : await loadProduct();

@@ -37,7 +37,8 @@ function write(path: string, at: number, byteLength: number): void {
   const fd = openSync(path, 'a');
   closeSync(fd);
   const file = openSync(path, 'r+');
-  for (let done = 0; done < byteLength; done += MiB) writeSync(file, randomBytes(Math.min(MiB, byteLength - done)), 0, Math.min(MiB, byteLength - done), at + done);
+  for (let done = 0; done < byteLength; done += MiB)
+    writeSync(file, randomBytes(Math.min(MiB, byteLength - done)), 0, Math.min(MiB, byteLength - done), at + done);
   fsyncSync(file);
   closeSync(file);
 }
@@ -92,7 +93,7 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     await using fresh = await freshStore(kind);
     const { filesystem, directory, before } = fresh;
     fillStore(directory);
-    const grown = await consumed(filesystem.path) - before;
+    const grown = (await consumed(filesystem.path)) - before;
     const store = await storeOf(directory);
     const apparent = store.images.reduce((sum, image) => sum + (image.allocation ?? 0), 0);
     // XFS charges its own map of a file in pieces to the file.
@@ -123,8 +124,9 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     const { filesystem, directory, before } = fresh;
     fillStore(directory);
     const store = await storeOf(directory);
-    for (const name of ['original.raw', 'clone.raw', 'rewritten.raw', 'second.raw', 'alone.raw']) write(join(directory, name), 0, IMAGE_BYTES);
-    const grown = await consumed(filesystem.path) - before;
+    for (const name of ['original.raw', 'clone.raw', 'rewritten.raw', 'second.raw', 'alone.raw'])
+      write(join(directory, name), 0, IMAGE_BYTES);
+    const grown = (await consumed(filesystem.path)) - before;
     expect(store.commitment ?? 0).toBeGreaterThanOrEqual(grown - METADATA_BYTES);
     expect(store.residual).toBe((store.commitment ?? 0) - store.allocation);
     if (kind === 'xfs') expect((store.commitment ?? 0) - grown).toBeLessThan(METADATA_BYTES);

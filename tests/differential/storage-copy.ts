@@ -42,9 +42,7 @@ export async function readWritten(path: string): Promise<StorageLayout> {
  * the original that is of no use afterwards: where that changes nothing there was storage before.
  */
 export async function findUnwritten(layout: StorageLayout, expendable: string): Promise<StorageLayout> {
-  const pages = holesOf(layout).flatMap(({ from, to }) =>
-    Array.from({ length: (to - from) / PAGE }, (_, index) => from + index * PAGE),
-  );
+  const pages = holesOf(layout).flatMap(({ from, to }) => Array.from({ length: (to - from) / PAGE }, (_, index) => from + index * PAGE));
   const before = statSync(expendable).blocks;
   const commands = pages.flatMap((page) => [`falloc -k ${page} ${PAGE}`, 'stat -r']);
   const output = await runTool('xfs_io', [expendable], { input: `${commands.join('\n')}\n` });

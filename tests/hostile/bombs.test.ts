@@ -26,7 +26,12 @@ interface Cost {
 
 function examineInChild(path: string): Cost {
   const words = ['--conditions=source', '--import', 'tsx', join(ROOT, 'tests/hostile/examine-child.ts'), path];
-  const { stdout, stderr, status, signal } = spawnSync(process.execPath, words, { encoding: 'utf8', cwd: ROOT, timeout: 50_000, maxBuffer: 256 * MiB });
+  const { stdout, stderr, status, signal } = spawnSync(process.execPath, words, {
+    encoding: 'utf8',
+    cwd: ROOT,
+    timeout: 50_000,
+    maxBuffer: 256 * MiB,
+  });
   if (status !== 0) throw new Error(`exit ${status ?? signal}: ${stderr.slice(0, 500)}`);
   return JSON.parse(stdout) as Cost;
 }

@@ -22,12 +22,18 @@ export const BOMBS: readonly Bomb[] = [
   {
     name: 'corrupt--65536-snapshots-with-overlapping-l1-tables-in-1-pib',
     code: 'QCOW2_OVERLAP',
-    make: () => aQcow2().withSnapshots(snapshots((index) => ({ l1TableOffset: GiB + index * 65536, l1Size: L1_ENTRIES }))).withLength(PiB),
+    make: () =>
+      aQcow2()
+        .withSnapshots(snapshots((index) => ({ l1TableOffset: GiB + index * 65536, l1Size: L1_ENTRIES })))
+        .withLength(PiB),
   },
   {
     name: 'over-budget--65536-snapshots-with-l1-tables-in-holes-of-1-pib',
     code: 'READ_BUDGET',
-    make: () => aQcow2().withSnapshots(snapshots((index) => ({ l1TableOffset: GiB + index * 32 * MiB, l1Size: L1_ENTRIES }))).withLength(8 * PiB - 65536),
+    make: () =>
+      aQcow2()
+        .withSnapshots(snapshots((index) => ({ l1TableOffset: GiB + index * 32 * MiB, l1Size: L1_ENTRIES })))
+        .withLength(8 * PiB - 65536),
   },
   { name: 'report--65536-snapshots-without-l1', make: () => aQcow2().withSnapshots(snapshots(() => ({}))) },
   {
@@ -59,21 +65,33 @@ export const BOMBS: readonly Bomb[] = [
   {
     name: 'over-budget--65535-bitmaps-with-one-table',
     code: 'QCOW2_BITMAP_SIZE',
-    make: () => aQcow2().withBitmaps(Array.from({ length: 65535 }, (_, index) => ({ name: `b${index}`, tableOffset: 16 * MiB, tableSize: 500 }))).withLength(2 ** 40),
+    make: () =>
+      aQcow2()
+        .withBitmaps(Array.from({ length: 65535 }, (_, index) => ({ name: `b${index}`, tableOffset: 16 * MiB, tableSize: 500 })))
+        .withLength(2 ** 40),
   },
   {
     name: 'corrupt--65535-bitmaps-with-2-to-27-entries-each',
     code: 'QCOW2_BITMAP',
-    make: () => aQcow2().withBitmaps(Array.from({ length: 65535 }, () => ({ tableOffset: 16 * MiB, tableSize: 2 ** 27 }))).withLength(PiB),
+    make: () =>
+      aQcow2()
+        .withBitmaps(Array.from({ length: 65535 }, () => ({ tableOffset: 16 * MiB, tableSize: 2 ** 27 })))
+        .withLength(PiB),
   },
   {
     name: 'report--bitmap-as-large-as-can-be',
-    make: () => aQcow2({ clusterBits: 9 }).withBitmaps([{ tableOffset: 16 * MiB, tableSize: MiB }]).withLength(2 ** 40),
+    make: () =>
+      aQcow2({ clusterBits: 9 })
+        .withBitmaps([{ tableOffset: 16 * MiB, tableSize: MiB }])
+        .withLength(2 ** 40),
   },
   { name: 'report--4-million-compressed-clusters-64-kib', make: () => compressed(16, 512, 131072) },
   { name: 'report--4-million-compressed-clusters-512-bytes', make: () => compressed(9, 65536, 1024) },
   { name: 'report--dirty-with-refcounts-to-the-last-range', make: dirtyFar },
-  { name: 'report--l1-of-32-mib-in-a-hole', make: () => aQcow2({ clusterBits: 9, capacity: L1_ENTRIES * 64 * 512, l1Size: L1_ENTRIES }).withLength(PiB) },
+  {
+    name: 'report--l1-of-32-mib-in-a-hole',
+    make: () => aQcow2({ clusterBits: 9, capacity: L1_ENTRIES * 64 * 512, l1Size: L1_ENTRIES }).withLength(PiB),
+  },
 ];
 
 function snapshots(choose: (index: number) => SnapshotChoice): SnapshotChoice[] {
@@ -92,14 +110,18 @@ function l1Image(clusterBits: number, entryCount: number, offsetOf: (index: numb
 function scatteredEntries(): Qcow2Builder {
   const image = aQcow2({ capacity: 32 * 8192 * 65536 });
   for (let table = 0; table < 32; table += 1) {
-    image.withL2(table, Array.from({ length: 8192 }, (_, entry) => COPIED + BigInt((table * 8192 + entry + 1) * 2 ** 33)));
+    image.withL2(
+      table,
+      Array.from({ length: 8192 }, (_, entry) => COPIED + BigInt((table * 8192 + entry + 1) * 2 ** 33)),
+    );
   }
   return image;
 }
 
 /** Blocks at `offsetOf(index) + index clusters`, as refcount table entries [first, first + count). */
 function withRefcountBlocks(image: Qcow2Builder, first: number, count: number, offsetOf: () => number): Qcow2Builder {
-  for (let index = first; index < first + count; index += 1) image.withU64(image.refcountTable + index * 8, offsetOf() + index * image.clusterSize);
+  for (let index = first; index < first + count; index += 1)
+    image.withU64(image.refcountTable + index * 8, offsetOf() + index * image.clusterSize);
   return image;
 }
 
@@ -111,7 +133,10 @@ function shredded(clusterBits: number, blockCount: number): Qcow2Builder {
   const table = Buffer.alloc(blockCount * 8);
   for (let index = 0; index < blockCount; index += 1) table.writeBigUInt64BE(BigInt(blocksAt + index * image.clusterSize), index * 8);
   image.withField('refcountTableOffset', tableAt).withField('refcountTableClusters', tableClusters);
-  return image.withBytes(tableAt, table).withBytes(blocksAt, Buffer.alloc(blockCount * image.clusterSize, 0x55)).withLength(blocksAt + blockCount * image.clusterSize);
+  return image
+    .withBytes(tableAt, table)
+    .withBytes(blocksAt, Buffer.alloc(blockCount * image.clusterSize, 0x55))
+    .withLength(blocksAt + blockCount * image.clusterSize);
 }
 
 /** Full L2 tables of compressed clusters, each in host clusters of its own, in holes. */
@@ -121,7 +146,8 @@ function compressed(clusterBits: number, tableCount: number, step: number): Qcow
   const image = aQcow2({ clusterBits, capacity: tableCount * perTable * clusterSize });
   const tablesAt = 128 * MiB;
   const tables = Buffer.alloc(tableCount * clusterSize);
-  for (let index = 0; index < tableCount * perTable; index += 1) tables.writeBigUInt64BE(COMPRESSED + BigInt(GiB + index * step + clusterSize - 12), index * 8);
+  for (let index = 0; index < tableCount * perTable; index += 1)
+    tables.writeBigUInt64BE(COMPRESSED + BigInt(GiB + index * step + clusterSize - 12), index * 8);
   for (let table = 0; table < tableCount; table += 1) image.withL1(table, COPIED + BigInt(tablesAt + table * clusterSize));
   return image.withBytes(tablesAt, tables).withLength(PiB);
 }

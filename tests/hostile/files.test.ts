@@ -57,7 +57,10 @@ describe('a file of a few bytes', () => {
   it.each([0, 1, 3, 4, 71, 511])('%i bytes declared qcow2: corrupt', async (byteLength) => {
     writeFileSync(at('x'), aQcow2().bytes().subarray(0, byteLength));
     const { error } = await examineImage(at('x'), { format: 'qcow2' });
-    expect(error).toMatchObject({ kind: 'corrupt', code: byteLength < 4 ? 'QCOW2_MAGIC' : byteLength < 104 ? 'STRUCT_TRUNCATED' : 'QCOW2_L1_OFFSET' });
+    expect(error).toMatchObject({
+      kind: 'corrupt',
+      code: byteLength < 4 ? 'QCOW2_MAGIC' : byteLength < 104 ? 'STRUCT_TRUNCATED' : 'QCOW2_L1_OFFSET',
+    });
   });
 
   it('a length from 2^53 on is refused', async () => {
@@ -82,7 +85,10 @@ describe('an image that shrinks after its header was read', () => {
   /** Reads from offset `from` on see a file that ends at `end`. */
   function shrinking(end: number): BlockDevice {
     const whole = memoryDevice(bytes);
-    return { byteLength: bytes.byteLength, read: async (offset, length) => (await whole.read(offset, length)).subarray(0, Math.max(0, end - offset)) };
+    return {
+      byteLength: bytes.byteLength,
+      read: async (offset, length) => (await whole.read(offset, length)).subarray(0, Math.max(0, end - offset)),
+    };
   }
 
   it('is whole to begin with', async () => {
@@ -93,7 +99,10 @@ describe('an image that shrinks after its header was read', () => {
   it('is corrupt wherever it ends, never counted short', async () => {
     const header = await readQcow2Header(memoryDevice(bytes));
     for (let end = 4096; end < bytes.byteLength - 4096; end += 1999) {
-      const error: unknown = await readCensus(shrinking(end), header).then(() => undefined, (thrown: unknown) => thrown);
+      const error: unknown = await readCensus(shrinking(end), header).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
       expect(error, `end ${end}`).toBeInstanceOf(PlimsollError);
       expect(error).toMatchObject({ kind: 'corrupt' });
     }
@@ -126,7 +135,10 @@ describe('system calls', () => {
     aQcow2().withBackingFile('base.qcow2', 'qcow2').write(at('images/good.qcow2'));
     aQcow2().withBackingFile('../secret.qcow2', 'qcow2').write(at('images/bad.qcow2'));
     aQcow2().withBackingFile('json:{"file.filename":"base.qcow2"}', 'qcow2').write(at('images/json.qcow2'));
-    const opened = (name: string): string[] => traced(at(`images/${name}`)).filter(({ flags }) => !flags.includes('O_PATH')).map(({ path }) => path);
+    const opened = (name: string): string[] =>
+      traced(at(`images/${name}`))
+        .filter(({ flags }) => !flags.includes('O_PATH'))
+        .map(({ path }) => path);
     expect(opened('good.qcow2')).toEqual([at('images/good.qcow2'), at('images/base.qcow2')]);
     expect(opened('bad.qcow2')).toEqual([at('images/bad.qcow2')]);
     expect(opened('json.qcow2')).toEqual([at('images/json.qcow2')]);
@@ -137,13 +149,30 @@ describe('system calls', () => {
 
   /** Every successful opening below the test's directory, by the place it led to. */
   function traced(image: string): { path: string; flags: string }[] {
-    const words = ['-f', '-y', '-qq', '-s', '4096', '-e', 'trace=open,openat,openat2,creat', process.execPath, '--conditions=source', '--import', 'tsx', join(ROOT, 'tests/hostile/examine-child.ts'), image];
+    const words = [
+      '-f',
+      '-y',
+      '-qq',
+      '-s',
+      '4096',
+      '-e',
+      'trace=open,openat,openat2,creat',
+      process.execPath,
+      '--conditions=source',
+      '--import',
+      'tsx',
+      join(ROOT, 'tests/hostile/examine-child.ts'),
+      image,
+    ];
     const { stderr, status, error } = spawnSync('strace', words, { encoding: 'utf8', cwd: ROOT, maxBuffer: 2 ** 28 });
     if (error !== undefined) throw new Error('Cannot run strace; install the Debian package strace', { cause: error });
     expect(status, stderr.slice(-500)).toBe(0);
     return stderr.split('\n').flatMap((line) => {
-      const match = /\bopen(?:at2?)?\(.*?, (?:\{flags=)?([A-Z_|]+).*\) = \d+<([^>]*)>$/.exec(line) ?? /\bcreat\(.*(\)) = \d+<([^>]*)>$/.exec(line);
-      return match?.[2]?.startsWith(directory) === true ? [{ path: match[2], flags: match[1] === ')' ? 'O_CREAT' : (match[1] as string) }] : [];
+      const match =
+        /\bopen(?:at2?)?\(.*?, (?:\{flags=)?([A-Z_|]+).*\) = \d+<([^>]*)>$/.exec(line) ?? /\bcreat\(.*(\)) = \d+<([^>]*)>$/.exec(line);
+      return match?.[2]?.startsWith(directory) === true
+        ? [{ path: match[2], flags: match[1] === ')' ? 'O_CREAT' : (match[1] as string) }]
+        : [];
     });
   }
 });

@@ -17,7 +17,16 @@ const MOST_MILLISECONDS = 2000;
 const HAS_MAP = [true, false];
 
 function factsOf(bytes: Uint8Array, hasMap: boolean): FileFacts {
-  const map = [{ fileOffset: 0, byteLength: Math.ceil(bytes.byteLength / 4096) * 4096, physicalOffset: 0, shared: false, unwritten: false, encoded: false }];
+  const map = [
+    {
+      fileOffset: 0,
+      byteLength: Math.ceil(bytes.byteLength / 4096) * 4096,
+      physicalOffset: 0,
+      shared: false,
+      unwritten: false,
+      encoded: false,
+    },
+  ];
   return {
     identity: '1:1',
     length: bytes.byteLength,
@@ -37,9 +46,11 @@ async function outcome(bytes: Uint8Array, hasMap: boolean): Promise<string> {
     const device = withReadBudget(memoryDevice(bytes), 2 ** 28);
     const header = await readQcow2Header(device);
     const { commitment, allocation, addends } = qcow2Figures(await readCensus(device, header), factsOf(bytes, hasMap));
-    if (commitment === null || allocation === null || !(commitment >= allocation)) throw new Error(`commitment ${commitment} below allocation ${allocation}`);
+    if (commitment === null || allocation === null || !(commitment >= allocation))
+      throw new Error(`commitment ${commitment} below allocation ${allocation}`);
     if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
-    if (header.capacity < 2 ** 32) for await (const run of guestRuns(device, header)) if (run.end <= run.start) throw new Error(`empty run at ${run.start}`);
+    if (header.capacity < 2 ** 32)
+      for await (const run of guestRuns(device, header)) if (run.end <= run.start) throw new Error(`empty run at ${run.start}`);
     return 'report';
   } catch (thrown) {
     const error = asPlimsollError(thrown, 'fuzz');
@@ -60,7 +71,8 @@ describe('mutated images', () => {
         throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
       });
       const { user, system } = process.cpuUsage(began);
-      if ((user + system) / 1000 > MOST_MILLISECONDS) throw new Error(`run ${run} took ${(user + system) / 1000} ms: ${changes.join('; ')}`);
+      if ((user + system) / 1000 > MOST_MILLISECONDS)
+        throw new Error(`run ${run} took ${(user + system) / 1000} ms: ${changes.join('; ')}`);
       seen.set(kind, (seen.get(kind) ?? 0) + 1);
     }
     expect([...seen.keys()].toSorted((a, b) => (a < b ? -1 : 1))).toEqual(['corrupt', 'report', 'unsupported']);

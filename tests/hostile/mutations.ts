@@ -40,13 +40,30 @@ function subject(image: Qcow2Builder, clusterBits: number): Subject {
   const data = BigInt(image.allocate(4));
   const step = BigInt(image.clusterSize);
   const l2 = image.length;
-  image.withL2(0, [COPIED + data, COPIED + data + step, data + 2n * step, 1, COMPRESSED + data + 3n * step + (1n << BigInt(70 - clusterBits)), 0, 0]);
+  image.withL2(0, [
+    COPIED + data,
+    COPIED + data + step,
+    data + 2n * step,
+    1,
+    COMPRESSED + data + 3n * step + (1n << BigInt(70 - clusterBits)),
+    0,
+    0,
+  ]);
   const snapshotL1 = image.allocate();
   image.withU64(snapshotL1, l2);
   const snapshotTable = image.length;
   image.withSnapshots([{ l1TableOffset: snapshotL1, l1Size: 1 }, { name: 'two' }]);
-  const places = [...fieldPlaces(HEADER_V2.fields, 0, 'header'), ...entryPlaces('refcount table', image.refcountTable, 3), ...entryPlaces('refcounts', image.refcountBlock, 3)];
-  places.push(...entryPlaces('L1', image.l1, 2), ...entryPlaces('L2', l2, 8), ...entryPlaces("snapshot's L1", snapshotL1, 2), ...fieldPlaces(SNAPSHOT_ENTRY.fields, snapshotTable, 'snapshot'));
+  const places = [
+    ...fieldPlaces(HEADER_V2.fields, 0, 'header'),
+    ...entryPlaces('refcount table', image.refcountTable, 3),
+    ...entryPlaces('refcounts', image.refcountBlock, 3),
+  ];
+  places.push(
+    ...entryPlaces('L1', image.l1, 2),
+    ...entryPlaces('L2', l2, 8),
+    ...entryPlaces("snapshot's L1", snapshotL1, 2),
+    ...fieldPlaces(SNAPSHOT_ENTRY.fields, snapshotTable, 'snapshot'),
+  );
   if (image.version === 3) places.push(...fieldPlaces(HEADER_V3_TAIL.fields, 72, 'version 3'), ...withBitmap(image));
   return { bytes: image.bytes(), places };
 }
@@ -56,7 +73,12 @@ function withBitmap(image: Qcow2Builder): Place[] {
   image.withU64(table, image.allocate());
   const directory = image.length;
   image.withBitmaps([{ tableOffset: table, tableSize: 4 }]).withBackingFile('base.img', 'raw');
-  return [...entryPlaces('extensions', 104, 8), ...fieldPlaces(BITMAPS_EXTENSION.fields, 112, 'bitmaps'), ...fieldPlaces(BITMAP_ENTRY.fields, directory, 'bitmap'), ...entryPlaces('bitmap table', table, 3)];
+  return [
+    ...entryPlaces('extensions', 104, 8),
+    ...fieldPlaces(BITMAPS_EXTENSION.fields, 112, 'bitmaps'),
+    ...fieldPlaces(BITMAP_ENTRY.fields, directory, 'bitmap'),
+    ...entryPlaces('bitmap table', table, 3),
+  ];
 }
 
 function fieldPlaces(fields: Fields, base: number, structure: string): Place[] {

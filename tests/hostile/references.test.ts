@@ -23,7 +23,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-const overlay = (name: string, backing: string | Uint8Array, format: string | undefined = 'qcow2'): string => aQcow2().withBackingFile(backing, format).write(join(images, name));
+const overlay = (name: string, backing: string | Uint8Array, format: string | undefined = 'qcow2'): string =>
+  aQcow2().withBackingFile(backing, format).write(join(images, name));
 const codes = (report: ImageReport): string[] => report.findings.map((one) => one.code);
 const statuses = (report: ImageReport): string[] => report.chain.map((link) => link.status);
 
@@ -81,7 +82,12 @@ describe('a backing file outside of the tree', () => {
     mkdirSync(theirs);
     const top = Buffer.concat([mine, Buffer.from('/top.qcow2')]);
     writeFileSync(Buffer.concat([theirs, Buffer.from('/base.qcow2')]), aQcow2().bytes());
-    writeFileSync(top, aQcow2().withBackingFile(Buffer.concat([Buffer.from('../'), Buffer.of(0xfe), Buffer.from('/base.qcow2')]), 'qcow2').bytes());
+    writeFileSync(
+      top,
+      aQcow2()
+        .withBackingFile(Buffer.concat([Buffer.from('../'), Buffer.of(0xfe), Buffer.from('/base.qcow2')]), 'qcow2')
+        .bytes(),
+    );
     expect(statuses(await examineImage(top))).toEqual(['refused']);
   });
 
@@ -157,10 +163,14 @@ describe('a chain', () => {
 
   it('goes on from where each name leads, as QEMU takes it: beside the name, not beside what a link leads to', async () => {
     mkdirSync(join(images, 'elsewhere'));
-    aQcow2().withBackingFile('base.qcow2', 'qcow2').write(join(images, 'elsewhere', 'top.qcow2'));
+    aQcow2()
+      .withBackingFile('base.qcow2', 'qcow2')
+      .write(join(images, 'elsewhere', 'top.qcow2'));
     symlinkSync('elsewhere/top.qcow2', join(images, 'top.qcow2'));
     aQcow2({ capacity: 3 * 2 ** 20 }).write(join(images, 'base.qcow2'));
-    const judged = JSON.parse(await qemuImg(directory, 'info', '--backing-chain', '--output=json', join(images, 'top.qcow2'))) as { filename: string }[];
+    const judged = JSON.parse(await qemuImg(directory, 'info', '--backing-chain', '--output=json', join(images, 'top.qcow2'))) as {
+      filename: string;
+    }[];
     expect(judged.map((one) => one.filename)).toEqual([join(images, 'top.qcow2'), join(images, 'base.qcow2')]);
     const report = await examineImage(join(images, 'top.qcow2'), { allowDirectories: [images] });
     expect(report.chain).toMatchObject([{ status: 'opened', path: join(images, 'base.qcow2'), capacity: 3 * 2 ** 20 }]);

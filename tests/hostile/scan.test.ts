@@ -52,7 +52,11 @@ describe('a raw disk on which the guest wrote a signature', () => {
   });
 
   it.each(['qcow2', 'vmdk', 'luks'])('%s: is counted or leaves the answer open', async (what) => {
-    const signatures: Record<string, Buffer> = { qcow2: Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'), vmdk: Buffer.from('KDMV'), luks: Buffer.from('LUKS\xba\xbe', 'latin1') };
+    const signatures: Record<string, Buffer> = {
+      qcow2: Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'),
+      vmdk: Buffer.from('KDMV'),
+      luks: Buffer.from('LUKS\xba\xbe', 'latin1'),
+    };
     sparseDisk('vm.img', signatures[what] as Buffer);
     const store = await theStore();
     const image = imageNamed(store, 'vm.img');
@@ -86,9 +90,15 @@ describe('an image that claims another one as its data file', () => {
 
   it('and several claims on one raw file count the longest', async () => {
     writeFileSync(join(directory, 'data.raw'), Buffer.alloc(MiB));
-    aQcow2({ capacity: 100 * MiB }).withDataFile('data.raw').write(join(directory, 'a.qcow2'));
-    aQcow2({ capacity: 2 * MiB }).withDataFile('data.raw').write(join(directory, 'b.qcow2'));
-    aQcow2({ capacity: 50 * MiB }).withDataFile('data.raw').write(join(directory, 'c.qcow2'));
+    aQcow2({ capacity: 100 * MiB })
+      .withDataFile('data.raw')
+      .write(join(directory, 'a.qcow2'));
+    aQcow2({ capacity: 2 * MiB })
+      .withDataFile('data.raw')
+      .write(join(directory, 'b.qcow2'));
+    aQcow2({ capacity: 50 * MiB })
+      .withDataFile('data.raw')
+      .write(join(directory, 'c.qcow2'));
     expect(imageNamed(await theStore(), 'data.raw').commitment).toBeGreaterThanOrEqual(100 * MiB);
   });
 
@@ -110,14 +120,22 @@ describe('a store with bad files among good ones', () => {
     mkdirSync(join(directory, 'x.qcow2'));
     const store = await theStore();
     expect(store.images).toHaveLength(5);
-    expect(store.images.filter((image) => image.error !== undefined).map((image) => String(image.error?.code)).toSorted((a, b) => (a < b ? -1 : 1))).toEqual(['QCOW2_CLUSTER_BITS', 'SIGNATURE_MISSING', 'SIGNATURE_MISSING']);
+    expect(
+      store.images
+        .filter((image) => image.error !== undefined)
+        .map((image) => String(image.error?.code))
+        .toSorted((a, b) => (a < b ? -1 : 1)),
+    ).toEqual(['QCOW2_CLUSTER_BITS', 'SIGNATURE_MISSING', 'SIGNATURE_MISSING']);
     expect(store.fits).not.toBe(true);
   });
 
   it('ends with the reason of an abort, and nothing is left unhandled while the consumer takes its time', async () => {
     for (let index = 0; index < 200; index += 1) {
       mkdirSync(join(directory, String(index)));
-      aQcow2({ capacity: 4 * GiB }).withL2(0, []).withL2(3, []).write(join(directory, String(index), 'x.qcow2'));
+      aQcow2({ capacity: 4 * GiB })
+        .withL2(0, [])
+        .withL2(3, [])
+        .write(join(directory, String(index), 'x.qcow2'));
     }
     const unhandled: unknown[] = [];
     const note = (reason: unknown): void => void unhandled.push(reason);

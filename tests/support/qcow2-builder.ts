@@ -74,8 +74,14 @@ export class Qcow2Builder {
     this.l1 = this.#append(Math.max(1, Math.ceil((l1Size * 8) / this.clusterSize)));
     for (let cluster = 0; cluster * this.clusterSize < this.#length; cluster += 1) this.withRefcount(cluster, 1);
     this.withField('magic', 0x514649fb).withField('version', version).withField('clusterBits', clusterBits).withField('size', capacity);
-    this.withField('l1Size', l1Size).withField('l1TableOffset', this.l1).withField('refcountTableOffset', this.refcountTable).withField('refcountTableClusters', 1);
-    if (version === 3) this.withField('refcountOrder', refcountOrder).withField('headerLength', 104).withField('incompatibleFeatures', extendedL2 ? 16n : 0n);
+    this.withField('l1Size', l1Size)
+      .withField('l1TableOffset', this.l1)
+      .withField('refcountTableOffset', this.refcountTable)
+      .withField('refcountTableClusters', 1);
+    if (version === 3)
+      this.withField('refcountOrder', refcountOrder)
+        .withField('headerLength', 104)
+        .withField('incompatibleFeatures', extendedL2 ? 16n : 0n);
     this.#extensionsAt = version === 3 ? 104 : 72;
   }
 
@@ -164,7 +170,11 @@ export class Qcow2Builder {
   withBitmaps(bitmaps: readonly BitmapChoice[]): this {
     const directory = Buffer.concat(bitmaps.map((bitmap) => bitmapEntry(bitmap)));
     const at = this.allocate(Math.max(1, Math.ceil(directory.byteLength / this.clusterSize)));
-    const pointer = Buffer.concat([bigEndian(BigInt(bitmaps.length) << 32n, 8), bigEndian(BigInt(directory.byteLength), 8), bigEndian(BigInt(at), 8)]);
+    const pointer = Buffer.concat([
+      bigEndian(BigInt(bitmaps.length) << 32n, 8),
+      bigEndian(BigInt(directory.byteLength), 8),
+      bigEndian(BigInt(at), 8),
+    ]);
     return this.withBytes(at, directory).withField('autoclearFeatures', 1).withExtension(0x23852875, pointer);
   }
 
@@ -180,7 +190,8 @@ export class Qcow2Builder {
     const fd = openSync(path, 'w');
     try {
       ftruncateSync(fd, this.#length);
-      for (const { at, bytes } of this.#pieces) if (at < this.#length) writeSync(fd, bytes, 0, Math.min(bytes.byteLength, this.#length - at), at);
+      for (const { at, bytes } of this.#pieces)
+        if (at < this.#length) writeSync(fd, bytes, 0, Math.min(bytes.byteLength, this.#length - at), at);
     } finally {
       closeSync(fd);
     }

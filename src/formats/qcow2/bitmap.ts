@@ -39,14 +39,25 @@ export async function readBitmaps(device: BlockDevice, header: Header, pointer: 
     const end = nameAt + entry.nameSize;
     const fileAt = pointer.directoryOffset + at;
     if (end > directory.byteLength) throw wrong('bitmap name', fileAt, `ends at ${end}`, `at most ${directory.byteLength}`);
-    if (entry.nameSize > LIMITS.bitmapNameBytes) throw wrong('name_size', fileAt + 18, String(entry.nameSize), `at most ${LIMITS.bitmapNameBytes}`);
+    if (entry.nameSize > LIMITS.bitmapNameBytes)
+      throw wrong('name_size', fileAt + 18, String(entry.nameSize), `at most ${LIMITS.bitmapNameBytes}`);
     if (entry.tableSize > LIMITS.bitmapDataBytes / header.clusterSize) {
-      throw wrong('bitmap_table_size', fileAt + 8, String(entry.tableSize), `at most ${LIMITS.bitmapDataBytes / header.clusterSize}: ${LIMITS.bitmapDataBytes} bytes of bitmap`);
+      throw wrong(
+        'bitmap_table_size',
+        fileAt + 8,
+        String(entry.tableSize),
+        `at most ${LIMITS.bitmapDataBytes / header.clusterSize}: ${LIMITS.bitmapDataBytes} bytes of bitmap`,
+      );
     }
     entryCount += entry.tableSize;
     if (entryCount > MAX_TABLE_ENTRIES) throw tooMany();
     if (entry.tableOffset % header.clusterSize !== 0 || entry.tableOffset + entry.tableSize * 8 > device.byteLength) {
-      throw wrong('bitmap_table_offset', fileAt, `0x${entry.tableOffset.toString(16)} + ${entry.tableSize} entries`, 'cluster-aligned and inside the file');
+      throw wrong(
+        'bitmap_table_offset',
+        fileAt,
+        `0x${entry.tableOffset.toString(16)} + ${entry.tableSize} entries`,
+        'cluster-aligned and inside the file',
+      );
     }
     const table = await readTable(device, header, entry.tableOffset, entry.tableSize);
     bitmaps.push({
@@ -70,7 +81,12 @@ const MAX_TABLE_ENTRIES = 2 ** 20;
 const CHUNK = 1024 * 1024;
 
 /** Bitmap table entries: the offset of a data cluster in bits 9-55, or without one bit 0 for all ones. */
-async function readTable(device: BlockDevice, header: Header, tableOffset: number, tableSize: number): Promise<{ dataClusters: number[]; allOnesCount: number }> {
+async function readTable(
+  device: BlockDevice,
+  header: Header,
+  tableOffset: number,
+  tableSize: number,
+): Promise<{ dataClusters: number[]; allOnesCount: number }> {
   const dataClusters: number[] = [];
   let allOnesCount = 0;
   for (let done = 0; done < tableSize * 8; done += CHUNK) {
@@ -80,15 +96,26 @@ async function readTable(device: BlockDevice, header: Header, tableOffset: numbe
       const entry = readUint64(view, at, 'read qcow2 bitmap table', 'entry', tableOffset + done);
       if (entry === 0) continue;
       if (entry === 1) allOnesCount += 1;
-      else if (entry % header.clusterSize === 0 && entry / header.clusterSize < header.hostClusterLimit) dataClusters.push(entry / header.clusterSize);
-      else throw wrong('bitmap table entry', tableOffset + done + at, `0x${entry.toString(16)}`, `a multiple of the cluster size ${header.clusterSize}`);
+      else if (entry % header.clusterSize === 0 && entry / header.clusterSize < header.hostClusterLimit)
+        dataClusters.push(entry / header.clusterSize);
+      else
+        throw wrong(
+          'bitmap table entry',
+          tableOffset + done + at,
+          `0x${entry.toString(16)}`,
+          `a multiple of the cluster size ${header.clusterSize}`,
+        );
     }
   }
   return { dataClusters, allOnesCount };
 }
 
 function tooMany(): PlimsollError {
-  return new PlimsollError('over-budget', 'QCOW2_BITMAP_SIZE', { doing: 'read qcow2 bitmaps', found: `more than ${MAX_TABLE_ENTRIES} table entries in all`, expected: `at most ${MAX_TABLE_ENTRIES}` });
+  return new PlimsollError('over-budget', 'QCOW2_BITMAP_SIZE', {
+    doing: 'read qcow2 bitmaps',
+    found: `more than ${MAX_TABLE_ENTRIES} table entries in all`,
+    expected: `at most ${MAX_TABLE_ENTRIES}`,
+  });
 }
 
 function wrong(field: string, at: number, found: string, expected: string): PlimsollError {

@@ -66,7 +66,12 @@ export async function readHeader(device: BlockDevice): Promise<Header> {
   const first = parseHeader(prefix, device.byteLength);
   if (!('needs' in first)) return first;
   const whole = parseHeader(await device.read(0, first.needs), device.byteLength);
-  if ('needs' in whole) throw new PlimsollError('corrupt', 'QCOW2_HEADER_END', { doing: 'read qcow2 header', found: 'extensions without an end', expected: 'an end inside the first cluster' });
+  if ('needs' in whole)
+    throw new PlimsollError('corrupt', 'QCOW2_HEADER_END', {
+      doing: 'read qcow2 header',
+      found: 'extensions without an end',
+      expected: 'an end inside the first cluster',
+    });
   return whole;
 }
 
@@ -194,7 +199,8 @@ class CensusTaker {
         for (; next < Math.min(index, l1Needed); next += 1) this.#countMissingTable(entryCountAt(next));
         next = index + 1;
         this.#referenced.add(cluster);
-        if (index < l1Needed) this.#countTable(table, entryCountAt(index), { cluster, copied: l1.copied[at] === 1 }, index === l1Needed - 1);
+        if (index < l1Needed)
+          this.#countTable(table, entryCountAt(index), { cluster, copied: l1.copied[at] === 1 }, index === l1Needed - 1);
         else this.#referenceTable(table, cluster);
         at += 1;
       }
@@ -359,7 +365,8 @@ class CensusTaker {
       for (const block of blocks) {
         const index = indexes.next().value as number;
         addUsedClusters(block, refcountOrder, index * refcountBlockEntries, used);
-        for (const one of wanted.get(index) ?? []) this.#compressed.refcounts.set(one, refcountOf(block, refcountOrder, one % refcountBlockEntries));
+        for (const one of wanted.get(index) ?? [])
+          this.#compressed.refcounts.set(one, refcountOf(block, refcountOrder, one % refcountBlockEntries));
       }
     }
     return { used, refcountBlocks };
@@ -406,7 +413,12 @@ function refuseShredded(used: ClusterSet): void {
   let count = 0;
   for (const _ of used.runs()) {
     count += 1;
-    if (count > MAX_USED_RUNS) throw new PlimsollError('over-budget', 'QCOW2_CLUSTERS_SHREDDED', { doing: 'count qcow2 clusters', found: `more than ${MAX_USED_RUNS} runs of used clusters`, expected: `at most ${MAX_USED_RUNS}` });
+    if (count > MAX_USED_RUNS)
+      throw new PlimsollError('over-budget', 'QCOW2_CLUSTERS_SHREDDED', {
+        doing: 'count qcow2 clusters',
+        found: `more than ${MAX_USED_RUNS} runs of used clusters`,
+        expected: `at most ${MAX_USED_RUNS}`,
+      });
   }
 }
 
@@ -427,12 +439,28 @@ function refcountTableEntry(view: DataView, index: number, header: Header, fileL
   if (offset === 0) return undefined;
   const isReachable = index * header.refcountBlockEntries < header.hostClusterLimit;
   if (!isReachable || offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength) {
-    throw tableOutside('QCOW2_REFCOUNT_BLOCK', 'read qcow2 refcount table', 'refcount block offset', header.refcountTableOffset + index * 8, offset, header, fileLength);
+    throw tableOutside(
+      'QCOW2_REFCOUNT_BLOCK',
+      'read qcow2 refcount table',
+      'refcount block offset',
+      header.refcountTableOffset + index * 8,
+      offset,
+      header,
+      fileLength,
+    );
   }
   return offset / header.clusterSize;
 }
 
-function tableOutside(code: string, doing: string, field: string, at: number, offset: number, header: Header, fileLength: number): PlimsollError {
+function tableOutside(
+  code: string,
+  doing: string,
+  field: string,
+  at: number,
+  offset: number,
+  header: Header,
+  fileLength: number,
+): PlimsollError {
   return new PlimsollError('corrupt', code, {
     doing,
     field,
@@ -443,13 +471,31 @@ function tableOutside(code: string, doing: string, field: string, at: number, of
 }
 
 function tableTwice(at: number, offset: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_L2_TABLE_TWICE', { doing: 'read qcow2 L1 table', field: 'L2 table offset', at, found: `0x${offset.toString(16)}`, expected: 'an L2 table that no other entry uses' });
+  return new PlimsollError('corrupt', 'QCOW2_L2_TABLE_TWICE', {
+    doing: 'read qcow2 L1 table',
+    field: 'L2 table offset',
+    at,
+    found: `0x${offset.toString(16)}`,
+    expected: 'an L2 table that no other entry uses',
+  });
 }
 
 function blockTwice(at: number, offset: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_REFCOUNT_BLOCK_TWICE', { doing: 'read qcow2 refcount table', field: 'refcount block offset', at, found: `0x${offset.toString(16)}`, expected: 'a refcount block that no other entry uses' });
+  return new PlimsollError('corrupt', 'QCOW2_REFCOUNT_BLOCK_TWICE', {
+    doing: 'read qcow2 refcount table',
+    field: 'refcount block offset',
+    at,
+    found: `0x${offset.toString(16)}`,
+    expected: 'a refcount block that no other entry uses',
+  });
 }
 
 function compressedOutside(offset: number, at: number, fileLength: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_COMPRESSED_OFFSET', { doing: 'read qcow2 L2 table', field: 'compressed cluster offset', at, found: `0x${offset.toString(16)}`, expected: `inside the file of ${fileLength} bytes` });
+  return new PlimsollError('corrupt', 'QCOW2_COMPRESSED_OFFSET', {
+    doing: 'read qcow2 L2 table',
+    field: 'compressed cluster offset',
+    at,
+    found: `0x${offset.toString(16)}`,
+    expected: `inside the file of ${fileLength} bytes`,
+  });
 }

@@ -158,7 +158,7 @@ export class ClusterSet {
     for (const index of this.#chunkIndexes()) {
       const theirs = other.#wordsOf(index);
       const ours = this.#wordsOf(index) as Uint32Array;
-      total += theirs === undefined ? countBits(ours) : countBits(ours.map((word, at) => word & ~(theirs[at] as number)));
+      if (theirs !== FULL_CHUNK) total += theirs === undefined ? countBits(ours) : countDifference(ours, theirs);
     }
     return total;
   }
@@ -237,12 +237,16 @@ export class ClusterSet {
   }
 
   #wordsOf(index: number): Uint32Array | undefined {
-    return this.#chunks.get(index) ?? (this.#fullGroups.size > 0 && this.#fullGroups.has(Math.floor(index / GROUP_CHUNKS)) ? FULL_CHUNK : undefined);
+    return (
+      this.#chunks.get(index) ??
+      (this.#fullGroups.size > 0 && this.#fullGroups.has(Math.floor(index / GROUP_CHUNKS)) ? FULL_CHUNK : undefined)
+    );
   }
 
   *#chunkIndexes(): Generator<number> {
     yield* this.#chunks.keys();
-    for (const group of this.#fullGroups) for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS; index += 1) yield index;
+    for (const group of this.#fullGroups)
+      for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS; index += 1) yield index;
   }
 
   /** Chunks and full groups (no words), ascending, each from cluster `base` on. */
@@ -250,7 +254,8 @@ export class ClusterSet {
     const groups = [...this.#fullGroups].sort((a, b) => a - b);
     let next = 0;
     for (const index of [...this.#chunks.keys()].sort((a, b) => a - b)) {
-      for (; next < groups.length && (groups[next] as number) * GROUP_CHUNKS < index; next += 1) yield { base: (groups[next] as number) * GROUP_CLUSTERS, words: undefined };
+      for (; next < groups.length && (groups[next] as number) * GROUP_CHUNKS < index; next += 1)
+        yield { base: (groups[next] as number) * GROUP_CLUSTERS, words: undefined };
       yield { base: index * CHUNK_CLUSTERS, words: this.#chunks.get(index) };
     }
     for (; next < groups.length; next += 1) yield { base: (groups[next] as number) * GROUP_CLUSTERS, words: undefined };
@@ -342,16 +347,29 @@ function lastBit(words: Uint32Array): number {
   return -1;
 }
 
+function countDifference(ours: Uint32Array, theirs: Uint32Array): number {
+  let total = 0;
+  for (let at = 0; at < CHUNK_WORDS; at += 1) {
+    const word = ((ours[at] as number) & ~(theirs[at] as number)) >>> 0;
+    if (word !== 0) total += countOne(word);
+  }
+  return total;
+}
+
 function countBits(words: Uint32Array): number {
   let total = 0;
   for (let at = 0; at < words.length; at += 1) {
-    let word = words[at] as number;
-    if (word === 0) continue;
-    word -= (word >>> 1) & 0x55555555;
-    word = (word & 0x33333333) + ((word >>> 2) & 0x33333333);
-    total += Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+    const word = words[at] as number;
+    if (word !== 0) total += countOne(word);
   }
   return total;
+}
+
+/** Bits of a 32-bit word. */
+function countOne(word: number): number {
+  const pairs = word - ((word >>> 1) & 0x55555555);
+  const fours = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
 function wholeGroup(found: number[]): number {
@@ -366,6 +384,7 @@ function findRuns(words: Uint32Array, found: number[]): number {
   let before = 0;
   for (let at = 0; at < CHUNK_WORDS; at += 1) {
     const word = words[at] as number;
+    if (word === 0 && before === 0) continue;
     let borders = word ^ ((word << 1) | before);
     before = word >>> 31;
     while (borders !== 0) {

@@ -33,7 +33,12 @@ export interface ExtensionContext {
  * Bounds: every record is at least 8 bytes, so the walk ends with the area.
  * Throws: corrupt, when a record or what it points at reaches outside.
  */
-export function parseExtensions(prefix: Uint8Array, start: number, end: number, file: ExtensionContext): { value: HeaderExtensions; needs?: number } {
+export function parseExtensions(
+  prefix: Uint8Array,
+  start: number,
+  end: number,
+  file: ExtensionContext,
+): { value: HeaderExtensions; needs?: number } {
   const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength);
   const found: { -readonly [K in keyof HeaderExtensions]: HeaderExtensions[K] } = {
     backingFormat: undefined,
@@ -55,8 +60,7 @@ export function parseExtensions(prefix: Uint8Array, start: number, end: number, 
     else if (type === EXTENSION.dataFile) {
       found.dataFileName = text(data, dataAt, LIMITS.dataFileNameBytes);
       found.dataFileNameBytes = new Uint8Array(prefix.subarray(dataAt, dataAt + length));
-    }
-    else if (type === EXTENSION.bitmaps && file.bitmapsVouched) found.bitmaps = parseBitmapsPointer(data, dataAt, file);
+    } else if (type === EXTENSION.bitmaps && file.bitmapsVouched) found.bitmaps = parseBitmapsPointer(data, dataAt, file);
     else if (type === EXTENSION.fullDiskEncryption) found.encryptionHeader = parseEncryptionPointer(data, dataAt, file);
     at = dataAt + Math.ceil(length / 8) * 8;
   }
@@ -67,15 +71,31 @@ function parseBitmapsPointer(data: DataView, at: number, { fileLength, clusterSi
   const { nbBitmaps, directorySize, directoryOffset } = BITMAPS_EXTENSION.read(data, 0, at);
   if (nbBitmaps === 0 || nbBitmaps > LIMITS.bitmaps) throw wrong('BITMAPS', 'nb_bitmaps', at, nbBitmaps, `1 to ${LIMITS.bitmaps}`);
   if (directorySize > LIMITS.bitmapDirectoryBytes || directoryOffset % clusterSize !== 0 || directoryOffset + directorySize > fileLength) {
-    throw wrong('BITMAPS', 'bitmap_directory_offset', at + 16, `0x${directoryOffset.toString(16)} + ${directorySize} bytes`, `cluster-aligned and inside the file of ${fileLength} bytes`);
+    throw wrong(
+      'BITMAPS',
+      'bitmap_directory_offset',
+      at + 16,
+      `0x${directoryOffset.toString(16)} + ${directorySize} bytes`,
+      `cluster-aligned and inside the file of ${fileLength} bytes`,
+    );
   }
   return { nbBitmaps, directorySize, directoryOffset };
 }
 
-function parseEncryptionPointer(data: DataView, at: number, { fileLength, clusterSize }: ExtensionContext): { offset: number; length: number } {
+function parseEncryptionPointer(
+  data: DataView,
+  at: number,
+  { fileLength, clusterSize }: ExtensionContext,
+): { offset: number; length: number } {
   const { offset, length } = ENCRYPTION_EXTENSION.read(data, 0, at);
   if (offset % clusterSize !== 0 || offset + length > fileLength) {
-    throw wrong('ENCRYPTION_HEADER', 'offset', at, `0x${offset.toString(16)} + ${length} bytes`, `cluster-aligned and inside the file of ${fileLength} bytes`);
+    throw wrong(
+      'ENCRYPTION_HEADER',
+      'offset',
+      at,
+      `0x${offset.toString(16)} + ${length} bytes`,
+      `cluster-aligned and inside the file of ${fileLength} bytes`,
+    );
   }
   return { offset, length };
 }

@@ -11,7 +11,9 @@ const read = (image: ReturnType<typeof aQcow2>): Header => {
 /** That each field is refused at its bounds, at the right place, is in tests/hostile/vectors.ts. */
 describe('parseHeader()', () => {
   it('reads version 3', () => {
-    const image = aQcow2({ clusterBits: 12, capacity: 3 * 2 ** 20, refcountOrder: 6 }).withField('compatibleFeatures', 1).withField('incompatibleFeatures', 3);
+    const image = aQcow2({ clusterBits: 12, capacity: 3 * 2 ** 20, refcountOrder: 6 })
+      .withField('compatibleFeatures', 1)
+      .withField('incompatibleFeatures', 3);
     expect(read(image)).toMatchObject({
       version: 3,
       clusterSize: 4096,
@@ -38,7 +40,14 @@ describe('parseHeader()', () => {
 
   it('reads version 2, whose tail is none: bytes 72 to 103 are extensions', () => {
     const image = aQcow2({ version: 2 }).withExtension(0xe2792aca, Buffer.from('raw')).withBackingFile('base');
-    expect(read(image)).toMatchObject({ version: 2, refcountOrder: 4, dirty: false, extendedL2: false, backingFile: 'base', backingFormat: 'raw' });
+    expect(read(image)).toMatchObject({
+      version: 2,
+      refcountOrder: 4,
+      dirty: false,
+      extendedL2: false,
+      backingFile: 'base',
+      backingFormat: 'raw',
+    });
   });
 
   it('reads extended L2: entries of 16 bytes', () => {
@@ -46,7 +55,9 @@ describe('parseHeader()', () => {
   });
 
   it('reads the compression type', () => {
-    expect(read(aQcow2().withField('headerLength', 112).withField('incompatibleFeatures', 8).withBytes(104, Uint8Array.of(1))).compressionType).toBe('zstd');
+    expect(
+      read(aQcow2().withField('headerLength', 112).withField('incompatibleFeatures', 8).withBytes(104, Uint8Array.of(1))).compressionType,
+    ).toBe('zstd');
   });
 
   it('reads every extension it knows and passes over the others', () => {
@@ -57,7 +68,13 @@ describe('parseHeader()', () => {
       .withExtension(0x11111111, new Uint8Array(5))
       .withExtension(0x0537be77, Buffer.from('00000000000000000000000000010000', 'hex'))
       .withBackingFile('größe', 'qcow2');
-    expect(read(image)).toMatchObject({ externalDataFile: true, dataFileName: 'data.raw', encryptionHeader: { offset: 0, length: 65536 }, backingFile: 'größe', backingFormat: 'qcow2' });
+    expect(read(image)).toMatchObject({
+      externalDataFile: true,
+      dataFileName: 'data.raw',
+      encryptionHeader: { offset: 0, length: 65536 },
+      backingFile: 'größe',
+      backingFormat: 'qcow2',
+    });
   });
 
   it('keeps the bytes of names that are no UTF-8, and a byte order mark', () => {

@@ -147,7 +147,14 @@ function parseVersion3(view: DataView, clusterSize: number): Tail {
   const tail = HEADER_V3_TAIL.read(view, HEADER_V2.byteLength);
   const unknown = tail.incompatibleFeatures & ~KNOWN_INCOMPATIBLE;
   if (unknown !== 0n) {
-    throw wrong('unsupported', 'QCOW2_FEATURES', 'incompatible_features', 72, `0x${tail.incompatibleFeatures.toString(16)}`, 'bits 0 to 4 only');
+    throw wrong(
+      'unsupported',
+      'QCOW2_FEATURES',
+      'incompatible_features',
+      72,
+      `0x${tail.incompatibleFeatures.toString(16)}`,
+      'bits 0 to 4 only',
+    );
   }
   inRange('QCOW2_REFCOUNT_ORDER', 'refcount_order', 96, tail.refcountOrder, 0, 6);
   inRange('QCOW2_HEADER_LENGTH', 'header_length', 100, tail.headerLength, HEADER_V3_LENGTH, clusterSize);
@@ -157,7 +164,14 @@ function parseVersion3(view: DataView, clusterSize: number): Tail {
   const compressionType = tail.headerLength > HEADER_V3_LENGTH && view.byteLength > HEADER_V3_LENGTH ? view.getUint8(HEADER_V3_LENGTH) : 0;
   const flagged = (tail.incompatibleFeatures & INCOMPATIBLE.compressionType) !== 0n;
   if (flagged ? compressionType !== 1 : compressionType !== 0) {
-    throw wrong('corrupt', 'QCOW2_COMPRESSION_TYPE', 'compression_type', 104, compressionType, flagged ? '1 (zstd)' : '0 (zlib), as feature bit 3 says');
+    throw wrong(
+      'corrupt',
+      'QCOW2_COMPRESSION_TYPE',
+      'compression_type',
+      104,
+      compressionType,
+      flagged ? '1 (zstd)' : '0 (zlib), as feature bit 3 says',
+    );
   }
   return { ...tail, compressionType };
 }
@@ -173,7 +187,14 @@ function checkTables(fixed: RawHeader, clusterSize: number, l2Entries: number, f
 
   const tableBytes = fixed.refcountTableClusters * clusterSize;
   if (fixed.refcountTableClusters === 0 || tableBytes > LIMITS.refcountTableBytes) {
-    throw wrong('corrupt', 'QCOW2_REFCOUNT_TABLE', 'refcount_table_clusters', 56, fixed.refcountTableClusters, `1 to ${LIMITS.refcountTableBytes / clusterSize}`);
+    throw wrong(
+      'corrupt',
+      'QCOW2_REFCOUNT_TABLE',
+      'refcount_table_clusters',
+      56,
+      fixed.refcountTableClusters,
+      `1 to ${LIMITS.refcountTableBytes / clusterSize}`,
+    );
   }
   insideFile('QCOW2_REFCOUNT_TABLE', 'refcount_table_offset', 48, fixed.refcountTableOffset, tableBytes, clusterSize, fileLength);
 
@@ -188,13 +209,29 @@ function checkBackingName(fixed: RawHeader, clusterSize: number, fileLength: num
   inRange('QCOW2_BACKING_NAME', 'backing_file_size', 16, fixed.backingFileSize, 0, LIMITS.backingNameBytes);
   const end = fixed.backingFileOffset + fixed.backingFileSize;
   if (fixed.backingFileOffset < HEADER_V2.byteLength || end > Math.min(clusterSize, fileLength)) {
-    throw wrong('corrupt', 'QCOW2_BACKING_NAME', 'backing_file_offset', 8, fixed.backingFileOffset, 'the name inside the first cluster, behind the header');
+    throw wrong(
+      'corrupt',
+      'QCOW2_BACKING_NAME',
+      'backing_file_offset',
+      8,
+      fixed.backingFileOffset,
+      'the name inside the first cluster, behind the header',
+    );
   }
 }
 
 /** Refuses an offset that is not cluster-aligned, is 0, or whose table would reach past the file. */
-function insideFile(code: string, field: string, at: number, offset: number, byteLength: number, clusterSize: number, fileLength: number): void {
-  if (offset === 0 || offset % clusterSize !== 0) throw wrong('corrupt', code, field, at, offset, `a multiple of the cluster size ${clusterSize}, not 0`);
+function insideFile(
+  code: string,
+  field: string,
+  at: number,
+  offset: number,
+  byteLength: number,
+  clusterSize: number,
+  fileLength: number,
+): void {
+  if (offset === 0 || offset % clusterSize !== 0)
+    throw wrong('corrupt', code, field, at, offset, `a multiple of the cluster size ${clusterSize}, not 0`);
   if (offset + byteLength > fileLength) {
     throw wrong('corrupt', code, field, at, `0x${offset.toString(16)} + ${byteLength} bytes`, `inside the file of ${fileLength} bytes`);
   }
@@ -204,7 +241,13 @@ function inRange(code: string, field: string, at: number, found: number, least: 
   if (found < least || found > most) throw wrong('corrupt', code, field, at, found, `${least} to ${most}`);
 }
 
-function wrong(kind: 'corrupt' | 'unsupported', code: string, field: string, at: number, found: ErrorValue, expected: string): PlimsollError {
+function wrong(
+  kind: 'corrupt' | 'unsupported',
+  code: string,
+  field: string,
+  at: number,
+  found: ErrorValue,
+  expected: string,
+): PlimsollError {
   return new PlimsollError(kind, code, { doing: DOING, field, at, found, expected });
 }
-

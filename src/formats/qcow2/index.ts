@@ -8,5 +8,18 @@ export type { Bitmap as Qcow2Bitmap } from './bitmap.ts';
 export type { InternalSnapshot } from './snapshot.ts';
 export { type GuestRun, guestRuns, type GuestStatus } from './guest-map.ts';
 export {
-  type FileChunk, l1Tail, NEW_QCOW2_DEFAULTS, type NewBacking, type NewQcow2Options, type NewQcow2Plan, newQcow2Chunks, neverWritten, planNewQcow2, type Preallocation, storedBytes, storedBytesOf, writtenTail, zeroChunks,
+  type FileChunk,
+  l1Tail,
+  NEW_QCOW2_DEFAULTS,
+  type NewBacking,
+  type NewQcow2Options,
+  type NewQcow2Plan,
+  newQcow2Chunks,
+  neverWritten,
+  planNewQcow2,
+  type Preallocation,
+  storedBytes,
+  storedBytesOf,
+  writtenTail,
+  zeroChunks,
 } from './new-image.ts';

@@ -27,7 +27,8 @@ export function parseL1Table(table: Uint8Array, tableOffset: number, header: Hea
     const high = view.getUint32(index * 8);
     const offset = (high & 0x00ffffff) * 0x100000000 + ((view.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
     if (offset === 0) continue;
-    if (offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength) throw outside(tableOffset + index * 8, offset, header, fileLength);
+    if (offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength)
+      throw outside(tableOffset + index * 8, offset, header, fileLength);
     indexes[count] = index;
     clusters[count] = offset / header.clusterSize;
     copied[count] = high >>> 31;

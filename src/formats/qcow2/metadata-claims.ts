@@ -23,5 +23,11 @@ export class MetadataClaims {
 }
 
 function overlap(what: string, at: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_OVERLAP', { doing: 'read qcow2 tables', field: what, at, found: 'in a cluster that holds another structure', expected: 'clusters of its own' });
+  return new PlimsollError('corrupt', 'QCOW2_OVERLAP', {
+    doing: 'read qcow2 tables',
+    field: what,
+    at,
+    found: 'in a cluster that holds another structure',
+    expected: 'clusters of its own',
+  });
 }

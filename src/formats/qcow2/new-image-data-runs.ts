@@ -20,7 +20,11 @@ export class DataRuns {
   add(guestCluster: number, hostCluster: number, clusterCount: number): void {
     const last = this.#guest.length - 1;
     const lastCount = this.#count[last] ?? 0;
-    if (last >= 0 && (this.#guest[last] as number) + lastCount === guestCluster && (this.#host[last] as number) + lastCount === hostCluster) {
+    if (
+      last >= 0 &&
+      (this.#guest[last] as number) + lastCount === guestCluster &&
+      (this.#host[last] as number) + lastCount === hostCluster
+    ) {
       this.#count[last] = lastCount + clusterCount;
       return;
     }

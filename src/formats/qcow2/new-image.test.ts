@@ -18,7 +18,13 @@ describe('planNewQcow2()', () => {
     ['40 GiB, metadata', { preallocation: 'metadata' }, 40 * GiB, 42956488704, 6754304],
     ['128 GiB of 512-byte clusters', { clusterSize: 512 }, 128 * GiB, 33691648, 33693696],
     ['10 GiB of 512-byte clusters, 64-bit refcounts', { clusterSize: 512, refcountBits: 64 }, 10 * GiB, 2665984, 2666496],
-    ['3 TiB and a sector, 2 MiB clusters, metadata', { clusterSize: 2 * MiB, preallocation: 'metadata' }, 3 * TiB + 512, 3298562146304, 25169920],
+    [
+      '3 TiB and a sector, 2 MiB clusters, metadata',
+      { clusterSize: 2 * MiB, preallocation: 'metadata' },
+      3 * TiB + 512,
+      3298562146304,
+      25169920,
+    ],
     ['nothing, reserved', { preallocation: 'falloc' }, 0, 262144, 262144],
     ['40 GiB, reserved', { preallocation: 'falloc' }, 40 * GiB, 42956488704, 42956427264],
   ] as const)('%s: length and storage as QEMU has them', (_name, options, capacity, length, stored) => {
@@ -50,7 +56,8 @@ describe('newQcow2Chunks()', () => {
     const made = plan(options, capacity);
     let total = 0;
     for (const { fileOffset, bytes } of newQcow2Chunks(made)) {
-      if (bytes.byteLength > MiB || fileOffset + bytes.byteLength > made.length) throw new Error(`chunk of ${bytes.byteLength} at ${fileOffset}`);
+      if (bytes.byteLength > MiB || fileOffset + bytes.byteLength > made.length)
+        throw new Error(`chunk of ${bytes.byteLength} at ${fileOffset}`);
       total += bytes.byteLength;
     }
     const l1Bytes = made.geometry.l2Count * 8;
@@ -78,7 +85,9 @@ describe('FreeRuns', () => {
           let first = at;
           while (clusters.some((_, index) => used.has(first + index))) first += 1;
           expect(runs.firstRun(at, count)).toBe(first);
-          expect(runs.freeAt(at, count)).toBe(clusters.findIndex((cluster) => used.has(cluster)) === -1 ? count : clusters.findIndex((cluster) => used.has(cluster)));
+          expect(runs.freeAt(at, count)).toBe(
+            clusters.findIndex((cluster) => used.has(cluster)) === -1 ? count : clusters.findIndex((cluster) => used.has(cluster)),
+          );
           expect(runs.frontier).toBe(used.size === 0 ? 0 : Math.max(...used) + 1);
         }
       }),

@@ -8,7 +8,8 @@ const BLOCK_BYTES = 512;
 /** The entry by the words of the specification, one bit at a time. */
 function naiveRefcount(block: Uint8Array, order: number, entry: number): bigint {
   const bits = 2 ** order;
-  if (bits >= 8) return block.subarray((entry * bits) / 8, ((entry + 1) * bits) / 8).reduce((value, byte) => value * 256n + BigInt(byte), 0n);
+  if (bits >= 8)
+    return block.subarray((entry * bits) / 8, ((entry + 1) * bits) / 8).reduce((value, byte) => value * 256n + BigInt(byte), 0n);
   let value = 0n;
   for (let bit = 0; bit < bits; bit += 1) {
     const position = entry * bits + bit;
@@ -32,7 +33,9 @@ describe.each([0, 1, 2, 3, 4, 5, 6])('refcounts of order %i', (order) => {
       fc.property(block, fc.nat({ max: 1000 }), (content, range) => {
         const used = new ClusterSet();
         addUsedClusters(content, order, range * entryCount, used);
-        const expected = Array.from({ length: entryCount }, (_, entry) => entry).filter((entry) => naiveRefcount(content, order, entry) !== 0n);
+        const expected = Array.from({ length: entryCount }, (_, entry) => entry).filter(
+          (entry) => naiveRefcount(content, order, entry) !== 0n,
+        );
         expect(used.count()).toBe(expected.length);
         for (const entry of expected) expect(used.has(range * entryCount + entry)).toBe(true);
       }),

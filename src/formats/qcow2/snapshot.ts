@@ -45,14 +45,16 @@ export async function readSnapshotTable(device: BlockDevice, header: Header): Pr
     const { snapshot, byteLength } = parseEntry(window.subarray(at - windowAt), at, header, device.byteLength);
     snapshots.push(snapshot);
     at += byteLength;
-    if (at - header.snapshotsOffset > LIMITS.snapshotTableBytes) throw wrong('snapshot table size', header.snapshotsOffset, at - header.snapshotsOffset, `at most ${LIMITS.snapshotTableBytes}`);
+    if (at - header.snapshotsOffset > LIMITS.snapshotTableBytes)
+      throw wrong('snapshot table size', header.snapshotsOffset, at - header.snapshotsOffset, `at most ${LIMITS.snapshotTableBytes}`);
   }
   return { snapshots, byteLength: at - header.snapshotsOffset };
 }
 
 function parseEntry(bytes: Uint8Array, at: number, header: Header, fileLength: number): { snapshot: InternalSnapshot; byteLength: number } {
   const entry = SNAPSHOT_ENTRY.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, at);
-  if (entry.extraDataSize > LIMITS.snapshotExtraBytes) throw wrong('extra_data_size', at + 36, entry.extraDataSize, `at most ${LIMITS.snapshotExtraBytes}`);
+  if (entry.extraDataSize > LIMITS.snapshotExtraBytes)
+    throw wrong('extra_data_size', at + 36, entry.extraDataSize, `at most ${LIMITS.snapshotExtraBytes}`);
   const nameAt = SNAPSHOT_ENTRY.byteLength + entry.extraDataSize + entry.idSize;
   const end = nameAt + entry.nameSize;
   if (end > bytes.byteLength) throw wrong('snapshot name', at, `${end} bytes`, 'inside the file');

@@ -12,7 +12,13 @@ const READS_AHEAD = 6;
  *
  * Throws: corrupt, when the file ends inside them (it shrank since its header was checked); io, over-budget.
  */
-export async function readExactly(device: BlockDevice, offset: number, byteLength: number, what: string, into?: Uint8Array): Promise<Uint8Array> {
+export async function readExactly(
+  device: BlockDevice,
+  offset: number,
+  byteLength: number,
+  what: string,
+  into?: Uint8Array,
+): Promise<Uint8Array> {
   const bytes = await device.read(offset, byteLength, into);
   if (bytes.byteLength < byteLength) throw truncated(what, offset, bytes.byteLength, byteLength);
   return aligned(bytes);
@@ -72,17 +78,23 @@ function* neighbourhoods(clusters: ArrayLike<number>, most: number): Generator<{
   }
 }
 
-/** Indexes of 8-byte entries that are not zero; of a table that is mostly zeros eight entries are passed over at once. */
+/**
+ * Indexes of 8-byte entries that are not zero. Entries are compared as doubles, of which one pattern, with the reserved
+ * lowest bits set and nothing else, equals zero too: no table's entry.
+ */
 export function nonZeroEntries(table: Uint8Array): number[] {
-  const words = new Uint32Array(table.buffer, table.byteOffset, table.byteLength / 4);
+  const entries = new Float64Array(table.buffer, table.byteOffset, table.byteLength / 8);
   const found: number[] = [];
-  for (let group = 0; group < words.length; group += 16) {
-    let any = 0;
-    for (let at = group; at < group + 16; at += 1) any |= words[at] ?? 0;
-    if (any === 0) continue;
-    for (let at = group; at < group + 16; at += 2) if ((words[at] ?? 0) !== 0 || (words[at + 1] ?? 0) !== 0) found.push(at / 2);
-  }
+  for (let at = nextNonZero(entries, 0); at < entries.length; at = nextNonZero(entries, at + 1)) found.push(at);
   return found;
+}
+
+/** The first index from `at` on whose entry is not zero; the length where there is none. */
+export function nextNonZero(entries: Float64Array, at: number): number {
+  const end = entries.length;
+  let index = at;
+  while (index < end && entries[index] === 0) index += 1;
+  return index;
 }
 
 /** The same bytes where views of 16- and 32-bit words can be laid over them. */
@@ -91,5 +103,10 @@ function aligned(bytes: Uint8Array): Uint8Array {
 }
 
 function truncated(what: string, at: number, found: number, expected: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_TABLE_TRUNCATED', { doing: `read qcow2 ${what}`, at, found: `${found} bytes`, expected: `${expected} bytes; the file shrank while it was read` });
+  return new PlimsollError('corrupt', 'QCOW2_TABLE_TRUNCATED', {
+    doing: `read qcow2 ${what}`,
+    at,
+    found: `${found} bytes`,
+    expected: `${expected} bytes; the file shrank while it was read`,
+  });
 }

@@ -162,4 +162,3 @@ const encrypted: ImageState[] = [
 ];
 
 export const CONTENT_STATES: readonly ImageState[] = [...extended, ...zeroes, ...discards, ...compressed, ...encrypted];
-

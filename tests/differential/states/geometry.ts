@@ -6,7 +6,7 @@ import { type CreateOptions, type ImageState, state } from './site.ts';
 /** Capacity for each cluster size, so that a fill takes a few thousand requests at most. */
 const CLUSTER_SIZES: readonly (readonly [name: string, clusterSize: number, capacity: number])[] = [
   ['512', 512, MiB],
-  ['1k', KiB, 3 * MiB / 2],
+  ['1k', KiB, (3 * MiB) / 2],
   ['2k', 2 * KiB, 3 * MiB],
   ['4k', 4 * KiB, 5 * MiB],
   ['16k', 16 * KiB, 16 * MiB],

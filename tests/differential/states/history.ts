@@ -78,7 +78,9 @@ const snapshots: ImageState[] = [
 /** `count` rounds of writes at moving places, each followed by a snapshot named snapshot-0, snapshot-1, ... */
 async function writeAndSnapshot(site: Site, count: number, capacity: number, clusterSize: number): Promise<void> {
   for (let round = 0; round < count; round++) {
-    await site.io(every((round + 5) * clusterSize, 2 * clusterSize, round * clusterSize, capacity, (at, length) => write(at, length, round + 1)));
+    await site.io(
+      every((round + 5) * clusterSize, 2 * clusterSize, round * clusterSize, capacity, (at, length) => write(at, length, round + 1)),
+    );
     await site.snapshot('-c', `snapshot-${round}`);
   }
 }

@@ -50,7 +50,18 @@ export class Site {
     const secret = luks ? ['--object', `secret,id=sec0,data=${SECRET}`] : [];
     // As few rounds of key derivation as QEMU takes: the header's size does not depend on it.
     const all = luks ? { 'encrypt.key-secret': 'sec0', 'encrypt.iter-time': 10, ...options } : options;
-    await qemuImg(this.directory, 'create', '-q', '-f', this.format, ...secret, ...optionArguments(all), ...more, this.image, String(capacity));
+    await qemuImg(
+      this.directory,
+      'create',
+      '-q',
+      '-f',
+      this.format,
+      ...secret,
+      ...optionArguments(all),
+      ...more,
+      this.image,
+      String(capacity),
+    );
   }
 
   /** A second image beside the one under test: a base, a source. Never written by fills. */

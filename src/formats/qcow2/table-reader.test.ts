@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type BlockDevice, memoryDevice } from '#block';
+import { nonZeroEntries, readExactly, readTables } from './table-reader.ts';
+
+const CLUSTER = 512;
+/** Each cluster is filled with its own number. */
+const content = Uint8Array.from({ length: 200 * CLUSTER }, (_, at) => Math.floor(at / CLUSTER));
+
+describe('readTables()', () => {
+  it('gives every table in its order, whatever order that is', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat({ max: 199 }), { maxLength: 60 }), async (clusters) => {
+        const seen: number[] = [];
+        for await (const tables of readTables(memoryDevice(content), CLUSTER, clusters)) {
+          for (const table of tables) {
+            expect(table).toEqual(new Uint8Array(CLUSTER).fill(table[0] as number));
+            seen.push(table[0] as number);
+          }
+        }
+        expect(seen).toEqual(clusters);
+      }),
+    );
+  });
+
+  it('stays right when reads end in another order than they began', async () => {
+    let turn = 0;
+    const device: BlockDevice = {
+      byteLength: content.byteLength,
+      read: async (offset, length, into) => {
+        turn += 1;
+        await new Promise((resolve) => setTimeout(resolve, (turn * 7) % 5));
+        const bytes = content.subarray(offset, offset + length);
+        if (into === undefined) return bytes;
+        into.set(bytes);
+        return into.subarray(0, bytes.byteLength);
+      },
+    };
+    const clusters = Array.from({ length: 60 }, (_, index) => (index * 37) % 200);
+    const seen: number[] = [];
+    for await (const tables of readTables(device, CLUSTER, clusters)) {
+      await new Promise(setImmediate);
+      seen.push(...tables.map((table) => table[CLUSTER - 1] as number));
+    }
+    expect(seen).toEqual(clusters);
+  });
+
+  it('fetches neighbours together', async () => {
+    const reads: number[] = [];
+    const device: BlockDevice = {
+      byteLength: content.byteLength,
+      read: (offset, length) => (reads.push(length), memoryDevice(content).read(offset, length)),
+    };
+    for await (const _ of readTables(device, CLUSTER, [5, 6, 7, 9, 3, 4])) continue;
+    expect(reads).toEqual([3 * CLUSTER, CLUSTER, 2 * CLUSTER]);
+  });
+
+  it('is corrupt where the file ends inside a table, and leaves no rejection unhandled', async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown): void => void unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    const all = async (): Promise<void> => {
+      for await (const _ of readTables(memoryDevice(content), CLUSTER, [0, 500, 2, 600, 4, 700])) await new Promise(setImmediate);
+    };
+    await expect(all()).rejects.toMatchObject({ kind: 'corrupt', code: 'QCOW2_TABLE_TRUNCATED', where: { at: 500 * CLUSTER } });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    process.off('unhandledRejection', note);
+    expect(unhandled).toEqual([]);
+  });
+});
+
+describe('readExactly()', () => {
+  it('gives bytes that 32-bit views can be laid over', async () => {
+    const bytes = await readExactly(memoryDevice(content), 513, 16, 'table');
+    expect(bytes.byteOffset % 4).toBe(0);
+    expect(bytes).toEqual(content.slice(513, 529));
+  });
+
+  it('refuses less than was asked for', async () => {
+    await expect(readExactly(memoryDevice(content), content.byteLength - 4, 8, 'L1 table')).rejects.toMatchObject({
+      where: { doing: 'read qcow2 L1 table', found: '4 bytes' },
+    });
+  });
+});
+
+describe('nonZeroEntries()', () => {
+  it('finds entries with any bit set', () => {
+    fc.assert(
+      fc.property(fc.nat({ max: 40 }), fc.array(fc.tuple(fc.nat({ max: 319 }), fc.integer({ min: 1, max: 255 }))), (count, bytes) => {
+        const table = new Uint8Array(count * 8);
+        for (const [at, value] of bytes) if (at < table.byteLength) table[at] = value;
+        const expected = Array.from({ length: count }, (_, index) => index).filter((index) =>
+          table.subarray(index * 8, index * 8 + 8).some((byte) => byte !== 0),
+        );
+        expect([...nonZeroEntries(table)]).toEqual(expected);
+      }),
+    );
+  });
+});
