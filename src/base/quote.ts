@@ -3,8 +3,8 @@
  * lone surrogates are shown as escapes, so that a name can neither move the cursor nor forge a line.
  */
 
-// oxlint-disable-next-line no-control-regex
 const UNSAFE =
+  // oxlint-disable-next-line no-control-regex
   /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd\\]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 /** `text` with every unsafe character escaped and at most `maxLength` characters, an ellipsis marking the cut. */

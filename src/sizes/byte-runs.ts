@@ -39,20 +39,13 @@ export function* without(runs: Iterable<Run>, holes: readonly Run[]): Generator<
  * Units: bytes. Each source must be ascending by start; runs of different sources may overlap.
  */
 export function* union(sources: readonly Iterable<Run>[], block: number): Generator<Run> {
-  const heads = sources.map((source) => source[Symbol.iterator]());
-  const next = heads.map((head) => head.next());
+  const heads: Head[] = [];
+  for (const source of sources) advance(heads, source[Symbol.iterator]());
   let open: Run | undefined;
-  for (;;) {
-    let least = -1;
-    for (let at = 0; at < next.length; at += 1) {
-      const one = next[at] as IteratorResult<Run>;
-      if (!one.done && (least < 0 || one.value.start < (next[least] as IteratorYieldResult<Run>).value.start)) least = at;
-    }
-    if (least < 0) break;
-    const run = (next[least] as IteratorYieldResult<Run>).value;
-    next[least] = (heads[least] as Iterator<Run>).next();
-    const start = roundDown(run.start, block);
-    const end = roundUp(run.end, block);
+  for (let least = takeLeast(heads); least !== undefined; least = takeLeast(heads)) {
+    const start = roundDown(least.run.start, block);
+    const end = roundUp(least.run.end, block);
+    advance(heads, least.rest);
     if (open !== undefined && start <= open.end) open = { start: open.start, end: Math.max(open.end, end) };
     else {
       if (open !== undefined) yield open;
@@ -60,6 +53,28 @@ export function* union(sources: readonly Iterable<Run>[], block: number): Genera
     }
   }
   if (open !== undefined) yield open;
+}
+
+/** The next run of a source, and what comes behind it. */
+interface Head {
+  readonly run: Run;
+  readonly rest: Iterator<Run>;
+}
+
+function advance(heads: Head[], rest: Iterator<Run>): void {
+  const next = rest.next();
+  if (next.done !== true) heads.push({ run: next.value, rest });
+}
+
+/** Removes and returns the head that starts first; there are only a handful. */
+function takeLeast(heads: Head[]): Head | undefined {
+  let least = 0;
+  for (let at = 1; at < heads.length; at += 1) {
+    const one = heads[at];
+    const best = heads[least];
+    if (one !== undefined && best !== undefined && one.run.start < best.run.start) least = at;
+  }
+  return heads.splice(least, 1)[0];
 }
 
 /** Bytes in disjoint runs. */

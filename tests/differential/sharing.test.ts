@@ -134,7 +134,7 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
 
   it('says on btrfs without NOCOW that nothing can be promised, and promises with it', async () => {
     await using fresh = await freshStore(kind);
-    const { filesystem, directory } = fresh;
+    const { directory } = fresh;
     if (kind === 'xfs') return expect((await storeOf(directory)).fits).toBe(true);
     write(join(directory, 'plain.raw'), 0, MiB);
     const store = await storeOf(directory);
@@ -150,7 +150,7 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
 describe.skipIf(!isRoot)('speculative preallocation on xfs', () => {
   it('is told as storage behind the end, and counted in the allocation', async () => {
     await using fresh = await freshStore('xfs');
-    const { filesystem, directory } = fresh;
+    const { directory } = fresh;
     const path = join(directory, 'growing.img');
     const fd = openSync(path, 'w');
     for (let at = 0; at < 16 * MiB; at += 64 * 1024) writeSync(fd, randomBytes(64 * 1024), 0, 64 * 1024, at);

@@ -85,6 +85,8 @@ export const BOMBS: readonly Bomb[] = [
         .withBitmaps([{ tableOffset: 16 * MiB, tableSize: MiB }])
         .withLength(2 ** 40),
   },
+  { name: 'report--16000-bitmaps-with-tables-of-two-clusters', make: manyBitmaps },
+  { name: 'report--a-hole-before-every-64th-mib-and-an-l1-of-32-mib', make: sparseRefcounts },
   { name: 'report--4-million-compressed-clusters-64-kib', make: () => compressed(16, 512, 131072) },
   { name: 'report--4-million-compressed-clusters-512-bytes', make: () => compressed(9, 65536, 1024) },
   { name: 'report--dirty-with-refcounts-to-the-last-range', make: dirtyFar },
@@ -150,6 +152,40 @@ function compressed(clusterBits: number, tableCount: number, step: number): Qcow
     tables.writeBigUInt64BE(COMPRESSED + BigInt(GiB + index * step + clusterSize - 12), index * 8);
   for (let table = 0; table < tableCount; table += 1) image.withL1(table, COPIED + BigInt(tablesAt + table * clusterSize));
   return image.withBytes(tablesAt, tables).withLength(PiB);
+}
+
+/** Storing them anew frees a million single clusters and then asks for pairs. */
+function manyBitmaps(): Qcow2Builder {
+  const [count, entries, tablesAt, dataAt] = [16_000, 65, 64 * MiB, GiB];
+  const image = aQcow2({ clusterBits: 9 });
+  const tables = Buffer.alloc(count * 1024);
+  for (let index = 0; index < count; index += 1) {
+    for (let entry = 0; entry < entries; entry += 1)
+      tables.writeBigUInt64BE(BigInt(dataAt + (index * entries + entry) * 1024), index * 1024 + entry * 8);
+  }
+  const bitmaps = Array.from({ length: count }, (_, index) => ({
+    name: `b${index}`,
+    tableOffset: tablesAt + index * 1024,
+    tableSize: entries,
+  }));
+  return image
+    .withBitmaps(bitmaps)
+    .withBytes(tablesAt, tables)
+    .withLength(dataAt + count * entries * 1024);
+}
+
+/** One used cluster in 4096: no hole is long enough for the copy of the L1 table, all are passed over and searched again. */
+function sparseRefcounts(): Qcow2Builder {
+  const [blockCount, tableAt, blocksAt] = [65536, GiB, 2 * GiB];
+  const image = aQcow2({ clusterBits: 9, refcountOrder: 0, l1Size: L1_ENTRIES, capacity: L1_ENTRIES * 64 * 512 });
+  const table = Buffer.alloc(blockCount * 8);
+  const blocks = Buffer.alloc(blockCount * 512);
+  for (let index = 0; index < blockCount; index += 1) {
+    table.writeBigUInt64BE(BigInt(blocksAt + index * 512), index * 8);
+    blocks[index * 512] = 1;
+  }
+  image.withField('refcountTableOffset', tableAt).withField('refcountTableClusters', (blockCount * 8) / 512);
+  return image.withBytes(tableAt, table).withBytes(blocksAt, blocks).withLength(PiB);
 }
 
 /** Marked dirty, with data in the last cluster that a refcount table of 8 MiB reaches: a repair would count to there. */

@@ -37,7 +37,7 @@ function factsOf(bytes: Uint8Array, hasMap: boolean): FileFacts {
     extentSizeHint: 0,
     noCow: undefined,
     openForWriting: undefined,
-  } as FileFacts;
+  };
 }
 
 /** What the image comes to: the kind of its error, or `report`. */
