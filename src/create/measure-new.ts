@@ -106,7 +106,9 @@ function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { m
   const asked = demand.data + demand.l2Tables;
   if (asked === 0) return boundInPlace(plan, allocation, hostBlock);
   const grown = appendDemand(plan, asked);
-  const maxLength = safeInteger(Math.max(plan.length, grown.end * clusterSize), 'measure a new qcow2');
+  // Direct writes go by whole blocks, and so does the length then.
+  const wholeBlocks = roundUp(grown.end * clusterSize, Math.max(clusterSize, hostBlock));
+  const maxLength = safeInteger(Math.max(plan.length, wholeBlocks), 'measure a new qcow2');
   const addends: Addend[] = [
     { name: 'stored when made', bytes: allocation },
     { name: 'guest data to come', bytes: demand.data * clusterSize },

@@ -456,7 +456,7 @@ function snapshots(): Vector[] {
       image: aQcow2().withSnapshots([{ l1TableOffset: at, l1Size: 1 }]),
       code: 'QCOW2_OVERLAP',
       at,
-      field: 'snapshot table',
+      field: 'L2 table',
     },
     {
       name: 'corrupt--snapshot-extra-data-1025',

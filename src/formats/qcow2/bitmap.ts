@@ -74,10 +74,10 @@ export async function readBitmaps(device: BlockDevice, header: Header, pointer: 
 }
 
 /**
- * Entries of the tables of all bitmaps of one image: a full bitmap has a data cluster for each. 16 bitmaps of 2 PiB at the
- * default granularity with 64 KiB clusters, or 1024 of 32 TiB; crafted directories would ask for billions.
+ * Entries of the tables of all bitmaps of one image: a full bitmap has a data cluster for each. 64 bitmaps of 32 TiB at the
+ * default granularity with 64 KiB clusters; crafted directories would ask for billions.
  */
-const MAX_TABLE_ENTRIES = 2 ** 20;
+const MAX_TABLE_ENTRIES = 2 ** 19;
 const CHUNK = 1024 * 1024;
 
 /** Bitmap table entries: the offset of a data cluster in bits 9-55, or without one bit 0 for all ones. */
