@@ -47,10 +47,13 @@ describe.each(NAMES)('the name %j', (name) => {
   it('of files and directories in a scan', async () => {
     mkdirSync(join(directory, name));
     aQcow2({ capacity: 2 ** 40 }).write(join(directory, name, name));
-    aQcow2().withBackingFile(name).write(join(directory, `${name}.qcow2`));
+    aQcow2()
+      .withBackingFile(name)
+      .write(join(directory, `${name}.qcow2`));
     writeFileSync(join(directory, `${name}.vmdk`), 'KDMV');
     let report: ScanReport | undefined;
-    for await (const event of scan([directory, join(directory, `${name}-is-not-there`)])) if (event.type === 'report') report = event.report;
+    for await (const event of scan([directory, join(directory, `${name}-is-not-there`)]))
+      if (event.type === 'report') report = event.report;
     expectHarmless(scanLines(report as ScanReport, plainTheme(), { limit: 100 }));
   });
 });
