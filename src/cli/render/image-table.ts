@@ -72,10 +72,10 @@ function bytesText(bytes: number | null): string {
 
 /** The directory that all images lie below, with its slash; empty when there is none but the root. */
 export function commonDirectory(images: readonly ScannedImage[]): string {
-  const [first, ...others] = images.map((image) => image.path.slice(0, image.path.lastIndexOf('/') + 1));
-  let common = first ?? '';
-  for (const directory of others) {
-    while (!directory.startsWith(common)) common = common.slice(0, common.lastIndexOf('/', common.length - 2) + 1);
-  }
-  return common === '/' ? '' : common;
+  const [first = [], ...others] = images.map((image) => image.path.split('/').slice(0, -1));
+  const shared = others.reduce((common, steps) => {
+    const parting = common.findIndex((step, depth) => step !== steps[depth]);
+    return parting < 0 ? common : common.slice(0, parting);
+  }, first);
+  return shared.some((step) => step !== '') ? `${shared.join('/')}/` : '';
 }

@@ -119,6 +119,8 @@ describe('commonDirectory()', () => {
     [['/a/b/x', '/a/bc/y'], '/a/'],
     [['/a/x', '/b/x'], ''],
     [['relative', '/b/x'], ''],
+    [['/b/x', 'relative/x'], ''],
+    [['/b/c/x', '/b/x'], '/b/'],
     [['dir/x', 'dir/deeper/y'], 'dir/'],
     [['/x'], ''],
     [[], ''],
