@@ -43,7 +43,7 @@ function setOf(clusters: Iterable<number>): ClusterSet {
 }
 
 function bothOf({ used, blocks, geometry }: State): { quick: ClusterAllocator; naive: NaiveAllocator } {
-  return { quick: new ClusterAllocator(setOf(used), blocks.keys(), geometry), naive: new NaiveAllocator(used, blocks, geometry) };
+  return { quick: new ClusterAllocator(setOf(used), setOf(blocks.keys()), geometry), naive: new NaiveAllocator(used, blocks, geometry) };
 }
 
 const highestOf = (clusters: Iterable<number>): number => Math.max(...clusters) + 1;

@@ -6,6 +6,7 @@
 import { divideUp, roundUp } from '#base';
 import { ClusterSet } from '#formats';
 import type { Run } from '#block';
+import { FreedClusters } from './freed-clusters.ts';
 
 export interface RefcountGeometry {
   readonly clusterSize: number;
@@ -52,19 +53,19 @@ export class ClusterAllocator {
   tableMoved = false;
 
   readonly #geometry: RefcountGeometry;
-  readonly #hasBlock: Set<number>;
+  readonly #hasBlock: ClusterSet;
   readonly #gaps: Iterator<Run>;
   /** Freed clusters below the frontier, ascending. */
-  readonly #freed = new MinHeap();
+  readonly #freed = new FreedClusters();
   #skipped: Run[] = [];
   #frontier: Run;
   #tableEntries: number;
   #tableCluster: number;
 
-  /** `used` must not change while the allocator lives. */
-  constructor(used: ClusterSet, blocks: Iterable<number>, geometry: RefcountGeometry) {
+  /** `used` must not change while the allocator lives; `blocks`, indexes of the refcount table that have one, it changes. */
+  constructor(used: ClusterSet, blocks: ClusterSet, geometry: RefcountGeometry) {
     this.#geometry = geometry;
-    this.#hasBlock = new Set(blocks);
+    this.#hasBlock = blocks;
     this.#gaps = gapsBetween(used);
     this.#frontier = this.#nextGap();
     this.#tableEntries = geometry.tableEntries;
@@ -109,7 +110,7 @@ export class ClusterAllocator {
       this.#write(trigger, trigger + 1);
       return 1;
     }
-    if (this.#freed.size > 0) {
+    if (!this.#freed.isEmpty) {
       const cluster = this.#freed.pop();
       this.#write(cluster, cluster + 1);
       return 1;
@@ -190,11 +191,11 @@ export class ClusterAllocator {
   }
 
   #peek(): number {
-    return this.#freed.size > 0 ? this.#freed.least() : this.#frontier.start;
+    return !this.#freed.isEmpty ? this.#freed.least() : this.#frontier.start;
   }
 
   #pop(): number {
-    if (this.#freed.size > 0) return this.#freed.pop();
+    if (!this.#freed.isEmpty) return this.#freed.pop();
     const { start } = this.#frontier;
     this.#advance(start + 1);
     return start;
@@ -218,7 +219,7 @@ export class ClusterAllocator {
   }
 
   #restoreSkipped(): void {
-    for (const { start, end } of this.#skipped) for (let cluster = start; cluster < end; cluster += 1) this.#freed.push(cluster);
+    this.#freed.pushRuns(this.#skipped);
     this.#skipped = [];
   }
 
@@ -235,69 +236,4 @@ function* gapsBetween(used: ClusterSet): Generator<Run, Run> {
     ({ end } = run);
   }
   return { start: end, end: Number.POSITIVE_INFINITY };
-}
-
-/** A binary heap of cluster indexes, least first. */
-class MinHeap {
-  readonly #items: number[] = [];
-
-  get size(): number {
-    return this.#items.length;
-  }
-
-  least(): number {
-    return this.#items[0] as number;
-  }
-
-  push(value: number): void {
-    const items = this.#items;
-    let at = items.length;
-    items.push(value);
-    while (at > 0) {
-      const parent = (at - 1) >>> 1;
-      if ((items[parent] as number) <= value) break;
-      items[at] = items[parent] as number;
-      at = parent;
-    }
-    items[at] = value;
-  }
-
-  pop(): number {
-    const items = this.#items;
-    const least = items[0] as number;
-    const last = items.pop() as number;
-    if (items.length > 0) this.#sink(last);
-    return least;
-  }
-
-  #sink(value: number): void {
-    const items = this.#items;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && (items[child + 1] as number) < (items[child] as number)) child += 1;
-      if ((items[child] as number) >= value) break;
-      items[at] = items[child] as number;
-      at = child;
-    }
-    items[at] = value;
-  }
-
-  /** Removes the lowest `count` neighbouring values and returns the first, if there are such. */
-  takeConsecutive(count: number): number | undefined {
-    const sorted = [...this.#items].sort((a, b) => a - b);
-    let from = 0;
-    for (let at = 1; at <= sorted.length; at += 1) {
-      if (at - from === count) {
-        const start = sorted[from] as number;
-        sorted.splice(from, count);
-        this.#items.length = 0;
-        this.#items.push(...sorted);
-        return start;
-      }
-      if (sorted[at] !== (sorted[at - 1] as number) + 1) from = at;
-    }
-    return undefined;
-  }
 }

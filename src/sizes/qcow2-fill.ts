@@ -47,7 +47,7 @@ class Replay {
 
   constructor(state: Qcow2State) {
     this.#state = state;
-    this.#allocator = new ClusterAllocator(state.used, state.blocks.keys(), state.geometry);
+    this.#allocator = new ClusterAllocator(state.used, setOf(state.blocks.keys()), state.geometry);
     for (const run of state.repaired.runs())
       this.#partial.push(bytesAt(run.start, (run.end - run.start) * state.geometry.clusterSize, state.geometry));
     if (state.repaired.count() > 0) this.#punchOldRefcounts();
@@ -238,6 +238,12 @@ function presentBitmaps(state: Qcow2State): { data: number[]; tables: Run[]; dir
     tables: stored.map((bitmap) => ({ start: bitmap.tableOffset, end: bitmap.tableOffset + bitmap.tableSize * 8 })),
     directory: { start: header.bitmaps.directoryOffset, end: header.bitmaps.directoryOffset + header.bitmaps.directorySize },
   };
+}
+
+function setOf(indexes: Iterable<number>): ClusterSet {
+  const set = new ClusterSet();
+  for (const index of indexes) set.add(index);
+  return set;
 }
 
 function copyWithout(clusters: ClusterSet, cluster: number): ClusterSet {

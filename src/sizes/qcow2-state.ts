@@ -70,10 +70,9 @@ function repairedState(state: Qcow2State): Qcow2State {
 }
 
 /** Ranges far enough that the placer of a repair never stops to make a block of its own. */
-function everyRange(occupied: ClusterSet, geometry: RefcountGeometry): Set<number> {
-  const ranges = new Set<number>();
-  const count = divideUp(occupied.end(), geometry.blockEntries);
-  for (let range = 0; range < 2 * count + 8; range += 1) ranges.add(range);
+function everyRange(occupied: ClusterSet, geometry: RefcountGeometry): ClusterSet {
+  const ranges = new ClusterSet();
+  ranges.addRun(0, 2 * divideUp(occupied.end(), geometry.blockEntries) + 8);
   return ranges;
 }
 
@@ -146,7 +145,7 @@ export function bitmapSet(state: Qcow2State, full: boolean): BitmapSet {
     clusters: dataClusters + runs.reduce((sum, run) => sum + run, 0),
     bytes:
       dataClusters * geometry.clusterSize + [...tables, directoryBytes].reduce((sum, bytes) => sum + roundUp(bytes, facts.hostBlock), 0),
-    longestRun: Math.max(...runs),
+    longestRun: runs.reduce((longest, run) => Math.max(longest, run), 0),
   };
 }
 

@@ -1,4 +1,4 @@
-/** Each bomb is read by a process of its own, so that what it costs is known: at most 400 MB and a few seconds of processor. */
+/** Each bomb is read by a process of its own, so that what it costs is known: bounded memory, and no hang. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,9 +9,9 @@ import { BOMBS } from './bombs.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const MiB = 2 ** 20;
 /** Of these some 130 MB are Node itself and the loader of TypeScript. */
-const MOST_BYTES = 400 * MiB;
-/** Processor time, not the clock: test machines are busy. */
-const MOST_MILLISECONDS = 4000;
+const MOST_BYTES = 512 * MiB;
+/** Processor time, not the clock. Some two seconds where it was written; what grows with the bomb takes minutes. */
+const MOST_MILLISECONDS = 30_000;
 
 // Only tmpfs takes sparse files of 8 PiB; ext4 ends at 16 TiB.
 mkdirSync('/dev/shm', { recursive: true });

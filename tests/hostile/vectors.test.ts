@@ -9,6 +9,9 @@ import { VECTORS } from './vectors.ts';
 const directory = mkdtempSync(join(tmpdir(), 'plimsoll-hostile-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
+/** Of processor time: these are small images, of which a hang is the only reason to take as long. */
+const MOST_SECONDS = 20;
+
 /** What reading must not change; the access time it may. */
 function fingerprint(path: string): unknown {
   const { size, mtimeNs, ctimeNs, blocks, ino, nlink, mode } = statSync(path, { bigint: true });
@@ -24,7 +27,7 @@ describe('a hostile qcow2 image', () => {
     const report = await examineImage(path);
     const { user, system } = process.cpuUsage(cpuBefore);
     expect(fingerprint(path)).toEqual(before);
-    expect((user + system) / 1e6).toBeLessThan(2);
+    expect((user + system) / 1e6).toBeLessThan(MOST_SECONDS);
     if (code === undefined) {
       expect(report.error).toBeUndefined();
       expect(report.commitment).toBeGreaterThanOrEqual(report.allocation ?? Number.NaN);
