@@ -122,7 +122,7 @@ class MinHeap {
     let at = items.length;
     items.push(value);
     while (at > 0) {
-      const parent = (at - 1) >>> 1;
+      const parent = Math.floor((at - 1) / 2);
       if ((items[parent] as number) <= value) break;
       items[at] = items[parent] as number;
       at = parent;

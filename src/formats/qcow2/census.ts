@@ -5,7 +5,8 @@
 import { divideUp, PlimsollError } from '#base';
 import type { BlockDevice, Run } from '#block';
 import { type Bitmap, readBitmaps } from './bitmap.ts';
-import { ChunkAllowance, ClusterSet } from './cluster-set.ts';
+import { ChunkAllowance } from './cluster-chunks.ts';
+import { ClusterSet } from './cluster-set.ts';
 import { type CompressedClusters, CompressedCollector } from './compressed-clusters.ts';
 import { type Header, parseHeader } from './header.ts';
 import { type L1Table, parseL1Table } from './l1-table.ts';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ChunkAllowance, ClusterSet } from './cluster-set.ts';
+import { ChunkAllowance } from './cluster-chunks.ts';
+import { ClusterSet } from './cluster-set.ts';
 
 const CHUNK = 8192;
 const GROUP = 1024 * CHUNK;
@@ -22,9 +23,28 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('word' as const), at: place.map((at) => at - (at % 32)), mask: fc.integer({ min: 0, max: 0xffffffff }) }),
 );
 
-function apply(steps: readonly Step[]): { set: ClusterSet; model: Set<number> } {
-  const set = new ClusterSet();
-  const model = new Set<number>();
+interface Both {
+  readonly set: ClusterSet;
+  readonly model: Set<number>;
+}
+
+/** Empty, and with so many runs that a list would not hold them. */
+const BEGINNINGS: readonly { readonly name: string; readonly begin: () => Both }[] = [
+  { name: 'as a list', begin: () => ({ set: new ClusterSet(), model: new Set() }) },
+  {
+    name: 'in chunks',
+    begin: () => {
+      const [set, model] = [new ClusterSet(), new Set<number>()];
+      for (let at = 4 * GROUP; at < 4 * GROUP + 8400; at += 2) {
+        set.add(at);
+        model.add(at);
+      }
+      return { set, model };
+    },
+  },
+];
+
+function apply(steps: readonly Step[], { set, model }: Both): Both {
   for (const one of steps) {
     if (one.do === 'add') {
       set.add(one.at);
@@ -57,27 +77,30 @@ function runsOf(model: ReadonlySet<number>): { start: number; end: number }[] {
 const steps = fc.array(step, { maxLength: 40 });
 
 describe('ClusterSet', () => {
-  it('is a set of numbers', () => {
+  it.each(BEGINNINGS)('is a set of numbers: $name', ({ begin }) => {
     fc.assert(
       fc.property(steps, (all) => {
-        const { set, model } = apply(all);
+        const { set, model } = apply(all, begin());
         expect([...set.runs()]).toEqual(runsOf(model));
         expect(set.count()).toBe(model.size);
         expect(set.end()).toBe(Math.max(0, ...[...model].map((at) => at + 1)));
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 
-  it('compares with another like a set of numbers', () => {
-    fc.assert(
-      fc.property(steps, steps, (mine, theirs) => {
-        const [a, b] = [apply(mine), apply(theirs)];
-        const common = [...a.model].filter((at) => b.model.has(at));
-        expect(a.set.countWithout(b.set)).toBe(a.model.size - common.length);
-        expect(a.set.firstCommon(b.set)).toBe(common.length === 0 ? undefined : Math.min(...common));
-      }),
-    );
+  it.each(BEGINNINGS)('compares with another like a set of numbers: $name', ({ begin }) => {
+    for (const other of BEGINNINGS) {
+      fc.assert(
+        fc.property(steps, steps, (mine, theirs) => {
+          const [a, b] = [apply(mine, begin()), apply(theirs, other.begin())];
+          const common = [...a.model].filter((at) => b.model.has(at));
+          expect(a.set.countWithout(b.set)).toBe(a.model.size - common.length);
+          expect(a.set.firstCommon(b.set)).toBe(common.length === 0 ? undefined : Math.min(...common));
+        }),
+        { numRuns: 50 },
+      );
+    }
   });
 
   it('holds whole groups of chunks, filled in any way, and lets go of single clusters of them', () => {

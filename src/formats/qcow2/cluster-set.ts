@@ -1,68 +1,27 @@
 /**
- * A set of host clusters: a bitmap in chunks, so that the few clusters of a huge sparse file cost little and the many
- * of a full one cost a bit each; where everything is in the set, nothing.
+ * A set of host clusters. Most are filled in order and have few gaps: a sorted list of runs serves those, the small image
+ * and the huge one alike. What is shredded into more runs goes into a bitmap.
  */
-import { PlimsollError } from '#base';
 import type { Run } from '#block';
+import { ChunkAllowance, ClusterChunks } from './cluster-chunks.ts';
 
-/** Clusters of one chunk; 1 KiB of memory. */
-const CHUNK_CLUSTERS = 8192;
-const CHUNK_WORDS = CHUNK_CLUSTERS / 32;
-/** Chunks of one group: a group that is wholly in the set is one number. */
-const GROUP_CHUNKS = 1024;
-const GROUP_CLUSTERS = GROUP_CHUNKS * CHUNK_CLUSTERS;
+/** Runs that are kept as a list: adding out of order moves what lies behind. */
+const MAX_RUNS = 4096;
 
-/** Stands for every chunk all of whose clusters are in the set; never written to. */
-const FULL_CHUNK = new Uint32Array(CHUNK_WORDS).fill(0xffffffff);
-
-/**
- * Chunks with memory of their own, 128 MiB of it: 64 TiB of 64 KiB clusters in disorder. A crafted table can scatter one
- * entry a chunk; this stops it.
- */
-const MAX_CHUNKS = 131072;
-
-/** How many chunks sets that live together may hold in all. */
-export class ChunkAllowance {
-  readonly #sets: ClusterSet[] = [];
-  #left = MAX_CHUNKS;
-
-  share(set: ClusterSet): void {
-    this.#sets.push(set);
-  }
-
-  /** Throws: over-budget, when all is taken and few chunks have become full since. */
-  take(): void {
-    if (this.#left === 0) {
-      for (const set of this.#sets) this.#left += set.compact();
-      if (this.#left < MAX_CHUNKS / 8) throw scattered();
-    }
-    this.#left -= 1;
-  }
-
-  giveBack(count: number): void {
-    this.#left += count;
-  }
+interface OpenRun {
+  start: number;
+  end: number;
 }
 
 export class ClusterSet {
-  readonly #chunks = new Map<number, Uint32Array>();
-  /** Groups that are wholly in the set; they have no chunks. */
-  readonly #fullGroups = new Set<number>();
-  /** Of the other groups, how many of their chunks are full. */
-  readonly #fullInGroup = new Map<number, number>();
-  /** The chunk that got memory last: sets are mostly filled in order, so it is full when the next one begins. */
-  #last = -1;
-  /**
-   * The two runs added last, not yet in the chunks: what lies right before or behind one only makes it longer. Two, since
-   * an allocator that takes one cluster out of turn then goes on where it was.
-   */
-  #older = { start: 0, end: 0 };
-  #newer = { start: 0, end: 0 };
-  readonly #allowance: ChunkAllowance;
+  /** Ascending, not touching each other; unused once there are chunks. */
+  #list: OpenRun[] = [];
+  #chunks: ClusterChunks | undefined;
+  readonly #allowance: ChunkAllowance | undefined;
 
-  constructor(allowance = new ChunkAllowance()) {
+  /** `allowance` bounds the memory of sets that live together. */
+  constructor(allowance?: ChunkAllowance) {
     this.#allowance = allowance;
-    allowance.share(this);
   }
 
   add(cluster: number): void {
@@ -71,331 +30,137 @@ export class ClusterSet {
 
   /** Adds 32 clusters from `first` (a multiple of 32) where `mask` has a bit. */
   addWord(first: number, mask: number): void {
-    if (mask === 0) return;
-    const within = first % CHUNK_CLUSTERS;
-    this.#addToWord((first - within) / CHUNK_CLUSTERS, within >>> 5, mask);
+    if (this.#chunks !== undefined) return this.#chunks.addWord(first, mask);
+    let left = mask >>> 0;
+    let at = first;
+    while (left !== 0) {
+      const gap = 31 - Math.clz32(left & -left);
+      left >>>= gap;
+      at += gap;
+      const count = left === 0xffffffff ? 32 : 31 - Math.clz32(~left & (left + 1));
+      this.addRun(at, at + count);
+      left = count === 32 ? 0 : left >>> count;
+      at += count;
+    }
   }
 
   /** Adds [start, end). */
   addRun(start: number, end: number): void {
     if (end <= start) return;
-    const [older, newer] = [this.#older, this.#newer];
-    if (start === newer.end) newer.end = end;
-    else if (end === newer.start) newer.start = start;
-    else {
-      this.#put(older.start, older.end);
-      this.#older = newer;
-      this.#newer = older;
-      older.start = start;
-      older.end = end;
-      return;
-    }
-    if (older.end === newer.start) newer.start = older.start;
-    else if (newer.end === older.start) newer.end = older.end;
-    else return;
-    older.start = older.end;
+    if (this.#chunks !== undefined) return this.#chunks.addRun(start, end);
+    const list = this.#list;
+    const last = list[list.length - 1];
+    if (last === undefined || start > last.end) list.push({ start, end });
+    else if (start >= last.start) last.end = Math.max(last.end, end);
+    else this.#insert(start, end);
+    if (list.length > MAX_RUNS) this.#toChunks();
   }
 
-  /** Puts the open runs into the chunks; before anything but adding. */
-  #settle(): void {
-    for (const run of [this.#older, this.#newer]) {
-      if (run.start === run.end) continue;
-      const { start } = run;
-      run.start = run.end;
-      this.#put(start, run.end);
-    }
-  }
-
-  #put(start: number, end: number): void {
-    let at = start;
-    if (end - at === 1) {
-      const within = at % CHUNK_CLUSTERS;
-      this.#addToWord((at - within) / CHUNK_CLUSTERS, within >>> 5, 1 << (within & 31));
+  #insert(start: number, end: number): void {
+    const list = this.#list;
+    const from = firstEndingFrom(list, start);
+    let to = from;
+    while (to < list.length && (list[to] as OpenRun).start <= end) to += 1;
+    if (to === from) {
+      list.splice(from, 0, { start, end });
       return;
     }
-    while (at < end) {
-      if (at % GROUP_CLUSTERS === 0 && end - at >= GROUP_CLUSTERS) {
-        this.#fillGroup(at / GROUP_CLUSTERS);
-        at += GROUP_CLUSTERS;
-        continue;
-      }
-      const within = at % CHUNK_CLUSTERS;
-      const stop = Math.min(end, at - within + CHUNK_CLUSTERS);
-      this.#fillChunk((at - within) / CHUNK_CLUSTERS, within, within + (stop - at));
-      at = stop;
-    }
+    const first = list[from] as OpenRun;
+    first.start = Math.min(first.start, start);
+    first.end = Math.max((list[to - 1] as OpenRun).end, end);
+    if (to > from + 1) list.splice(from + 1, to - from - 1);
   }
 
   delete(cluster: number): void {
-    if (!this.has(cluster)) return;
-    const within = cluster % CHUNK_CLUSTERS;
-    const index = (cluster - within) / CHUNK_CLUSTERS;
-    this.#breakGroup(Math.floor(index / GROUP_CHUNKS));
-    const own = this.#writable(index);
-    own[within >>> 5] = (own[within >>> 5] as number) & ~(1 << (within & 31));
+    if (this.#chunks !== undefined) return this.#chunks.delete(cluster);
+    const list = this.#list;
+    const index = firstEndingFrom(list, cluster + 1);
+    const run = list[index];
+    if (run === undefined || run.start > cluster) return;
+    const left = { start: run.start, end: cluster };
+    const right = { start: cluster + 1, end: run.end };
+    list.splice(index, 1, ...[left, right].filter(({ start, end }) => start < end));
+    if (list.length > MAX_RUNS) this.#toChunks();
   }
 
   has(cluster: number): boolean {
-    if (this.#older.start < this.#older.end || this.#newer.start < this.#newer.end) this.#settle();
-    const within = cluster % CHUNK_CLUSTERS;
-    const words = this.#wordsOf((cluster - within) / CHUNK_CLUSTERS);
-    return words !== undefined && (((words[within >>> 5] as number) >>> (within & 31)) & 1) === 1;
+    if (this.#chunks !== undefined) return this.#chunks.has(cluster);
+    const run = this.#list[firstEndingFrom(this.#list, cluster + 1)];
+    return run !== undefined && run.start <= cluster;
   }
 
   /** How many clusters are in the set. */
   count(): number {
-    this.#settle();
-    let total = this.#fullGroups.size * GROUP_CLUSTERS;
-    for (const words of this.#chunks.values()) total += words === FULL_CHUNK ? CHUNK_CLUSTERS : countBits(words);
-    return total;
+    if (this.#chunks !== undefined) return this.#chunks.count();
+    return this.#list.reduce((total, { start, end }) => total + end - start, 0);
   }
 
   /** How many clusters are in this set and not in `other`. */
   countWithout(other: ClusterSet): number {
-    this.#settle();
-    other.#settle();
-    let total = 0;
-    for (const index of this.#chunkIndexes()) {
-      const theirs = other.#wordsOf(index);
-      const ours = this.#wordsOf(index) as Uint32Array;
-      if (theirs !== FULL_CHUNK) total += theirs === undefined ? countBits(ours) : countDifference(ours, theirs);
-    }
-    return total;
+    if (this.#chunks === undefined && other.#chunks === undefined) return this.count() - countCommon(this.#list, other.#list);
+    return this.#asChunks().countWithout(other.#asChunks());
   }
 
   /** The lowest cluster that is in both sets. */
   firstCommon(other: ClusterSet): number | undefined {
-    this.#settle();
-    other.#settle();
-    for (const index of [...this.#chunkIndexes()].sort((a, b) => a - b)) {
-      const theirs = other.#wordsOf(index);
-      if (theirs === undefined) continue;
-      const ours = this.#wordsOf(index) as Uint32Array;
-      for (let at = 0; at < CHUNK_WORDS; at += 1) {
-        const common = (ours[at] as number) & (theirs[at] as number);
-        if (common !== 0) return index * CHUNK_CLUSTERS + at * 32 + 31 - Math.clz32(common & -common);
-      }
-    }
+    if (this.#chunks !== undefined || other.#chunks !== undefined) return this.#asChunks().firstCommon(other.#asChunks());
+    for (const { start } of commonRuns(this.#list, other.#list)) return start;
     return undefined;
   }
 
   /** Index after the last cluster of the set; 0 when it is empty. */
   end(): number {
-    this.#settle();
-    let end = 0;
-    for (const group of this.#fullGroups) end = Math.max(end, (group + 1) * GROUP_CLUSTERS);
-    const indexes = [...this.#chunks.keys()].sort((a, b) => b - a);
-    for (const index of indexes) {
-      const last = lastBit(this.#chunks.get(index) as Uint32Array);
-      if (last >= 0) return Math.max(end, index * CHUNK_CLUSTERS + last + 1);
-    }
-    return end;
+    return this.#chunks === undefined ? (this.#list.at(-1)?.end ?? 0) : this.#chunks.end();
   }
 
-  /** The runs of neighbouring clusters, ascending, not touching each other. */
-  *runs(): Generator<Run> {
-    this.#settle();
-    const found: number[] = [];
-    let start = -1;
-    let end = -1;
-    for (const { base, words } of this.#inOrder()) {
-      const count = words === undefined ? wholeGroup(found) : findRuns(words, found);
-      for (let at = 0; at < count; at += 2) {
-        const from = base + (found[at] as number);
-        if (from !== end) {
-          if (start >= 0) yield { start, end };
-          start = from;
-        }
-        end = base + (found[at + 1] as number);
-      }
-    }
-    if (start >= 0) yield { start, end };
+  /** The runs of neighbouring clusters, ascending, not touching each other; good until the set changes. */
+  runs(): Iterable<Run> {
+    return this.#chunks === undefined ? this.#list : this.#chunks.runs();
   }
 
-  /** Gives up the memory of chunks that have become full; how many. */
-  compact(): number {
-    // Not the open runs: this is called while one is being put into chunks.
-    const full = [...this.#chunks.keys()].filter((index) => this.#isFilled(index));
-    for (const index of full) this.#becomeFull(index);
-    return full.length;
+  #toChunks(): void {
+    this.#chunks = this.#inChunks(this.#allowance ?? new ChunkAllowance());
+    this.#list = [];
   }
 
-  #isFilled(index: number): boolean {
-    const words = this.#chunks.get(index);
-    if (words === undefined || words === FULL_CHUNK || words[CHUNK_WORDS - 1] !== 0xffffffff) return false;
-    for (let at = 0; at < CHUNK_WORDS; at += 1) if (words[at] !== 0xffffffff) return false;
-    return true;
+  /** For comparing with a set that has chunks: a copy that lives as long as the comparison. */
+  #asChunks(): ClusterChunks {
+    return this.#chunks ?? this.#inChunks(new ChunkAllowance());
   }
 
-  /** All clusters of the chunk are in the set: it needs no memory, and perhaps its group neither. */
-  #becomeFull(index: number): void {
-    this.#chunks.set(index, FULL_CHUNK);
-    const group = Math.floor(index / GROUP_CHUNKS);
-    const count = (this.#fullInGroup.get(group) ?? 0) + 1;
-    if (count === GROUP_CHUNKS) this.#fillGroup(group);
-    else this.#fullInGroup.set(group, count);
-  }
-
-  #wordsOf(index: number): Uint32Array | undefined {
-    return (
-      this.#chunks.get(index) ??
-      (this.#fullGroups.size > 0 && this.#fullGroups.has(Math.floor(index / GROUP_CHUNKS)) ? FULL_CHUNK : undefined)
-    );
-  }
-
-  *#chunkIndexes(): Generator<number> {
-    yield* this.#chunks.keys();
-    for (const group of this.#fullGroups)
-      for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS; index += 1) yield index;
-  }
-
-  /** Chunks and full groups (no words), ascending, each from cluster `base` on. */
-  *#inOrder(): Generator<{ base: number; words: Uint32Array | undefined }> {
-    const groups = [...this.#fullGroups].sort((a, b) => a - b);
-    let next = 0;
-    for (const index of [...this.#chunks.keys()].sort((a, b) => a - b)) {
-      for (; next < groups.length && (groups[next] as number) * GROUP_CHUNKS < index; next += 1)
-        yield { base: (groups[next] as number) * GROUP_CLUSTERS, words: undefined };
-      yield { base: index * CHUNK_CLUSTERS, words: this.#chunks.get(index) };
-    }
-    for (; next < groups.length; next += 1) yield { base: (groups[next] as number) * GROUP_CLUSTERS, words: undefined };
-  }
-
-  #addToWord(index: number, word: number, mask: number): void {
-    let words = this.#wordsOf(index);
-    if (words === FULL_CHUNK) return;
-    words ??= this.#ownChunk(index);
-    words[word] = (words[word] as number) | mask;
-  }
-
-  #fillChunk(index: number, start: number, end: number): void {
-    const words = this.#wordsOf(index);
-    if (words === FULL_CHUNK) return;
-    if (end - start < CHUNK_CLUSTERS) setBits(words ?? this.#ownChunk(index), start, end);
-    else {
-      if (words !== undefined) this.#allowance.giveBack(1);
-      this.#becomeFull(index);
-    }
-  }
-
-  #fillGroup(group: number): void {
-    if (this.#fullGroups.has(group)) return;
-    for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS && this.#chunks.size > 0; index += 1) {
-      const words = this.#chunks.get(index);
-      if (words !== undefined && words !== FULL_CHUNK) this.#allowance.giveBack(1);
-      this.#chunks.delete(index);
-    }
-    this.#fullInGroup.delete(group);
-    this.#fullGroups.add(group);
-  }
-
-  #breakGroup(group: number): void {
-    if (!this.#fullGroups.delete(group)) return;
-    for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS; index += 1) this.#chunks.set(index, FULL_CHUNK);
-    this.#fullInGroup.set(group, GROUP_CHUNKS);
-  }
-
-  /** The words of a chunk that is there, with memory of its own. */
-  #writable(index: number): Uint32Array {
-    const words = this.#chunks.get(index) as Uint32Array;
-    if (words !== FULL_CHUNK) return words;
-    const group = Math.floor(index / GROUP_CHUNKS);
-    this.#fullInGroup.set(group, (this.#fullInGroup.get(group) ?? 1) - 1);
-    return this.#ownChunk(index).fill(0xffffffff);
-  }
-
-  /** A new chunk, empty, with memory of its own. */
-  #ownChunk(index: number): Uint32Array {
-    if (this.#isFilled(this.#last)) {
-      this.#becomeFull(this.#last);
-      this.#allowance.giveBack(1);
-    }
-    this.#allowance.take();
-    const words = new Uint32Array(CHUNK_WORDS);
-    this.#chunks.set(index, words);
-    this.#last = index;
-    return words;
+  #inChunks(allowance: ChunkAllowance): ClusterChunks {
+    const chunks = new ClusterChunks(allowance);
+    for (const { start, end } of this.#list) chunks.addRun(start, end);
+    return chunks;
   }
 }
 
-function scattered(): PlimsollError {
-  return new PlimsollError('over-budget', 'QCOW2_CLUSTERS_SCATTERED', {
-    doing: 'count qcow2 clusters',
-    found: `more than ${MAX_CHUNKS} separate regions`,
-    expected: `clusters within ${MAX_CHUNKS} regions of ${CHUNK_CLUSTERS} clusters`,
-  });
-}
-
-function setBits(words: Uint32Array, start: number, end: number): void {
-  let at = start;
-  while (at < end) {
-    if ((at & 31) === 0 && end - at >= 32) {
-      words.fill(0xffffffff, at >>> 5, end >>> 5);
-      at = (end >>> 5) * 32;
-      continue;
-    }
-    words[at >>> 5] = (words[at >>> 5] as number) | (1 << (at & 31));
-    at += 1;
+/** Index of the first run that ends at `cluster` or behind it. */
+function firstEndingFrom(list: readonly Run[], cluster: number): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if ((list[middle] as Run).end < cluster) low = middle + 1;
+    else high = middle;
   }
+  return low;
 }
 
-function lastBit(words: Uint32Array): number {
-  for (let at = CHUNK_WORDS - 1; at >= 0; at -= 1) {
-    const word = words[at] as number;
-    if (word !== 0) return at * 32 + 31 - Math.clz32(word);
-  }
-  return -1;
-}
-
-function countDifference(ours: Uint32Array, theirs: Uint32Array): number {
+function countCommon(some: readonly Run[], others: readonly Run[]): number {
   let total = 0;
-  for (let at = 0; at < CHUNK_WORDS; at += 1) {
-    const word = ((ours[at] as number) & ~(theirs[at] as number)) >>> 0;
-    if (word !== 0) total += countOne(word);
-  }
+  for (const { start, end } of commonRuns(some, others)) total += end - start;
   return total;
 }
 
-function countBits(words: Uint32Array): number {
-  let total = 0;
-  for (let at = 0; at < words.length; at += 1) {
-    const word = words[at] as number;
-    if (word !== 0) total += countOne(word);
-  }
-  return total;
-}
-
-/** Bits of a 32-bit word. */
-function countOne(word: number): number {
-  const pairs = word - ((word >>> 1) & 0x55555555);
-  const fours = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
-  return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
-}
-
-function wholeGroup(found: number[]): number {
-  found[0] = 0;
-  found[1] = GROUP_CLUSTERS;
-  return 2;
-}
-
-/** Writes start and end of each run of bits to `found`; how many numbers. Borders are where a bit differs from the one before. */
-function findRuns(words: Uint32Array, found: number[]): number {
-  let count = 0;
-  let before = 0;
-  for (let at = 0; at < CHUNK_WORDS; at += 1) {
-    const word = words[at] as number;
-    if (word === 0 && before === 0) continue;
-    let borders = word ^ ((word << 1) | before);
-    before = word >>> 31;
-    while (borders !== 0) {
-      found[count] = at * 32 + 31 - Math.clz32(borders & -borders);
-      count += 1;
-      borders &= borders - 1;
+/** What two ascending lists have in common, ascending. */
+function* commonRuns(some: readonly Run[], others: readonly Run[]): Generator<Run> {
+  let at = 0;
+  for (const one of some) {
+    while (at < others.length && (others[at] as Run).end <= one.start) at += 1;
+    for (let next = at; next < others.length && (others[next] as Run).start < one.end; next += 1) {
+      const other = others[next] as Run;
+      yield { start: Math.max(one.start, other.start), end: Math.min(one.end, other.end) };
     }
   }
-  if (before === 1) {
-    found[count] = CHUNK_CLUSTERS;
-    count += 1;
-  }
-  return count;
 }

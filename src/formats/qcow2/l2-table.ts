@@ -60,7 +60,7 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
         runCluster = cluster;
         runLength = 1;
         runFirst = entry;
-        const following = countFollowing(view, { at, stride, end: Math.min(entryCount, entry + limit - cluster) * stride }, clusterSize);
+        const following = countFollowing(view, at, stride, Math.min(entryCount, entry + limit - cluster) * stride, clusterSize);
         runLength += following;
         entry += following;
         continue;
@@ -93,19 +93,38 @@ export function isPlainEntry(table: Uint8Array, entry: number, header: Header): 
   return (high & COMPRESSED) === 0 && (high & OFFSET_HIGH_MASK) === 0 && (view.getUint32(at + 4) & OFFSET_LOW_MASK) === 0;
 }
 
+/** Entries of one call of `countLike`: short, so that V8 compiles it as a function and never replaces it inside its loop. */
+const ENTRIES_AT_ONCE = 256;
+
 /**
- * How many entries behind the one at `at` continue it to the letter, each one cluster further: nothing is decoded for
- * those. Stops where the lower half of the offset wraps. In 32-bit integers throughout, which is what makes it fast.
+ * How many entries behind the one at `at` continue it to the letter, each one cluster further, before byte `end`: nothing is
+ * decoded for those. Stops where the lower half of the offset wraps.
  */
-function countFollowing(view: DataView, { at, stride, end }: { at: number; stride: number; end: number }, clusterSize: number): number {
+function countFollowing(view: DataView, at: number, stride: number, end: number, clusterSize: number): number {
   const high = view.getInt32(at);
-  let expected = (view.getInt32(at + 4) + clusterSize) | 0;
+  let expected = view.getInt32(at + 4) + clusterSize;
   let next = at + stride;
-  while (next < end && expected !== 0 && view.getInt32(next + 4) === expected && view.getInt32(next) === high) {
-    expected = (expected + clusterSize) | 0;
-    next += stride;
+  while (next < end) {
+    const most = Math.min(ENTRIES_AT_ONCE, (end - next) / stride);
+    const count = countLike(view, next, most, stride, high, expected, clusterSize);
+    next += count * stride;
+    if (count < most) break;
+    expected += count * clusterSize;
   }
   return (next - at) / stride - 1;
+}
+
+/** How many of `most` entries from `at` on have the halves `high` and `low`, `low + clusterSize`, ... In 32-bit integers throughout. */
+function countLike(view: DataView, at: number, most: number, stride: number, high: number, low: number, clusterSize: number): number {
+  let expected = low | 0;
+  let next = at;
+  let count = 0;
+  while (count < most && expected !== 0 && view.getInt32(next + 4) === expected && view.getInt32(next) === high) {
+    expected = (expected + clusterSize) | 0;
+    next += stride;
+    count += 1;
+  }
+  return count;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Every cluster holds one structure: two that claim the same one are corruption, and writing either destroys the other. */
 import { PlimsollError } from '#base';
-import { type ChunkAllowance, ClusterSet } from './cluster-set.ts';
+import type { ChunkAllowance } from './cluster-chunks.ts';
+import { ClusterSet } from './cluster-set.ts';
 
 export class MetadataClaims {
   readonly #claimed: ClusterSet;
