@@ -7,12 +7,14 @@
  * The bundle is split at every dynamic import, so that a command loads only what it needs.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const DIST = join(ROOT, 'dist');
+/** Where everything is made: a command that runs meanwhile sees the old build or the new one, never half of it. */
+const NEXT = join(ROOT, 'dist.next');
 const OLDEST_NODE = 'node20.12';
 
 /** Generated from the command definitions: the file below dist/, and the command line that prints it. */
@@ -40,7 +42,7 @@ async function bundle() {
   await esbuild.build({
     absWorkingDir: ROOT,
     entryPoints: { main: 'src/cli/main.ts', index: 'src/index.ts' },
-    outdir: DIST,
+    outdir: NEXT,
     bundle: true,
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
@@ -58,18 +60,18 @@ async function bundle() {
     sourcesContent: false,
     logLevel: 'warning',
   });
-  chmodSync(join(DIST, 'main.js'), 0o755);
+  chmodSync(join(NEXT, 'main.js'), 0o755);
 }
 
 function emitTypes() {
-  run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json'], 'inherit');
+  run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json', '--outDir', join(NEXT, 'types')], 'inherit');
 }
 
 function generate() {
   for (const [path, words] of GENERATED) {
-    const file = join(DIST, path);
+    const file = join(NEXT, path);
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, run(process.execPath, [join(DIST, 'main.js'), ...words], 'pipe'));
+    writeFileSync(file, run(process.execPath, [join(NEXT, 'main.js'), ...words], 'pipe'));
   }
 }
 
@@ -84,8 +86,10 @@ function run(command, words, stdout) {
 }
 
 const withTypes = !process.argv.includes('--no-types');
-if (withTypes) rmSync(DIST, { recursive: true, force: true });
-else rmSync(join(DIST, 'chunks'), { recursive: true, force: true });
+rmSync(NEXT, { recursive: true, force: true });
 await bundle();
 if (withTypes) emitTypes();
+else if (existsSync(join(DIST, 'types'))) cpSync(join(DIST, 'types'), join(NEXT, 'types'), { recursive: true });
 generate();
+rmSync(DIST, { recursive: true, force: true });
+renameSync(NEXT, DIST);

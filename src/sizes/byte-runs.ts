@@ -40,41 +40,43 @@ export function* without(runs: Iterable<Run>, holes: readonly Run[]): Generator<
  */
 export function* union(sources: readonly Iterable<Run>[], block: number): Generator<Run> {
   const heads: Head[] = [];
-  for (const source of sources) advance(heads, source[Symbol.iterator]());
-  let open: Run | undefined;
-  for (let least = takeLeast(heads); least !== undefined; least = takeLeast(heads)) {
-    const start = roundDown(least.run.start, block);
-    const end = roundUp(least.run.end, block);
-    advance(heads, least.rest);
-    if (open !== undefined && start <= open.end) open = { start: open.start, end: Math.max(open.end, end) };
-    else {
-      if (open !== undefined) yield open;
-      open = { start, end };
-    }
+  for (const source of sources) {
+    const rest = source[Symbol.iterator]();
+    const first = rest.next();
+    if (first.done !== true) heads.push({ run: first.value, rest });
   }
-  if (open !== undefined) yield open;
+  let start = 0;
+  let end = -1;
+  while (heads.length > 0) {
+    const least = leastOf(heads);
+    const { run } = least;
+    const from = roundDown(run.start, block);
+    if (from > end) {
+      if (end >= 0) yield { start, end };
+      start = from;
+    }
+    end = Math.max(end, roundUp(run.end, block));
+    const next = least.rest.next();
+    if (next.done === true) heads.splice(heads.indexOf(least), 1);
+    else least.run = next.value;
+  }
+  if (end >= 0) yield { start, end };
 }
 
 /** The next run of a source, and what comes behind it. */
 interface Head {
-  readonly run: Run;
+  run: Run;
   readonly rest: Iterator<Run>;
 }
 
-function advance(heads: Head[], rest: Iterator<Run>): void {
-  const next = rest.next();
-  if (next.done !== true) heads.push({ run: next.value, rest });
-}
-
-/** Removes and returns the head that starts first; there are only a handful. */
-function takeLeast(heads: Head[]): Head | undefined {
-  let least = 0;
+/** The head that starts first; there are only a handful. */
+function leastOf(heads: readonly Head[]): Head {
+  let least = heads[0] as Head;
   for (let at = 1; at < heads.length; at += 1) {
-    const one = heads[at];
-    const best = heads[least];
-    if (one !== undefined && best !== undefined && one.run.start < best.run.start) least = at;
+    const one = heads[at] as Head;
+    if (one.run.start < least.run.start) least = one;
   }
-  return heads.splice(least, 1)[0];
+  return least;
 }
 
 /** Bytes in disjoint runs. */

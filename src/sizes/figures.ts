@@ -133,8 +133,13 @@ function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: 
   const least = Math.max(facts.allocation, rest.expected ?? 0);
   if (sum < least) addends.push({ name: 'at least what is allocated and expected', bytes: least - sum });
   const commitment = Math.max(sum, least);
+  const { capacity, expected, maxLength, unbounded, nextSnapshot: next, findings } = rest;
   return {
-    ...rest,
+    capacity,
+    expected,
+    maxLength,
+    unbounded,
+    nextSnapshot: next,
     length: facts.length,
     allocation: facts.allocation,
     commitment,
@@ -142,6 +147,6 @@ function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: 
     reclaimable: addends.find((addend) => addend.name === SPECULATIVE)?.bytes ?? 0,
     method: facts.map === undefined ? 'stat' : 'map',
     addends,
-    findings: [...rest.findings, ...hostFindings(facts)],
+    findings: [...findings, ...hostFindings(facts)],
   };
 }

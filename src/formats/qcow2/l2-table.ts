@@ -2,10 +2,11 @@
  * Counting one L2 table: which guest clusters a write would need a new host cluster for. Source: qcow2 spec, "Cluster
  * mapping"; who needs a new cluster is QEMU's `cluster_needs_new_alloc` (block/qcow2-cluster.c).
  *
- * Hot: a 1 TiB image has 16 million entries. One DataView, two getUint32 an entry.
+ * Hot: a 1 TiB image has 16 million entries. Runs of mapped clusters and of nothing are passed over without decoding each.
  */
 import { PlimsollError } from '#base';
 import type { Header } from './header.ts';
+import { nextNonZero } from './table-reader.ts';
 
 /** What one entry says, for the collector of a walk. Host clusters are indexes, not offsets. */
 export interface L2Visitor {
@@ -34,6 +35,7 @@ const COMPRESSED = 0x40000000;
  */
 export function visitL2Table(table: Uint8Array, entryCount: number, header: Header, tableOffset: number, visitor: L2Visitor): void {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  const entries = new Float64Array(table.buffer, table.byteOffset, table.byteLength / 8);
   const stride = header.extendedL2 ? 16 : 8;
   const { clusterSize, externalDataFile } = header;
   const limit = externalDataFile ? 2 ** 53 / clusterSize : header.hostClusterLimit;
@@ -72,6 +74,13 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
       if (needing > 0) visitor.needing(needing);
       needing = 0;
       visitCompressed(high, low, header, visitor, tableOffset + at);
+      continue;
+    }
+    if (high === 0 && low === 0 && stride === 8) {
+      // Nearly all that is not mapped is nothing at all.
+      const next = Math.min(entryCount, nextNonZero(entries, entry + 1));
+      needing += next - entry;
+      entry = next - 1;
       continue;
     }
     needing += 1;
@@ -116,11 +125,13 @@ function countFollowing(view: DataView, at: number, stride: number, end: number,
 
 /** How many of `most` entries from `at` on have the halves `high` and `low`, `low + clusterSize`, ... In 32-bit integers throughout. */
 function countLike(view: DataView, at: number, most: number, stride: number, high: number, low: number, clusterSize: number): number {
+  const step = clusterSize | 0;
+  const last = most | 0;
   let expected = low | 0;
   let next = at;
   let count = 0;
-  while (count < most && expected !== 0 && view.getInt32(next + 4) === expected && view.getInt32(next) === high) {
-    expected = (expected + clusterSize) | 0;
+  while (count < last && expected !== 0 && view.getInt32(next + 4) === expected && view.getInt32(next) === high) {
+    expected = (expected + step) | 0;
     next += stride;
     count += 1;
   }

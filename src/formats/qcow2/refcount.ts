@@ -23,7 +23,7 @@ const TWO_ONES = new Uint32Array(new Uint8Array([0, 1, 0, 1]).buffer)[0] as numb
 
 /** The default width: 32 entries at a time are all 1, all 0, or looked at one by one. */
 function addUsed16(block: Uint8Array, words: Uint32Array, firstCluster: number, used: ClusterSet): void {
-  const ones = countOnes(words);
+  const ones = countOnes(block);
   used.addRun(firstCluster, firstCluster + ones * 2);
   const pairs = new Float64Array(block.buffer, block.byteOffset, block.byteLength / 8);
   for (let at = ones; at < words.length; at += 16) {
@@ -51,10 +51,20 @@ function nextUsed(pairs: Float64Array, at: number): number {
 }
 
 /** How many words at the start, in multiples of 16, are two refcounts of 1 each. */
-function countOnes(words: Uint32Array): number {
+function countOnes(block: Uint8Array): number {
+  const fours = new Float64Array(block.buffer, block.byteOffset, block.byteLength / 8);
   let at = 0;
-  while (at < words.length && words[at] === TWO_ONES) at += 1;
-  return at - (at % 16);
+  while (at < fours.length && areOnes(fours, at)) at += 8;
+  return at * 2;
+}
+
+/** Four refcounts of 1 as a double: compared in one step, and unlike zero it has no second pattern that equals it. */
+const FOUR_ONES = new Float64Array(new Uint8Array([0, 1, 0, 1, 0, 1, 0, 1]).buffer)[0] as number;
+
+function areOnes(fours: Float64Array, from: number): boolean {
+  let at = from;
+  while (at < from + 8 && fours[at] === FOUR_ONES) at += 1;
+  return at === from + 8;
 }
 
 function isZero(words: Uint32Array, start: number, end: number): boolean {

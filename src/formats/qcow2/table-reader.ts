@@ -93,7 +93,18 @@ export function nonZeroEntries(table: Uint8Array): number[] {
 export function nextNonZero(entries: Float64Array, at: number): number {
   const end = entries.length;
   let index = at;
-  while (index < end && entries[index] === 0) index += 1;
+  // In short pieces: a function that ends often is compiled as a whole, not replaced inside its loop.
+  while (index < end) {
+    const stop = Math.min(end, index + 256);
+    index = nextNonZeroBefore(entries, index, stop);
+    if (index < stop) break;
+  }
+  return index;
+}
+
+function nextNonZeroBefore(entries: Float64Array, at: number, stop: number): number {
+  let index = at;
+  while (index < stop && entries[index] === 0) index += 1;
   return index;
 }
 
