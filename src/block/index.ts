@@ -1,5 +1,6 @@
 /** The BlockDevice contract and what a filesystem says of a file's storage. */
 export { type BlockDevice, memoryDevice } from './device.ts';
+export type { Extent, ExtentStatus, ImageDevice } from './image-device.ts';
 export { type Run, storedBytes, type StorageMap, type StoredRange } from './storage-map.ts';
 export type { FileFacts, FilesystemKind } from './file-facts.ts';
 export { withReadBudget } from './budget.ts';

@@ -25,6 +25,12 @@ export const LAYERS: readonly Layer[] = [
     packages: nothing,
   },
   {
+    name: 'codec',
+    layers: { base: 'errors' },
+    node: { 'node:zlib': 'deflate' },
+    packages: nothing,
+  },
+  {
     name: 'wire',
     layers: { base: 'the kinds of errors, for the table of exit codes' },
     node: nothing,
@@ -41,6 +47,7 @@ export const LAYERS: readonly Layer[] = [
     layers: {
       base: 'structure tables, errors, checked numbers',
       block: 'a parser gets its bytes from a BlockDevice and does no I/O of its own choosing',
+      codec: 'compressed clusters',
     },
     node: nothing,
     packages: nothing,

@@ -1,0 +1,2 @@
+/** Compression: bytes to bytes, bounded, no I/O. */
+export { type DeflateWrapping, inflate, type InflateOptions } from './inflate.ts';
