@@ -12,6 +12,7 @@ export {
   readCensus,
   readQcow2Header,
 } from './qcow2/index.ts';
+export { identify, type Sign, type SignClass } from './identify.ts';
 export { type Evidence, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {
   type FileChunk,

@@ -1,4 +1,5 @@
 /** What crosses a process or network border: report types, definitions, the table of exit codes. Browser-safe. */
+export type { Verdict, VetIdentity, VetNext, VetReason, VetReport } from './vet-report.ts';
 export { EXIT_CODE_OF_KIND, EXIT_CODES } from './kinds.ts';
 export {
   type Addend,

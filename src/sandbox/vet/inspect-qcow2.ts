@@ -1,0 +1,90 @@
+/** qcow2: what it refers to, what it holds, and whether its tables are sound. */
+import { PlimsollError, quoteForHumans } from '#base';
+import type { BlockDevice } from '#block';
+import { type Census, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
+import { refusedName } from '../references.ts';
+import type { Inspected, InspectContext } from './inspectors.ts';
+import { MAX_SNAPSHOTS } from './policy.ts';
+
+/** Offsets in the header: qcow2 spec, "Header". */
+const AT = { backingFile: 8, cryptMethod: 32, nbSnapshots: 60, incompatibleFeatures: 72 } as const;
+
+export async function inspectQcow2(device: BlockDevice, context: InspectContext): Promise<Inspected> {
+  const { policy, reasons } = context;
+  const header = await readQcow2Header(device);
+  judgeReferences(header, context);
+  if (header.corrupt) reasons.refuse('MARKED_CORRUPT', 'The image is marked corrupt: QEMU refuses to write it.', AT.incompatibleFeatures);
+  if (header.dirty)
+    reasons.note('MARKED_DIRTY', 'The image was not closed cleanly: opened for writing, it is repaired first.', AT.incompatibleFeatures);
+  if (header.encryption !== 'none' && !policy.encryption)
+    reasons.refuse('ENCRYPTED', `The guest's data is encrypted (${header.encryption}): nobody can look inside.`, AT.cryptMethod);
+  if (header.nbSnapshots > 0 && !policy.snapshots)
+    reasons.refuse('HAS_SNAPSHOTS', `The image holds ${header.nbSnapshots} internal snapshots.`, AT.nbSnapshots);
+  if (header.nbSnapshots > MAX_SNAPSHOTS) {
+    reasons.refuse('TOO_MANY_SNAPSHOTS', `The image holds ${header.nbSnapshots} internal snapshots; at most ${MAX_SNAPSHOTS} are accepted.`, AT.nbSnapshots);
+    return { capacity: header.capacity, examined: 'header', details: detailsOf(header) };
+  }
+  if (header.bitmaps !== undefined && !policy.bitmaps)
+    reasons.refuse('HAS_BITMAPS', `The image holds ${header.bitmaps.nbBitmaps} persistent bitmaps.`, header.bitmaps.directoryOffset);
+  const census = await censusIfKept(device, header, context);
+  if (census !== undefined) judgeCensus(census, context);
+  return { capacity: header.capacity, examined: census === undefined ? 'header' : 'tables', details: detailsOf(header) };
+}
+
+/** A name in an image is a request to open another file, with the rights of whoever opens the image. */
+function judgeReferences(header: Qcow2Header, { policy, reasons }: InspectContext): void {
+  const { backingFile, dataFileName } = header;
+  if (header.externalDataFile) {
+    reasons.refuse('HAS_DATA_FILE', `The guest's data is read from another file: ${shown(dataFileName)}.`, AT.incompatibleFeatures);
+  } else if (dataFileName !== undefined) {
+    reasons.refuse('DATA_FILE_WITHOUT_BIT', `The image names a data file (${shown(dataFileName)}) and does not say that it uses one.`);
+  }
+  if (backingFile === undefined) return;
+  const scheme = refusedName(backingFile);
+  if (scheme !== undefined) reasons.refuse('BACKING_SCHEME', `The backing file is ${shown(backingFile)}: ${scheme}.`, AT.backingFile);
+  else if (!policy.chains)
+    reasons.refuse('HAS_BACKING_FILE', `What the guest has not written is read from another file: ${shown(backingFile)}.`, AT.backingFile);
+  if (header.backingFormat === undefined)
+    reasons.refuse('BACKING_FORMAT_UNDECLARED', 'The image does not say which format its backing file has: QEMU would guess.', AT.backingFile);
+}
+
+function shown(name: string | undefined): string {
+  return name === undefined ? 'one that it does not name' : quoteForHumans(name);
+}
+
+/** undefined: the tables lie in a part of a stream that was not kept. */
+async function censusIfKept(device: BlockDevice, header: Qcow2Header, { reasons, signal }: InspectContext): Promise<Census | undefined> {
+  try {
+    return await readCensus(device, header, signal);
+  } catch (thrown) {
+    if (!(thrown instanceof PlimsollError) || thrown.code !== 'STREAM_NOT_KEPT') throw thrown;
+    reasons.note('TABLES_NOT_READ', 'The tables lie behind what is kept of a stream: vet the file again once it is stored.', thrown.where.at);
+    return undefined;
+  }
+}
+
+function judgeCensus(census: Census, { reasons }: InspectContext): void {
+  const { clusterSize } = census.header;
+  if (census.unaccountedCount > 0) {
+    reasons.refuse(
+      'REFCOUNT_MISSING',
+      `${census.unaccountedCount} clusters are in use and not marked so: the first write may overwrite data.`,
+    );
+  }
+  if (census.leakedCount > 0)
+    reasons.note('LEAKED_CLUSTERS', `${census.leakedCount} clusters of ${clusterSize} bytes are marked used, and nothing refers to them.`);
+  if (census.beyondEnd > 0)
+    reasons.refuse('DATA_BEYOND_END', `${census.beyondEnd} clusters of the guest's data lie behind the end of the file: it is cut off.`);
+}
+
+function detailsOf(header: Qcow2Header): Record<string, string | number | boolean> {
+  return {
+    version: header.version,
+    clusterSize: header.clusterSize,
+    extendedL2: header.extendedL2,
+    compressionType: header.compressionType,
+    encryption: header.encryption,
+    internalSnapshots: header.nbSnapshots,
+    bitmaps: header.bitmaps?.nbBitmaps ?? 0,
+  };
+}

@@ -1,0 +1,37 @@
+/** For each format: is what its bytes say sound, and does the policy accept it. */
+import type { BlockDevice } from '#block';
+import type { Sign } from '#formats';
+import type { VetReport } from '#wire';
+import type { VetFormat, VetPolicy } from './policy.ts';
+import type { Reasons } from './reasons.ts';
+import { inspectQcow2 } from './inspect-qcow2.ts';
+import { inspectRaw } from './inspect-raw.ts';
+
+export interface InspectContext {
+  readonly policy: VetPolicy;
+  readonly reasons: Reasons;
+  readonly signs: readonly Sign[];
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface Inspected {
+  readonly capacity: number;
+  readonly examined: VetReport['examined'];
+  readonly details: VetReport['details'];
+}
+
+/** Throws: corrupt, unsupported, refused, over-budget: what the parser finds; io; AbortError. */
+export type Inspector = (device: BlockDevice, context: InspectContext) => Promise<Inspected>;
+
+const INSPECTORS: Readonly<Record<VetFormat, Inspector>> = {
+  raw: inspectRaw,
+  qcow2: inspectQcow2,
+  vmdk: inspectRaw,
+  vhd: inspectRaw,
+  vhdx: inspectRaw,
+  vdi: inspectRaw,
+};
+
+export function inspectorOf(format: VetFormat): Inspector {
+  return INSPECTORS[format];
+}

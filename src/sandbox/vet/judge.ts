@@ -1,0 +1,144 @@
+/**
+ * The verdict on an image's bytes. Our parse decides; whatever two parsers could read differently is refused or called
+ * ambiguous. Works on any device: a file, the kept parts of a stream, in the confined worker or inline.
+ */
+import { formatBytes } from '#base';
+import type { BlockDevice } from '#block';
+import { identify, type Sign } from '#formats';
+import type { VetReport } from '#wire';
+import { inspectorOf } from './inspectors.ts';
+import { nextSteps } from './next-steps.ts';
+import { VET_FORMATS, type VetFormat, type VetPolicy } from './policy.ts';
+import { Reasons } from './reasons.ts';
+
+export interface JudgeOptions {
+  /** The format that the sender declares; without it the signature must be certain. */
+  readonly declared?: string | undefined;
+  readonly policy: VetPolicy;
+  /** The name the file will have: only to warn of names that make tools guess. */
+  readonly name?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A verdict without the identity of the object: what the one who opened it adds. */
+export type Judgement = Omit<VetReport, 'identity' | 'path'>;
+
+/**
+ * Judges the bytes of `device`.
+ *
+ * Throws: io; usage; the signal's reason. What is wrong with the image is in the reasons.
+ */
+export async function judge(device: BlockDevice, { declared, policy, name, signal }: JudgeOptions): Promise<Judgement> {
+  const reasons = new Reasons();
+  const signs = await identify(device);
+  if (device.byteLength === 0) reasons.refuse('EMPTY', 'The file is empty.');
+  const format = chooseFormat(signs, declared, reasons);
+  refuseOtherReadings(signs, format, reasons);
+  warnOfName(name, format, reasons);
+  let inspected: Awaited<ReturnType<ReturnType<typeof inspectorOf>>> | undefined;
+  if (format !== null && device.byteLength > 0) {
+    if (!policy.formats.includes(format)) reasons.refuse('FORMAT_NOT_ALLOWED', `The policy does not accept ${format}.`);
+    try {
+      inspected = await inspectorOf(format)(device, { policy, reasons, signs, signal });
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      reasons.error(thrown);
+    }
+  }
+  const capacity = inspected?.capacity ?? null;
+  if (capacity !== null) refuseSizes(capacity, device.byteLength, policy, reasons);
+  const verdict = reasons.verdict();
+  return {
+    schema: 'plimsoll.vet/1',
+    verdict,
+    format,
+    declared: declared ?? null,
+    examined: inspected?.examined ?? 'none',
+    capacity,
+    length: device.byteLength,
+    ratio: capacity === null || device.byteLength === 0 ? null : Math.round((capacity / device.byteLength) * 1000) / 1000,
+    reasons: reasons.list(),
+    signs,
+    details: inspected?.details ?? {},
+    next: verdict === 'safe' && format !== null ? nextSteps(format) : null,
+  };
+}
+
+/** The one format that the file can be judged as; null when there is none. */
+function chooseFormat(signs: readonly Sign[], declared: string | undefined, reasons: Reasons): VetFormat | null {
+  const containers = [...new Set(signs.filter(({ class: kind }) => kind === 'container').map(({ name }) => name))];
+  const wrapping = signs.find(({ class: kind }) => kind === 'wrapping');
+  if (wrapping !== undefined && (declared === undefined || declared === wrapping.name)) {
+    reasons.refuse('WRAPPED', `The file is ${wrapping.name}, not a disk image: unpack it, and vet what comes out.`, wrapping.at);
+    return null;
+  }
+  const [only] = containers;
+  if (declared !== undefined) return declaredFormat(declared, containers, signs, reasons);
+  if (only === undefined) return 'raw';
+  return readable(only, signs, reasons);
+}
+
+function declaredFormat(declared: string, containers: readonly string[], signs: readonly Sign[], reasons: Reasons): VetFormat | null {
+  const wanted = ALIASES[declared] ?? declared;
+  const found = containers.length === 0 ? 'raw' : containers.join(' and ');
+  // What is declared must be what every reader finds: a guest can write an image's header on its raw disk.
+  if (!containers.includes(wanted) && found !== wanted) {
+    const sign = signs.find(({ class: kind }) => kind === 'container');
+    reasons.refuse('FORMAT_MISMATCH', `Declared ${wanted}, but the bytes are those of ${found}.`, sign?.at ?? 0);
+  }
+  return readable(wanted, signs, reasons);
+}
+
+/** Other names that tools use. */
+const ALIASES: Readonly<Record<string, string>> = { vpc: 'vhd', iso: 'raw' };
+
+function readable(name: string, signs: readonly Sign[], reasons: Reasons): VetFormat | null {
+  const known = VET_FORMATS.find((format) => format === name);
+  if (known !== undefined) return known;
+  reasons.refuse('FORMAT_NOT_READ', `${name} is recognised and not read: convert it where it comes from.`, signs.find((sign) => sign.name === name)?.at);
+  return null;
+}
+
+/** Container beside container, or a container over a disk that has a life of its own: two guests see two disks. */
+function refuseOtherReadings(signs: readonly Sign[], format: VetFormat | null, reasons: Reasons): void {
+  const containers = signs.filter(({ class: kind }) => kind === 'container');
+  const names = new Set(containers.map(({ name }) => name));
+  if (names.size > 1) {
+    const list = containers.map(({ name, at }) => `${name} at byte ${at}`).join(', ');
+    reasons.ambiguous('POLYGLOT', `The file is more than one image at once: ${list}.`, containers.at(-1)?.at);
+  }
+  if (names.size === 0) return;
+  const isFooterOnly = containers.every(({ name, at }) => name === 'vhd' && at > 0);
+  if (isFooterOnly) {
+    reasons.ambiguous(
+      'FOOTER_ONLY',
+      'Only the last sector says VHD: a tool that looks at the beginning takes the file for raw.',
+      containers[0]?.at,
+    );
+    return;
+  }
+  for (const sign of signs) {
+    if (sign.class === 'container' || sign.class === 'wrapping') continue;
+    // A copy of the first sectors can lie inside a container's own data at the end.
+    if (sign.name === 'gpt-backup') continue;
+    reasons.ambiguous(
+      'POLYGLOT',
+      `Beside ${format ?? 'an image'} the file is ${sign.name} at byte ${sign.at}: read as raw it is another disk.`,
+      sign.at,
+    );
+  }
+}
+
+/** QEMU takes its driver for Apple's images by the name alone. */
+function warnOfName(name: string | undefined, format: VetFormat | null, reasons: Reasons): void {
+  if (name?.toLowerCase().endsWith('.dmg') === true && format === 'raw')
+    reasons.note('NAME_SELECTS_DRIVER', 'The name ends with .dmg, by which QEMU guesses another format: always declare raw, or rename the file.');
+}
+
+function refuseSizes(capacity: number, length: number, { maxCapacity, maxRatio }: VetPolicy, reasons: Reasons): void {
+  if (maxCapacity !== null && capacity > maxCapacity)
+    reasons.refuse('CAPACITY_TOO_LARGE', `The guest would see ${formatBytes(capacity)}; the policy allows ${formatBytes(maxCapacity)}.`);
+  if (maxRatio !== null && length > 0 && capacity / length > maxRatio)
+    reasons.refuse('RATIO_TOO_LARGE', `The capacity is ${(capacity / length).toFixed(1)} times the file's length; the policy allows ${maxRatio}.`);
+  if (capacity === 0) reasons.note('NO_CAPACITY', 'The guest would see a disk of 0 bytes.');
+}

@@ -1,0 +1,15 @@
+/** How to use an image that is safe, so that no tool has to guess. */
+import type { VetNext } from '#wire';
+import type { VetFormat } from './policy.ts';
+
+/** QEMU's names of the formats. */
+const QEMU_DRIVERS: Readonly<Record<VetFormat, string>> = { raw: 'raw', qcow2: 'qcow2', vmdk: 'vmdk', vhd: 'vpc', vhdx: 'vhdx', vdi: 'vdi' };
+
+export function nextSteps(format: VetFormat): VetNext {
+  const driver = QEMU_DRIVERS[format];
+  return {
+    qemuImg: ['-f', driver],
+    libvirt: `<driver name='qemu' type='${driver}'/>`,
+    blockdev: { driver, ...(format === 'qcow2' ? { backing: null } : {}) },
+  };
+}

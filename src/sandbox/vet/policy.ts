@@ -1,0 +1,74 @@
+/** What a site accepts from strangers. */
+import { PlimsollError } from '#base';
+
+/** Formats that can be accepted: those whose tables plimsoll reads. */
+export const VET_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const;
+export type VetFormat = (typeof VET_FORMATS)[number];
+
+export interface VetPolicy {
+  readonly formats: readonly VetFormat[];
+  /** Largest capacity in bytes; null: any. */
+  readonly maxCapacity: number | null;
+  /** Largest capacity for each byte of length; null: any, since an empty disk of any size is a small file. */
+  readonly maxRatio: number | null;
+  /** Whether the image may name other files that belong to it: a backing file or a parent. */
+  readonly chains: boolean;
+  readonly snapshots: boolean;
+  readonly encryption: boolean;
+  readonly bitmaps: boolean;
+}
+
+/** Safe for an upload: one file, nothing outside of it, nothing in it that cannot be looked at. */
+export const DEFAULT_POLICY: VetPolicy = {
+  formats: VET_FORMATS,
+  maxCapacity: null,
+  maxRatio: null,
+  chains: false,
+  snapshots: true,
+  encryption: false,
+  bitmaps: true,
+};
+
+/** More internal snapshots than this are refused under any policy: only listing them takes other tools seconds. */
+export const MAX_SNAPSHOTS = 1024;
+
+const CHECKS: { readonly [K in keyof VetPolicy]: readonly [expected: string, isSound: (value: unknown) => boolean] } = {
+  formats: [
+    `a list of ${VET_FORMATS.join(', ')}`,
+    (value) => Array.isArray(value) && value.length > 0 && value.every((one) => (VET_FORMATS as readonly unknown[]).includes(one)),
+  ],
+  maxCapacity: ['a whole number of bytes, or null', (value) => value === null || (Number.isSafeInteger(value) && (value as number) > 0)],
+  maxRatio: ['a number above 0, or null', (value) => value === null || (Number.isFinite(value) && (value as number) > 0)],
+  chains: ['true or false', isBoolean],
+  snapshots: ['true or false', isBoolean],
+  encryption: ['true or false', isBoolean],
+  bitmaps: ['true or false', isBoolean],
+};
+
+function isBoolean(value: unknown): boolean {
+  return typeof value === 'boolean';
+}
+
+/**
+ * The policy that `value`, parsed JSON, describes: what it leaves out is as in DEFAULT_POLICY.
+ *
+ * Throws: usage (an unknown key, a value of the wrong kind): a misspelt rule must not be a rule less.
+ */
+export function parsePolicy(value: unknown): VetPolicy {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw badPolicy('policy', value, 'a JSON object');
+  for (const [key, given] of Object.entries(value)) {
+    if (!Object.hasOwn(CHECKS, key)) throw badPolicy(key, 'an unknown key', `one of ${Object.keys(CHECKS).join(', ')}`);
+    const [expected, isSound] = CHECKS[key as keyof VetPolicy];
+    if (!isSound(given)) throw badPolicy(key, given, expected);
+  }
+  return { ...DEFAULT_POLICY, ...value };
+}
+
+function badPolicy(field: string, found: unknown, expected: string): PlimsollError {
+  return new PlimsollError('usage', 'VET_POLICY', {
+    doing: 'read policy',
+    field,
+    found: (typeof found === 'string' ? found : JSON.stringify(found)).slice(0, 100),
+    expected,
+  });
+}

@@ -1,0 +1,52 @@
+/** Gathering the reasons of a verdict. */
+import { asPlimsollError, type PlimsollError } from '#base';
+import type { Verdict, VetReason } from '#wire';
+
+export class Reasons {
+  readonly #list: VetReason[] = [];
+
+  refuse(code: string, message: string, at?: number): void {
+    this.#add('refuse', code, message, at);
+  }
+
+  ambiguous(code: string, message: string, at?: number): void {
+    this.#add('ambiguous', code, message, at);
+  }
+
+  note(code: string, message: string, at?: number): void {
+    this.#add('note', code, message, at);
+  }
+
+  /** What a parser threw is a reason to refuse; whatever is no error of the image is thrown on. */
+  error(thrown: unknown): void {
+    const error = asPlimsollError(thrown, 'vet image');
+    if (error.kind === 'io' || error.kind === 'bug' || error.kind === 'usage') throw error;
+    this.#list.push({
+      level: 'refuse',
+      code: error.code,
+      kind: error.kind,
+      message: error.message,
+      ...(placeOf(error) === undefined ? {} : { at: placeOf(error) as number }),
+    });
+  }
+
+  /** The reasons, the gravest first; in each level as they were found. */
+  list(): VetReason[] {
+    return LEVELS.flatMap((level) => this.#list.filter((reason) => reason.level === level));
+  }
+
+  verdict(): Verdict {
+    if (this.#list.some(({ level }) => level === 'refuse')) return 'refused';
+    return this.#list.some(({ level }) => level === 'ambiguous') ? 'ambiguous' : 'safe';
+  }
+
+  #add(level: VetReason['level'], code: string, message: string, at: number | undefined): void {
+    this.#list.push({ level, code, message, ...(at === undefined ? {} : { at }) });
+  }
+}
+
+const LEVELS = ['refuse', 'ambiguous', 'note'] as const;
+
+function placeOf(error: PlimsollError): number | undefined {
+  return error.where.at;
+}
