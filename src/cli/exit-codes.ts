@@ -16,6 +16,8 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   busy: 'somebody else holds what is needed',
   io: 'the host could not read or write',
   conflict: 'the file to be created exists already',
+  vetRefused: 'vet: the image is dangerous, damaged or against the policy',
+  vetAmbiguous: 'vet: the image could be taken for two things',
   bug: 'a bug in plimsoll, please report it',
   interrupted: 'interrupted by a signal',
 };

@@ -7,6 +7,7 @@ export { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem
 export { markNoCow } from './ioctls.ts';
 export { LockTable } from './locks.ts';
 export {
+  type FileStamp,
   type HostCache,
   newHostCache,
   openImageFile,

@@ -59,6 +59,16 @@ export interface OpenFileOptions extends OpenOptions {
   readonly cache?: HostCache;
 }
 
+/** What changes when a file is written or replaced. */
+export interface FileStamp {
+  readonly device: number;
+  readonly inode: number;
+  readonly size: number;
+  /** Nanoseconds since 1970 do not fit a number. */
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
 export interface OpenFile extends RealPlace {
   /** The name it was opened by, for people. */
   readonly path: string;
@@ -69,6 +79,8 @@ export interface OpenFile extends RealPlace {
   readonly device: BlockDevice;
   /** Read anew at each call. Throws: io; unsupported, FILE_TOO_LONG. */
   facts(): Promise<FileFacts>;
+  /** Which object this is, and its state: read anew at each call. Throws: io. */
+  stamp(): FileStamp;
   filesystem(): Promise<HostFilesystem>;
   /** May be called twice. */
   close(): Promise<void>;
@@ -123,10 +135,15 @@ function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCac
     identity: identityOf(stats),
     device: fileDevice(fd, Number(stats.size), path, () => cache.ffi),
     facts: () => readFacts(fd, path, cache),
+    stamp: () => stampOf(statOf(fd, path)),
     filesystem: () => cache.filesystems.of(fd, stDev),
     close: closeOnce,
     [Symbol.asyncDispose]: closeOnce,
   };
+}
+
+function stampOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): FileStamp {
+  return { device: Number(dev), inode: Number(ino), size: Number(size), mtimeNs, ctimeNs };
 }
 
 async function readFacts(fd: number, path: string, cache: HostCache): Promise<FileFacts> {

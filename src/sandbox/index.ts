@@ -9,3 +9,13 @@ export {
   type ReadableFormat,
 } from './examine.ts';
 export { withGuestData } from './guest-data.ts';
+export {
+  DEFAULT_POLICY,
+  parsePolicy,
+  VET_FORMATS,
+  vetFile,
+  type VetFormat,
+  type VetOptions,
+  type VetPolicy,
+  vetStream,
+} from './vet/index.ts';

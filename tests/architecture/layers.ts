@@ -84,7 +84,7 @@ export const LAYERS: readonly Layer[] = [
       host: 'the one who opens the files',
       wire: 'what crosses the boundary',
     },
-    node: nothing,
+    node: { 'node:crypto': 'the hash of what was judged' },
     packages: nothing,
   },
   {

@@ -32,6 +32,7 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   const reasons = new Reasons();
   const signs = await identify(device);
   if (device.byteLength === 0) reasons.refuse('EMPTY', 'The file is empty.');
+  if (policy.maxLength !== null && device.byteLength > policy.maxLength) reasons.refuse('TOO_LONG', tooLong(policy.maxLength));
   const format = chooseFormat(signs, declared, reasons);
   refuseOtherReadings(signs, format, reasons);
   warnOfName(name, format, reasons);
@@ -62,6 +63,11 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
     details: inspected?.details ?? {},
     next: verdict === 'safe' && format !== null ? nextSteps(format) : null,
   };
+}
+
+/** The sentence about a file or stream that goes on past `maxLength` bytes. */
+export function tooLong(maxLength: number): string {
+  return `The file is longer than ${formatBytes(maxLength)}, the most that the policy allows.`;
 }
 
 /** The one format that the file can be judged as; null when there is none. */

@@ -9,6 +9,8 @@ export interface VetPolicy {
   readonly formats: readonly VetFormat[];
   /** Largest capacity in bytes; null: any. */
   readonly maxCapacity: number | null;
+  /** Longest file in bytes; null: any. A stream is not read further. */
+  readonly maxLength: number | null;
   /** Largest capacity for each byte of length; null: any, since an empty disk of any size is a small file. */
   readonly maxRatio: number | null;
   /** Whether the image may name other files that belong to it: a backing file or a parent. */
@@ -22,6 +24,7 @@ export interface VetPolicy {
 export const DEFAULT_POLICY: VetPolicy = {
   formats: VET_FORMATS,
   maxCapacity: null,
+  maxLength: null,
   maxRatio: null,
   chains: false,
   snapshots: true,
@@ -32,12 +35,18 @@ export const DEFAULT_POLICY: VetPolicy = {
 /** More internal snapshots than this are refused under any policy: only listing them takes other tools seconds. */
 export const MAX_SNAPSHOTS = 1024;
 
+const BYTES: readonly [string, (value: unknown) => boolean] = [
+  'a whole number of bytes, or null',
+  (value) => value === null || (Number.isSafeInteger(value) && (value as number) > 0),
+];
+
 const CHECKS: { readonly [K in keyof VetPolicy]: readonly [expected: string, isSound: (value: unknown) => boolean] } = {
   formats: [
     `a list of ${VET_FORMATS.join(', ')}`,
     (value) => Array.isArray(value) && value.length > 0 && value.every((one) => (VET_FORMATS as readonly unknown[]).includes(one)),
   ],
-  maxCapacity: ['a whole number of bytes, or null', (value) => value === null || (Number.isSafeInteger(value) && (value as number) > 0)],
+  maxCapacity: BYTES,
+  maxLength: BYTES,
   maxRatio: ['a number above 0, or null', (value) => value === null || (Number.isFinite(value) && (value as number) > 0)],
   chains: ['true or false', isBoolean],
   snapshots: ['true or false', isBoolean],

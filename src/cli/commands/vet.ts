@@ -1,0 +1,95 @@
+/** `plimsoll vet`: is a stranger's image safe, and what exactly to do with it next. */
+import { readFile } from 'node:fs/promises';
+import { Argument } from 'commander';
+import { asPlimsollError, PlimsollError } from '#base';
+import { EXIT_CODES, type Verdict, type VetReport } from '#wire';
+import { imageNames } from '../image-names.ts';
+import { addOutputOptions, type OutputFlags } from '../output-options.ts';
+import type { Session } from '../session.ts';
+import { VerbCommand } from '../verb-command.ts';
+
+interface VetFlags extends OutputFlags {
+  readonly format?: string;
+  readonly policy?: string;
+  readonly sha256?: true;
+}
+
+const EXIT_OF_VERDICT: Readonly<Record<Verdict, number>> = {
+  safe: EXIT_CODES.ok,
+  refused: EXIT_CODES.vetRefused,
+  ambiguous: EXIT_CODES.vetAmbiguous,
+};
+
+export function vetCommand(session: Session): VerbCommand {
+  const command = new VerbCommand('vet', {
+    summary: "is a stranger's image safe?",
+    description:
+      'Judges an image before anything opens it: whether it reaches for other files, contradicts itself, asks for more work than its ' +
+      'size warrants, or could be taken for two things by two readers. Says why, with the place in the file, and which arguments to use ' +
+      'next. With - the image itself is read from standard input, in one pass with bounded memory, while it still arrives.',
+    figures: ['capacity', 'length'],
+    examples: [
+      { does: 'before an upload is used', line: 'plimsoll vet -f qcow2 upload.qcow2' },
+      { does: 'while it still arrives', line: 'curl -s https://example.org/disk.qcow2 | tee upload.part | plimsoll vet -' },
+      { does: "under a site's own rules, for a program", line: 'plimsoll vet --policy site.json --sha256 --json upload.img' },
+    ],
+    exits: ['ok', 'usage', 'vetRefused', 'vetAmbiguous', 'notFound', 'refused', 'io', 'bug', 'interrupted'],
+    exitMeanings: { ok: 'the image is safe', refused: 'no regular file: nothing was opened' },
+  });
+  command
+    .addArgument(new Argument('<image...>', 'images to judge; - reads one image from standard input'))
+    .option('-f, --format <format>', 'the format that the sender declares')
+    .option('--policy <file>', 'what the site accepts, as JSON: see docs/vet.md')
+    .option('--sha256', 'also hash the whole file, so that a swap can be noticed');
+  return addOutputOptions(command).action((images: string[], flags: VetFlags) => runVet(images, flags, session));
+}
+
+async function runVet(operands: readonly string[], flags: VetFlags, session: Session): Promise<void> {
+  const { DEFAULT_POLICY, parsePolicy, vetFile, vetStream } = await import('#sandbox');
+  const policy = flags.policy === undefined ? DEFAULT_POLICY : parsePolicy(await readPolicy(flags.policy));
+  const options = { declared: flags.format, policy, signal: session.signal };
+  let count = 0;
+  for await (const name of namesOrStream(operands)) {
+    const report = name === STREAM ? await vetStream(process.stdin, options) : await vetFile(name, { ...options, sha256: flags.sha256 === true });
+    session.exitCode = worse(session.exitCode, EXIT_OF_VERDICT[report.verdict]);
+    await printReport(report, count, flags, session);
+    count += 1;
+  }
+}
+
+/** Here - is an image, not a list of names. */
+const STREAM = Symbol('standard input');
+
+async function* namesOrStream(operands: readonly string[]): AsyncGenerator<string | Buffer | typeof STREAM> {
+  for (const operand of operands) {
+    if (operand === '-') yield STREAM;
+    else yield* imageNames({ operands: [operand], nulSeparated: false, input: process.stdin });
+  }
+}
+
+/** JSON: one report a line, so that a list of any length can be read as it comes. */
+async function printReport(report: VetReport, index: number, flags: VetFlags, session: Session): Promise<void> {
+  if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);
+  const { vetLines } = await import('../render/vet.ts');
+  return session.printLines([...(index === 0 ? [] : ['']), ...vetLines(report, session.theme)]);
+}
+
+async function readPolicy(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (thrown) {
+    throw asPlimsollError(thrown, 'read policy', path);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new PlimsollError('usage', 'VET_POLICY', { doing: 'read policy', image: path, found: 'no JSON', expected: 'a JSON object', cause });
+  }
+}
+
+/** Refused outweighs ambiguous. */
+function worse(one: number, other: number): number {
+  if (one === EXIT_CODES.vetRefused || other === EXIT_CODES.vetRefused) return EXIT_CODES.vetRefused;
+  return Math.max(one, other);
+}

@@ -1,0 +1,66 @@
+/** The verdict on a file: opened once, judged by its descriptor, with the identity of that very object. */
+import { createHash } from 'node:crypto';
+import type { BlockDevice } from '#block';
+import { type FileStamp, newHostCache, openImageFile } from '#host';
+import type { VetReport } from '#wire';
+import { metadataDevice } from '../metadata-device.ts';
+import { type Judgement, judge } from './judge.ts';
+import { DEFAULT_POLICY, type VetPolicy } from './policy.ts';
+
+export interface VetOptions {
+  /** The format that the sender declares. */
+  readonly declared?: string | undefined;
+  readonly policy?: VetPolicy | undefined;
+  /** Hash the whole file, so that the consumer can compare; a stream is always hashed. */
+  readonly sha256?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Bytes hashed at a time. */
+const HASH_STEP = 1024 * 1024;
+
+/**
+ * Judges the image at `path`.
+ *
+ * Bounds: metadata of at most twice the file's storage plus 256 MiB; with `sha256` the whole file is read once.
+ * Throws: not-found, refused (no regular file), io, usage; the signal's reason. What is wrong with the image is in the report.
+ */
+export async function vetFile(path: string | Buffer, options: VetOptions = {}): Promise<VetReport> {
+  const { declared, policy = DEFAULT_POLICY, signal } = options;
+  signal?.throwIfAborted();
+  await using file = await openImageFile(path, { cache: newHostCache() });
+  const before = file.stamp();
+  const facts = await file.facts();
+  const device = metadataDevice(file.device, facts);
+  const judgement = await judge(device, { declared, policy, name: file.path, signal });
+  const sha256 = options.sha256 === true ? await hashOf(file.device, signal) : null;
+  const changed = !isSame(before, file.stamp());
+  return {
+    ...withUse(judgement, { changed, openForWriting: facts.openForWriting === true }),
+    path: file.path,
+    identity: { device: before.device, inode: before.inode, size: before.size, mtimeNs: String(before.mtimeNs), sha256 },
+  };
+}
+
+/** A verdict on a file that somebody writes to would speak of a file that is no more. */
+function withUse(judgement: Judgement, { changed, openForWriting }: { changed: boolean; openForWriting: boolean }): Judgement {
+  if (!changed && !openForWriting) return judgement;
+  const reason = changed
+    ? { level: 'refuse' as const, code: 'CHANGED', message: 'The file changed while it was judged: vet it again when its writer is done.' }
+    : { level: 'refuse' as const, code: 'IN_USE', message: 'A QEMU has the file open for writing: what is judged now may not be what is used later.' };
+  return { ...judgement, verdict: 'refused', next: null, reasons: [reason, ...judgement.reasons] };
+}
+
+function isSame(one: FileStamp, other: FileStamp): boolean {
+  return one.size === other.size && one.mtimeNs === other.mtimeNs && one.ctimeNs === other.ctimeNs;
+}
+
+async function hashOf(device: BlockDevice, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash('sha256');
+  const memory = new Uint8Array(HASH_STEP);
+  for (let at = 0; at < device.byteLength; at += HASH_STEP) {
+    signal?.throwIfAborted();
+    hash.update(await device.read(at, HASH_STEP, memory));
+  }
+  return hash.digest('hex');
+}
