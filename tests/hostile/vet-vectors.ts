@@ -1,0 +1,177 @@
+/**
+ * The threat table's rows as files, each named `<verdict>--<what>`: judged as a file and as a stream, the verdict and its
+ * reason are as named. Rows are those of the threat model: 1-3 other files, 10-18 two readings, 19-26 more work than bytes.
+ */
+import { gzipSync } from 'node:zlib';
+import { aQcow2, COPIED } from '../support/qcow2-builder.ts';
+import type { VetPolicy } from '#sandbox';
+
+export interface VetVector {
+  readonly name: string;
+  readonly row: number;
+  readonly bytes: () => Uint8Array;
+  readonly declared?: string;
+  readonly policy?: Partial<VetPolicy>;
+  /** Code of the reason that must be there; none for `safe--`, or a note. */
+  readonly code?: string;
+  readonly at?: number;
+}
+
+const MiB = 2 ** 20;
+const SECTOR = 512;
+
+/** A disk of 1 MiB with `pieces` in it, Latin-1. */
+function disk(...pieces: readonly (readonly [at: number, text: string])[]): Buffer {
+  const bytes = Buffer.alloc(MiB);
+  for (const [at, text] of pieces) bytes.write(text, at, 'latin1');
+  return bytes;
+}
+
+const QCOW2 = (): Buffer => Buffer.from(aQcow2().bytes());
+const PARTITION = [446, '\x80\0\0\0\x83\0\0\0\x01\0\0\0\0\x08\0\0'] as const;
+const BOOT_MARK = [510, '\x55\xaa'] as const;
+const GPT = [SECTOR, 'EFI PART'] as const;
+const DISC = [32_769, 'CD001'] as const;
+/** Of a little ext4: inodes, blocks, and sizes that make sense. */
+const EXT = [
+  [1024, '\x10\0\0\0\x40\0\0\0'],
+  [1024 + 32, '\0\x20\0\0'],
+  [1024 + 40, '\x10\0\0\0'],
+  [1080, '\x53\xef'],
+] as const;
+
+/** `disk` with the header of a qcow2 written over its beginning, as a guest can do to its own raw disk. */
+function underQcow2(bytes: Buffer): Buffer {
+  const header = QCOW2();
+  header.copy(bytes, 0, 0, 512);
+  return bytes;
+}
+
+/** The qcow2 whole, and something else at places that it leaves empty. */
+function qcow2With(...pieces: readonly (readonly [number, string])[]): Buffer {
+  const bytes = QCOW2();
+  for (const [at, text] of pieces) bytes.write(text, at, 'latin1');
+  return bytes;
+}
+
+export const VET_VECTORS: readonly VetVector[] = [
+  { name: 'safe--qcow2', row: 0, bytes: QCOW2 },
+  { name: 'safe--qcow2-declared', row: 0, bytes: QCOW2, declared: 'qcow2' },
+  { name: 'safe--raw-zeros', row: 0, bytes: () => disk(), declared: 'raw' },
+  { name: 'refused--empty', row: 0, bytes: () => Buffer.alloc(0), code: 'EMPTY' },
+
+  ...Object.entries({ absolute: '/etc/shadow', upwards: '../../../etc/shadow', beside: 'base.img' }).map(
+    ([what, backing]): VetVector => ({
+      name: `refused--backing-file-${what}`,
+      row: 1,
+      bytes: () => Buffer.from(aQcow2().withBackingFile(backing).bytes()),
+      code: 'HAS_BACKING_FILE',
+      at: 8,
+    }),
+  ),
+  ...['nbd://198.51.100.7/x', 'file:/etc/shadow', 'json:{"driver":"nbd"}', 'fat:rw:/tmp'].map(
+    (backing, index): VetVector => ({
+      name: `refused--backing-scheme-${index}`,
+      row: 1,
+      bytes: () => Buffer.from(aQcow2().withBackingFile(backing).bytes()),
+      policy: { chains: true },
+      code: 'BACKING_SCHEME',
+      at: 8,
+    }),
+  ),
+  {
+    name: 'refused--data-file-bit',
+    row: 2,
+    bytes: () => Buffer.from(aQcow2().withDataFile('json:{"driver":"quorum"}').withField('incompatibleFeatures', 4).bytes()),
+    code: 'HAS_DATA_FILE',
+    at: 72,
+  },
+  {
+    name: 'refused--data-file-extension-without-the-bit',
+    row: 2,
+    bytes: () => Buffer.from(aQcow2().withDataFile('/etc/shadow').withField('incompatibleFeatures', 0).bytes()),
+    code: 'DATA_FILE_WITHOUT_BIT',
+  },
+  { name: 'refused--declared-raw-is-qcow2', row: 3, bytes: QCOW2, declared: 'raw', code: 'FORMAT_MISMATCH', at: 0 },
+  { name: 'refused--declared-qcow2-is-raw', row: 3, bytes: () => disk(), declared: 'qcow2', code: 'FORMAT_MISMATCH' },
+  { name: 'refused--declared-qcow2-is-vdi', row: 3, bytes: () => disk([64, '\x7f\x10\xda\xbe']), declared: 'qcow2', code: 'FORMAT_MISMATCH', at: 64 },
+  {
+    name: 'refused--backed-by-itself',
+    row: 9,
+    bytes: () => Buffer.from(aQcow2().withBackingFile('image').bytes()),
+    code: 'HAS_BACKING_FILE',
+  },
+
+  { name: 'ambiguous--disc-under-a-qcow2', row: 12, bytes: () => underQcow2(qcow2With(DISC)), code: 'POLYGLOT', at: 32_769 },
+  { name: 'ambiguous--ext4-under-a-qcow2', row: 13, bytes: () => qcow2With(...EXT), code: 'POLYGLOT', at: 1080 },
+  { name: 'ambiguous--mbr-under-a-qcow2', row: 13, bytes: () => qcow2With(PARTITION, BOOT_MARK), code: 'POLYGLOT', at: 510 },
+  { name: 'refused--btrfs-in-the-refcount-table-of-a-qcow2', row: 11, bytes: () => qcow2With([65_600, '_BHRfS_M']), code: 'POLYGLOT', at: 65_600 },
+  { name: 'ambiguous--vhd-footer-behind-a-qcow2', row: 11, bytes: () => Buffer.concat([QCOW2(), disk([0, 'conectix']).subarray(0, SECTOR)]), code: 'POLYGLOT' },
+  { name: 'ambiguous--vhd-footer-behind-a-raw-disk', row: 11, bytes: () => disk(PARTITION, BOOT_MARK, [MiB - SECTOR, 'conectix']), code: 'FOOTER_ONLY' },
+  { name: 'safe--installation-disc-with-mbr-and-gpt', row: 14, bytes: () => disk(PARTITION, BOOT_MARK, GPT, DISC), declared: 'iso', code: 'HYBRID_DISC' },
+  { name: 'safe--gpt-with-its-mbr', row: 15, bytes: () => disk(PARTITION, BOOT_MARK, GPT, [MiB - SECTOR, 'EFI PART']) },
+  { name: 'safe--gpt-backup-only', row: 15, bytes: () => disk([MiB - SECTOR, 'EFI PART']), code: 'GPT_BACKUP_ONLY' },
+  { name: 'safe--whole-disk-fat', row: 16, bytes: () => disk([0, '\xeb\x3c\x90mkfs.fat'], [11, '\0\x02'], [54, 'FAT16   '], BOOT_MARK) },
+  { name: 'safe--whole-disk-ntfs', row: 16, bytes: () => disk([0, '\xeb\x52\x90NTFS    '], [11, '\0\x02'], BOOT_MARK) },
+  { name: 'refused--qed', row: 10, bytes: () => disk([0, 'QED\0']), code: 'FORMAT_NOT_READ', at: 0 },
+  { name: 'refused--qcow-version-1', row: 10, bytes: () => disk([0, 'QFI\xfb\0\0\0\x01']), code: 'FORMAT_NOT_READ' },
+  { name: 'refused--luks', row: 17, bytes: () => disk([0, 'LUKS\xba\xbe\0\x01']), code: 'FORMAT_NOT_READ' },
+  { name: 'refused--parallels', row: 10, bytes: () => disk([0, 'WithoutFreeSpace']), code: 'FORMAT_NOT_READ' },
+  { name: 'refused--dmg-by-its-trailer', row: 18, bytes: () => disk([MiB - SECTOR, 'koly']), code: 'FORMAT_NOT_READ' },
+  { name: 'refused--qcow2-shorter-than-its-header', row: 11, bytes: () => QCOW2().subarray(0, 60) },
+
+  {
+    name: 'refused--l1-of-4-million-entries-in-a-small-file',
+    row: 19,
+    bytes: () => Buffer.from(aQcow2().withField('l1Size', 4 * MiB).bytes()),
+    code: 'QCOW2_L1_OFFSET',
+    at: 40,
+  },
+  {
+    name: 'refused--65535-snapshots',
+    row: 20,
+    bytes: () => Buffer.from(aQcow2().withField('nbSnapshots', 65_535).withField('snapshotsOffset', 65_536).withLength(4 * MiB).bytes()),
+    code: 'TOO_MANY_SNAPSHOTS',
+    at: 60,
+  },
+  {
+    name: 'refused--l1-entries-share-one-l2-table',
+    row: 21,
+    bytes: () => {
+      const image = aQcow2({ capacity: 2 ** 30 });
+      const table = 5 * image.clusterSize;
+      return Buffer.from(
+        image
+          .withL1(0, COPIED + BigInt(table))
+          .withL1(1, COPIED + BigInt(table))
+          .withLength(8 * image.clusterSize)
+          .bytes(),
+      );
+    },
+    code: 'QCOW2_L2_TABLE_TWICE',
+  },
+  { name: 'refused--size-all-ones', row: 23, bytes: () => Buffer.from(aQcow2().withField('size', (1n << 64n) - 1n).bytes()), code: 'NUMBER_TOO_LARGE', at: 24 },
+  { name: 'safe--size-0', row: 23, bytes: () => Buffer.from(aQcow2().withField('size', 0).bytes()), code: 'NO_CAPACITY' },
+  {
+    name: 'refused--capacity-above-policy',
+    row: 23,
+    bytes: () => Buffer.from(aQcow2({ capacity: 2 ** 40 }).bytes()),
+    policy: { maxCapacity: 2 ** 39 },
+    code: 'CAPACITY_TOO_LARGE',
+  },
+  {
+    name: 'refused--ratio-above-policy',
+    row: 25,
+    bytes: () => Buffer.from(aQcow2({ capacity: 2 ** 40 }).bytes()),
+    policy: { maxRatio: 1000 },
+    code: 'RATIO_TOO_LARGE',
+  },
+  { name: 'refused--longer-than-policy', row: 25, bytes: () => disk(), policy: { maxLength: 65_536 }, code: 'TOO_LONG' },
+  { name: 'refused--gzip', row: 26, bytes: () => gzipSync(QCOW2()), code: 'WRAPPED', at: 0 },
+
+  { name: 'refused--luks-inside-qcow2', row: 17, bytes: () => Buffer.from(aQcow2().withField('cryptMethod', 1).bytes()), code: 'ENCRYPTED', at: 32 },
+  { name: 'refused--marked-corrupt', row: 59, bytes: () => Buffer.from(aQcow2().withField('incompatibleFeatures', 2).bytes()), code: 'MARKED_CORRUPT', at: 72 },
+  { name: 'safe--marked-dirty', row: 59, bytes: () => Buffer.from(aQcow2().withField('incompatibleFeatures', 1).bytes()), code: 'MARKED_DIRTY', at: 72 },
+  { name: 'refused--unknown-feature', row: 2, bytes: () => Buffer.from(aQcow2().withField('incompatibleFeatures', 1 << 20).bytes()), code: 'QCOW2_FEATURES', at: 72 },
+  { name: 'refused--format-not-in-the-policy', row: 3, bytes: QCOW2, policy: { formats: ['raw'] }, code: 'FORMAT_NOT_ALLOWED' },
+];
