@@ -6,7 +6,7 @@ import { type Theme, themeOf } from './render/theme.ts';
 const EXIT_CLOSED_PIPE = 141;
 
 export interface Session {
-  /** Aborted by SIGINT or SIGTERM. */
+  /** Aborted by SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
   /** How standard output is to be written: its width, and colour or none. */
   readonly theme: Theme;
@@ -29,6 +29,8 @@ export function openSession(): Session {
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
+  // The terminal went away: what was begun is undone all the same.
+  process.on('SIGHUP', interrupt);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? EXIT_CLOSED_PIPE : EXIT_CODES.io);
   });

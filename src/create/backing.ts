@@ -1,42 +1,58 @@
-/** The backing file of an overlay to be made: found, opened, its capacity read; nothing else of it is looked at. */
+/** The backing file of an overlay to be made: found, opened, its header checked; its tables are not looked at. */
 import { dirname } from 'node:path';
-import { PlimsollError, readUint64, roundUp } from '#base';
+import { PlimsollError, roundUp } from '#base';
+import { hasQcow2Magic, probe, PROBE_BYTES, readQcow2Header } from '#formats';
 import { openImageFileAt, type OpenFile } from '#host';
+import type { Finding } from '#wire';
 import { type BackingChoice, fileName } from './create-options.ts';
 
-const DOING = 'use backing file';
-const MAGIC = 0x514649fb; // "QFI\xfb"
-/** Bytes of a qcow2 header up to and with `size`, which is bytes 24 to 31. */
-const HEADER_NEED = 32;
 const SECTOR = 512;
 
+export interface Backing {
+  /** Bytes the guest sees of it. */
+  readonly capacity: number;
+  readonly findings: readonly Finding[];
+}
+
 /**
- * Bytes the guest sees of the backing file, its name taken relative to the new image's directory as QEMU does.
+ * What the overlay will rest on, its name taken relative to the new image's directory as QEMU does.
  *
- * Throws: not-found, io, refused (no regular file); usage, for a name that QEMU would take for a protocol; corrupt, when it
- * is not of the format declared for it.
+ * Throws: not-found, io, refused (no regular file); usage, for a name that QEMU would take for a protocol; corrupt,
+ * unsupported, when it is not of the format declared for it or its header is unsound.
  */
-export async function capacityOfBacking(imagePath: string, backing: BackingChoice): Promise<number> {
+export async function readBacking(imagePath: string, backing: BackingChoice): Promise<Backing> {
   const file = await openImageFileAt(dirname(imagePath), fileName('backing_file', backing.name));
   try {
-    return backing.format === 'raw' ? roundUp(file.device.byteLength, SECTOR) : await qcow2Capacity(file);
+    const prefix = await file.device.read(0, PROBE_BYTES);
+    return backing.format === 'raw' ? rawBacking(file, prefix) : await qcow2Backing(file, prefix);
   } finally {
     await file.close();
   }
 }
 
-async function qcow2Capacity(file: OpenFile): Promise<number> {
-  const bytes = await file.device.read(0, HEADER_NEED);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.byteLength < HEADER_NEED || view.getUint32(0) !== MAGIC) {
+function rawBacking(file: OpenFile, prefix: Uint8Array): Backing {
+  const [evidence] = probe(prefix);
+  const findings: Finding[] = [];
+  if (evidence !== undefined) {
+    findings.push({
+      level: 'warning',
+      code: 'RAW_WITH_SIGNATURE',
+      message: `The backing file is declared raw, but its first bytes are those of ${evidence.format}: the guest will see those bytes, not the disk inside.`,
+    });
+  }
+  return { capacity: roundUp(file.device.byteLength, SECTOR), findings };
+}
+
+async function qcow2Backing(file: OpenFile, prefix: Uint8Array): Promise<Backing> {
+  if (!hasQcow2Magic(prefix)) {
     throw new PlimsollError('corrupt', 'BACKING_FORMAT', {
-      doing: DOING,
+      doing: 'use backing file',
       image: file.path,
       field: 'magic',
       at: 0,
-      found: bytes.byteLength < HEADER_NEED ? `${bytes.byteLength} bytes` : `0x${view.getUint32(0).toString(16)}`,
+      found: `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`,
       expected: 'a qcow2 image, as -F says',
     });
   }
-  return readUint64(view, 24, DOING, 'size');
+  return { capacity: (await readQcow2Header(file.device)).capacity, findings: [] };
 }

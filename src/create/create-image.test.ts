@@ -320,9 +320,19 @@ describe('createImage(), when it cannot', () => {
     ['preallocation=full', 'qcow2'],
     ['preallocation=full', 'raw'],
     ['preallocation=falloc', 'raw'],
-  ] as const)('leaves nothing when the filesystem is full: %s %s', async (list, format) => {
+  ] as const)('refuses what would not fit before it writes: %s %s', async (list, format) => {
     await using filesystem = await withFilesystem('tmpfs', 4 * MiB);
-    await expect(create(join(filesystem.path, 'image'), list, 16 * MiB, format)).rejects.toMatchObject({ kind: 'io', code: 'IO_ENOSPC' });
+    const path = join(filesystem.path, 'image');
+    await expect(create(path, list, 16 * MiB, format)).rejects.toMatchObject({ kind: 'io', code: 'NO_ROOM', where: { image: path } });
+    expect(readdirSync(filesystem.path)).toEqual([]);
+  });
+
+  it('leaves nothing when the filesystem is full', async () => {
+    await using filesystem = await withFilesystem('tmpfs', 4 * MiB);
+    const path = join(filesystem.path, 'image');
+    // Metadata of 8 MiB.
+    const making = create(path, 'preallocation=metadata', 64 * GiB);
+    await expect(making).rejects.toMatchObject({ kind: 'io', code: 'IO_ENOSPC', where: { image: path } });
     expect(readdirSync(filesystem.path)).toEqual([]);
     expect(Number((await runTool('df', ['--output=used', '-B1', filesystem.path])).split('\n')[1])).toBe(0);
   });

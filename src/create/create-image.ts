@@ -6,12 +6,12 @@ import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PlimsollError } from '#base';
 import { createTemporary, markNoCow, type TemporaryFile } from '#host';
-import { capacityOfBacking } from './backing.ts';
+import { readBacking } from './backing.ts';
 import { type BackingChoice, type CreateOptions, type NewImageFormat, type Qcow2Options, refuseWithBacking } from './create-options.ts';
 import { refuseEncryption } from './luks-header.ts';
 import { type NewQcow2Plan, planNewQcow2 } from '#formats';
 import { planNewRaw } from './new-raw.ts';
-
+import type { Finding } from '#wire';
 import { type WriteOptions, writeQcow2, writeRaw } from './write-image.ts';
 
 export interface CreateRequest extends WriteOptions {
@@ -28,13 +28,15 @@ export interface CreatedImage {
   readonly path: string;
   readonly capacity: number;
   readonly length: number;
+  /** What to know about it: of its backing file. */
+  readonly findings: readonly Finding[];
 }
 
 /**
  * Makes the image. `onProgress` is called with the bytes that preallocation has reserved or written, and all of them.
  *
  * Throws: conflict (FILE_EXISTS), when the image or its data file exists; usage, for options that do not fit together;
- * unsupported, for encryption; not-found, io, refused, corrupt, concerning the backing file; the signal's reason.
+ * unsupported, for encryption; io, NO_ROOM, when preallocation would not fit; not-found, io, refused, corrupt, concerning the backing file; the signal's reason.
  */
 export async function createImage(request: CreateRequest): Promise<CreatedImage> {
   const { options } = request;
@@ -46,7 +48,17 @@ export async function createImage(request: CreateRequest): Promise<CreatedImage>
       expected: `options of ${request.format}`,
     });
   }
-  return options.format === 'raw' ? createRaw(request, options.preallocation) : createQcow2(request, options);
+  try {
+    return await (options.format === 'raw' ? createRaw(request, options.preallocation) : createQcow2(request, options));
+  } catch (thrown) {
+    throw named(thrown, request.path);
+  }
+}
+
+/** What goes wrong on a descriptor does not know the file's name; people do not know the descriptor. */
+function named(thrown: unknown, path: string): unknown {
+  if (!(thrown instanceof PlimsollError) || thrown.kind !== 'io' || thrown.where.image !== undefined) return thrown;
+  return new PlimsollError(thrown.kind, thrown.code, { ...thrown.where, image: path });
 }
 
 async function createRaw(request: CreateRequest, preallocation: 'off' | 'falloc' | 'full'): Promise<CreatedImage> {
@@ -63,7 +75,7 @@ async function createRaw(request: CreateRequest, preallocation: 'off' | 'falloc'
   await writeRaw(file.fd, plan, preallocation, request);
   request.signal?.throwIfAborted();
   await file.publish();
-  return { path: request.path, capacity: plan.length, length: plan.length };
+  return { path: request.path, capacity: plan.length, length: plan.length, findings: [] };
 }
 
 async function createQcow2(request: CreateRequest, options: Qcow2Options): Promise<CreatedImage> {
@@ -71,15 +83,15 @@ async function createQcow2(request: CreateRequest, options: Qcow2Options): Promi
   const backing = request.backing ?? options.backing;
   if (backing !== undefined) refuseWithBacking(options.qcow2);
   // Read even when a capacity is given: an overlay on what is not there, or is something else, is of no use.
-  const backingCapacity = backing === undefined ? undefined : await capacityOfBacking(request.path, backing);
-  const plan = planNewQcow2(options.qcow2, checkedCapacity(request.capacity ?? backingCapacity));
+  const rests = backing === undefined ? undefined : await readBacking(request.path, backing);
+  const plan = planNewQcow2(options.qcow2, checkedCapacity(request.capacity ?? rests?.capacity));
   await using image = await createTemporary(request.path);
   await using dataFile = await createDataFile(request, plan);
   if (options.noCow) await markNoCow(image.fd);
   await writeQcow2(image.fd, plan, backing === undefined ? undefined : { file: backing.name, format: backing.format }, request);
   request.signal?.throwIfAborted();
   await publishBoth(image, dataFile);
-  return { path: request.path, capacity: plan.capacity, length: plan.length };
+  return { path: request.path, capacity: plan.capacity, length: plan.length, findings: rests?.findings ?? [] };
 }
 
 function checkedCapacity(capacity: number | undefined): number {

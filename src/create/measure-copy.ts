@@ -1,7 +1,7 @@
 /** The figures of a copy of an existing image, before it is made. */
 import { divideUp, roundUp } from '#base';
 import { withGuestData } from '#sandbox';
-import type { MeasureReport } from '#wire';
+import type { Addend, MeasureReport } from '#wire';
 import type { CreateOptions, NewImageFormat } from './create-options.ts';
 import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
 import { planNewQcow2 } from '#formats';
@@ -30,14 +30,16 @@ export async function measureCopy(
     const empty = measureNew(format, capacity, options);
     const perTable = options.format === 'raw' ? 1 : grain / (options.qcow2.extendedL2 ? 16 : 8);
     const count = await countGrains(data, grain, perTable);
-    if (options.format === 'raw')
-      return { ...empty, allocation: Math.max(empty.allocation, Math.min(count.grains * grain, roundUp(capacity, grain))) };
+    const held = { data: count.grains * grain, tables: count.tables * grain };
+    if (options.format === 'raw') {
+      const allocation = Math.max(empty.allocation, Math.min(held.data, roundUp(capacity, grain)));
+      return { ...empty, allocation, addends: storedAlready(empty.addends, allocation, held) };
+    }
     const plan = planNewQcow2(options.qcow2, capacity);
-    if (plan.preallocation !== 'off')
-      return {
-        ...empty,
-        allocation: Math.max(empty.allocation, empty.allocation + (plan.preallocation === 'metadata' ? count.grains * grain : 0)),
-      };
+    if (plan.preallocation !== 'off') {
+      const allocation = empty.allocation + (plan.preallocation === 'metadata' ? held.data : 0);
+      return { ...empty, allocation, addends: storedAlready(empty.addends, allocation, held) };
+    }
     const fresh = count.tables + (plan.options.dataFile === undefined ? count.grains : 0);
     const allocator = plan.allocator.clone();
     allocator.reopen();
@@ -45,13 +47,26 @@ export async function measureCopy(
     allocator.allocateSingly(fresh);
     const grown = (allocator.free.frontier - before) * grain;
     const length = fresh === 0 ? empty.length : allocator.free.frontier * grain;
-    return {
-      ...empty,
-      length: Math.max(empty.length, length),
-      allocation: Math.min(empty.allocation + grown, roundUp(length, USUAL_HOST_BLOCK)),
-    };
+    const allocation = Math.min(empty.allocation + grown, roundUp(length, USUAL_HOST_BLOCK));
+    return { ...empty, length: Math.max(empty.length, length), allocation, addends: storedAlready(empty.addends, allocation, held) };
   });
 }
+
+/** The same sum, with what the copy brings along counted as stored and no longer as to come. Bytes. */
+function storedAlready(addends: readonly Addend[], allocation: number, held: { data: number; tables: number }): readonly Addend[] {
+  let left = allocation - (addends.find(({ name }) => name === STORED)?.bytes ?? 0);
+  const settled = addends.map(({ name, bytes }) => {
+    if (name === STORED) return { name, bytes: allocation };
+    const most = name.startsWith('guest data') ? held.data : name.startsWith('L2 tables') ? held.tables : left;
+    const taken = Math.max(0, Math.min(bytes, most, left));
+    left -= taken;
+    return { name, bytes: bytes - taken };
+  });
+  if (left !== 0) settled.push({ name: 'of that, stored with the copy', bytes: -left });
+  return settled.filter(({ name, bytes }) => bytes !== 0 || name === STORED);
+}
+
+const STORED = 'stored when made';
 
 /** Grains that hold any data, and tables of `perTable` grains that hold any of those. */
 async function countGrains(

@@ -1,6 +1,6 @@
 /** Carries a plan out on an open, empty file: metadata, then storage for the data, then the length. */
 import { PlimsollError } from '#base';
-import { allocateSpace, setLength, writeAll } from '#host';
+import { allocateSpace, filesystemOf, setLength, writeAll } from '#host';
 import { type FileChunk, type NewBacking, newQcow2Chunks, type NewQcow2Plan, type Preallocation, zeroChunks } from '#formats';
 import type { NewRawPlan } from './new-raw.ts';
 
@@ -37,6 +37,7 @@ async function preallocateData(fd: number, plan: NewQcow2Plan, options: WriteOpt
 
 async function preallocate(fd: number, mode: Preallocation, fileOffset: number, byteLength: number, options: WriteOptions): Promise<void> {
   if (byteLength === 0) return;
+  await refuseWithoutRoom(fd, byteLength);
   const { signal, onProgress } = options;
   if (mode === 'falloc' && (await reserve(fd, fileOffset, byteLength, options))) return;
   let done = 0;
@@ -46,6 +47,17 @@ async function preallocate(fd: number, mode: Preallocation, fileOffset: number, 
     done += chunk.bytes.byteLength;
     onProgress?.(done, byteLength);
   }
+}
+
+/** Before the first byte: to fill the filesystem and then give up would have hurt every guest on it meanwhile. */
+async function refuseWithoutRoom(fd: number, byteLength: number): Promise<void> {
+  const { available, size } = await filesystemOf(fd);
+  if (size === 0 || byteLength <= available) return;
+  throw new PlimsollError('io', 'NO_ROOM', {
+    doing: 'preallocate image',
+    found: `${available} bytes available`,
+    expected: `${byteLength} bytes`,
+  });
 }
 
 /** False where there is no such system call: zeros do the same then, only slower, as in the C library. */

@@ -44,6 +44,8 @@ export interface Ffi {
   fragmentSize(fd: number): CallResult;
   /** renameat2 with RENAME_NOREPLACE: atomic, -EEXIST when `to` exists. Paths must not contain NUL. */
   renameNoReplace(from: Uint8Array, to: Uint8Array): CallResult;
+  /** linkat of an open descriptor: gives a file that was opened with O_TMPFILE a name; -EEXIST when it is taken. */
+  linkDescriptor(fd: number, to: Uint8Array): CallResult;
 }
 
 /** Set to `1`, the process behaves as if koffi could not be loaded. */
@@ -55,6 +57,7 @@ const F_WRLCK = 1;
 const F_UNLCK = 2;
 const AT_FDCWD = -100;
 const RENAME_NOREPLACE = 1;
+const AT_SYMLINK_FOLLOW = 0x400;
 const RWF_NOWAIT = 8;
 /** struct flock: l_type i16 at 0, l_whence i16 at 2, l_start i64 at 8, l_len i64 at 16, l_pid i32 at 24. */
 const FLOCK_BYTES = 32;
@@ -103,6 +106,7 @@ function bindCalls(koffi: Koffi): Ffi {
   const preadv2 = libc.func('preadv2', 'int64_t', ['int', koffi.pointer(iovec), 'int', 'int64_t', 'int']);
   const fstatfs = libc.func('int fstatfs(int fd, void *buffer)');
   const renameat2 = libc.func('int renameat2(int fromDirectory, void *from, int toDirectory, void *to, unsigned int flags)');
+  const linkat = libc.func('int linkat(int fromDirectory, void *from, int toDirectory, void *to, int flags)');
   const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
 
   return {
@@ -132,6 +136,9 @@ function bindCalls(koffi: Koffi): Ffi {
       return result < 0 ? result : buffer.readUInt32LE(STATFS_FRSIZE_AT);
     },
     renameNoReplace: (from, to) => orErrno(renameat2(AT_FDCWD, nulTerminated(from), AT_FDCWD, nulTerminated(to), RENAME_NOREPLACE)),
+    linkDescriptor: (fd, to) =>
+      // The link below /proc leads to the open file itself; needs no capability, unlike AT_EMPTY_PATH.
+      orErrno(linkat(AT_FDCWD, nulTerminated(Buffer.from(`/proc/self/fd/${integer(fd)}`)), AT_FDCWD, nulTerminated(to), AT_SYMLINK_FOLLOW)),
   };
 }
 

@@ -18,4 +18,4 @@ export {
 } from './open-file.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
-export { type WalkCounts, type WalkedPath, type WalkEntry, walkFiles, type WalkOptions } from './walk.ts';
+export { isNoDirectory, type WalkCounts, type WalkedPath, type WalkEntry, walkFiles, type WalkOptions } from './walk.ts';

@@ -1,4 +1,7 @@
-/** A file that is made under a temporary name and appears under its own only when it is complete. */
+/**
+ * A file that appears under its name only when it is complete. Until then it has no name at all, so that nothing stays
+ * behind even when the process is killed; where the filesystem or the FFI cannot do that, a temporary one.
+ */
 import { randomBytes } from 'node:crypto';
 import { close, constants, fchmod, fsync, link, lstat, open, readFileSync, unlink } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -16,6 +19,8 @@ const fsyncAsync = promisify(fsync);
 const fchmodAsync = promisify(fchmod);
 
 const DOING = 'create file';
+/** O_TMPFILE without O_DIRECTORY, which it contains: Node's constants leave it out. */
+const TMPFILE_BIT = 0o20000000;
 const MODE_WHILE_INCOMPLETE = 0o600;
 const MODE_WHEN_COMPLETE = 0o644;
 /** Bytes of a name that every filesystem here takes (NAME_MAX is 255), less what is put around it. */
@@ -24,8 +29,8 @@ const MAX_STEM_LENGTH = 64;
 export interface TemporaryFile {
   /** Open for reading and writing. */
   readonly fd: number;
-  /** The name it has until it is published. */
-  readonly temporaryPath: string;
+  /** The name it has until it is published; undefined for a file without one. */
+  readonly temporaryPath: string | undefined;
   /**
    * Flushes the file, gives it its final name and mode (0644 less the umask), flushes the directory, closes.
    *
@@ -44,16 +49,13 @@ export interface TemporaryFile {
  */
 export async function createTemporary(path: string): Promise<TemporaryFile> {
   await refuseExisting(path);
-  const stem = basename(path).slice(0, MAX_STEM_LENGTH);
-  const temporaryPath = join(dirname(path), `.${stem}.${randomBytes(6).toString('hex')}.part`);
-  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const fd = await attempt(path, () => openAsync(temporaryPath, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, MODE_WHILE_INCOMPLETE));
+  const { fd, temporaryPath } = (await openNameless(path)) ?? (await openNamed(path));
   let isOver = false;
 
   const discard = async (): Promise<void> => {
     if (isOver) return;
     isOver = true;
-    await unlinkAsync(temporaryPath).catch(ignore);
+    if (temporaryPath !== undefined) await unlinkAsync(temporaryPath).catch(ignore);
     await closeAsync(fd).catch(ignore);
   };
   const publish = async (): Promise<void> => {
@@ -61,7 +63,8 @@ export async function createTemporary(path: string): Promise<TemporaryFile> {
     try {
       await fchmodAsync(fd, MODE_WHEN_COMPLETE & ~umask());
       await syncFile(fd);
-      await giveName(temporaryPath, path);
+      if (temporaryPath === undefined) await nameDescriptor(fd, path);
+      else await giveName(temporaryPath, path);
       isOver = true;
       await closeAsync(fd);
       await syncDirectory(dirname(path));
@@ -71,6 +74,37 @@ export async function createTemporary(path: string): Promise<TemporaryFile> {
     }
   };
   return { fd, temporaryPath, publish, discard, [Symbol.asyncDispose]: discard };
+}
+
+interface Opened {
+  readonly fd: number;
+  readonly temporaryPath: string | undefined;
+}
+
+/** Since Linux 3.11; not on every filesystem, and only the FFI can name such a file later. */
+async function openNameless(path: string): Promise<Opened | undefined> {
+  if ((await loadFfi()) === undefined) return undefined;
+  const { O_RDWR, O_DIRECTORY } = constants;
+  try {
+    return { fd: await openAsync(dirname(path), O_RDWR | O_DIRECTORY | TMPFILE_BIT, MODE_WHILE_INCOMPLETE), temporaryPath: undefined };
+  } catch {
+    // Opening by name says what is wrong, if it is more than that.
+    return undefined;
+  }
+}
+
+async function openNamed(path: string): Promise<Opened> {
+  const stem = basename(path).slice(0, MAX_STEM_LENGTH);
+  const temporaryPath = join(dirname(path), `.${stem}.${randomBytes(6).toString('hex')}.part`);
+  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const fd = await attempt(path, () => openAsync(temporaryPath, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, MODE_WHILE_INCOMPLETE));
+  return { fd, temporaryPath };
+}
+
+async function nameDescriptor(fd: number, path: string): Promise<void> {
+  const result = (await loadFfi())?.linkDescriptor(fd, Buffer.from(path)) ?? -ERRNO.ENOSYS;
+  if (result === -ERRNO.EEXIST) throw fileExists(path);
+  if (result < 0) throw systemError(result);
 }
 
 /** For those who would otherwise learn it only after hours of writing; `giveName` decides. */

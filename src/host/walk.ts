@@ -1,5 +1,5 @@
 /** The regular files below directories: every one once by name, no link followed, no other filesystem entered unasked. */
-import { type BigIntStats, type Dirent, lstat, readdir, stat } from 'node:fs';
+import { type BigIntStats, type Dirent, lstat, readdir, stat, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError } from '#base';
 import { displayPath } from './descriptor.ts';
@@ -132,6 +132,16 @@ async function keysOf(directories: readonly (string | Buffer)[]): Promise<Readon
   // What cannot be looked at here becomes an error entry when its turn comes.
   const keys = await Promise.all(directories.map((path) => statAsync(path, { bigint: true }).then(keyOf, () => undefined)));
   return new Set(keys.filter((key) => key !== undefined));
+}
+
+/** Whether the name leads to something that is there and no directory. */
+export function isNoDirectory(path: string | Buffer): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
+  } catch {
+    // What cannot be looked at is reported by the walk.
+    return false;
+  }
 }
 
 function notADirectory(path: string): PlimsollError {

@@ -1,7 +1,7 @@
 /** Every image below directories, grouped by store; streaming. */
 import { dirname } from 'node:path';
-import { asPlimsollError, type SerializedError } from '#base';
-import { filesystemOf, type HostFilesystem, newHostCache, walkFiles } from '#host';
+import { asPlimsollError, PlimsollError, type SerializedError } from '#base';
+import { filesystemOf, type HostFilesystem, isNoDirectory, newHostCache, walkFiles } from '#host';
 import { type Examined, examineFile } from '#sandbox';
 import { type ChainLink, DEFINITIONS, type Finding, type ImageReport, type ScanReport } from '#wire';
 import { type FoundImage, reportStore, type StorePolicy } from './store.ts';
@@ -42,7 +42,7 @@ interface Gathered {
 /**
  * Scans `directories`: an event for each image, progress in between, the report of all stores last.
  *
- * Throws: the signal's reason when aborted; everything else is in the report.
+ * Throws: usage, NOT_A_DIRECTORY, when a file is named; the signal's reason when aborted. Everything else is in the report.
  */
 export async function* scan(directories: readonly (string | Buffer)[], options: ScanOptions = {}): AsyncGenerator<ScanEvent, void> {
   const run = new ScanRun(directories, options);
@@ -107,9 +107,10 @@ class ScanRun {
     yield { type: 'progress', filesSeen: this.#filesSeen, imagesRead: this.#imagesRead };
   }
 
-  /** A store without images is still a store. */
+  /** A store without images is still a store. Throws: usage, when something that was named is a file. */
   async #nameStores(): Promise<void> {
     for (const directory of this.#directories) {
+      refuseFile(directory);
       try {
         this.#store(await filesystemOf(directory, this.#cache.filesystems));
       } catch {
@@ -176,6 +177,7 @@ class ScanRun {
   async #noteUnreadable(path: string, error: SerializedError): Promise<void> {
     if (this.#directories.some((directory) => directory.toString() === path)) {
       this.#errors.push({ ...error, path });
+      await this.#doubtStoreOf(path, error);
       return;
     }
     try {
@@ -188,6 +190,17 @@ class ScanRun {
     } catch (thrown) {
       this.#errors.push({ ...asPlimsollError(thrown, 'read directory', path).toJSON(), path });
     }
+  }
+
+  /** What lies below a named directory that cannot be read may lie on a store whose answer is then open. */
+  async #doubtStoreOf(path: string, error: SerializedError): Promise<void> {
+    const parent = await filesystemOf(dirname(path), this.#cache.filesystems).catch(() => undefined);
+    const store = parent === undefined ? undefined : this.#stores.get(parent.id);
+    store?.unreadable.push({
+      level: 'danger',
+      code: 'DIRECTORY_UNREADABLE',
+      message: `${path}: ${error.message}; what lies below is not known.`,
+    });
   }
 
   async #noteOtherFilesystem(path: string): Promise<void> {
@@ -275,6 +288,17 @@ class ScanRun {
       errors: this.#errors,
     };
   }
+}
+
+/** Throws: usage. A directory is what is scanned, and a mistake must not look like an empty store. */
+function refuseFile(directory: string | Buffer): void {
+  if (!isNoDirectory(directory)) return;
+  throw new PlimsollError('usage', 'NOT_A_DIRECTORY', {
+    doing: 'scan',
+    image: directory.toString(),
+    found: 'not a directory',
+    expected: 'a directory to search; `plimsoll info` reads single images',
+  });
 }
 
 /** Whether `found`, the file by its own signature, stands against `claimed`, the same file as another image's data. */

@@ -1,5 +1,5 @@
 /** `plimsoll create` and `plimsoll measure` as a user runs them, judged by qemu-img. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -66,13 +66,39 @@ describe('create', () => {
     expect(readFileSync(at('precious'), 'utf8')).toBe('precious');
   });
 
-  it.each(['SIGINT', 'SIGTERM'] as const)('leaves nothing behind after %s: exit code 130', async (signal) => {
-    const running = start(process.execPath, [COMMAND, 'create', '-f', 'raw', '-o', 'preallocation=full', at('big.raw'), '200G']);
+  it.each([
+    ['SIGINT', 130, 'plimsoll: interrupted\n'],
+    ['SIGTERM', 130, 'plimsoll: interrupted\n'],
+    ['SIGHUP', 130, 'plimsoll: interrupted\n'],
+    ['SIGKILL', null, ''],
+  ] as const)('leaves nothing behind after %s', async (signal, code, stderr) => {
+    const running = start(process.execPath, [COMMAND, 'create', '-f', 'raw', '-o', 'preallocation=full', at('big.raw'), mostOfTheRoom()]);
     while (usedBytes() < 32 * 2 ** 20) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(existsSync(at('big.raw'))).toBe(false);
     running.kill(signal);
-    expect(await running.ended).toEqual({ code: 130, stdout: '', stderr: 'plimsoll: interrupted\n' });
+    expect(await running.ended).toEqual({ code, stdout: '', stderr });
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it.each(['falloc', 'full'])('refuses preallocation=%s that would not fit, before the first byte', async (mode) => {
+    const more = String(statfsSync(directory).bavail * statfsSync(directory).bsize * 2);
+    const { code, stderr } = await plimsoll(['create', '-f', 'qcow2', '-o', `preallocation=${mode}`, at('big.qcow2'), more]);
+    expect(code).toBe(18);
+    expect(stderr).toMatch(/big\.qcow2: Cannot preallocate image: \d+ bytes available, expected \d+ bytes\n$/);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  /** Half of what is available: enough to be interrupted at, and not refused. */
+  function mostOfTheRoom(): string {
+    const { bavail, bsize } = statfsSync(directory);
+    return String(Math.floor((bavail * bsize) / 2 / 512) * 512);
+  }
+
+  it('warns of a backing file that is declared raw and begins like an image', async () => {
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', at('base.img'), '1M']);
+    const { code, stderr } = await plimsoll(['create', '-f', 'qcow2', '-b', 'base.img', '-F', 'raw', at('over.qcow2')]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/declared raw, but its first bytes are those of qcow2.*\[RAW_WITH_SIGNATURE\]\n$/);
   });
 
   /** What the unfinished file holds, whatever its temporary name; an unnamed one is found through /proc. */
@@ -143,6 +169,9 @@ describe('measure', () => {
     await run('qemu-img', ['convert', '-O', 'qcow2', at('old'), at('judge')]);
     expect(report.capacity).toBe(2 ** 30);
     expect(report.length).toBe(statSync(at('judge')).size);
+    expect(report.addends[0]).toEqual({ name: 'stored when made', bytes: report.allocation });
+    expect(report.addends.reduce((sum, one) => sum + one.bytes, 0)).toBe(report.commitment);
+    expect(report.addends.find((one) => one.name === 'guest data to come')?.bytes).toBe(2 ** 30 - 5 * 2 ** 20);
   });
 
   it('of an image that is not there ends with 12', async () => {

@@ -99,6 +99,20 @@ describe('scan', () => {
     for (const line of stdout.split('\n').filter((one) => !one.includes(directory))) expect(stringWidth(line)).toBeLessThanOrEqual(80);
   });
 
+  it('of a file is a mistake, not an empty store: exit code 2', async () => {
+    sparse('one.raw', 2 ** 20);
+    const { code, stdout, stderr } = await plimsoll(['scan', at('one.raw')]);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('plimsoll info');
+  });
+
+  it('promises nothing of a store below which a named directory is missing: exit code 11', async () => {
+    sparse('one.raw', 2 ** 20);
+    const { code, stdout } = await plimsoll(['scan', directory, at('none')]);
+    expect(code).toBe(11);
+    expect(stdout).not.toContain('Every future guest write fits');
+  });
+
   it('shows progress on a terminal, and clears it', async () => {
     for (let index = 0; index < 3; index += 1) sparse(`${index}.raw`, 2 ** 20);
     const { stdout } = await inTerminal(`${shellWord(process.execPath)} ${shellWord(COMMAND)} scan ${shellWord(directory)}`);

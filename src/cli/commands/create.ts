@@ -1,7 +1,7 @@
 /** `plimsoll create`: makes an image, and says what it has become. */
 import { Argument, Option } from 'commander';
 import { escapeForTerminal, formatBytes, parseSize, PlimsollError } from '#base';
-import { DEFINITIONS, type ImageReport } from '#wire';
+import { DEFINITIONS, type Finding, type ImageReport } from '#wire';
 import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
@@ -51,8 +51,9 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
   const { writeProgress } = await import('../write-progress.ts');
   const backing = backingOf(flags);
   const progress = writeProgress(session, flags.quiet === true || flags.output === 'json');
+  let findings: readonly Finding[] = [];
   try {
-    await createImage({
+    ({ findings } = await createImage({
       path,
       format: flags.format,
       ...(size === undefined ? {} : { capacity: size }),
@@ -60,10 +61,11 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
       ...(backing === undefined ? {} : { backing }),
       signal: session.signal,
       onProgress: (doneBytes, totalBytes) => progress.update(doneBytes, totalBytes),
-    });
+    }));
   } finally {
     progress.end();
   }
+  for (const { message, code } of findings) session.warn(`plimsoll: ${escapeForTerminal(message)} [${code}]`);
   if (flags.quiet !== true) await printResult(path, flags, session);
 }
 
