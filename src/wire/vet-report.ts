@@ -38,8 +38,8 @@ export interface VetNext {
   readonly blockdev: Readonly<Record<string, string | null>>;
 }
 
+/** One image's verdict; the document is `{schema: 'plimsoll.vet/1', images: VetReport[]}`. */
 export interface VetReport {
-  readonly schema: 'plimsoll.vet/1';
   /** The name it was given by; null for a stream. */
   readonly path: string | null;
   readonly verdict: Verdict;

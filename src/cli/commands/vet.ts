@@ -48,13 +48,13 @@ async function runVet(operands: readonly string[], flags: VetFlags, session: Ses
   const { DEFAULT_POLICY, parsePolicy, vetFile, vetStream } = await import('#sandbox');
   const policy = flags.policy === undefined ? DEFAULT_POLICY : parsePolicy(await readPolicy(flags.policy));
   const options = { declared: flags.format, policy, signal: session.signal };
-  let count = 0;
+  const print = flags.output === 'json' ? jsonPrinter(session) : await humanPrinter(session);
   for await (const name of namesOrStream(operands)) {
     const report = name === STREAM ? await vetStream(process.stdin, options) : await vetFile(name, { ...options, sha256: flags.sha256 === true });
     session.exitCode = worse(session.exitCode, EXIT_OF_VERDICT[report.verdict]);
-    await printReport(report, count, flags, session);
-    count += 1;
+    await print.image(report);
   }
+  await print.end();
 }
 
 /** Here - is an image, not a list of names. */
@@ -67,11 +67,33 @@ async function* namesOrStream(operands: readonly string[]): AsyncGenerator<strin
   }
 }
 
-/** JSON: one report a line, so that a list of any length can be read as it comes. */
-async function printReport(report: VetReport, index: number, flags: VetFlags, session: Session): Promise<void> {
-  if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);
+interface Printer {
+  image(report: VetReport): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** One document, written image by image. */
+function jsonPrinter(session: Session): Printer {
+  let count = 0;
+  return {
+    image: async (report) => {
+      await session.print(`${count === 0 ? '{"schema":"plimsoll.vet/1","images":[\n' : ',\n'}${JSON.stringify(report)}`);
+      count += 1;
+    },
+    end: () => session.print('\n]}\n'),
+  };
+}
+
+async function humanPrinter(session: Session): Promise<Printer> {
   const { vetLines } = await import('../render/vet.ts');
-  return session.printLines([...(index === 0 ? [] : ['']), ...vetLines(report, session.theme)]);
+  let count = 0;
+  return {
+    image: async (report) => {
+      await session.printLines([...(count === 0 ? [] : ['']), ...vetLines(report, session.theme)]);
+      count += 1;
+    },
+    end: async () => {},
+  };
 }
 
 async function readPolicy(path: string): Promise<unknown> {

@@ -50,7 +50,6 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   if (capacity !== null) refuseSizes(capacity, device.byteLength, policy, reasons);
   const verdict = reasons.verdict();
   return {
-    schema: 'plimsoll.vet/1',
     verdict,
     format,
     declared: declared ?? null,

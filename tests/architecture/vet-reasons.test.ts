@@ -1,0 +1,27 @@
+/** Codes of reasons that vetting can give = codes documented in docs/vet.md, both directions. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ROOT } from './source.ts';
+
+const FOLDER = join(ROOT, 'src', 'sandbox', 'vet');
+
+function given(): string[] {
+  const codes = readdirSync(FOLDER)
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+    .flatMap((name) => {
+      const text = readFileSync(join(FOLDER, name), 'utf8');
+      const called = [...text.matchAll(/\breasons\.(?:refuse|ambiguous|note)\(\s*'([A-Z0-9_]+)'/g)];
+      const written = [...text.matchAll(/level: '(?:refuse|ambiguous|note)'(?: as const)?, code: '([A-Z0-9_]+)'/g)];
+      return [...called, ...written].map(([, code]) => code ?? '');
+    });
+  return [...new Set(codes)].sort();
+}
+
+describe('reasons of a verdict', () => {
+  it('stand in docs/vet.md, once, and nothing else does', () => {
+    const documented = [...readFileSync(join(ROOT, 'docs', 'vet.md'), 'utf8').matchAll(/^\| `([A-Z0-9_]+)` \| (?:refuse|ambiguous|note) \|/gm)];
+    expect(given().length).toBeGreaterThan(20);
+    expect(documented.map(([, code]) => code ?? '').sort()).toEqual(given());
+  });
+});
