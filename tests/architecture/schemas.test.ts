@@ -36,6 +36,8 @@ const COMMANDS: readonly (readonly [string, readonly string[]])[] = [
   ['plimsoll.measure/1', ['measure', '--json', '-f', 'raw', '--size', '40G']],
   ['plimsoll.scan/1', ['scan', '--json', 'vm']],
   ['plimsoll.scan/1', ['scan', '--json', 'vm', 'nowhere']],
+  ['plimsoll.vet/1', ['vet', '--json', 'vm/web.qcow2', 'vm/db.raw']],
+  ['plimsoll.vet/1', ['vet', '--json', '-f', 'raw', 'vm/broken.qcow2', 'vm/outside.qcow2']],
 ];
 
 describe('the JSON schemas', () => {
@@ -64,8 +66,8 @@ describe('the JSON schemas', () => {
     ({ index }) => {
       const text = reports[index] ?? '';
       const spoilt = [
-        text.replace(/"allocation":(\d+|null)/, '"allocation":"1 GiB"'),
-        text.replace(/"commitment":(\d+|null),/, ''),
+        text.replace(/"(allocation|capacity)":(\d+|null)/, '"$1":"1 GiB"'),
+        text.replace(/"(commitment|verdict)":(\d+|null|"\w+"),/, ''),
         text.replace(/"length":(\d+|null)/, '"length":-1'),
       ];
       const noticed = [text, ...spoilt].map((one) => complaints(JSON.parse(one) as Json).length > 0);

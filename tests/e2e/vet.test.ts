@@ -1,0 +1,74 @@
+/** `plimsoll vet`, as it is built. */
+import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { VetReport } from '#wire';
+import { COMMAND, plimsoll, run } from '../support/command.ts';
+
+let directory: string;
+const at = (name: string): string => join(directory, name);
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'plimsoll-vet-'));
+  await run('qemu-img', ['create', '-q', '-f', 'qcow2', at('good.qcow2'), '10G']);
+  await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', at('good.qcow2'), '-F', 'qcow2', at('overlay.qcow2')]);
+  await run('qemu-img', ['create', '-q', '-f', 'raw', at('disk.raw'), '1M']);
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+describe('vet', () => {
+  it('calls a sound image safe, and says how to use it: exit code 0', async () => {
+    const { code, stdout, stderr } = await plimsoll(['vet', '-f', 'qcow2', at('good.qcow2')]);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('SAFE');
+    expect(stdout).toContain("<driver name='qemu' type='qcow2'/>");
+    for (const line of stdout.split('\n').filter((one) => !one.includes(directory))) expect(line.length).toBeLessThanOrEqual(80);
+  });
+
+  it('refuses with reason, place and code: exit code 22', async () => {
+    const { code, stdout } = await plimsoll(['vet', at('overlay.qcow2')]);
+    expect(code).toBe(22);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(/REFUSED.*read from another file.*At byte 8\. \[HAS_BACKING_FILE\]/);
+  });
+
+  it('refuses what is declared as something else, and what two readers read differently: exit codes 22 and 23', async () => {
+    expect((await plimsoll(['vet', '-f', 'raw', at('good.qcow2')])).code).toBe(22);
+    const two = Buffer.alloc(2 ** 20);
+    two.write('conectix', two.length - 512);
+    writeFileSync(at('two.raw'), two);
+    expect((await plimsoll(['vet', at('two.raw')])).code).toBe(23);
+  });
+
+  it('ends with the worst verdict of several, in one document', async () => {
+    const { code, stdout } = await plimsoll(['vet', '--json', '--sha256', at('good.qcow2'), at('overlay.qcow2'), at('disk.raw')]);
+    const { schema, images } = JSON.parse(stdout) as { schema: string; images: VetReport[] };
+    expect([code, schema, images.map(({ verdict }) => verdict)]).toEqual([22, 'plimsoll.vet/1', ['safe', 'refused', 'safe']]);
+    const [sum] = (await run('sha256sum', [at('good.qcow2')])).stdout.split(' ');
+    expect(images[0]?.identity.sha256).toBe(sum);
+  });
+
+  it('judges standard input while it arrives', async () => {
+    const running = spawn(process.execPath, [COMMAND, 'vet', '--json', '-']);
+    createReadStream(at('overlay.qcow2')).pipe(running.stdin);
+    let text = '';
+    for await (const piece of running.stdout) text += String(piece);
+    const { images } = JSON.parse(text) as { images: VetReport[] };
+    expect(images[0]).toMatchObject({ path: null, verdict: 'refused', format: 'qcow2' });
+  });
+
+  it('obeys a policy, and refuses one that it does not understand: exit code 2', async () => {
+    writeFileSync(at('chains.json'), '{"chains": true}');
+    expect((await plimsoll(['vet', '--policy', at('chains.json'), at('overlay.qcow2')])).code).toBe(0);
+    writeFileSync(at('misspelt.json'), '{"chain": true}');
+    const { code, stderr } = await plimsoll(['vet', '--policy', at('misspelt.json'), at('good.qcow2')]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('chain is an unknown key, expected one of formats, ');
+  });
+
+  it('opens nothing but regular files: exit code 15; and says what is missing: 12', async () => {
+    expect((await plimsoll(['vet', directory])).code).toBe(15);
+    expect((await plimsoll(['vet', at('none')])).code).toBe(12);
+  });
+});
