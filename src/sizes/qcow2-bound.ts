@@ -145,7 +145,7 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
   const { census, facts, geometry } = state;
   const { clusterSize } = geometry;
   const whole: Addend[] = [
-    { name: 'guest data to come', bytes: census.needing * clusterSize },
+    { name: 'guest data to come', bytes: census.needing * clusterSize - neverWritten(state) },
     { name: 'L2 tables to come', bytes: census.tablesNeeding * clusterSize },
     { name: 'refcount blocks and table to come', bytes: (demand.metadata + demand.missingBlocks) * clusterSize },
   ];
@@ -159,6 +159,13 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
   return demand.clusters + demand.bitmapClusters === 0
     ? whole
     : [...whole, { name: 'clusters smaller than a host block', bytes: blocks - sum }];
+}
+
+/** Of the last cluster, when it is new: with extended L2 what lies behind the capacity gets no storage. Whole host blocks. */
+function neverWritten({ census, facts, geometry }: Qcow2State): number {
+  const { lastClusterBytes, lastIsNew } = census;
+  if (lastClusterBytes === undefined || !lastIsNew || geometry.clusterSize < facts.hostBlock) return 0;
+  return geometry.clusterSize - roundUp(lastClusterBytes, facts.hostBlock);
 }
 
 /** Storage in holes that has to be used again once more is asked for than the holes may leave unused. */
