@@ -144,7 +144,7 @@ function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: 
     allocation: facts.allocation,
     commitment,
     residual: commitment - facts.allocation,
-    reclaimable: addends.reduce((sum, { name, bytes }) => (name === SPECULATIVE || name === COPIES ? sum + bytes : sum), 0),
+    reclaimable: addends.reduce((total, { name, bytes }) => (name === SPECULATIVE || name === COPIES ? total + bytes : total), 0),
     method: facts.map === undefined ? 'stat' : 'map',
     addends,
     findings: [...findings, ...hostFindings(facts)],
