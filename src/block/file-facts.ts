@@ -23,6 +23,8 @@ export interface FileFacts {
   readonly written?: StorageMap | undefined;
   /** XFS: bytes by which each island of data is rounded up (FS_IOC_FSGETXATTR); 0 when there is no hint. */
   readonly extentSizeHint: number;
+  /** XFS with reflinks: bytes in whose steps it takes storage for the copies of shared blocks; 0 elsewhere. */
+  readonly copyStep: number;
   /** btrfs: the file is marked NOCOW (FS_NOCOW_FL); undefined elsewhere or where it could not be asked. */
   readonly noCow: boolean | undefined;
   /** Somebody holds QEMU's write permission lock on it; undefined when it could not be asked. */

@@ -12,6 +12,9 @@ const FS_IOC_GETFLAGS = 0x80086601; // declared long, writes an int
 const FS_IOC_SETFLAGS = 0x40086602; // declared long, reads an int
 
 const FS_XFLAG_EXTSIZE = 0x800;
+const FS_XFLAG_COWEXTSIZE = 0x10000;
+/** Blocks that XFS takes for a copy where the file says nothing: XFS_DEFAULT_COWEXTSZ_HINT. */
+const XFS_DEFAULT_COPY_BLOCKS = 32;
 const FS_NOCOW_FL = 0x800000;
 const XFS_GEOMETRY_UUID_AT = 64;
 const XFS_GEOMETRY_FLAGS_AT = 92;
@@ -45,11 +48,21 @@ export function xfsGeometryOf(ffi: Ffi, fd: number): XfsGeometry | undefined {
   };
 }
 
-/** XFS: the extent size hint of an open file in bytes, 0 when it has none. */
-export function extentSizeHintOf(ffi: Ffi, fd: number): number {
+export interface ExtentSizes {
+  /** The extent size hint in bytes, 0 when there is none. */
+  readonly hint: number;
+  /** Bytes in whose steps shared blocks are copied: the larger of both hints, else 32 blocks. */
+  readonly copyStep: number;
+}
+
+/** XFS: in which steps an open file takes storage. */
+export function extentSizesOf(ffi: Ffi, fd: number, blockSize: number): ExtentSizes {
   const attributes = Buffer.alloc(28);
-  if (ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0) return 0;
-  return (attributes.readInt32LE(0) & FS_XFLAG_EXTSIZE) === 0 ? 0 : attributes.readUInt32LE(4);
+  if (ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0) return { hint: 0, copyStep: XFS_DEFAULT_COPY_BLOCKS * blockSize };
+  const flags = attributes.readInt32LE(0);
+  const hint = (flags & FS_XFLAG_EXTSIZE) === 0 ? 0 : attributes.readUInt32LE(4);
+  const copyHint = (flags & FS_XFLAG_COWEXTSIZE) === 0 ? 0 : attributes.readUInt32LE(16);
+  return { hint, copyStep: Math.max(hint, copyHint) || XFS_DEFAULT_COPY_BLOCKS * blockSize };
 }
 
 /** btrfs: whether the open file is written in place (chattr +C); undefined when it could not be asked. */

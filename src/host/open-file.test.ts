@@ -236,6 +236,7 @@ describe.skipIf(!mountable)('facts()', () => {
       length: size,
       allocation: (blocks ?? 0) * 512,
       extentSizeHint: 0,
+      copyStep: kind === 'xfs' ? 32 * 4096 : 0,
       openForWriting: false,
       noCow: kind === 'btrfs' ? false : undefined,
     });
@@ -248,7 +249,7 @@ describe.skipIf(!mountable)('facts()', () => {
     const path = join(filesystem.path, 'hinted');
     execFileSync('xfs_io', ['-f', '-c', 'extsize 1m', path]);
     await using file = await openImageFile(path);
-    expect(await file.facts()).toMatchObject({ extentSizeHint: MiB, hostBlock: 1024, filesystem: 'xfs' });
+    expect(await file.facts()).toMatchObject({ extentSizeHint: MiB, copyStep: MiB, hostBlock: 1024, filesystem: 'xfs' });
   });
 
   it('see the hint that qemu-img sets on XFS', async () => {
@@ -279,6 +280,7 @@ describe.skipIf(!mountable)('facts()', () => {
       length: 8192,
       noCow: undefined,
       extentSizeHint: 0,
+      copyStep: 0,
       openForWriting: false,
     });
   });

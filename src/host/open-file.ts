@@ -7,7 +7,7 @@ import { displayPath, type OpenOptions, openRegular, type RealPlace } from './de
 import { type Ffi, loadFfi } from './ffi.ts';
 import { fileDevice } from './file-device.ts';
 import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
-import { extentSizeHintOf, noCowOf } from './ioctls.ts';
+import { extentSizesOf, noCowOf } from './ioctls.ts';
 import { isOpenForWriting, LockTable } from './locks.ts';
 import { readStorageMap, readWrittenRanges } from './storage-map.ts';
 
@@ -152,6 +152,7 @@ async function readFacts(fd: number, path: string, cache: HostCache): Promise<Fi
   const { dev, ino } = statOf(fd, path);
   const filesystem = await cache.filesystems.of(fd, dev);
   const { kind, hostBlock } = filesystem;
+  const sizes = kind === 'xfs' && ffi !== undefined ? extentSizesOf(ffi, fd, hostBlock) : { hint: 0, copyStep: 0 };
   const openForWriting = isOpenForWriting(ffi, fd, { superblock: filesystem.device, inode: ino }, cache.locks);
   const { stats, map } = await readConsistently(fd, path, hostBlock);
   return {
@@ -162,7 +163,8 @@ async function readFacts(fd: number, path: string, cache: HostCache): Promise<Fi
     hostBlock,
     map,
     written: map === undefined ? await readWrittenRanges(fd, Number(stats.size), allocationOf(stats), hostBlock) : undefined,
-    extentSizeHint: kind === 'xfs' && ffi !== undefined ? extentSizeHintOf(ffi, fd) : 0,
+    extentSizeHint: sizes.hint,
+    copyStep: sizes.copyStep,
     noCow: kind === 'btrfs' && ffi !== undefined ? noCowOf(ffi, fd) : undefined,
     openForWriting,
   };

@@ -59,8 +59,11 @@ describe('countSharing()', () => {
           const between = blocks.filter((users) => users.size > 1 && users.has(file)).length * BLOCK;
           const outside = blocks.filter((users) => users.size === 1 && users.get(file) === 1).length * BLOCK;
           const allocation = (all[file] as Piece[]).reduce((sum, { count }) => sum + count * BLOCK, 0);
-          expect(one).toEqual({ shared: between + outside, sharedOutside: outside, exclusive: allocation - between - outside });
+          const repeats = blocks.map((users) => (users.size === 1 ? (users.get(file) ?? 1) - 1 : 0));
+          const repeated = repeats.reduce((sum, count) => sum + count, 0) * BLOCK;
+          expect(one).toEqual({ shared: between + outside, sharedOutside: outside, exclusive: allocation - between - outside - repeated });
         }
+        expect(sharing.sharedOutside).toBe(sharing.files.reduce((sum, one) => sum + one.sharedOutside, 0));
       }),
     );
   });
@@ -70,6 +73,7 @@ describe('countSharing()', () => {
     expect(countSharing([one, two])).toEqual({
       allocation: 6 * BLOCK,
       shared: 2 * BLOCK,
+      sharedOutside: 0,
       files: [
         { shared: 2 * BLOCK, sharedOutside: 0, exclusive: 2 * BLOCK },
         { shared: 2 * BLOCK, sharedOutside: 0, exclusive: 2 * BLOCK },

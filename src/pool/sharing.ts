@@ -24,6 +24,8 @@ export interface Sharing {
   readonly allocation: number;
   /** Bytes that more than one of the files uses, once. */
   readonly shared: number;
+  /** Bytes that one of the files shares with others that are not among them: overwritten, they need new storage. */
+  readonly sharedOutside: number;
   /** In the order of the files given. */
   readonly files: readonly FileSharing[];
 }
@@ -32,6 +34,7 @@ export interface Sharing {
 export function countSharing(files: readonly StoredFile[]): Sharing {
   const between = files.map(() => 0);
   const outside = files.map(() => 0);
+  const repeated = files.map(() => 0);
   const savings = { allocation: 0, shared: 0 };
   sweep(boundariesOf(files), (length, users, isFlagged) => {
     let references = 0;
@@ -42,19 +45,25 @@ export function countSharing(files: readonly StoredFile[]): Sharing {
       for (const file of users.keys()) between[file] = (between[file] as number) + length;
     } else if (isFlagged && references === 1) {
       for (const file of users.keys()) outside[file] = (outside[file] as number) + length;
+    } else {
+      for (const file of users.keys()) repeated[file] = (repeated[file] as number) + (references - 1) * length;
     }
   });
   const total = files.reduce((sum, file) => sum + file.allocation, 0);
   return {
     allocation: Math.max(0, total - savings.allocation),
     shared: savings.shared,
-    files: files.map((file, index) => sharingOf(file, between[index] as number, outside[index] as number)),
+    sharedOutside: outside.reduce((sum, bytes) => sum + bytes, 0),
+    files: files.map((file, index) =>
+      sharingOf(file, { between: between[index] as number, outside: outside[index] as number, repeated: repeated[index] as number }),
+    ),
   };
 }
 
-function sharingOf(file: StoredFile, between: number, outside: number): FileSharing {
+/** `repeated`: blocks that the file itself uses several times, beyond the first. */
+function sharingOf(file: StoredFile, { between, outside, repeated }: { between: number; outside: number; repeated: number }): FileSharing {
   const shared = Math.min(file.allocation, between + outside);
-  return { shared, sharedOutside: Math.min(outside, shared), exclusive: file.allocation - shared };
+  return { shared, sharedOutside: Math.min(outside, shared), exclusive: Math.max(0, file.allocation - shared - repeated) };
 }
 
 /** Start or end of a physical range of a file. */

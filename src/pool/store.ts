@@ -46,7 +46,8 @@ export function reportStore(input: StoreInput, policy: StorePolicy): StoreReport
     rows.every((row) => row.error === undefined) &&
     input.unreadable.length === 0 &&
     filesystem.size > 0;
-  const residual = Math.max(0, commitment - sharing.allocation);
+  // A block that a file outside of the scan shares stays its own when an image here writes a copy.
+  const residual = Math.max(0, commitment - sharing.allocation + sharing.sharedOutside);
   const headroom = filesystem.available - residual - policy.floor;
   return {
     id: filesystem.id,
@@ -80,7 +81,7 @@ function scannedImage(image: FoundImage, sharing: FileSharing): ScannedImage {
     findings.push({
       level: 'info',
       code: 'SHARED_OUTSIDE',
-      message: `${formatBytes(sharing.sharedOutside)} are shared with files outside of this scan (the filesystem says so; on btrfs it can be mistaken).`,
+      message: `${formatBytes(sharing.sharedOutside)} are shared with files outside of this scan (the filesystem says so; on btrfs it can be mistaken): overwritten, they need new storage.`,
     });
   }
   if (image.backingOf.length > 0) {

@@ -160,10 +160,16 @@ function comesBack(link: ChainLink): ChainLink {
 function linkFindings(link: ChainLink): Finding[] {
   const what = link.role === 'data' ? 'external data file' : 'backing file';
   const name = quoteForHumans(link.name, 200);
+  // Without it the figures are those of the tables alone.
+  const missing = link.role === 'data' ? " The guest's data lies in it, and is in none of these figures." : '';
   if (link.status === 'opened') return [];
   if (link.status === 'refused')
     return [
-      { level: 'warning', code: 'REFERENCE_NOT_FOLLOWED', message: `The ${what} "${name}" was not opened: ${link.reason ?? 'refused'}.` },
+      {
+        level: 'warning',
+        code: 'REFERENCE_NOT_FOLLOWED',
+        message: `The ${what} "${name}" was not opened: ${link.reason ?? 'refused'}.${missing}`,
+      },
     ];
   if (link.status === 'missing')
     return [{ level: 'danger', code: 'REFERENCE_MISSING', message: `The ${what} "${name}" does not exist: the machine cannot start.` }];

@@ -6,9 +6,9 @@ import { roundUp } from '#base';
 import { type FileFacts, storedBytes } from '#block';
 import type { Census } from '#formats';
 import type { Addend, Finding, ImageReport } from '#wire';
-import { censusFindings, nextSnapshotIsPossible, unboundedReasons } from './findings-qcow2.ts';
+import { censusFindings, discardFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
 import { hostFindings } from './findings-host.ts';
-import { type Growth, hostCharges, SPECULATIVE } from './host-charge.ts';
+import { COPIES, type Growth, hostCharges, SPECULATIVE } from './host-charge.ts';
 import { boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
 import { type Qcow2State, qcow2State, withAssumedMap } from './qcow2-state.ts';
@@ -93,7 +93,7 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
     maxLength: bound.maxLength,
     unbounded: unboundedReasons(census),
     nextSnapshot: nextSnapshot(mapped, filled.allocation),
-    findings,
+    findings: [...findings, ...discardFindings(bound.withDiscards, state)],
   });
 }
 
@@ -120,7 +120,7 @@ function scatteredBytes(state: Qcow2State, storage: number): number {
 }
 
 function nextSnapshot(state: Qcow2State, filled: number): { bytes: number } | null {
-  if (!nextSnapshotIsPossible(state.census)) return null;
+  if (whyNoSnapshot(state.census) !== undefined) return null;
   return { bytes: Math.max(0, fillAfterSnapshot(state).allocation - filled) };
 }
 
@@ -144,7 +144,7 @@ function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: 
     allocation: facts.allocation,
     commitment,
     residual: commitment - facts.allocation,
-    reclaimable: addends.find((addend) => addend.name === SPECULATIVE)?.bytes ?? 0,
+    reclaimable: addends.reduce((total, { name, bytes }) => (name === SPECULATIVE || name === COPIES ? total + bytes : total), 0),
     method: facts.map === undefined ? 'stat' : 'map',
     addends,
     findings: [...findings, ...hostFindings(facts)],

@@ -16,20 +16,25 @@ export function unboundedReasons(census: Census): Unbounded[] {
   ];
 }
 
-/** Whether QEMU would take one more internal snapshot. */
-export function nextSnapshotIsPossible(census: Census): boolean {
+/** Why QEMU would not take one more internal snapshot; undefined when it would. */
+export function whyNoSnapshot(census: Census): string | undefined {
   const { header, snapshotTable, compressed } = census;
-  if (header.externalDataFile || header.corrupt || snapshotTable.snapshots.length >= 65536) return false;
+  if (header.externalDataFile) return 'its data lies in an external data file';
+  if (header.corrupt) return 'it is marked corrupt';
+  if (snapshotTable.snapshots.length >= 65536) return 'it has as many as an image can have';
+  // A snapshot of nothing shares nothing.
+  if (census.missingTables === census.l1Needed) return undefined;
   const most = 2 ** (2 ** header.refcountOrder) - 1;
-  if (snapshotTable.snapshots.length + 2 > most) return false;
-  if (header.refcountOrder >= 4 || compressed.count === 0) return true;
+  const tooNarrow = `reference counts of ${2 ** header.refcountOrder} bits cannot count the sharers`;
+  if (snapshotTable.snapshots.length + 2 > most) return tooNarrow;
+  if (header.refcountOrder >= 4 || compressed.count === 0) return undefined;
   const sharers = new Map<number, number>();
   for (let index = 0; index < compressed.firstCluster.length; index += 1) {
     const first = compressed.firstCluster[index] as number;
     for (let cluster = first; cluster < first + (compressed.clusterCount[index] as number); cluster += 1)
       sharers.set(cluster, (sharers.get(cluster) ?? 0) + 1);
   }
-  return [...sharers].every(([cluster, count]) => (compressed.refcounts.get(cluster) ?? 0) + count <= most);
+  return [...sharers].every(([cluster, count]) => (compressed.refcounts.get(cluster) ?? 0) + count <= most) ? undefined : tooNarrow;
 }
 
 /** Findings on the image's own state. */
@@ -53,6 +58,8 @@ export function censusFindings(state: Qcow2State): Finding[] {
       'INTERNAL_SNAPSHOTS',
       `${plural(snapshots, 'internal snapshot')} inside: the figures hold as long as no further one is taken.`,
     );
+  const obstacle = header.corrupt ? undefined : whyNoSnapshot(census);
+  if (obstacle !== undefined) say('info', 'NO_NEXT_SNAPSHOT', `QEMU would refuse a further internal snapshot: ${obstacle}.`);
   const vmState = census.snapshotTable.snapshots.reduce((sum, one) => sum + one.vmStateSize, 0);
   if (vmState > 0)
     say(
@@ -130,6 +137,18 @@ export function censusFindings(state: Qcow2State): Finding[] {
       `Clusters of ${geometry.clusterSize} bytes are smaller than the host's blocks of ${facts.hostBlock}: guest discards give nothing back.`,
     );
   return findings;
+}
+
+/** A guest's discards are outside of what a commitment promises; where they can break it, that is said with the figure. */
+export function discardFindings(excess: number, { geometry }: Qcow2State): Finding[] {
+  if (excess < geometry.clusterSize) return [];
+  return [
+    {
+      level: 'warning',
+      code: 'DISCARDS_EXCEED',
+      message: `The commitment holds as long as the guest discards nothing (or QEMU ignores it, discard=ignore). With discards, free space breaks up and is not used again: up to ${formatBytes(excess)} more.`,
+    },
+  ];
 }
 
 function plural(count: number, noun: string): string {

@@ -3,7 +3,7 @@
  * size hints. Each is an addend whose name starts with "host: ". Measured in docs/commitment.md.
  */
 import { divideUp, GiB, roundDown, roundUp } from '#base';
-import { type FileFacts, storedBytes } from '#block';
+import { type FileFacts, storedBytes, type StorageMap } from '#block';
 import type { Addend } from '#wire';
 
 /** ext4: extents in one 4 KiB tree block (12 bytes of header and tail, 12 an extent). */
@@ -36,12 +36,18 @@ const XFS_LONGEST_PREALLOCATION = 8 * GiB;
 /** The charge that XFS gives back before it lets a write fail. */
 export const SPECULATIVE = 'host: XFS speculative preallocation, given back in time';
 
+/** What XFS has taken for copies of shared blocks, likewise: such a copy is charged before the block that it replaces is given up. */
+export const COPIES = 'host: XFS copies of shared blocks ahead of writes, given back in time';
+
 /** The host's charges on top of `growth.storage`. */
 export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   const charges: Addend[] = [];
   const mapped = facts.map === undefined ? undefined : storedBytes(facts.map);
-  const now = mapped === undefined ? 0 : Math.max(0, facts.allocation - roundUp(mapped, 512));
+  const beyondMap = mapped === undefined ? 0 : Math.max(0, facts.allocation - roundUp(mapped, 512));
+  const now = facts.copyStep > 0 ? Math.min(beyondMap, mostTreeBytes(facts)) : beyondMap;
   if (now > 0) charges.push({ name: `host: ${facts.filesystem}'s own map of the file, now`, bytes: now });
+  const copies = Math.max(beyondMap - now, copyCharge(facts));
+  if (copies > 0) charges.push({ name: COPIES, bytes: copies });
   const hint = hintCharge(facts, growth);
   if (hint > 0) charges.push({ name: `host: extent size hint of ${facts.extentSizeHint} bytes`, bytes: hint });
   const tree = treeCharge(facts, growth);
@@ -58,6 +64,26 @@ export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
 function speculativeCharge(facts: FileFacts, growth: Growth): number {
   if (facts.filesystem !== 'xfs' || facts.extentSizeHint > facts.hostBlock || growth.maxLength <= facts.length) return 0;
   return Math.min(XFS_LONGEST_PREALLOCATION, 2 ** Math.floor(Math.log2(growth.maxLength)));
+}
+
+/**
+ * A write to a shared block goes to a copy, for which XFS takes storage in whole steps; st_blocks counts it beside the old
+ * blocks until they are replaced. At the worst every step that holds a shared block is begun and none finished.
+ */
+function copyCharge(facts: FileFacts): number {
+  if (facts.copyStep === 0) return 0;
+  return chunkBytes(
+    (facts.map ?? []).filter((range) => range.shared),
+    facts.copyStep,
+  );
+}
+
+/** No more than this can be XFS's map of the file as it stands: every block of the tree half full, and those above. */
+function mostTreeBytes(facts: FileFacts): number {
+  const extents = facts.map?.length ?? 0;
+  if (extents <= XFS_RECORDS_IN_INODE) return 0;
+  const leaves = divideUp(2 * extents, XFS_RECORDS_PER_BLOCK) + SPARE_TREE_BLOCKS;
+  return (leaves + divideUp(2 * leaves, XFS_RECORDS_PER_BLOCK)) * facts.hostBlock;
 }
 
 /**
@@ -102,7 +128,7 @@ function hintCharge(facts: FileFacts, growth: Growth): number {
   const touched =
     facts.map === undefined
       ? whole
-      : chunkBytes(facts, hint) + roundUp(Math.max(0, growth.storage - stored), hint) + scatteredRounding(growth, hint) + 2 * hint;
+      : chunkBytes(facts.map, hint) + roundUp(Math.max(0, growth.storage - stored), hint) + scatteredRounding(growth, hint) + 2 * hint;
   return Math.max(0, Math.min(whole, touched) - growth.storage);
 }
 
@@ -110,13 +136,13 @@ function scatteredRounding(growth: Growth, hint: number): number {
   return growth.scattered === 0 ? hint : divideUp(growth.scattered, growth.grain) * hint;
 }
 
-/** Bytes of the hint-sized chunks that hold any storage now. */
-function chunkBytes(facts: FileFacts, hint: number): number {
+/** Bytes of the chunks of `size` bytes that any of the ranges touches. */
+function chunkBytes(ranges: StorageMap, size: number): number {
   let total = 0;
   let counted = 0;
-  for (const { fileOffset, byteLength } of facts.map ?? []) {
-    const start = Math.max(counted, roundDown(fileOffset, hint));
-    const end = roundUp(fileOffset + byteLength, hint);
+  for (const { fileOffset, byteLength } of ranges) {
+    const start = Math.max(counted, roundDown(fileOffset, size));
+    const end = roundUp(fileOffset + byteLength, size);
     if (end > start) {
       total += end - start;
       counted = end;

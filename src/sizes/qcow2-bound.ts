@@ -14,6 +14,8 @@ export interface Bound {
   readonly maxLength: number;
   /** Terms of the storage bound, summing exactly to it; the host's own charges are not among them. */
   readonly addends: readonly Addend[];
+  /** What guest discards can add: they break up free space, so that it is not used again and the file gets longer. */
+  readonly withDiscards: number;
 }
 
 /** QEMU's largest guest request. */
@@ -103,12 +105,25 @@ export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
     { name: 'written in place, not stored yet', bytes: settled - stored },
     ...fresh,
     { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
-    { name: 'storage of free clusters used again', bytes: -reusedStorage(state, demand, map, clusterSize) },
+    { name: REUSED, bytes: -reusedStorage(state, demand, map, clusterSize) },
   ];
   const cap = Math.max(roundUp(demand.maxLength, facts.hostBlock), storedEnd(map));
   const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
-  if (sum > cap) addends.push({ name: 'capped by the longest the file can get', bytes: cap - sum });
-  return { maxLength: demand.maxLength, addends: addends.filter((addend) => addend.bytes !== 0 || addend.name === 'stored now') };
+  if (sum > cap) addends.push({ name: CAPPED, bytes: cap - sum });
+  return {
+    maxLength: demand.maxLength,
+    addends: addends.filter((addend) => addend.bytes !== 0 || addend.name === 'stored now'),
+    withDiscards: savedBytes(addends, state),
+  };
+}
+
+const REUSED = 'storage of free clusters used again';
+const CAPPED = 'capped by the longest the file can get';
+
+/** What the bound owes to free space that is used again and to the length that it gives the file. */
+function savedBytes(addends: readonly Addend[], { facts, geometry }: Qcow2State): number {
+  if (geometry.clusterSize < facts.hostBlock) return 0;
+  return addends.reduce((sum, { name, bytes }) => (name === REUSED || name === CAPPED ? sum - bytes : sum), 0);
 }
 
 /** Storage behind the file's end counts against the cap too (speculative preallocation). */
@@ -145,7 +160,7 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
   const { census, facts, geometry } = state;
   const { clusterSize } = geometry;
   const whole: Addend[] = [
-    { name: 'guest data to come', bytes: census.needing * clusterSize },
+    { name: 'guest data to come', bytes: census.needing * clusterSize - neverWritten(state) },
     { name: 'L2 tables to come', bytes: census.tablesNeeding * clusterSize },
     { name: 'refcount blocks and table to come', bytes: (demand.metadata + demand.missingBlocks) * clusterSize },
   ];
@@ -159,6 +174,13 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
   return demand.clusters + demand.bitmapClusters === 0
     ? whole
     : [...whole, { name: 'clusters smaller than a host block', bytes: blocks - sum }];
+}
+
+/** Of the last cluster, when it is new: with extended L2 what lies behind the capacity gets no storage. Whole host blocks. */
+function neverWritten({ census, facts, geometry }: Qcow2State): number {
+  const { lastClusterBytes, lastIsNew } = census;
+  if (lastClusterBytes === undefined || !lastIsNew || geometry.clusterSize < facts.hostBlock) return 0;
+  return geometry.clusterSize - roundUp(lastClusterBytes, facts.hostBlock);
 }
 
 /** Storage in holes that has to be used again once more is asked for than the holes may leave unused. */
@@ -202,11 +224,15 @@ export function boundByStat(state: Qcow2State): Bound {
     { name: 'storage at places not known', bytes: Math.min(elsewhere, Math.max(0, fileBytes - settled)) + behindEnd },
     ...freshStorage(state, demand, known),
     { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
-    { name: 'storage of free clusters used again', bytes: -reusedStorage(state, demand, known, state.geometry.clusterSize) },
+    { name: REUSED, bytes: -reusedStorage(state, demand, known, state.geometry.clusterSize) },
   ];
   const cap = roundUp(demand.maxLength, facts.hostBlock) + behindEnd;
   const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
-  if (sum > cap) addends.push({ name: 'capped by the longest the file can get', bytes: cap - sum });
+  if (sum > cap) addends.push({ name: CAPPED, bytes: cap - sum });
   else addends.push({ name: 'whole host blocks', bytes: roundUp(sum, facts.hostBlock) - sum });
-  return { maxLength: demand.maxLength, addends: addends.filter((addend) => addend.bytes !== 0) };
+  return {
+    maxLength: demand.maxLength,
+    addends: addends.filter((addend) => addend.bytes !== 0),
+    withDiscards: savedBytes(addends, state),
+  };
 }

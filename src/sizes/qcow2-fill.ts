@@ -60,7 +60,10 @@ class Replay {
     const allocator = this.#allocator;
     if (afterSnapshot) allocator.take(census.guestClusters + census.l1Needed);
     else this.#writeNeeding(census);
-    if (census.partialNeeding !== undefined) this.#shortenLast(census);
+    // The last cluster of all is the last that is taken.
+    const { lastClusterBytes } = census;
+    if (lastClusterBytes !== undefined && (afterSnapshot || census.lastIsNew))
+      this.#shortened = { cluster: allocator.lastTaken, byteLength: lastClusterBytes };
     this.#rewritesTables = true;
   }
 
@@ -80,14 +83,6 @@ class Replay {
       }
     }
     this.#allocator.take(census.needing + census.tablesNeeding - done);
-  }
-
-  /** A new last cluster is written whole, with extended L2 only up to its last subcluster. */
-  #shortenLast(census: Census): void {
-    const { header } = census;
-    if (!header.extendedL2) return;
-    const byteLength = roundUp(header.capacity % header.clusterSize, header.clusterSize / 32);
-    this.#shortened = { cluster: this.#allocator.lastTaken, byteLength };
   }
 
   /** Closing stores all consistent bitmaps anew and frees the old set afterwards. */

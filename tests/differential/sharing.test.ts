@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statfsSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -130,6 +130,43 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     expect(store.commitment ?? 0).toBeGreaterThanOrEqual(grown - METADATA_BYTES);
     expect(store.residual).toBe((store.commitment ?? 0) - store.allocation);
     if (kind === 'xfs') expect((store.commitment ?? 0) - grown).toBeLessThan(METADATA_BYTES);
+  });
+
+  it('counts blocks that files outside of the scan share: overwritten, they need room', async () => {
+    await using fresh = await freshStore(kind);
+    const { filesystem, directory } = fresh;
+    write(join(filesystem.path, 'backup.raw'), 0, IMAGE_BYTES);
+    clone(join(filesystem.path, 'backup.raw'), join(directory, 'live.raw'));
+    const store = await storeOf(directory);
+    expect(store.residual).toBeGreaterThanOrEqual(IMAGE_BYTES);
+    expect(imageNamed(store, 'live.raw').findings.map(({ code }) => code)).toContain('SHARED_OUTSIDE');
+    const before = await consumed(filesystem.path);
+    write(join(directory, 'live.raw'), 0, IMAGE_BYTES);
+    expect((await consumed(filesystem.path)) - before).toBeLessThanOrEqual((store.residual ?? 0) + METADATA_BYTES);
+  });
+
+  it('a commitment covers the copies that XFS takes ahead of writes to shared blocks', async () => {
+    if (kind !== 'xfs') return expect(kind).toBe('btrfs');
+    await using fresh = await freshStore(kind);
+    const { directory } = fresh;
+    const path = join(directory, 'clone.raw');
+    write(join(directory, 'original.raw'), 0, IMAGE_BYTES);
+    clone(join(directory, 'original.raw'), path);
+    const { commitment, addends, reclaimable } = imageNamed(await storeOf(directory), 'clone.raw');
+    expect(addends.map(({ name }) => name).join()).toContain('copies of shared blocks');
+    const file = openSync(path, 'r+');
+    for (let at = 0; at < IMAGE_BYTES; at += 128 * 1024) writeSync(file, randomBytes(4096), 0, 4096, at);
+    fsyncSync(file);
+    const reached = statSync(path).blocks * 512;
+    closeSync(file);
+    expect(reached).toBeGreaterThan(IMAGE_BYTES * 1.5);
+    expect(commitment).toBeGreaterThanOrEqual(reached);
+    expect(commitment).toBeLessThan(reached * 1.05);
+    expect(reclaimable).toBe(IMAGE_BYTES);
+    // What is there of it now is named for what it is.
+    const after = imageNamed(await storeOf(directory), 'clone.raw');
+    expect(after.commitment).toBeGreaterThanOrEqual(reached);
+    expect(after.addends.find(({ name }) => name.includes('own map of the file, now'))?.bytes ?? 0).toBeLessThan(MiB);
   });
 
   it('says on btrfs without NOCOW that nothing can be promised, and promises with it', async () => {

@@ -35,6 +35,7 @@ function factsOf(bytes: Uint8Array, hasMap: boolean): FileFacts {
     hostBlock: 4096,
     map: hasMap ? map : undefined,
     extentSizeHint: 0,
+    copyStep: 0,
     noCow: undefined,
     openForWriting: undefined,
   };

@@ -83,6 +83,7 @@ function linkText(link: ChainLink): string {
   const figures = [
     link.capacity === null ? [] : [`capacity ${formatBytes(link.capacity)}`],
     link.allocation === null ? [] : [`allocation ${formatBytes(link.allocation)}`],
+    link.commitment === undefined ? [] : [`commitment ${formatBytes(link.commitment)}`],
   ].flat();
   const facts = [...(format === null ? [] : [escapeForTerminal(format)]), ...figures];
   const state =

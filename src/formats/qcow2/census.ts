@@ -10,7 +10,7 @@ import { ClusterSet } from './cluster-set.ts';
 import { type CompressedClusters, CompressedCollector } from './compressed-clusters.ts';
 import { type Header, parseHeader } from './header.ts';
 import { type L1Table, parseL1Table } from './l1-table.ts';
-import { type L2Visitor, visitL2Table, isPlainEntry } from './l2-table.ts';
+import { type L2Visitor, lastClusterBytes, visitL2Table } from './l2-table.ts';
 import { MetadataClaims } from './metadata-claims.ts';
 import { addUsedClusters, refcountOf } from './refcount.ts';
 import { type InternalSnapshot, readSnapshotTable, type SnapshotTable } from './snapshot.ts';
@@ -38,10 +38,11 @@ export interface Census {
   /** The last guest cluster, when it is in place and the capacity ends inside it. */
   readonly partialInPlace: { readonly hostCluster: number; readonly byteLength: number } | undefined;
   /**
-   * Bytes of the last guest cluster below the capacity, when that ends inside it and the cluster has no host cluster yet:
-   * what is shared or compressed is copied whole when it is written.
+   * How much of the last guest cluster is written once it gets a new host cluster; undefined: all of it. `lastIsNew`: the
+   * next write already gives it one; else it is in place, and gets one after a snapshot.
    */
-  readonly partialNeeding: number | undefined;
+  readonly lastClusterBytes: number | undefined;
+  readonly lastIsNew: boolean;
   /** Active L2 tables with COPIED, and of those the ones with a cluster in D: they are rewritten by the guest's writes. */
   readonly copiedTables: ClusterSet;
   readonly rewrittenTables: ClusterSet;
@@ -107,8 +108,8 @@ class CensusTaker {
   #runInTable = 0;
   #runAcrossTables = 0;
   #lastInPlace = -1;
-  /** The last guest cluster has no host cluster, plain. */
-  #lastIsPlain = true;
+  /** As in the census; set where the last table is read. */
+  #lastClusterBytes: number | undefined;
   #lastEntry = -1;
   #lastCluster = -1;
   #beyondEnd = 0;
@@ -134,7 +135,8 @@ class CensusTaker {
     const { used, refcountBlocks } = await this.#readRefcounts();
     this.#claims.refuseData(this.#inPlace, header.clusterSize);
     refuseShredded(header.dirty ? this.#referenced : used);
-    const lastNeeds = partialBytes > 0 && lastInPlace < 0 && this.#lastIsPlain && !header.externalDataFile;
+    const lastBytes = this.#lastClusterBytes ?? lastClusterBytes(undefined, 0, header, partialBytes);
+    const isShort = partialBytes > 0 && lastBytes < header.clusterSize && !header.externalDataFile;
     return {
       header,
       guestClusters,
@@ -147,7 +149,8 @@ class CensusTaker {
       inPlace: this.#inPlace,
       inPlaceCount: this.#inPlaceCount,
       partialInPlace: partialBytes > 0 && lastInPlace >= 0 ? { hostCluster: lastInPlace, byteLength: partialBytes } : undefined,
-      partialNeeding: lastNeeds ? partialBytes : undefined,
+      lastClusterBytes: isShort ? lastBytes : undefined,
+      lastIsNew: lastInPlace < 0,
       copiedTables: this.#copiedTables,
       rewrittenTables: this.#rewrittenTables,
       compressed: this.#compressed,
@@ -229,7 +232,7 @@ class CensusTaker {
     if (copied && this.#needing > neededBefore) this.#rewrittenTables.add(cluster);
     if (!isLast) return;
     this.#lastInPlace = this.#lastEntry === entryCount - 1 ? this.#lastCluster : -1;
-    this.#lastIsPlain = isPlainEntry(table, entryCount - 1, this.#header);
+    this.#lastClusterBytes = lastClusterBytes(table, entryCount - 1, this.#header, this.#header.capacity % clusterSize);
   }
 
   /** Counts what the active tables say; one object for all tables, since an image can have millions. */

@@ -6,6 +6,7 @@
  */
 import { PlimsollError } from '#base';
 import type { Header } from './header.ts';
+import { SUBCLUSTERS_PER_CLUSTER } from './layout.ts';
 import { nextNonZero } from './table-reader.ts';
 
 /** What one entry says, for the collector of a walk. Host clusters are indexes, not offsets. */
@@ -94,12 +95,22 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
   if (runLength > 0) visitor.inPlace(runCluster, runLength, runFirst);
 }
 
-/** Whether the entry has neither a host cluster nor compressed data. */
-export function isPlainEntry(table: Uint8Array, entry: number, header: Header): boolean {
+/**
+ * How much of the last guest cluster is written once it gets a new host cluster, of which the capacity needs `partialBytes`:
+ * with extended L2 up to the last subcluster that is written or was allocated, else, and after compression, all of it.
+ */
+export function lastClusterBytes(table: Uint8Array | undefined, entry: number, header: Header, partialBytes: number): number {
+  const { clusterSize, extendedL2 } = header;
+  if (!extendedL2) return clusterSize;
+  const subcluster = clusterSize / SUBCLUSTERS_PER_CLUSTER;
+  const needed = Math.ceil(partialBytes / subcluster) * subcluster;
+  if (table === undefined) return needed;
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
-  const at = entry * (header.extendedL2 ? 16 : 8);
-  const high = view.getUint32(at);
-  return (high & COMPRESSED) === 0 && (high & OFFSET_HIGH_MASK) === 0 && (view.getUint32(at + 4) & OFFSET_LOW_MASK) === 0;
+  const high = view.getUint32(entry * 16);
+  if ((high & COMPRESSED) !== 0) return clusterSize;
+  if ((high & OFFSET_HIGH_MASK) === 0 && (view.getUint32(entry * 16 + 4) & OFFSET_LOW_MASK) === 0) return needed;
+  const allocated = view.getUint32(entry * 16 + 12);
+  return Math.max(needed, (SUBCLUSTERS_PER_CLUSTER - Math.clz32(allocated)) * subcluster);
 }
 
 /** Entries of one call of `countLike`: short, so that V8 compiles it as a function and never replaces it inside its loop. */

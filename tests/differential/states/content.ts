@@ -31,6 +31,16 @@ const extended: ImageState[] = [
     await site.snapshot('-c', 'one');
     await site.io(every(256 * KiB, 5 * KiB, KiB, 8 * MiB));
   }),
+  state('extended-snapshot-odd-capacity', ['extended', 'snapshot'], async (site) => {
+    await site.create(132_096, { cluster_size: 64 * KiB, extended_l2: 'on' });
+    await site.io(['write -q -P 1 0 132096']);
+    await site.snapshot('-c', 'one');
+  }),
+  state('extended-snapshot-odd-capacity-partial', ['extended', 'snapshot'], async (site) => {
+    await site.create(3 * MiB + 20 * KiB + 512, { cluster_size: 64 * KiB, extended_l2: 'on' });
+    await site.io(['write -q -P 1 1M 300k', `write -q -P 2 ${3 * MiB} 5k`]);
+    await site.snapshot('-c', 'one');
+  }),
   state('extended-compressed', ['extended', 'compressed'], async (site) => {
     await site.create(8 * MiB, { cluster_size: 64 * KiB, extended_l2: 'on' });
     await site.io([...every(192 * KiB, 64 * KiB, 0, 8 * MiB, writeCompressed), ...every(MiB, 2 * KiB, 66 * KiB, 8 * MiB)]);
