@@ -7,11 +7,14 @@ export {
   guestRuns,
   hasQcow2Magic,
   type InternalSnapshot,
+  openQcow2,
   type Qcow2Bitmap,
   type Qcow2Header,
+  type Qcow2Options,
   readCensus,
   readQcow2Header,
 } from './qcow2/index.ts';
+export { openRaw } from './raw/index.ts';
 export { type Evidence, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {
   type FileChunk,
