@@ -67,7 +67,7 @@ export const READER_VECTORS: readonly ReaderVector[] = [
   ...subclusters(),
   ...references(),
   ...deflate(),
-  ...zstd(),
+  ...zstandard(),
   ...tables(),
 ];
 
@@ -130,7 +130,7 @@ function deflate(): ReaderVector[] {
   ];
 }
 
-function zstd(): ReaderVector[] {
+function zstandard(): ReaderVector[] {
   const compressed = (data: Uint8Array): Qcow2Builder => withCompressed(data, { zstd: true });
   const rle = (byte: number, blocks: number): (readonly [type: 'rle', bytes: number, byte: number])[] =>
     Array.from({ length: blocks }, () => ['rle', 128 * KiB, byte] as const);

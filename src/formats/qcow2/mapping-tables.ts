@@ -69,7 +69,8 @@ export class MappingTables {
     if (tableOffset !== 0) {
       this.#check(tableOffset, l1Index);
       const slice = Math.floor(guestOffset / this.#sliceSpan);
-      return this.#l2.add(slice, this.#readL2(slice, tableOffset, l1Index));
+      // Somebody else may have waited for the same piece of the L1 table and been first.
+      return this.#l2.get(slice) ?? this.#l2.add(slice, this.#readL2(slice, tableOffset, l1Index));
     }
     let next = index + 1;
     while (next * 8 < entries.byteLength && l2TableOffset(entries, next) === 0) next += 1;
