@@ -1,9 +1,13 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type ZstdBlock, zstdFrame } from '../../tests/support/zstd-frames.ts';
 import { loadZstd } from './index.ts';
 import { parseZstdFrame } from './zstd-frame.ts';
 
 const where = { doing: 'read a test', at: 512 };
+
+const fetchBefore = Object.getOwnPropertyDescriptor(globalThis, 'fetch');
+const fetched = vi.fn<() => never>();
+Object.defineProperty(globalThis, 'fetch', { get: fetched, configurable: true });
 const unzstd = await loadZstd();
 
 /** Made by `zstd -19 --check` 1.5.4 of the text below: Huffman codes, sequences, a checksum. */
@@ -23,6 +27,12 @@ const KNOWN = zstdFrame(BLOCKS, { contentBytes: 110 });
 const UNKNOWN = zstdFrame(BLOCKS, { windowDescriptor: 0 });
 
 describe('loadZstd()', () => {
+  it('touches no fetch, and leaves it in its place', () => {
+    expect(Object.getOwnPropertyDescriptor(globalThis, 'fetch')).toHaveProperty('get', fetched);
+    Object.defineProperty(globalThis, 'fetch', fetchBefore ?? { value: undefined, configurable: true });
+    expect(fetched).not.toHaveBeenCalled();
+  });
+
   it('gives what a foreign compressor compressed, whatever follows it', () => {
     const padded = Buffer.concat([FOREIGN, Buffer.alloc(300, 7)]);
     expect(Buffer.from(unzstd(padded, { ...where, mostBytes: TEXT.length })).equals(TEXT)).toBe(true);

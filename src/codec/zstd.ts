@@ -44,7 +44,7 @@ async function load(): Promise<Unzstd> {
   try {
     const { ZSTDDecoder } = await import('zstddec');
     const decoder = new ZSTDDecoder();
-    await decoder.init();
+    await withoutFetch(() => decoder.init());
     return (input, options) => unzstd(decoder, input, options);
   } catch (cause) {
     throw new PlimsollError('unsupported', 'ZSTD_UNAVAILABLE', {
@@ -53,6 +53,21 @@ async function load(): Promise<Unzstd> {
       expected: 'memory for WebAssembly: 10 GiB of address space, or Node with --disable-wasm-trap-handler',
       cause,
     });
+  }
+}
+
+/**
+ * Calls `start` while there is no fetch(). The package would load its code through fetch() of a data: URL, and with it Node's
+ * whole HTTP client, whose own WebAssembly ends the process where there is no memory for it.
+ */
+function withoutFetch(start: () => Promise<void>): Promise<void> {
+  const property = Object.getOwnPropertyDescriptor(globalThis, 'fetch');
+  if (property === undefined) return start();
+  Object.defineProperty(globalThis, 'fetch', { value: undefined, configurable: true });
+  try {
+    return start();
+  } finally {
+    Object.defineProperty(globalThis, 'fetch', property);
   }
 }
 

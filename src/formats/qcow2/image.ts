@@ -29,7 +29,8 @@ export interface Qcow2Options {
  *
  * Without the backing file that the header names, reading what it would have to give is refused; everything else is read.
  *
- * Bounds: 1.25 MiB of tables are held, and one decompressed cluster; a read holds up to 1 MiB of compressed data besides.
+ * Bounds: 1.25 MiB of tables are held, and one decompressed cluster; a read holds up to 1 MiB of compressed data besides, or one cluster's,
+ * which can be two clusters long.
  * Throws: unsupported (encryption), refused (an external data file that was not handed in), not-found (no such snapshot),
  * corrupt; io, over-budget.
  */
