@@ -19,7 +19,7 @@ export const sequentialRead: Question = {
   name: 'sequential-read',
   title: 'All guest bytes of an image of 1 GiB',
   setting:
-    'The same content raw, as qcow2, and as qcow2 compressed by zlib to about half; files in the page cache. Whole processes. `plimsoll` is its reader alone, in pieces of 2 MiB that are thrown away; `qemu-img convert` writes to a device that throws away, too; with `-m 1` it keeps one request under way, else eight, decompressed in up to four threads.',
+    'The same content raw, as qcow2, and as qcow2 compressed by zlib to three quarters; files in the page cache. Whole processes. `plimsoll` is its reader alone, in pieces of 2 MiB that are thrown away; `qemu-img convert` writes to a device that throws away, too; with `-m 1` it keeps one request under way, else eight, decompressed in up to four threads.',
   answer: (directory) => {
     const images = makeImages(directory);
     const reader = join(directory, 'reader.mjs');
@@ -70,7 +70,7 @@ function makeImages(directory: string): Record<(typeof KINDS)[number], string> {
   return images;
 }
 
-/** Words of 32 bits, of which a compressor saves about half: noise in the low half, a slow counter in the high. */
+/** Words of 32 bits, of which a compressor saves a quarter: noise in the low half, a slow counter in the high. */
 function mebibyte(index: number): Uint8Array {
   const words = new Uint32Array(MiB / 4);
   let state = index + 1;
