@@ -4,7 +4,7 @@
  *   npm run bench                    all of them, and writes docs/benchmarks.md
  *   npm run bench -- start-up ...    only these, to the terminal
  *
- * Files are made in the temporary directory (TMPDIR); about 3 GiB. Ends with 1 when a target is missed.
+ * Files are made in the temporary directory (TMPDIR); about 4 GiB. Ends with 1 when a target is missed.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,9 +14,10 @@ import { growth } from './growth.ts';
 import { manyImages } from './many-images.ts';
 import type { Answer, Question } from './question.ts';
 import { pageOf, sectionOf } from './report.ts';
+import { sequentialRead } from './sequential-read.ts';
 import { startUp } from './start-up.ts';
 
-const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth];
+const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, sequentialRead];
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !QUESTIONS.some((question) => question.name === name));

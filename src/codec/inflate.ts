@@ -14,13 +14,17 @@ export interface InflateOptions {
   readonly at: number;
 }
 
+/** Allocated before a byte is inflated: the largest cluster of a format. */
+const MOST_CHUNK_BYTES = 2 ** 21;
+
 /**
  * The bytes that `input` stands for. What follows the end of the stream is ignored: formats pad to sectors.
  *
  * Throws: corrupt, when it is no deflate stream, is cut short, or gives more than `mostBytes`.
  */
 export function inflate(input: Uint8Array, { wrapping, mostBytes, doing, at }: InflateOptions): Uint8Array {
-  const options = { maxOutputLength: Math.max(1, mostBytes) };
+  // One chunk of output, so that nothing is copied together behind the last one; zlib wants 64 bytes at the least.
+  const options = { maxOutputLength: Math.max(1, mostBytes), chunkSize: Math.min(MOST_CHUNK_BYTES, Math.max(64, mostBytes)) };
   try {
     return wrapping === 'raw' ? inflateRawSync(input, options) : inflateSync(input, options);
   } catch (cause) {

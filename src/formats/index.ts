@@ -7,12 +7,15 @@ export {
   guestRuns,
   hasQcow2Magic,
   type InternalSnapshot,
+  openQcow2,
   type Qcow2Bitmap,
   type Qcow2Header,
+  type Qcow2Options,
   readCensus,
   readQcow2Header,
 } from './qcow2/index.ts';
 export { identify, type Sign, type SignClass } from './identify.ts';
+export { openRaw } from './raw/index.ts';
 export { type Evidence, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {
   type FileChunk,

@@ -28,7 +28,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'codec',
     layers: { base: 'errors' },
     node: { 'node:zlib': 'deflate' },
-    packages: nothing,
+    packages: { zstddec: { file: 'zstd.ts', reason: 'Zstandard, which Node 20 does not have: libzstd as WebAssembly' } },
   },
   {
     name: 'wire',

@@ -1,4 +1,4 @@
-/** qcow2, versions 2 and 3: header, and the census of its clusters that the figures rest on. */
+/** qcow2, versions 2 and 3: header, the census of its clusters that the figures rest on, and the guest's bytes. */
 export { type Census, readCensus } from './census.ts';
 export type { CompressedClusters } from './compressed-clusters.ts';
 export { ClusterSet } from './cluster-set.ts';
@@ -6,6 +6,7 @@ export { type Header as Qcow2Header, hasMagic as hasQcow2Magic } from './header.
 export { readHeader as readQcow2Header } from './census.ts';
 export type { Bitmap as Qcow2Bitmap } from './bitmap.ts';
 export type { InternalSnapshot } from './snapshot.ts';
+export { openQcow2, type Qcow2Options } from './image.ts';
 export { type GuestRun, guestRuns, type GuestStatus } from './guest-map.ts';
 export {
   type FileChunk,

@@ -12,7 +12,10 @@ export interface InternalSnapshot {
   readonly vmStateSize: number;
   readonly idLength: number;
   readonly nameLength: number;
+  readonly id: string;
   readonly name: string;
+  /** Capacity when it was taken; undefined where the entry does not say, then it is the image's. May be 2^53 or more: not checked. */
+  readonly diskSize: number | undefined;
 }
 
 export interface SnapshotTable {
@@ -72,7 +75,9 @@ function parseEntry(bytes: Uint8Array, at: number, header: Header, fileLength: n
       vmStateSize: wideVmState === 0 ? entry.vmStateSize : wideVmState,
       idLength: entry.idSize,
       nameLength: entry.nameSize,
+      id: decodeName(bytes.subarray(nameAt - entry.idSize, nameAt)),
       name: decodeName(bytes.subarray(nameAt, end)),
+      diskSize: entry.extraDataSize >= 16 ? Number(extra.getBigUint64(8)) : undefined,
     },
     byteLength: roundUp(end, 8),
   };

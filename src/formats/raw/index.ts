@@ -1,0 +1,2 @@
+/** Raw images: the file's bytes are the guest's. */
+export { openRaw } from './image.ts';
