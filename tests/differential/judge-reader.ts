@@ -98,8 +98,9 @@ export function randomWrites(random: () => number, capacity: number, count: numb
   });
 }
 
-/** Runs `commands` in one qemu-io process. */
+/** Runs `commands` in one qemu-io process; none where there are none. */
 export async function writeByQemu(path: string, format: JudgedFormat, commands: readonly string[], cache = 'writeback'): Promise<void> {
+  if (commands.length === 0) return;
   const said = await runTool('qemu-io', ['-f', format, '-t', cache, ...commands.flatMap((command) => ['-c', command]), path]);
   if (said.trim() !== '') throw new Error(`qemu-io: ${said}`);
 }
