@@ -26,6 +26,11 @@ export function sealFooter(bytes: Uint8Array, at: number): void {
   seal(bytes.subarray(at, at + 512), FOOTER.fields.checksum.at);
 }
 
+/** The same for the dynamic disk header. */
+export function sealHeader(bytes: Uint8Array, at: number): void {
+  seal(bytes.subarray(at, at + 1024), DYNAMIC_HEADER.fields.checksum.at);
+}
+
 function seal(structure: Uint8Array, checksumAt: number): void {
   structure.fill(0, checksumAt, checksumAt + 4);
   const sum = structure.reduce((total, byte) => total + byte, 0);

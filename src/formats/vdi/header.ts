@@ -37,8 +37,11 @@ const IMAGE_TYPES: readonly (VdiImageType | undefined)[] = [undefined, 'dynamic'
  * size), over-budget (a map for more than 32 TiB).
  */
 export function parseHeader(content: Uint8Array, fileLength: number): { header: VdiHeader; parent: VdiParent | undefined } {
-  const raw = HEADER.read(new DataView(content.buffer, content.byteOffset, content.byteLength));
-  if (raw.signature !== SIGNATURE) throw wrong('corrupt', 'VDI_SIGNATURE', 'signature', 64, hex(raw.signature), hex(SIGNATURE));
+  const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
+  // First of all: of a file that is something else every other field is noise.
+  const signature = content.byteLength < HEADER.byteLength ? SIGNATURE : view.getUint32(HEADER.fields.signature.at, true);
+  if (signature !== SIGNATURE) throw wrong('corrupt', 'VDI_SIGNATURE', 'signature', 64, hex(signature), hex(SIGNATURE));
+  const raw = HEADER.read(view);
   if (raw.version !== VERSION_1_1) throw wrong('unsupported', 'VDI_VERSION', 'version', 68, hex(raw.version), hex(VERSION_1_1));
   const imageType = IMAGE_TYPES[raw.imageType];
   if (imageType === undefined) throw wrong('unsupported', 'VDI_IMAGE_TYPE', 'image type', 76, raw.imageType, '1 to 4');

@@ -54,12 +54,11 @@ type Kind = 'corrupt' | 'unsupported' | 'over-budget';
  * over-budget (a table larger than any disk needs).
  */
 export function parseDynamicHeader(content: Uint8Array, fileOffset: number, fileLength: number, capacity: number): VhdDynamicHeader {
-  const raw = DYNAMIC_HEADER.read(new DataView(content.buffer, content.byteOffset, content.byteLength), 0, fileOffset);
   const wrong = (kind: Kind, code: string, field: string, at: number, found: ErrorValue, expected: string): Error =>
     new PlimsollError(kind, code, { doing: DOING, field, at: fileOffset + at, found, expected });
-  if (latin1(raw.cookie) !== HEADER_COOKIE) {
-    throw wrong('corrupt', 'VHD_HEADER_COOKIE', 'cookie', 0, latin1(raw.cookie), HEADER_COOKIE);
-  }
+  const cookie = latin1(content.subarray(0, 8));
+  if (cookie !== HEADER_COOKIE) throw wrong('corrupt', 'VHD_HEADER_COOKIE', 'cookie', 0, cookie, HEADER_COOKIE);
+  const raw = DYNAMIC_HEADER.read(new DataView(content.buffer, content.byteOffset, content.byteLength), 0, fileOffset);
   const checksum = checksumOf(content.subarray(0, DYNAMIC_HEADER.byteLength), DYNAMIC_HEADER.fields.checksum.at);
   if (raw.checksum !== checksum) throw wrong('corrupt', 'VHD_HEADER_CHECKSUM', 'checksum', 36, hex(raw.checksum), hex(checksum));
   if (Math.floor(raw.headerVersion / 0x10000) !== VERSION_MAJOR) {

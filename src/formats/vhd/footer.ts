@@ -50,10 +50,11 @@ export function checksumOf(structure: Uint8Array, checksumAt: number): number {
  * Throws: corrupt (cookie, checksum, a size out of range), unsupported (version, disk type, more than 2040 GiB).
  */
 export function parseFooter(sector: Uint8Array, fileOffset: number): VhdFooter {
-  const raw = FOOTER.read(new DataView(sector.buffer, sector.byteOffset, sector.byteLength), 0, fileOffset);
   const wrong = (kind: 'corrupt' | 'unsupported', code: string, field: string, at: number, found: ErrorValue, expected: string): Error =>
     new PlimsollError(kind, code, { doing: DOING, field, at: fileOffset + at, found, expected });
-  if (!hasFooterCookie(sector)) throw wrong('corrupt', 'VHD_COOKIE', 'cookie', 0, latin1(raw.cookie), FOOTER_COOKIE);
+  // First of all: of a file that is something else every other field is noise.
+  if (!hasFooterCookie(sector)) throw wrong('corrupt', 'VHD_COOKIE', 'cookie', 0, latin1(sector.subarray(0, 8)), FOOTER_COOKIE);
+  const raw = FOOTER.read(new DataView(sector.buffer, sector.byteOffset, sector.byteLength), 0, fileOffset);
   const checksum = checksumOf(sector.subarray(0, FOOTER.byteLength), FOOTER.fields.checksum.at);
   if (raw.checksum !== checksum) throw wrong('corrupt', 'VHD_CHECKSUM', 'checksum', 64, hex(raw.checksum), hex(checksum));
   if (Math.floor(raw.fileFormatVersion / 0x10000) !== VERSION_MAJOR) {
