@@ -30,11 +30,11 @@ export interface BlockGrowth {
 export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
   const { hostBlock } = facts;
   const { appended, neverWritten } = growth;
-  // A direct write goes by whole host blocks, and so does the length then.
-  const maxLength = Math.max(facts.length, appended === undefined ? 0 : roundUp(appended.end, hostBlock));
   const known = facts.map ?? facts.written ?? [];
   const behind: Run[] = appended === undefined ? [] : [appended];
   const size = (...sources: Iterable<Run>[]): number => totalBytes(union(sources, hostBlock));
+  // The union goes by whole host blocks, as direct writes do: even one into the file's last block can lengthen it.
+  const maxLength = Math.max(facts.length, endOf(union([...growth.inPlace(), behind], hostBlock)));
   const stored = size(mapBytes(known));
   const settled = size(mapBytes(known), ...growth.inPlace());
   const whole = size(mapBytes(known), ...growth.inPlace(), behind);
@@ -86,6 +86,12 @@ function withoutGap({ appended, neverWritten, neverWrittenEnd }: BlockGrowth): R
     { start: neverWrittenEnd, end: appended.end },
   ];
   return runs.filter((run) => run.end > run.start);
+}
+
+function endOf(runs: Iterable<Run>): number {
+  let last = 0;
+  for (const { end } of runs) last = end;
+  return last;
 }
 
 /** The runs (ascending) as far as they lie below `limit`. */

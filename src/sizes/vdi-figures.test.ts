@@ -46,7 +46,7 @@ describe('vdiFigures()', () => {
       .withBlock(0, 0)
       .withBlock(1, 0);
     const found = await figures(image, { map: storedMap([[0, 4096]]) });
-    expect(found).toMatchObject({ allocation: 4096, commitment: 2 * MiB + 4096, maxLength: 2 * MiB + 1024 });
+    expect(found).toMatchObject({ allocation: 4096, commitment: 2 * MiB + 4096, maxLength: 2 * MiB + 4096 });
   });
 
   it('has no number for what is not asked', async () => {

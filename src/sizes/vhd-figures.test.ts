@@ -60,6 +60,11 @@ describe('vhdFigures()', () => {
     expect(await figures(image, { map: sparse })).toMatchObject({ allocation: 4096, commitment: 8 * BLOCK + 4096 });
   });
 
+  it('knows that a direct write into the last host block lengthens a fixed disk', async () => {
+    const found = await figures(aVhd({ diskType: 'fixed', capacity: 8 * BLOCK + 512 }));
+    expect(found.maxLength).toBe(8 * BLOCK + 4096);
+  });
+
   it('without a map keeps on top what may lie where nothing is written', async () => {
     const image = builder(2 * BLOCK).withBlock(0, 1);
     const bytes = image.bytes().byteLength;
