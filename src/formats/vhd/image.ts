@@ -48,7 +48,7 @@ export interface VhdImage {
 /**
  * The VHD image in `device`.
  *
- * Bounds: memory of the table, at most 64 MiB and no more than the file is long, twice while it is checked.
+ * Bounds: memory of the table, at most 16 MiB and no more than the file is long, twice while it is checked.
  * Throws: corrupt, unsupported, over-budget, io. Differencing disks open; see `VhdImage.device`.
  */
 export async function openVhd(device: BlockDevice, signal?: AbortSignal): Promise<VhdImage> {

@@ -72,8 +72,8 @@ export const LARGEST_GEOMETRY_SECTORS = 65535 * 16 * 255;
 export const LIMITS = {
   /** 2040 GiB, the format's largest disk; QEMU's VHD_MAX_SECTORS. */
   capacitySectors: 0xff000000,
-  /** 2040 GiB with blocks of 512 KiB (the smallest in use) takes 16 MiB. */
-  tableBytes: 64 * 1024 * 1024,
+  /** 2040 GiB with blocks of 512 KiB, the smallest in use. */
+  tableBytes: 16 * 1024 * 1024,
   /** The longest path of Windows, 32767 characters in UTF-16. */
   parentNameBytes: 65536,
 } as const;
