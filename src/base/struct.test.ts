@@ -37,6 +37,21 @@ describe('Struct.read()', () => {
     });
   });
 
+  it('reads little-endian where the table says so', () => {
+    const little = struct('s', 30, { a: u16(0), b: u32(2), c: u64(6), d: mask64(14), e: bytes(22, 8) }, 'little');
+    const view = new DataView(Uint8Array.from({ length: 30 }, (_, index) => (index > 11 && index < 14 ? 0 : index)).buffer);
+    expect(little.read(view)).toEqual({
+      a: 0x0100,
+      b: 0x05040302,
+      c: 0x0b0a09080706,
+      d: 0x1514131211100f0en,
+      e: Uint8Array.from([22, 23, 24, 25, 26, 27, 28, 29]),
+    });
+    expect(() => little.read(new DataView(new Uint8Array(30).fill(0xff).buffer))).toThrow(
+      expect.objectContaining({ code: 'NUMBER_TOO_LARGE' }),
+    );
+  });
+
   it('names the place in the file when the bytes end', () => {
     expect(() => all.read(new DataView(content.buffer), 9, 4096)).toThrow(
       expect.objectContaining({

@@ -33,3 +33,15 @@ export {
   writtenTail,
   zeroChunks,
 } from './qcow2/index.ts';
+export { openVdi, type VdiHeader, type VdiImage, type VdiImageType, type VdiParent } from './vdi/index.ts';
+export {
+  openVhd,
+  vhdAmbiguousRuns,
+  type VhdBlocks,
+  type VhdDiskType,
+  type VhdFooter,
+  type VhdImage,
+  type VhdParent,
+  type VhdParentLocator,
+  type VhdParentName,
+} from './vhd/index.ts';

@@ -2,3 +2,5 @@
 export { type Figures, qcow2Figures, rawFigures } from './figures.ts';
 export { append, type Appended } from './qcow2-append.ts';
 export { refcountMetadataBlocks, type RefcountGeometry } from './cluster-allocator.ts';
+export { vdiFigures } from './vdi-figures.ts';
+export { vhdFigures } from './vhd-figures.ts';

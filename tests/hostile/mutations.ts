@@ -81,12 +81,14 @@ function withBitmap(image: Qcow2Builder): Place[] {
   ];
 }
 
-function fieldPlaces(fields: Fields, base: number, structure: string): Place[] {
+/** Every field of a structure at `base`. */
+export function fieldPlaces(fields: Fields, base: number, structure: string): Place[] {
   return Object.entries(fields).map(([name, { at, width }]) => ({ name: `${structure}.${name}`, at: base + at, width }));
 }
 
-function entryPlaces(name: string, base: number, count: number): Place[] {
-  return Array.from({ length: count }, (_, index) => ({ name: `${name}[${index}]`, at: base + index * 8, width: 8 }));
+/** The first `count` entries of a table at `base`. */
+export function entryPlaces(name: string, base: number, count: number, width = 8): Place[] {
+  return Array.from({ length: count }, (_, index) => ({ name: `${name}[${index}]`, at: base + index * width, width }));
 }
 
 /** A copy of the subject with up to three places changed, perhaps cut; and what was done. */

@@ -1,0 +1,81 @@
+/** A disk cut into blocks of one size, each stored whole at some place of the file or not at all: what VHD and VDI share. */
+import type { BlockDevice, Extent, ExtentStatus, ImageDevice } from '#block';
+import { readWhole } from './block-table.ts';
+
+/** Where a block lies; the bytes of a stored one are contiguous. */
+export interface BlockPlace {
+  readonly status: ExtentStatus;
+  /** undefined where nothing is stored. */
+  readonly fileOffset: number | undefined;
+}
+
+export interface BlockMapping {
+  readonly device: BlockDevice;
+  readonly capacity: number;
+  readonly blockSize: number;
+  /** Synchronous and cheap: it is asked for every block of a range. */
+  placeOf(blockIndex: number): BlockPlace;
+  /**
+   * Asked before a piece of one block is answered, of a differencing disk only: throws where the bytes are the parent's.
+   */
+  readonly requireOwn?: (blockIndex: number, startInBlock: number, endInBlock: number) => Promise<void>;
+}
+
+/** Blocks looked at between two looks at the signal. */
+const BLOCKS_AT_ONCE = 65536;
+
+/** The disk of `mapping`. Reads are of at most one run at a time and may overlap. */
+export function blockMappedImage(mapping: BlockMapping): ImageDevice {
+  const { device, capacity } = mapping;
+  return {
+    byteLength: capacity,
+    async read(offset, length, into) {
+      const end = Math.min(offset + length, capacity);
+      const wanted = Math.max(0, end - offset);
+      let target: Uint8Array | undefined;
+      for await (const { start, end: runEnd, fileOffset } of runs(mapping, offset, end, undefined)) {
+        if (fileOffset !== undefined && start === offset && runEnd === end) return readWhole(device, fileOffset, wanted, into);
+        target ??= into !== undefined && into.byteLength >= wanted ? into.subarray(0, wanted) : new Uint8Array(wanted);
+        const piece = target.subarray(start - offset, runEnd - offset);
+        if (fileOffset === undefined) piece.fill(0);
+        else copyInto(piece, await readWhole(device, fileOffset, runEnd - start, piece));
+      }
+      return target ?? new Uint8Array(0);
+    },
+    extents: (start, end, signal) => runs(mapping, Math.max(0, start), Math.min(end, capacity), signal),
+  };
+}
+
+/** Runs of one status that continue each other in the file, covering [start, end). */
+async function* runs(mapping: BlockMapping, start: number, end: number, signal: AbortSignal | undefined): AsyncGenerator<Extent> {
+  const { blockSize, requireOwn } = mapping;
+  let run: { start: number; end: number; status: ExtentStatus; fileOffset: number | undefined } | undefined;
+  let at = start;
+  for (let count = 0; at < end; count += 1) {
+    if (count % BLOCKS_AT_ONCE === 0) signal?.throwIfAborted();
+    const block = Math.floor(at / blockSize);
+    const inBlock = at - block * blockSize;
+    const next = Math.min(end, (block + 1) * blockSize);
+    if (requireOwn !== undefined) await requireOwn(block, inBlock, inBlock + next - at);
+    const place = mapping.placeOf(block);
+    const fileOffset = place.fileOffset === undefined ? undefined : place.fileOffset + inBlock;
+    const continues =
+      run !== undefined &&
+      run.status === place.status &&
+      (fileOffset === undefined
+        ? run.fileOffset === undefined
+        : run.fileOffset !== undefined && run.fileOffset + at - run.start === fileOffset);
+    if (run !== undefined && continues) run.end = next;
+    else {
+      if (run !== undefined) yield { ...run, depth: 0, compressed: false };
+      run = { start: at, end: next, status: place.status, fileOffset };
+    }
+    at = next;
+  }
+  if (run !== undefined) yield { ...run, depth: 0, compressed: false };
+}
+
+/** A device may answer with memory of its own. */
+function copyInto(target: Uint8Array, content: Uint8Array): void {
+  if (content.buffer !== target.buffer || content.byteOffset !== target.byteOffset) target.set(content);
+}

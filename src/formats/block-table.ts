@@ -1,0 +1,82 @@
+/** Tables of 32-bit entries, one for each block of a disk: VHD's block allocation table and VDI's block map. */
+import { type Endian, PlimsollError } from '#base';
+import type { BlockDevice } from '#block';
+
+/** A table is read in pieces of at most this size. */
+const READ_BYTES = 1024 * 1024;
+
+/**
+ * `count` entries from `fileOffset` on.
+ *
+ * Bounds: the caller's, who has compared `count` with a limit and with the file's length.
+ * Throws: corrupt, when the file ends inside the table (it shrank since its header was checked); io, over-budget.
+ */
+export async function readEntries(
+  device: BlockDevice,
+  fileOffset: number,
+  count: number,
+  endian: Endian,
+  signal?: AbortSignal,
+): Promise<Uint32Array> {
+  const entries = new Uint32Array(count);
+  for (let first = 0; first < count; first += READ_BYTES / 4) {
+    signal?.throwIfAborted();
+    const some = Math.min(READ_BYTES / 4, count - first);
+    const content = await readWhole(device, fileOffset + first * 4, some * 4);
+    const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
+    for (let index = 0; index < some; index += 1) entries[first + index] = view.getUint32(index * 4, endian === 'little');
+  }
+  return entries;
+}
+
+/**
+ * The bytes [fileOffset, fileOffset + byteLength).
+ *
+ * Throws: corrupt, when the file ends before them; io, over-budget.
+ */
+export async function readWhole(device: BlockDevice, fileOffset: number, byteLength: number, into?: Uint8Array): Promise<Uint8Array> {
+  const content = await device.read(fileOffset, byteLength, into);
+  if (content.byteLength < byteLength) {
+    throw new PlimsollError('corrupt', 'IMAGE_TRUNCATED', {
+      doing: 'read image',
+      at: fileOffset,
+      found: `${content.byteLength} bytes`,
+      expected: `${byteLength} bytes`,
+    });
+  }
+  return content.byteLength === byteLength ? content : content.subarray(0, byteLength);
+}
+
+/**
+ * An index into `entries` whose block overlaps another one's, or undefined. Blocks begin at the entry and take `stride`
+ * units of the same kind; entries from `unused` on have none.
+ */
+export function findOverlap(entries: Uint32Array, stride: number, unused: number): number | undefined {
+  let used = 0;
+  let isAscending = true;
+  let last = -stride;
+  for (const entry of entries) {
+    if (entry >= unused) continue;
+    used += 1;
+    if (entry < last + stride) isAscending = false;
+    last = entry;
+  }
+  if (isAscending) return undefined;
+  const sorted = usedEntries(entries, used, unused).sort();
+  for (let at = 1; at < sorted.length; at += 1) {
+    if ((sorted[at] as number) < (sorted[at - 1] as number) + stride) return entries.lastIndexOf(sorted[at] as number);
+  }
+  return undefined;
+}
+
+/** The entries that have a block, in the order of the table. */
+export function usedEntries(entries: Uint32Array, count: number, unused: number): Uint32Array {
+  const list = new Uint32Array(count);
+  let at = 0;
+  for (const entry of entries) {
+    if (entry >= unused) continue;
+    list[at] = entry;
+    at += 1;
+  }
+  return list;
+}

@@ -1,0 +1,107 @@
+/**
+ * Figures of formats that store a disk in blocks, new ones behind the last: what a writer touches, told as runs of the
+ * file, becomes a bound on storage. Used for VHD and VDI.
+ */
+import { roundDown, roundUp } from '#base';
+import { type FileFacts, type Run, storedBytes } from '#block';
+import type { Addend } from '#wire';
+import { mapBytes, totalBytes, union } from './byte-runs.ts';
+import { type Figures, finish } from './figures.ts';
+
+/** What all guest writes together do to a file. Units: bytes. */
+export interface BlockGrowth {
+  readonly capacity: number;
+  /** Lists of runs that are written where they are, each ascending; fresh ones at every call. */
+  inPlace(): Iterable<Run>[];
+  /** What is written behind the last block when all that is missing has come; undefined when nothing is missing. */
+  readonly appended: Run | undefined;
+  /** What `appended` consists of, summing to its length. */
+  readonly parts: readonly Addend[];
+  /** Bytes inside `appended` that are never written: behind the capacity, in the last block of the disk. */
+  readonly neverWritten: number;
+  /** Where these lie when the guest writes ascending: the end of that block; it comes last then. */
+  readonly neverWrittenEnd: number;
+  /** Whether a new block is written whole at once; else only what the guest writes, wherever that is. */
+  readonly wholeBlocks: boolean;
+  readonly blockSize: number;
+}
+
+/** The figures of a file that grows so. */
+export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
+  const { hostBlock } = facts;
+  const { appended, neverWritten } = growth;
+  const known = facts.map ?? facts.written ?? [];
+  const behind: Run[] = appended === undefined ? [] : [appended];
+  const size = (...sources: Iterable<Run>[]): number => totalBytes(union(sources, hostBlock));
+  // The union goes by whole host blocks, as direct writes do: even one into the file's last block can lengthen it.
+  const maxLength = Math.max(facts.length, endOf(union([...growth.inPlace(), behind], hostBlock)));
+  const stored = size(mapBytes(known));
+  const settled = size(mapBytes(known), ...growth.inPlace());
+  const whole = size(mapBytes(known), ...growth.inPlace(), behind);
+  const ownBehind = size(behind);
+  const alreadyThere = settled + ownBehind - whole;
+  const fileBytes = roundUp(facts.length, hostBlock);
+  const perhapsThere = facts.map === undefined ? size(upTo(fileBytes, behind)) : alreadyThere;
+  const gap = Math.max(0, smallestGap(neverWritten, hostBlock) - perhapsThere);
+  const rounding = ownBehind - (appended === undefined ? 0 : appended.end - appended.start);
+  const reachedInFile = upTo(fileBytes, union([mapBytes(known), ...growth.inPlace(), behind], hostBlock));
+  const elsewhere = facts.map === undefined ? storageElsewhere(facts, storedBytes(known), fileBytes - totalBytes(reachedInFile)) : 0;
+  const addends: Addend[] = [
+    { name: facts.map === undefined ? 'known to be stored' : 'stored now', bytes: stored },
+    { name: 'written in place, not stored yet', bytes: settled - stored },
+    ...growth.parts,
+    { name: 'end of the last block, behind the capacity', bytes: -gap },
+    { name: 'whole host blocks', bytes: rounding },
+    { name: 'stored already where they come', bytes: -alreadyThere },
+    { name: 'storage at places not known', bytes: elsewhere },
+  ].filter((addend, index) => index === 0 || addend.bytes !== 0);
+  const storage = addends.reduce((sum, addend) => sum + addend.bytes, 0);
+  const filled = size(mapBytes(known), ...growth.inPlace(), withoutGap(growth));
+  const scattered = settled - stored + (growth.wholeBlocks ? 0 : whole - settled);
+  const grain = growth.wholeBlocks && scattered === 0 ? growth.blockSize : hostBlock;
+  return finish(
+    facts,
+    addends,
+    { storage, maxLength, grain, scattered },
+    {
+      capacity: growth.capacity,
+      expected: Math.max(facts.allocation, filled),
+      maxLength,
+      unbounded: [],
+      nextSnapshot: null,
+      findings: [],
+    },
+  );
+}
+
+/** The blocks of the host that stay holes at the least, wherever the unwritten bytes begin (at a multiple of 512). */
+function smallestGap(neverWritten: number, hostBlock: number): number {
+  return Math.max(0, roundDown(neverWritten - (hostBlock - Math.min(hostBlock, 512)), hostBlock));
+}
+
+function withoutGap({ appended, neverWritten, neverWrittenEnd }: BlockGrowth): Run[] {
+  if (appended === undefined) return [];
+  const runs = [
+    { start: appended.start, end: neverWrittenEnd - neverWritten },
+    { start: neverWrittenEnd, end: appended.end },
+  ];
+  return runs.filter((run) => run.end > run.start);
+}
+
+function endOf(runs: Iterable<Run>): number {
+  let last = 0;
+  for (const { end } of runs) last = end;
+  return last;
+}
+
+/** The runs (ascending) as far as they lie below `limit`. */
+function* upTo(limit: number, runs: Iterable<Run>): Generator<Run> {
+  for (const { start, end } of runs) if (start < limit) yield { start, end: Math.min(end, limit) };
+}
+
+/** Without a map: allocation that may lie in the file where no guest write comes (`apart` bytes), or behind its end, and stays. */
+function storageElsewhere(facts: FileFacts, known: number, apart: number): number {
+  const elsewhere = Math.max(0, facts.allocation - known);
+  const behindEnd = Math.max(0, elsewhere - Math.max(0, roundUp(facts.length, facts.hostBlock) - known));
+  return Math.min(elsewhere - behindEnd, apart) + behindEnd;
+}
