@@ -7,7 +7,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   ok: 'done (scan: every future guest write fits)',
   usage: 'the command line is wrong',
   doesNotFit: 'scan: the images can outgrow a store',
-  couldNotTell: 'scan: something could not be read, or cannot be promised',
+  couldNotTell: 'could not tell: something could not be read or looked at',
   notFound: 'no such file or directory',
   corrupt: 'an image contradicts its format',
   unsupported: 'a format or feature that plimsoll does not know',
@@ -16,6 +16,8 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   busy: 'somebody else holds what is needed',
   io: 'the host could not read or write',
   conflict: 'the file to be created exists already',
+  inUse: 'who: an image is in use, and nobody writes it',
+  beingWritten: 'who: an image is open for writing',
   bug: 'a bug in plimsoll, please report it',
   interrupted: 'interrupted by a signal',
 };

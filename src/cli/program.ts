@@ -12,6 +12,7 @@ type Verb = (session: Session) => VerbCommand;
 export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   scan: async () => (await import('./commands/scan.ts')).scanCommand,
   info: async () => (await import('./commands/info.ts')).infoCommand,
+  who: async () => (await import('./commands/who.ts')).whoCommand,
   measure: async () => (await import('./commands/measure.ts')).measureCommand,
   create: async () => (await import('./commands/create.ts')).createCommand,
   demo: async () => (await import('./commands/demo.ts')).demoCommand,

@@ -9,3 +9,4 @@ export {
   type ReadableFormat,
 } from './examine.ts';
 export { withGuestData } from './guest-data.ts';
+export { examineUse, type ExamineUseOptions, who, type WhoOptions } from './who.ts';

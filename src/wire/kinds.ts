@@ -15,6 +15,8 @@ export const EXIT_CODES = {
   busy: 17,
   io: 18,
   conflict: 19,
+  inUse: 20,
+  beingWritten: 21,
   bug: 70,
   interrupted: 130,
 } as const;
