@@ -149,7 +149,7 @@ export function combineLocks(
   const sameInode = (table ?? []).filter((row) => row.inode === place.inode);
   const exact = sameInode.filter((row) => row.superblock === superblock);
   const told = [
-    ...exact.map((row) => ({ ...row, source: 'table' as const })),
+    ...exact.map(({ kind, exclusive, pid, start, end }) => ({ kind, exclusive, pid, start, end, source: 'table' as const })),
     ...(typeof kernel === 'string' ? [] : kernel.map((conflict) => ({ ...rowOf(conflict), source: 'kernel' as const }))),
   ];
   return {
@@ -182,17 +182,17 @@ function heldBytes(locks: readonly ToldLock[]): HeldByte[] {
   });
 }
 
-/** The same range by both sources is one lock; the table knows its kind. */
+/** Ascending. The same range by both sources is one lock; the table knows its kind. */
 function foreignLocks(locks: readonly ToldLock[]): ForeignLock[] {
   const byKey = new Map<string, ForeignLock>();
   for (const { source, ...lock } of locks) {
-    const ranged = lock.kind === 'unknown' || isByteRange(lock as LockRow);
+    const ranged = lock.kind === 'unknown' || isByteRange(lock.kind);
     const key = `${ranged ? 'range' : lock.kind} ${lock.exclusive} ${lock.pid} ${lock.start} ${lock.end}`;
     const known = byKey.get(key);
     if (known === undefined) byKey.set(key, { ...lock, sources: [source] });
     else byKey.set(key, { ...known, sources: [...new Set([...known.sources, source])].sort() });
   }
-  return [...byKey.values()];
+  return [...byKey.values()].sort((a, b) => a.start - b.start || a.end - b.end);
 }
 
 /**

@@ -45,9 +45,9 @@ export function parseLockRow(line: string): LockRow | undefined {
   };
 }
 
-/** Whether the lock is on a range of bytes, as QEMU's are. */
-export function isByteRange(row: LockRow): boolean {
-  return row.kind === 'POSIX' || row.kind === 'OFDLCK';
+/** Whether such locks are on ranges of bytes, as QEMU's are. */
+export function isByteRange(kind: LockKind): boolean {
+  return kind === 'POSIX' || kind === 'OFDLCK';
 }
 
 /** All locks now; undefined where there is no /proc/locks: some containers hide it. */

@@ -46,6 +46,6 @@ export class LockTable {
 
 /** The files, as `MAJOR:MINOR:INODE` in decimal, on which a lock covers one of QEMU's writing bytes. */
 export function writersIn(rows: readonly LockRow[]): Set<string> {
-  const writing = rows.filter((row) => isByteRange(row) && row.start <= LAST_WRITING_BYTE && row.end >= FIRST_WRITING_BYTE);
+  const writing = rows.filter((row) => isByteRange(row.kind) && row.start <= LAST_WRITING_BYTE && row.end >= FIRST_WRITING_BYTE);
   return new Set(writing.map((row) => `${row.superblock}:${row.inode}`));
 }

@@ -11,7 +11,7 @@
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { asPlimsollError } from '#base';
-import { parseLockRow } from './lock-rows.ts';
+import { isByteRange, parseLockRow } from './lock-rows.ts';
 import { type Machine, machineOf, withoutSecrets } from './machine-name.ts';
 
 export type Access = 'read' | 'write' | 'read-write';
@@ -244,7 +244,7 @@ export function parseDescriptorInfo(text: string): DescriptorInfo {
     inode: /^ino:\s*(\d+)$/m.exec(text)?.[1] ?? '',
     access: mode === O_ACCMODE_WRONLY ? 'write' : mode === O_ACCMODE_RDWR ? 'read-write' : 'read',
     isPathOnly: Math.floor(flags / O_PATH) % 2 === 1,
-    ranges: rows.filter((row) => row.kind === 'OFDLCK' || row.kind === 'POSIX').map(({ start, end }) => ({ start, end })),
+    ranges: rows.filter(({ kind }) => isByteRange(kind)).map(({ start, end }) => ({ start, end })),
   };
 }
 

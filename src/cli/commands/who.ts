@@ -22,11 +22,8 @@ export function whoCommand(session: Session): VerbCommand {
     figures: [],
     examples: [
       { does: 'which machine has it?', line: 'plimsoll who web.qcow2' },
-      { does: 'copy it only while nobody writes', line: 'plimsoll who web.qcow2; [ $? = 0 -o $? = 20 ] && cp web.qcow2 /backup/' },
-      {
-        does: 'every image that is being written',
-        line: 'plimsoll who --json *.qcow2 | jq \'.images[] | select(.verdict == "writer").path\'',
-      },
+      { does: 'may it be copied now?', line: `plimsoll who --json web.qcow2 | jq -e '.images[0].reading == "safe"'` },
+      { does: 'every image that is being written', line: `plimsoll who --json *.qcow2 | jq '.images[] | select(.reading == "torn")'` },
     ],
     exits: ['ok', 'usage', 'couldNotTell', 'notFound', 'refused', 'busy', 'io', 'inUse', 'beingWritten', 'bug', 'interrupted'],
     exitMeanings: {
