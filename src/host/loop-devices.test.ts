@@ -25,7 +25,7 @@ function put(name: string, text: string): void {
   writeFileSync(place, text);
 }
 
-function search(mounts: readonly Mount[] = []): ReturnType<typeof loopDevicesOn> {
+function search(mounts: Mount[] = []): ReturnType<typeof loopDevicesOn> {
   return loopDevicesOn(file, join(directory, 'block'), mounts);
 }
 

@@ -35,7 +35,11 @@ const DELETED = Buffer.from(' (deleted)');
 const NEWLINE = 10;
 
 /** The loop devices that rest on `file`; undefined where there is no sysfs. `block`: where it lists block devices. */
-export async function loopDevicesOn(file: BackingFile, block = '/sys/block', mounts = readMounts()): Promise<LoopSearch | undefined> {
+export async function loopDevicesOn(
+  file: BackingFile,
+  block = '/sys/block',
+  mounts: readonly Mount[] = readMounts(),
+): Promise<LoopSearch | undefined> {
   const devices: LoopDevice[] = [];
   let untoldCount = 0;
   for (const name of loopNames(block) ?? []) {
