@@ -103,7 +103,7 @@ describe('fileUseOf()', () => {
   afterAll(() => rmSync(directory, { recursive: true }));
 
   it('hears the same from the kernel and from /proc/locks', async () => {
-    await using _holder = await qemuIoOn('-f', 'raw', image);
+    await using holder = await qemuIoOn('-f', 'raw', image);
     const { locks } = await fileUseOf(image);
     expect(locks.held).toEqual([100, 101].map((byte) => ({ byte, sources: ['kernel', 'table'] })));
   });
@@ -115,7 +115,7 @@ describe('fileUseOf()', () => {
   });
 
   it('does without koffi, and where the filesystem cannot be asked', async () => {
-    await using _holder = await qemuIoOn('-f', 'raw', image);
+    await using holder = await qemuIoOn('-f', 'raw', image);
     const real = await loadFfi();
     for (const [ffi, kernel] of [
       [undefined, 'absent'],
@@ -130,7 +130,7 @@ describe('fileUseOf()', () => {
   it("finds a lock on byte 0, as libvirt's daemon takes it, and flock(2)", async () => {
     const script = "import fcntl,os,sys\nf=open(sys.argv[1],'r+')\nfcntl.lockf(f,fcntl.LOCK_EX,1,0,0)\nprint('ready',flush=True)\ninput()";
     await using libvirt = await startUntil('python3', ['-c', script, image], 'ready');
-    await using _flock = await startUntil('flock', ['--shared', '--no-fork', image, 'sh', '-c', 'echo ready; read line'], 'ready');
+    await using flock = await startUntil('flock', ['--shared', '--no-fork', image, 'sh', '-c', 'echo ready; read line'], 'ready');
     const { locks } = await fileUseOf(image);
     expect(locks.held).toEqual([]);
     expect(locks.foreign).toMatchObject([

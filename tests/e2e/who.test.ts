@@ -350,7 +350,7 @@ describe('who for people', () => {
   }
 
   it('fits 80 columns', async () => {
-    await using _holder = await aMachine(`guest=${'web '.repeat(20)}`, UUID, '-drive', `file=${qcow2},format=qcow2,if=virtio`);
+    await using holder = await aMachine(`guest=${'web '.repeat(20)}`, UUID, '-drive', `file=${qcow2},format=qcow2,if=virtio`);
     const { stdout } = await plimsoll(['who', qcow2, raw]);
     expect(stdout).toContain('WRITTEN');
     for (const line of stdout.split('\n')) expect(stringWidth(line)).toBeLessThanOrEqual(80);
@@ -360,8 +360,8 @@ describe('who for people', () => {
     const image = join(directory, HOSTILE);
     writeFileSync(image, '');
     truncateSync(image, 2 ** 20);
-    await using _machine = await aMachine(`guest=${HOSTILE}`, UUID, '-drive', `file=${image},format=raw,if=virtio`);
-    await using _shell = await aShell('<', image);
+    await using machine = await aMachine(`guest=${HOSTILE}`, UUID, '-drive', `file=${image},format=raw,if=virtio`);
+    await using shell = await aShell('<', image);
     const ended = await plimsoll(['who', '-0', '-'], { input: `${image}\0` });
     expectHarmless(ended);
     expect(ended.stdout).toContain('a\\nb');
@@ -370,7 +370,7 @@ describe('who for people', () => {
   });
 
   it('colours a terminal only', async () => {
-    await using _holder = await aShell('>>', raw);
+    await using holder = await aShell('>>', raw);
     const line = `${shellWord(process.execPath)} ${shellWord(COMMAND)} who ${shellWord(raw)}`;
     expect((await inTerminal(line)).stdout).toContain('\u001b[31mWRITTEN');
     expect((await plimsoll(['who', raw])).stdout).not.toContain('\u001b');
