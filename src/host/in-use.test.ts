@@ -106,6 +106,8 @@ describe('fileUseOf()', () => {
     await using holder = await qemuIoOn('-f', 'raw', image);
     const { locks } = await fileUseOf(image);
     expect(locks.held).toEqual([100, 101].map((byte) => ({ byte, sources: ['kernel', 'table'] })));
+    await holder.end();
+    expect((await fileUseOf(image)).locks.held).toEqual([]);
   });
 
   it('takes no lock: QEMU can open the image while it asks', async () => {
@@ -125,6 +127,7 @@ describe('fileUseOf()', () => {
       const { locks } = await fileUseOf(image);
       expect([locks.kernel, locks.held.map(({ byte }) => byte)]).toEqual([kernel, [100, 101]]);
     }
+    await holder.end();
   });
 
   it("finds a lock on byte 0, as libvirt's daemon takes it, and flock(2)", async () => {
@@ -135,7 +138,7 @@ describe('fileUseOf()', () => {
     expect(locks.held).toEqual([]);
     expect(locks.foreign).toMatchObject([
       { kind: 'POSIX', exclusive: true, pid: libvirt.pid, start: 0, end: 0, sources: ['kernel', 'table'] },
-      { kind: 'FLOCK', exclusive: false },
+      { kind: 'FLOCK', exclusive: false, pid: flock.pid, sources: ['table'] },
     ]);
   });
 

@@ -353,6 +353,7 @@ describe('who for people', () => {
     await using holder = await aMachine(`guest=${'web '.repeat(20)}`, UUID, '-drive', `file=${qcow2},format=qcow2,if=virtio`);
     const { stdout } = await plimsoll(['who', qcow2, raw]);
     expect(stdout).toContain('WRITTEN');
+    expect(stdout).toContain(`pid ${holder.pid}`);
     for (const line of stdout.split('\n')) expect(stringWidth(line)).toBeLessThanOrEqual(80);
   });
 
@@ -365,6 +366,7 @@ describe('who for people', () => {
     const ended = await plimsoll(['who', '-0', '-'], { input: `${image}\0` });
     expectHarmless(ended);
     expect(ended.stdout).toContain('a\\nb');
+    for (const { pid } of [machine, shell]) expect(ended.stdout).toContain(`pid ${pid}`);
     expect(ended.stdout).toMatch(/machine +a\\nb/);
     rmSync(image);
   });
@@ -373,6 +375,8 @@ describe('who for people', () => {
     await using holder = await aShell('>>', raw);
     const line = `${shellWord(process.execPath)} ${shellWord(COMMAND)} who ${shellWord(raw)}`;
     expect((await inTerminal(line)).stdout).toContain('\u001b[31mWRITTEN');
-    expect((await plimsoll(['who', raw])).stdout).not.toContain('\u001b');
+    const { stdout } = await plimsoll(['who', raw]);
+    expect(stdout).not.toContain('\u001b');
+    expect(stdout).toContain(`pid ${holder.pid}`);
   });
 });
