@@ -10,6 +10,8 @@ JUDGES='
 qemu-img    qemu-utils
 qemu-io     qemu-utils
 qemu-nbd    qemu-utils
+qemu-system-x86_64  qemu-system-x86
+qemu-storage-daemon qemu-system-common
 mkfs.xfs    xfsprogs
 xfs_io      xfsprogs
 mkfs.btrfs  btrfs-progs
@@ -19,6 +21,10 @@ chattr      e2fsprogs
 mount       mount
 losetup     mount
 setpriv     util-linux
+unshare     util-linux
+flock       util-linux
+fuser       psmisc
+python3     python3
 script      bsdutils
 man         man-db
 fish        fish

@@ -1,5 +1,5 @@
 /**
- * plimsoll as a library: the figures of images, scans of whole stores, new images measured and made.
+ * plimsoll as a library: the figures of images, scans of whole stores, who uses an image, new images measured and made.
  *
  * ```ts
  * import { figures, scan } from 'plimsoll';
@@ -18,17 +18,24 @@ export {
   parseCreateOptions,
 } from '#create';
 export { scan, type ScanEvent, type ScanOptions } from '#pool';
-export { examineImage, figures, type FiguresOptions } from '#sandbox';
+export { examineImage, figures, type FiguresOptions, who, type WhoOptions } from '#sandbox';
 export {
   type Addend,
   type ChainLink,
   DEFINITIONS,
   EXIT_CODES,
   type Finding,
+  type ForeignLockReport,
+  type HeldLock,
   type ImageReport,
+  type LockReport,
+  type LoopUser,
   type MeasureReport,
+  type ProcessUser,
   type ScannedImage,
   type ScanReport,
   type StoreReport,
   type Unbounded,
+  type UseReport,
+  type UseVerdict,
 } from '#wire';

@@ -7,7 +7,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   ok: 'done (scan: every future guest write fits)',
   usage: 'the command line is wrong',
   doesNotFit: 'scan: the images can outgrow a store',
-  couldNotTell: 'scan: something could not be read, or cannot be promised',
+  couldNotTell: 'could not tell: something could not be read or looked at',
   notFound: 'no such file or directory',
   corrupt: 'an image contradicts its format',
   unsupported: 'a format or feature that plimsoll does not know',
@@ -18,6 +18,8 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   conflict: 'the file to be created exists already',
   vetRefused: 'vet: the image is dangerous, damaged or against the policy',
   vetAmbiguous: 'vet: the image could be taken for two things',
+  inUse: 'who: an image is in use, and nobody writes it',
+  beingWritten: 'who: an image is open for writing',
   bug: 'a bug in plimsoll, please report it',
   interrupted: 'interrupted by a signal',
 };

@@ -13,6 +13,7 @@ export const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   scan: async () => (await import('./commands/scan.ts')).scanCommand,
   info: async () => (await import('./commands/info.ts')).infoCommand,
   vet: async () => (await import('./commands/vet.ts')).vetCommand,
+  who: async () => (await import('./commands/who.ts')).whoCommand,
   measure: async () => (await import('./commands/measure.ts')).measureCommand,
   create: async () => (await import('./commands/create.ts')).createCommand,
   demo: async () => (await import('./commands/demo.ts')).demoCommand,

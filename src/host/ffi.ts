@@ -21,6 +21,9 @@ export interface LockConflict {
   readonly start: number;
   /** 0: to the end of the file, however long it becomes. */
   readonly byteLength: number;
+  readonly exclusive: boolean;
+  /** Who holds it; undefined where it belongs to an open file description, as QEMU's do, or to another host. */
+  readonly pid: number | undefined;
 }
 
 export interface Ffi {
@@ -157,8 +160,15 @@ function writeLock(start: number, byteLength: number): Buffer {
 }
 
 function conflictIn(lock: Buffer): LockConflict | undefined {
-  if (lock.readInt16LE(0) === F_UNLCK) return undefined;
-  return { start: Number(lock.readBigInt64LE(8)), byteLength: Number(lock.readBigInt64LE(16)) };
+  const type = lock.readInt16LE(0);
+  if (type === F_UNLCK) return undefined;
+  const pid = lock.readInt32LE(24);
+  return {
+    start: Number(lock.readBigInt64LE(8)),
+    byteLength: Number(lock.readBigInt64LE(16)),
+    exclusive: type === F_WRLCK,
+    pid: pid > 0 ? pid : undefined,
+  };
 }
 
 function nulTerminated(path: Uint8Array): Buffer {

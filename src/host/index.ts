@@ -4,8 +4,22 @@ export type { OpenOptions, RealPlace } from './descriptor.ts';
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
 export { holesAsZeros, isHole } from './file-device.ts';
 export { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem.ts';
+export {
+  fileUseOf,
+  type FileUse,
+  type FileUseOptions,
+  type ForeignLock,
+  type HeldByte,
+  LIBVIRT_BYTE,
+  type LockSearch,
+  PERMISSION_COUNT,
+  UNSHARED_BASE,
+  USES_BASE,
+} from './in-use.ts';
 export { markNoCow } from './ioctls.ts';
 export { LockTable } from './locks.ts';
+export type { LoopDevice, LoopSearch } from './loop-devices.ts';
+export type { Machine } from './machine-name.ts';
 export {
   type FileStamp,
   type HostCache,
@@ -16,6 +30,7 @@ export {
   type OpenFileOptions,
   realPlacesOf,
 } from './open-file.ts';
+export { type Access, type HoldingProcess, ProcessFiles, type ProcessSearch } from './process-files.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
 export { isNoDirectory, type WalkCounts, type WalkedPath, type WalkEntry, walkFiles, type WalkOptions } from './walk.ts';

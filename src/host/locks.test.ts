@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { canMount, withFilesystem } from '../../tests/support/loop-mount.ts';
 import { resetFfiForTests, setFfiForTests } from './ffi.ts';
-import { parseWriters } from './locks.ts';
+import { parseLockRows } from './lock-rows.ts';
+import { writersIn } from './locks.ts';
 import { openImageFile } from './open-file.ts';
 
 const mountable = canMount("QEMU's locks on a btrfs subvolume");
@@ -128,7 +129,7 @@ describe.each(['asked of the kernel', 'read from /proc/locks'])('openForWriting,
   });
 });
 
-describe('parseWriters()', () => {
+describe('writersIn()', () => {
   it('takes byte-range locks over 101 to 103, held, of either kind', () => {
     const text = [
       '1: OFDLCK ADVISORY  READ -1 08:02:11 101 101',
@@ -141,6 +142,6 @@ describe('parseWriters()', () => {
       '2: -> POSIX  ADVISORY  WRITE 80 08:02:18 0 EOF',
       '',
     ].join('\n');
-    expect([...parseWriters(text)].sort()).toEqual(['253:26:13', '8:2:11', '8:2:12']);
+    expect([...writersIn(parseLockRows(text))].sort()).toEqual(['253:26:13', '8:2:11', '8:2:12']);
   });
 });

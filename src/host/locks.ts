@@ -6,8 +6,8 @@
  *
  * No lock found is no proof: `locking=off`, other programs, and network filesystems whose locks stay with the client.
  */
-import { readFileSync } from 'node:fs';
 import type { Ffi } from './ffi.ts';
+import { isByteRange, type LockRow, readLockRows } from './lock-rows.ts';
 
 const FIRST_WRITING_BYTE = 101;
 const LAST_WRITING_BYTE = 103;
@@ -34,32 +34,18 @@ export function isOpenForWriting(ffi: Ffi | undefined, fd: number, file: LockedF
 export class LockTable {
   #writers: ReadonlySet<string> | undefined | 'unread' = 'unread';
 
-  /** undefined when there is no /proc/locks. */
+  /** undefined when there is no /proc/locks: then the question has no answer. */
   holdsWritingLock(file: LockedFile): boolean | undefined {
-    if (this.#writers === 'unread') this.#writers = readWriters();
+    if (this.#writers === 'unread') {
+      const rows = readLockRows();
+      this.#writers = rows === undefined ? undefined : writersIn(rows);
+    }
     return this.#writers?.has(`${file.superblock}:${file.inode}`);
   }
 }
 
 /** The files, as `MAJOR:MINOR:INODE` in decimal, on which a lock covers one of QEMU's writing bytes. */
-export function parseWriters(text: string): Set<string> {
-  const writers = new Set<string>();
-  for (const line of text.split('\n')) {
-    // "->" marks those who wait for a lock; they do not hold one. FLOCK and LEASE are no byte ranges.
-    const match = /^\d+: (?:POSIX|OFDLCK)\s+\S+\s+\S+\s+-?\d+ ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) (\d+|EOF)$/.exec(line);
-    if (match === null) continue;
-    const [, major = '', minor = '', inode = '', start, end] = match;
-    if (Number(start) > LAST_WRITING_BYTE || (end !== 'EOF' && Number(end) < FIRST_WRITING_BYTE)) continue;
-    writers.add(`${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}:${inode}`);
-  }
-  return writers;
-}
-
-function readWriters(): Set<string> | undefined {
-  try {
-    return parseWriters(readFileSync('/proc/locks', 'latin1'));
-  } catch {
-    // Some containers hide it: then the question has no answer.
-    return undefined;
-  }
+export function writersIn(rows: readonly LockRow[]): Set<string> {
+  const writing = rows.filter((row) => isByteRange(row.kind) && row.start <= LAST_WRITING_BYTE && row.end >= FIRST_WRITING_BYTE);
+  return new Set(writing.map((row) => `${row.superblock}:${row.inode}`));
 }

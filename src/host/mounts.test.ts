@@ -16,7 +16,7 @@ const TEXT = [
 describe('parseMounts()', () => {
   const mounts = parseMounts(TEXT);
   it('reads id, device, type and place, whatever optional fields there are', () => {
-    expect(mounts[0]).toEqual({ mountId: 27, device: '8:2', mountPoint: '/', type: 'ext4' });
+    expect(mounts[0]).toEqual({ mountId: 27, device: '8:2', mountPoint: '/', type: 'ext4', source: '/dev/sda2' });
     expect(mounts).toHaveLength(6);
   });
   it('decodes octal escapes and UTF-8', () => {

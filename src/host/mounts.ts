@@ -11,6 +11,8 @@ export interface Mount {
   readonly mountPoint: string;
   /** The filesystem's type as the kernel spells it: `ext4`, `fuse.sshfs`. */
   readonly type: string;
+  /** What is mounted: `/dev/loop0`, `server:/export`, or a word of the filesystem's own. */
+  readonly source: string;
 }
 
 /** The mounts listed in the text of a mountinfo file, in its order; `text` is bytes as latin1. */
@@ -18,9 +20,10 @@ export function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ', 2);
     const [mountId, , device, , mountPoint] = before.split(' ');
-    const type = after.split(' ')[0];
+    const [type, source = ''] = after.split(' ');
     if (mountId === undefined || device === undefined || mountPoint === undefined || type === undefined) return [];
-    return [{ mountId: Number(mountId), device, mountPoint: unescapeOctal(mountPoint), type: unescapeOctal(type) }];
+    const place = unescapeOctal(mountPoint);
+    return [{ mountId: Number(mountId), device, mountPoint: place, type: unescapeOctal(type), source: unescapeOctal(source) }];
   });
 }
 

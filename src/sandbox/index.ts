@@ -19,3 +19,4 @@ export {
   type VetPolicy,
   vetStream,
 } from './vet/index.ts';
+export { examineUse, type ExamineUseOptions, who, type WhoOptions } from './who.ts';

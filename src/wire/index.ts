@@ -16,3 +16,13 @@ export {
   type StoreReport,
   type Unbounded,
 } from './reports.ts';
+export type {
+  ForeignLockReport,
+  HeldLock,
+  LockReport,
+  LoopUser,
+  ProcessUser,
+  UseReport,
+  UseVerdict,
+  WhoReport,
+} from './use-reports.ts';

@@ -15,6 +15,8 @@ export const EXIT_CODES = {
   busy: 17,
   io: 18,
   conflict: 19,
+  inUse: 20,
+  beingWritten: 21,
   vetRefused: 22,
   vetAmbiguous: 23,
   bug: 70,

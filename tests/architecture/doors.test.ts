@@ -43,14 +43,23 @@ describe('the doors', () => {
         "type ErrorKind",
         "type FiguresOptions",
         "type Finding",
+        "type ForeignLockReport",
+        "type HeldLock",
         "type ImageReport",
+        "type LockReport",
+        "type LoopUser",
         "type MeasureReport",
+        "type ProcessUser",
         "type ScanEvent",
         "type ScanOptions",
         "type ScanReport",
         "type ScannedImage",
         "type StoreReport",
         "type Unbounded",
+        "type UseReport",
+        "type UseVerdict",
+        "type WhoOptions",
+        "who",
       ]
     `);
   });

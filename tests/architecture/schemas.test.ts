@@ -1,5 +1,5 @@
 /** docs/schemas/*.json describe what the command really prints with --json, and notice when it is wrong. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -38,19 +38,39 @@ const COMMANDS: readonly (readonly [string, readonly string[]])[] = [
   ['plimsoll.scan/1', ['scan', '--json', 'vm', 'nowhere']],
   ['plimsoll.vet/1', ['vet', '--json', 'vm/web.qcow2', 'vm/db.raw']],
   ['plimsoll.vet/1', ['vet', '--json', '-f', 'raw', 'vm/broken.qcow2', 'vm/outside.qcow2']],
+  ['plimsoll.who/1', ['who', '--json', 'vm/web.qcow2', 'vm/db.raw', 'vm/nowhere.qcow2']],
+  ['plimsoll.who/1', ['who', '--json', '--locks-only', 'vm/web.qcow2']],
+];
+
+/** What to replace, each by itself, so that a report is wrong. */
+const SPOIL_FIGURES: readonly (readonly [RegExp, string])[] = [
+  [/"(allocation|capacity)":(\d+|null)/, '"$1":"1 GiB"'],
+  [/"(commitment|verdict)":(\d+|null|"\w+"),/, ''],
+  [/"length":(\d+|null)/, '"length":-1'],
+];
+const SPOIL_USE: readonly (readonly [RegExp, string])[] = [
+  [/"file":"[^"]*"/, '"file":7'],
+  [/"advice":"[^"]*",/, ''],
+  [/"verdict":"\w+"/, '"verdict":"perhaps"'],
 ];
 
 describe('the JSON schemas', () => {
   let store: SmallStore;
   const reports: string[] = [];
+  let holder: number | undefined;
   beforeAll(async () => {
     store = await smallStore();
     writeFileSync(join(store.path, 'vm', 'broken.qcow2'), Buffer.concat([Buffer.from('QFI\xfb\0\0\0\x09', 'latin1'), Buffer.alloc(504)]));
     const overlay = ['create', '--quiet', '-f', 'qcow2', '-b', join(store.path, 'vm', 'base.qcow2'), '-F', 'qcow2'];
     await plimsoll([...overlay, join(store.path, 'vm', 'outside.qcow2')]);
+    // Somebody for `who` to find.
+    holder = openSync(join(store.path, 'vm', 'web.qcow2'), 'r');
     for (const [, words] of COMMANDS) reports.push((await plimsoll(words, { cwd: store.path })).stdout);
   });
-  afterAll(() => store[Symbol.dispose]());
+  afterAll(() => {
+    if (holder !== undefined) closeSync(holder);
+    store[Symbol.dispose]();
+  });
 
   it('are one for each kind of report', () => {
     expect(schemas.map(({ of }) => of ?? '').sort()).toEqual([...new Set(COMMANDS.map(([of]) => of))].sort());
@@ -62,14 +82,10 @@ describe('the JSON schemas', () => {
   });
 
   it.each(COMMANDS.map(([of, words], index) => ({ of, words, index })))(
-    '$of would notice if `plimsoll $words` printed text, nothing or less than 0',
-    ({ index }) => {
+    '$of would notice if `plimsoll $words` printed something else, or left something out',
+    ({ of, index }) => {
       const text = reports[index] ?? '';
-      const spoilt = [
-        text.replace(/"(allocation|capacity)":(\d+|null)/, '"$1":"1 GiB"'),
-        text.replace(/"(commitment|verdict)":(\d+|null|"\w+"),/, ''),
-        text.replace(/"length":(\d+|null)/, '"length":-1'),
-      ];
+      const spoilt = (of === 'plimsoll.who/1' ? SPOIL_USE : SPOIL_FIGURES).map(([found, put]) => text.replace(found, put));
       const noticed = [text, ...spoilt].map((one) => complaints(JSON.parse(one) as Json).length > 0);
       expect(noticed).toEqual([false, true, true, true]);
     },

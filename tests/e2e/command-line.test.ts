@@ -7,7 +7,7 @@ import stringWidth from 'string-width';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMAND, plimsoll, ROOT, run, shellWord } from '../support/command.ts';
 
-const VERBS = ['scan', 'info', 'measure', 'create', 'demo', 'completion', 'man'];
+const VERBS = ['scan', 'info', 'who', 'measure', 'create', 'demo', 'completion', 'man'];
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
 
 let directory: string;
