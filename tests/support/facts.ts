@@ -15,6 +15,7 @@ export function factsOf(length: number, choice: Partial<FileFacts> = {}): FileFa
     hostBlock,
     map,
     extentSizeHint: 0,
+    copyStep: 0,
     noCow: undefined,
     openForWriting: undefined,
     ...choice,
