@@ -2,7 +2,7 @@
  * An image path becomes figures: the host opens it, its format's parser takes the census, `sizes` does the arithmetic.
  * Runs inline, in this process: only an image's own metadata is read, by memory-safe code, under a read budget.
  */
-import { asPlimsollError, KiB, PlimsollError, type SerializedError } from '#base';
+import { asPlimsollError, KiB, PlimsollError, quoteForHumans, type SerializedError } from '#base';
 import type { BlockDevice, FileFacts } from '#block';
 import {
   type Evidence,
@@ -19,11 +19,13 @@ import {
 } from '#formats';
 import { type HostCache, type HostFilesystem, newHostCache, type OpenFile, openImageFile } from '#host';
 import { type Figures, qcow2Figures, rawFigures } from '#sizes';
-import type { FormatSource, ImageReport } from '#wire';
+import type { Finding, FormatSource, ImageReport } from '#wire';
 import { followChain } from './chain.ts';
 import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
+import { OTHER_FORMATS } from './other-formats.ts';
 
-export type ReadableFormat = 'raw' | 'qcow2';
+export const READABLE_FORMATS = ['raw', 'qcow2', 'vhd', 'vdi'] as const;
+export type ReadableFormat = (typeof READABLE_FORMATS)[number];
 
 export interface FiguresOptions {
   /** The declared format; without it the format is taken from the signature, and raw is a guess. */
@@ -125,7 +127,9 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     const report =
       format === 'raw'
         ? rawReport(shown, known, facts, prefix, options)
-        : await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache });
+        : format === 'qcow2'
+          ? await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache })
+          : await otherReport(shown, known, { format, device, facts }, options.signal);
     return { report, facts, filesystem, isOther: false };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
@@ -176,7 +180,8 @@ function chooseFormat(
   }
   const [one] = evidence;
   if (one === undefined) return { format: 'raw', source: 'guess' };
-  if (one.format === 'qcow2') return { format: 'qcow2', source: 'signature' };
+  const known = READABLE_FORMATS.find((format) => format === one.format);
+  if (known !== undefined) return { format: known, source: 'signature' };
   throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', {
     doing: 'read image',
     at: one.at,
@@ -251,6 +256,31 @@ async function qcow2Report(
     details,
     error: chain.error?.toJSON(),
   });
+}
+
+async function otherReport(
+  path: string,
+  known: Omit<ImageReport, 'path'>,
+  { format, device, facts }: { format: ReadableFormat; device: BlockDevice; facts: FileFacts },
+  signal: AbortSignal | undefined,
+): Promise<ImageReport> {
+  const read = OTHER_FORMATS[format];
+  if (read === undefined) throw new PlimsollError('bug', 'FORMAT_WITHOUT_READER', { doing: 'read image', found: format });
+  const { figures: counted, details, parent } = await read(device, facts, signal);
+  return combined(path, known, counted, {
+    findings: parent === undefined ? counted.findings : [...counted.findings, differencing(parent)],
+    chain: [],
+    details,
+    error: undefined,
+  });
+}
+
+function differencing(parent: string): Finding {
+  return {
+    level: 'warning',
+    code: 'PARENT_NOT_FOLLOWED',
+    message: `The image is a difference to another one, "${quoteForHumans(parent, 200)}", which is not looked for: the figures are those of this file alone.`,
+  };
 }
 
 /** Field by field: V8 takes twenty times as long to spread records into one another, and a store has thousands. */
