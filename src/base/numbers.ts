@@ -31,13 +31,13 @@ export function safeInteger(value: number, doing: string): number {
 }
 
 /**
- * The 64-bit big-endian integer at `at` as a number; `viewAt` is the view's own position in its file, for the error.
+ * The 64-bit integer at `at` as a number, big-endian unless `little`; `viewAt` is the view's own position in its file, for the error.
  *
  * Throws: corrupt, when it is not below 2^53.
  */
-export function readUint64(view: DataView, at: number, doing: string, field: string, viewAt = 0): number {
-  const high = view.getUint32(at);
-  const low = view.getUint32(at + 4);
+export function readUint64(view: DataView, at: number, doing: string, field: string, viewAt = 0, little = false): number {
+  const high = view.getUint32(little ? at + 4 : at, little);
+  const low = view.getUint32(little ? at : at + 4, little);
   if (high >= 0x200000) {
     throw new PlimsollError('corrupt', 'NUMBER_TOO_LARGE', {
       doing,

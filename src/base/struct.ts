@@ -35,15 +35,18 @@ export interface Struct<F extends Fields> {
   readonly byteLength: number;
   readonly fields: F;
   /**
-   * The record at `base` of `view`; big-endian. `viewAt` is the view's own position in its file, so that errors tell the place.
+   * The record at `base` of `view`. `viewAt` is the view's own position in its file, so that errors tell the place.
    *
    * Throws: corrupt, when the view is too short or a u64 is too large.
    */
   read(view: DataView, base?: number, viewAt?: number): RecordOf<F>;
 }
 
-/** A big-endian structure of `byteLength` bytes; throws at module load when the fields overlap or leave a hole. */
-export function struct<F extends Fields>(name: string, byteLength: number, fields: F): Struct<F> {
+/** Which byte of an integer comes first: the most significant (big) or the least (little). */
+export type Endian = 'big' | 'little';
+
+/** A structure of `byteLength` bytes; throws at module load when the fields overlap or leave a hole. */
+export function struct<F extends Fields>(name: string, byteLength: number, fields: F, endian: Endian = 'big'): Struct<F> {
   const ordered = Object.entries(fields).sort((a, b) => a[1].at - b[1].at);
   let end = 0;
   for (const [fieldName, one] of ordered) {
@@ -62,7 +65,7 @@ export function struct<F extends Fields>(name: string, byteLength: number, field
     }
     const record: Record<string, unknown> = {};
     for (const [fieldName, one] of ordered)
-      record[fieldName] = readField(view, base, one, { doing: `read ${name}`, field: fieldName, viewAt });
+      record[fieldName] = readField(view, base, one, { doing: `read ${name}`, field: fieldName, viewAt, endian });
     return record as RecordOf<F>;
   };
   return { name, byteLength, fields, read };
@@ -72,21 +75,23 @@ interface Whence {
   readonly doing: string;
   readonly field: string;
   readonly viewAt: number;
+  readonly endian: Endian;
 }
 
 function readField(view: DataView, base: number, one: Field<unknown>, whence: Whence): unknown {
   const at = base + one.at;
+  const little = whence.endian === 'little';
   switch (one.kind) {
     case 'u8':
       return view.getUint8(at);
     case 'u16':
-      return view.getUint16(at);
+      return view.getUint16(at, little);
     case 'u32':
-      return view.getUint32(at);
+      return view.getUint32(at, little);
     case 'u64':
-      return readUint64(view, at, whence.doing, whence.field, whence.viewAt);
+      return readUint64(view, at, whence.doing, whence.field, whence.viewAt, little);
     case 'mask64':
-      return view.getBigUint64(at);
+      return view.getBigUint64(at, little);
     case 'bytes':
       return new Uint8Array(view.buffer, view.byteOffset + at, one.width);
     case 'reserved':

@@ -29,3 +29,15 @@ export {
   writtenTail,
   zeroChunks,
 } from './qcow2/index.ts';
+export {
+  openVmdk,
+  readVmdkFacts,
+  type VmdkCensus,
+  type VmdkDescriptor,
+  type VmdkExtent,
+  type VmdkFacts,
+  type VmdkHeader,
+  type VmdkImage,
+  type VmdkName,
+  type VmdkRequest,
+} from './vmdk/index.ts';
