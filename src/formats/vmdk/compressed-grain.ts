@@ -5,7 +5,7 @@ import { inflate } from '#codec';
 import { type Header, viewOf } from './header.ts';
 import { GRAIN_MARKER, SECTOR } from './layout.ts';
 import { readWhole } from './read-whole.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 const DOING = 'read VMDK grain';
 /** Read at once with the marker: most grains of a sparse disk are no longer. */
@@ -43,5 +43,5 @@ function grainWrong(
   found: ErrorValue,
   expected: string,
 ): PlimsollError {
-  return wrong('corrupt', code, { doing: DOING, field, at }, found, expected);
+  return vmdkError('corrupt', code, { doing: DOING, field, at }, found, expected);
 }

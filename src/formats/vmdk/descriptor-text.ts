@@ -4,7 +4,7 @@
  */
 import type { PlimsollError } from '#base';
 import { LIMITS } from './layout.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 /** One line without its end; `text` has one character a byte. */
 export interface Line {
@@ -49,7 +49,7 @@ export function embeddedText(area: Uint8Array, at: number): Uint8Array {
  */
 export function readLines(text: Uint8Array, at: number): Line[] {
   if (text.byteLength > LIMITS.descriptorBytes)
-    throw wrong(
+    throw vmdkError(
       'refused',
       'VMDK_DESCRIPTOR_LENGTH',
       { doing: DOING, field: 'length', at },
@@ -96,9 +96,9 @@ export const DOING = 'read VMDK descriptor';
 
 /** A line that is not of the one form that all readers agree on. */
 export function lineWrong({ number, at }: Line, found: string, expected: string): PlimsollError {
-  return wrong('refused', 'VMDK_DESCRIPTOR_LINE', { doing: DOING, field: `line ${number}`, at }, found, expected);
+  return vmdkError('refused', 'VMDK_DESCRIPTOR_LINE', { doing: DOING, field: `line ${number}`, at }, found, expected);
 }
 
 function bytesWrong(field: string, at: number, found: string, expected: string): PlimsollError {
-  return wrong('refused', 'VMDK_DESCRIPTOR_BYTES', { doing: DOING, field, at }, found, expected);
+  return vmdkError('refused', 'VMDK_DESCRIPTOR_BYTES', { doing: DOING, field, at }, found, expected);
 }

@@ -5,7 +5,7 @@
 import type { PlimsollError } from '#base';
 import { DOING, type Line, lineWrong, readLines } from './descriptor-text.ts';
 import { type DescriptorExtent, isExtentLine, parseExtentLine, requestedName, type RequestedName } from './extent-line.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 /** What a descriptor says; nothing in it is judged yet. */
 export interface Descriptor {
@@ -155,5 +155,5 @@ function refuseSought(line: Line, text: string, sought: RegExp): void {
 }
 
 function keyWrong({ number, at }: Line, found: string, expected: string): PlimsollError {
-  return wrong('refused', 'VMDK_DESCRIPTOR_KEY', { doing: DOING, field: `line ${number}`, at }, found, expected);
+  return vmdkError('refused', 'VMDK_DESCRIPTOR_KEY', { doing: DOING, field: `line ${number}`, at }, found, expected);
 }

@@ -2,7 +2,7 @@
 import type { PlimsollError } from '#base';
 import { bytesOf, decodeName, DOING, type Line } from './descriptor-text.ts';
 import { LIMITS } from './layout.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 /** A name that the image asks for: returned to whoever decides, never opened here. */
 export interface RequestedName {
@@ -78,5 +78,5 @@ export function nameComplaint({ text, bytes }: RequestedName): string | undefine
 }
 
 export function extentWrong({ number, at }: Pick<Line, 'number' | 'at'>, found: string, expected: string): PlimsollError {
-  return wrong('refused', 'VMDK_EXTENT', { doing: DOING, field: `line ${number}`, at }, found, expected);
+  return vmdkError('refused', 'VMDK_EXTENT', { doing: DOING, field: `line ${number}`, at }, found, expected);
 }

@@ -5,7 +5,7 @@ import { FOOTER_BYTES, type Header, viewOf } from './header.ts';
 import { GRAIN_TABLE_BYTES, SECTOR } from './layout.ts';
 import { type FixedPlace, MetadataPlaces } from './metadata-places.ts';
 import { readWhole } from './read-whole.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 const DOING = 'read VMDK grain directory';
 /** A directory is read in pieces of at most this size. */
@@ -94,5 +94,5 @@ function used(tables: Uint32Array, redundant: Uint32Array | undefined): Uint32Ar
 }
 
 function directoryWrong(code: 'VMDK_REDUNDANT' | 'VMDK_GRAIN_TABLE', at: number, found: string, expected: string): PlimsollError {
-  return wrong('corrupt', code, { doing: DOING, field: 'entry', at }, found, expected);
+  return vmdkError('corrupt', code, { doing: DOING, field: 'entry', at }, found, expected);
 }

@@ -5,7 +5,7 @@ import type { GrainDirectory } from './grain-directory.ts';
 import { type Header, viewOf } from './header.ts';
 import { GRAIN_MARKER, GRAIN_TABLE_BYTES, GTE_ZEROED, GTES_PER_GT, SECTOR } from './layout.ts';
 import { readWhole } from './read-whole.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 /** Tables that are kept: 32 MiB of the disk each, with the usual grains. */
 const CACHED_TABLES = 16;
@@ -108,5 +108,5 @@ export class GrainTables {
 }
 
 function tableWrong(code: 'VMDK_REDUNDANT' | 'VMDK_GRAIN', at: number, found: number, expected: string): PlimsollError {
-  return wrong('corrupt', code, { doing: 'read VMDK grain table', field: 'entry', at }, found, expected);
+  return vmdkError('corrupt', code, { doing: 'read VMDK grain table', field: 'entry', at }, found, expected);
 }

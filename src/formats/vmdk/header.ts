@@ -17,7 +17,7 @@ import {
   SECTOR,
   SPARSE_HEADER,
 } from './layout.ts';
-import { wrong, type WrongKind } from './wrong.ts';
+import { vmdkError, type WrongKind } from './vmdk-error.ts';
 
 /** sparse: grains as they are, written in place; stream: each grain compressed behind a marker (streamOptimized). */
 export type ExtentKind = 'sparse' | 'stream';
@@ -195,9 +195,9 @@ export function viewOf(content: Uint8Array): DataView {
 }
 
 function headerWrong(kind: WrongKind, code: string, field: string, at: number, found: ErrorValue, expected: string): PlimsollError {
-  return wrong(kind, code, { doing: DOING, field, at }, found, expected);
+  return vmdkError(kind, code, { doing: DOING, field, at }, found, expected);
 }
 
 function footerWrong(field: string, at: number, found: ErrorValue, expected: string): PlimsollError {
-  return wrong('corrupt', 'VMDK_FOOTER', { doing: DOING_FOOTER, field, at }, found, expected);
+  return vmdkError('corrupt', 'VMDK_FOOTER', { doing: DOING_FOOTER, field, at }, found, expected);
 }

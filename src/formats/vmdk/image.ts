@@ -14,7 +14,7 @@ import { FOOTER_BYTES, hasSparseMagic, type Header, parseHeader } from './header
 import { judge, requestsOf, type VmdkRequest } from './judge.ts';
 import { LIMITS, SECTOR } from './layout.ts';
 import { readWhole } from './read-whole.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 /** What header and descriptor say, and whether the image is one that is read. */
 export interface VmdkFacts {
@@ -93,5 +93,5 @@ async function readHeader(file: BlockDevice, sector: Uint8Array): Promise<Header
 function readDescriptorFile(file: BlockDevice): Promise<Uint8Array> {
   if (file.byteLength <= LIMITS.descriptorBytes) return readWhole(file, 0, file.byteLength);
   const place = { doing: 'read VMDK descriptor', field: 'length', at: 0 };
-  throw wrong('refused', 'VMDK_DESCRIPTOR_LENGTH', place, file.byteLength, `at most ${LIMITS.descriptorBytes} bytes`);
+  throw vmdkError('refused', 'VMDK_DESCRIPTOR_LENGTH', place, file.byteLength, `at most ${LIMITS.descriptorBytes} bytes`);
 }

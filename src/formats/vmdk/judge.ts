@@ -8,7 +8,7 @@ import { DOING } from './descriptor-text.ts';
 import { type DescriptorExtent, extentWrong, nameComplaint, type RequestedName } from './extent-line.ts';
 import type { Header } from './header.ts';
 import { SECTOR } from './layout.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 /** A file that the image asks for beside its own. */
 export interface VmdkRequest extends RequestedName {
@@ -60,7 +60,7 @@ export function judge(descriptor: Descriptor, header: Header | undefined, at: nu
   if (hasParent(descriptor)) {
     const hint = descriptor.parentFileNameHint;
     const found = `parentCID ${descriptor.parentCid.toString(16)}${hint === undefined ? '' : `, parentFileNameHint ${hint.text}`}`;
-    return wrong('refused', 'VMDK_PARENT', { doing: DOING, field: 'parent', at }, found, 'no parent');
+    return vmdkError('refused', 'VMDK_PARENT', { doing: DOING, field: 'parent', at }, found, 'no parent');
   }
   return extentRefusal(descriptor, header, at);
 }
@@ -69,7 +69,7 @@ function typeRefusal(descriptor: Descriptor, at: number, reason: string): Plimso
   const names = descriptor.extents.flatMap(({ name }) => (name === undefined ? [] : [name.text]));
   const found = names.length === 0 ? descriptor.createType : `${descriptor.createType} naming ${names.join(', ')}`;
   const place = { doing: DOING, field: 'createType', at };
-  return wrong('refused', 'VMDK_CREATE_TYPE', place, found, `monolithicSparse or streamOptimized in one file: ${reason}`);
+  return vmdkError('refused', 'VMDK_CREATE_TYPE', place, found, `monolithicSparse or streamOptimized in one file: ${reason}`);
 }
 
 /** One extent, as long as the disk; VirtualBox counts the disk in whole grains in the header only. */
@@ -89,5 +89,5 @@ function extentRefusal({ extents }: Descriptor, header: Header, at: number): Pli
 function nameRefusal({ name, line, at }: DescriptorExtent): PlimsollError | undefined {
   const complaint = name === undefined ? 'a name' : nameComplaint(name);
   if (complaint === undefined) return undefined;
-  return wrong('refused', 'VMDK_EXTENT_NAME', { doing: DOING, field: `line ${line}`, at }, name?.text ?? '', complaint);
+  return vmdkError('refused', 'VMDK_EXTENT_NAME', { doing: DOING, field: `line ${line}`, at }, name?.text ?? '', complaint);
 }

@@ -1,7 +1,7 @@
 /** Where an image's own structures lie, so that none lies in another and no grain lies in one. Units: sectors. */
 import type { PlimsollError } from '#base';
 import { GRAIN_TABLE_SECTORS, SECTOR } from './layout.ts';
-import { wrong } from './wrong.ts';
+import { vmdkError } from './vmdk-error.ts';
 
 /** A structure of which there is one. */
 export interface FixedPlace {
@@ -61,10 +61,10 @@ export class MetadataPlaces {
 
 function sharedTable(sector: number): PlimsollError {
   const place = { doing: 'read VMDK grain directory', field: 'grain table', at: sector * SECTOR };
-  return wrong('corrupt', 'VMDK_GRAIN_TABLE_TWICE', place, 'a table that another entry uses too', 'tables of their own');
+  return vmdkError('corrupt', 'VMDK_GRAIN_TABLE_TWICE', place, 'a table that another entry uses too', 'tables of their own');
 }
 
 function overlap(found: string, sector: number): PlimsollError {
   const place = { doing: 'read VMDK grain directory', field: 'structures', at: sector * SECTOR };
-  return wrong('corrupt', 'VMDK_OVERLAP', place, found, 'places of their own');
+  return vmdkError('corrupt', 'VMDK_OVERLAP', place, found, 'places of their own');
 }

@@ -10,6 +10,6 @@ export interface Place {
 }
 
 /** Every code of this folder is written out at a call of this function. */
-export function wrong(kind: WrongKind, code: string, place: Place, found: ErrorValue, expected: string): PlimsollError {
+export function vmdkError(kind: WrongKind, code: string, place: Place, found: ErrorValue, expected: string): PlimsollError {
   return new PlimsollError(kind, code, { ...place, found, expected });
 }
