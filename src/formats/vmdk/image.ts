@@ -35,7 +35,7 @@ export interface VmdkImage {
   /** The guest's disk. */
   readonly device: ImageDevice;
   /** The walk that the figures rest on; each call walks anew. */
-  census(signal?: AbortSignal): Promise<VmdkCensus>;
+  readonly census: (signal?: AbortSignal) => Promise<VmdkCensus>;
 }
 
 /**
