@@ -132,8 +132,14 @@ describe('embeddedText()', () => {
     expect(Buffer.from(embeddedText(bytesOf('text\0\0\0'), 512)).toString()).toBe('text');
   });
 
+  it('passes over what QEMU leaves behind a text that became shorter', () => {
+    expect(Buffer.from(embeddedText(bytesOf('a = "42"\n\x002"\n\0\n\0\0'), 512)).toString()).toBe('a = "42"\n');
+  });
+
   it.each([
     ['text\0more\0', 517],
+    ['text\0\0t\0\0\0\0t\0', 523],
+    ['CID=1\n1234567\0CID=1\n\0', 526],
     ['text without end', 528],
   ])('refuses what hides behind or has no end: %j', (area, at) => {
     const expected = { kind: 'refused', code: 'VMDK_DESCRIPTOR_BYTES', where: expect.objectContaining({ at }) };
