@@ -2,5 +2,19 @@
 export { asPlimsollError, type ErrorKind, type ErrorValue, type ErrorWhere, PlimsollError, type SerializedError } from './errors.ts';
 export { divideUp, GiB, KiB, MiB, readUint64, roundDown, roundUp, safeInteger, TiB } from './numbers.ts';
 export { escapeForTerminal, quoteForHumans } from './quote.ts';
-export { bytes, type Endian, type Field, type Fields, mask64, type RecordOf, reserved, type Struct, struct, u8, u16, u32, u64 } from './struct.ts';
+export {
+  bytes,
+  type Endian,
+  type Field,
+  type Fields,
+  mask64,
+  type RecordOf,
+  reserved,
+  type Struct,
+  struct,
+  u8,
+  u16,
+  u32,
+  u64,
+} from './struct.ts';
 export { formatBytes, formatExact, parseSize } from './units.ts';

@@ -2,7 +2,7 @@
 import type { BlockDevice } from '#block';
 import { ClusterSet } from '../qcow2/cluster-set.ts';
 import type { GrainDirectory } from './grain-directory.ts';
-import { GrainTables } from './grain-tables.ts';
+import { GrainTables, isWithoutData } from './grain-tables.ts';
 import type { Header } from './header.ts';
 import { GTES_PER_GT, SECTOR } from './layout.ts';
 
@@ -48,15 +48,16 @@ export async function takeCensus(file: BlockDevice, header: Header, directory: G
       const first = list?.[index];
       if (first !== undefined) tableSectors.addRun(first, first + sectors);
     }
-    for (const [entry, value] of (await tables.read(index)).entries()) {
-      const grain = tables.entry(value);
-      if (typeof grain === 'string') {
+    const table = await tables.read(index);
+    for (let entry = 0; entry < table.length; entry += 1) {
+      const value = table[entry] as number;
+      if (isWithoutData(value, header)) {
         counts.needing += 1;
-        if (grain === 'zero') counts.zeroGrains += 1;
-      } else {
-        counts.allocatedGrains += 1;
-        if (header.kind === 'sparse') addSteps(grainSteps, header, (index * GTES_PER_GT + entry) * header.grainBytes, grain.sector);
+        if (value !== 0) counts.zeroGrains += 1;
+        continue;
       }
+      counts.allocatedGrains += 1;
+      if (header.kind === 'sparse') addSteps(grainSteps, header, (index * GTES_PER_GT + entry) * header.grainBytes, value);
     }
   }
   return { header, ...counts, tableSectors, grainSteps };

@@ -4,7 +4,7 @@ import type { BlockDevice } from '#block';
 import type { GrainDirectory } from './grain-directory.ts';
 import { type Header, viewOf } from './header.ts';
 import { GRAIN_MARKER, GRAIN_TABLE_BYTES, GTE_ZEROED, GTES_PER_GT, SECTOR } from './layout.ts';
-import { readWhole } from './read-whole.ts';
+import { TableWindow } from './table-window.ts';
 import { vmdkError } from './vmdk-error.ts';
 
 /** Tables that are kept: 32 MiB of the disk each, with the usual grains. */
@@ -13,10 +13,17 @@ const CACHED_TABLES = 16;
 /** What the disk has at one grain. A sector is the first one of the grain's data. */
 export type GrainEntry = 'unallocated' | 'zero' | { readonly sector: number };
 
+/** Whether an entry says that its grain has no data: nothing is known of it, or it is zeros. */
+export function isWithoutData(value: number, { zeroedGrains }: Header): boolean {
+  return value === 0 || (value === GTE_ZEROED && zeroedGrains);
+}
+
 export class GrainTables {
   readonly #file: BlockDevice;
   readonly #header: Header;
   readonly #directory: GrainDirectory;
+  readonly #window: TableWindow;
+  readonly #redundantWindow: TableWindow;
   /** The most recently used last. */
   readonly #cache = new Map<number, Promise<Uint32Array>>();
 
@@ -24,6 +31,8 @@ export class GrainTables {
     this.#file = file;
     this.#header = header;
     this.#directory = directory;
+    this.#window = new TableWindow(file);
+    this.#redundantWindow = new TableWindow(file);
   }
 
   /** Whether table `index` is there at all. */
@@ -58,10 +67,9 @@ export class GrainTables {
   /** As `load` for a table that is there, past the cache: for one who reads each table once. */
   async read(index: number): Promise<Uint32Array> {
     const offset = (this.#directory.tables[index] as number) * SECTOR;
-    const content = await readWhole(this.#file, offset, GRAIN_TABLE_BYTES);
+    const view = viewOf(await this.#window.read(offset));
     const redundant = this.#directory.redundant?.[index];
-    if (redundant !== undefined) await this.#compare(content, redundant * SECTOR);
-    const view = viewOf(content);
+    if (redundant !== undefined) compare(view, viewOf(await this.#redundantWindow.read(redundant * SECTOR)), redundant * SECTOR);
     const entries = new Uint32Array(this.entryCount(index));
     for (let entry = 0; entry < entries.length; entry += 1) entries[entry] = view.getUint32(entry * 4, true);
     this.#check(entries, index, offset);
@@ -75,26 +83,17 @@ export class GrainTables {
   }
 
   entry(value: number): GrainEntry {
-    if (value === 0) return 'unallocated';
-    return value === GTE_ZEROED && this.#header.zeroedGrains ? 'zero' : { sector: value };
-  }
-
-  async #compare(content: Uint8Array, offset: number): Promise<void> {
-    const other = await readWhole(this.#file, offset, GRAIN_TABLE_BYTES);
-    const differing = content.findIndex((byte, index) => byte !== other[index]);
-    if (differing < 0) return;
-    const at = offset + differing - (differing % 4);
-    const found = viewOf(other).getUint32(differing - (differing % 4), true);
-    throw tableWrong('VMDK_REDUNDANT', at, found, 'the entry of the other grain table');
+    if (!isWithoutData(value, this.#header)) return { sector: value };
+    return value === 0 ? 'unallocated' : 'zero';
   }
 
   /** Every grain inside the file and apart from the image's own structures. */
   #check(entries: Uint32Array, index: number, offset: number): void {
-    const { kind, capacity, grainBytes, zeroedGrains } = this.#header;
+    const { kind, capacity, grainBytes } = this.#header;
     const { byteLength } = this.#file;
     for (let entry = 0; entry < entries.length; entry += 1) {
       const sector = entries[entry] as number;
-      if (sector === 0 || (sector === GTE_ZEROED && zeroedGrains)) continue;
+      if (isWithoutData(sector, this.#header)) continue;
       const start = (index * GTES_PER_GT + entry) * grainBytes;
       // How long compressed data are says their marker, once it is read.
       const needed = kind === 'stream' ? GRAIN_MARKER.byteLength : Math.min(grainBytes, capacity - start);
@@ -104,6 +103,14 @@ export class GrainTables {
       const other = this.#directory.places.at(sector, sector + Math.ceil(needed / SECTOR));
       if (other !== undefined) throw tableWrong('VMDK_GRAIN', at, sector, `a place of its own, not that of the ${other}`);
     }
+  }
+}
+
+/** Throws at the first entry that the table at `offset` has and the other one has not. */
+function compare(view: DataView, other: DataView, offset: number): void {
+  for (let at = 0; at < GRAIN_TABLE_BYTES; at += 4) {
+    const found = other.getUint32(at, true);
+    if (found !== view.getUint32(at, true)) throw tableWrong('VMDK_REDUNDANT', offset + at, found, 'the entry of the other grain table');
   }
 }
 
