@@ -45,3 +45,15 @@ export {
   type VhdParentLocator,
   type VhdParentName,
 } from './vhd/index.ts';
+export {
+  openVmdk,
+  readVmdkFacts,
+  type VmdkCensus,
+  type VmdkDescriptor,
+  type VmdkExtent,
+  type VmdkFacts,
+  type VmdkHeader,
+  type VmdkImage,
+  type VmdkName,
+  type VmdkRequest,
+} from './vmdk/index.ts';

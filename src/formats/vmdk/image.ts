@@ -1,0 +1,97 @@
+/**
+ * Opening a VMDK: header, descriptor, judgement, then the disk. Names that the image asks for are returned, never opened.
+ * Source: VMware "Virtual Disk Format 5.0"; QEMU 7.2 block/vmdk.c for what QEMU would do with the same bytes.
+ */
+import { PlimsollError } from '#base';
+import type { BlockDevice, ImageDevice } from '#block';
+import { takeCensus, type VmdkCensus } from './census.ts';
+import { type Descriptor, parseDescriptor } from './descriptor.ts';
+import { embeddedText, hasDescriptorStart } from './descriptor-text.ts';
+import { GrainDevice } from './grain-device.ts';
+import { readGrainDirectory } from './grain-directory.ts';
+import { GrainTables } from './grain-tables.ts';
+import { FOOTER_BYTES, hasSparseMagic, type Header, parseHeader } from './header.ts';
+import { judge, requestsOf, type VmdkRequest } from './judge.ts';
+import { LIMITS, SECTOR } from './layout.ts';
+import { readWhole } from './read-whole.ts';
+import { vmdkError } from './vmdk-error.ts';
+
+/** What header and descriptor say, and whether the image is one that is read. */
+export interface VmdkFacts {
+  /** undefined: the descriptor is a file of its own. */
+  readonly header: Header | undefined;
+  readonly descriptor: Descriptor;
+  /** Other files that the image asks for, in its order. */
+  readonly requests: readonly VmdkRequest[];
+  /** Why `openVmdk` refuses it; undefined: it opens it. */
+  readonly refusal: PlimsollError | undefined;
+}
+
+/** An open image. It holds no file of its own: the one who opened the device closes it. */
+export interface VmdkImage {
+  readonly header: Header;
+  readonly descriptor: Descriptor;
+  readonly requests: readonly VmdkRequest[];
+  /** The guest's disk. */
+  readonly device: ImageDevice;
+  /** The walk that the figures rest on; each call walks anew. */
+  readonly census: (signal?: AbortSignal) => Promise<VmdkCensus>;
+}
+
+/**
+ * What the file says of itself. A refusal by policy (other files, a parent) is a fact here, so that the names can be shown.
+ *
+ * Bounds: reads the header, the footer, and at most 1 MiB of descriptor.
+ * Throws: corrupt, unsupported, refused (what is no VMDK, or can be read in two ways); io, over-budget.
+ */
+export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
+  const sector = await file.read(0, SECTOR);
+  if (hasSparseMagic(sector)) {
+    const header = await readHeader(file, sector);
+    const { descriptorOffset: at, descriptorLength } = header;
+    const descriptor = parseDescriptor(embeddedText(await readWhole(file, at, descriptorLength), at), at);
+    const isOwn = descriptor.createType === 'monolithicSparse' || descriptor.createType === 'streamOptimized';
+    return { header, descriptor, requests: requestsOf(descriptor, isOwn), refusal: judge(descriptor, header, at) };
+  }
+  if (!hasDescriptorStart(sector))
+    throw new PlimsollError('corrupt', 'VMDK_MAGIC', {
+      doing: 'read VMDK header',
+      field: 'magic',
+      at: 0,
+      found: String.fromCharCode(...sector.subarray(0, 4)),
+      expected: 'KDMV, or a descriptor that begins with # Disk DescriptorFile',
+    });
+  const descriptor = parseDescriptor(await readDescriptorFile(file), 0);
+  return { header: undefined, descriptor, requests: requestsOf(descriptor, false), refusal: judge(descriptor, undefined, 0) };
+}
+
+/**
+ * The image in `file`.
+ *
+ * Bounds: as `readVmdkFacts`, and the grain directory; then as much as is asked for. Memory: the directory (at most 32 MiB with
+ * its twin, and as much for checking it), 16 grain tables, one inflated grain.
+ * Throws: as `readVmdkFacts`, and what `VmdkFacts.refusal` says.
+ */
+export async function openVmdk(file: BlockDevice, signal?: AbortSignal): Promise<VmdkImage> {
+  const { header, descriptor, requests, refusal } = await readVmdkFacts(file);
+  if (refusal !== undefined) throw refusal;
+  if (header === undefined) throw new PlimsollError('bug', 'INTERNAL', { doing: 'open VMDK', found: 'no header and no refusal' });
+  const directory = await readGrainDirectory(file, header, signal);
+  const device = new GrainDevice(file, header, new GrainTables(file, header, directory));
+  return { header, descriptor, requests, device, census: (until) => takeCensus(file, header, directory, until) };
+}
+
+async function readHeader(file: BlockDevice, sector: Uint8Array): Promise<Header> {
+  const header = parseHeader(sector, file.byteLength);
+  if (!('needs' in header)) return header;
+  const footer = await file.read(Math.max(0, file.byteLength - FOOTER_BYTES), FOOTER_BYTES);
+  const whole = parseHeader(sector, file.byteLength, footer);
+  if (!('needs' in whole)) return whole;
+  throw new PlimsollError('bug', 'INTERNAL', { doing: 'read VMDK header', found: 'a footer that was not taken' });
+}
+
+function readDescriptorFile(file: BlockDevice): Promise<Uint8Array> {
+  if (file.byteLength <= LIMITS.descriptorBytes) return readWhole(file, 0, file.byteLength);
+  const place = { doing: 'read VMDK descriptor', field: 'length', at: 0 };
+  throw vmdkError('refused', 'VMDK_DESCRIPTOR_LENGTH', place, file.byteLength, `at most ${LIMITS.descriptorBytes} bytes`);
+}

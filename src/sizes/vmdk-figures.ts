@@ -1,0 +1,138 @@
+/**
+ * The figures of a VMDK image. A grain that has no data takes a new place at the end of the file when it is written; what is
+ * there is written in place; grain tables lie where they were made. Source: QEMU 7.2 block/vmdk.c, asked with qemu-io.
+ */
+import { roundUp } from '#base';
+import { type FileFacts, type Run, storedBytes } from '#block';
+import type { VmdkCensus } from '#formats';
+import type { Addend } from '#wire';
+import { clusterBytes, mapBytes, sortedRuns, totalBytes, union } from './byte-runs.ts';
+import { type Figures, finish } from './figures.ts';
+import { vmdkFindings } from './findings-vmdk.ts';
+
+const SECTOR = 512;
+/** A grain table: 512 entries of 4 bytes. */
+const TABLE_BYTES = 2048;
+/** Bytes of a grain marker in front of compressed data. */
+const MARKER_BYTES = 12;
+
+/** What the file grows by at its end. */
+interface Growth {
+  /** Where new grains can come to lie; empty where none is missing. */
+  readonly appended: Run;
+  /** Grain tables that are missing, before they are given places. */
+  readonly tableBytes: number;
+  readonly maxLength: number;
+}
+
+/** Figures of a VMDK image from the census of its grains. Units: bytes. */
+export function vmdkFigures(census: VmdkCensus, facts: FileFacts): Figures {
+  const { header } = census;
+  const growth = header.kind === 'stream' ? streamGrowth(census, facts) : sparseGrowth(census, facts);
+  const own = facts.map === undefined ? addendsByStat(census, facts, growth) : addendsByMap(census, facts, growth, facts.map);
+  const storage = own.reduce((sum, addend) => sum + addend.bytes, 0);
+  // What a grain of a stream takes depends on what is written into it.
+  const isOpen = header.kind === 'stream' && census.needing > census.needingWithoutTable;
+  return finish(
+    facts,
+    own,
+    { storage, maxLength: growth.maxLength, grain: Math.max(header.grainBytes, facts.hostBlock), scattered: scatteredBytes(own) },
+    {
+      capacity: header.capacity,
+      expected: isOpen ? null : Math.max(facts.allocation, storage),
+      maxLength: growth.maxLength,
+      unbounded: [],
+      nextSnapshot: null,
+      findings: vmdkFindings(census),
+    },
+  );
+}
+
+/** Whole grains, each at a multiple of the grain's size from the file's end on. */
+function sparseGrowth({ header, needing, missingTables }: VmdkCensus, { length }: FileFacts): Growth {
+  if (needing === 0) return { appended: { start: 0, end: 0 }, tableBytes: 0, maxLength: length };
+  const { grainBytes, redundantDirectoryOffset } = header;
+  const copies = redundantDirectoryOffset === undefined ? 1 : 2;
+  const tableBytes = roundUp(missingTables * copies * TABLE_BYTES, grainBytes);
+  const start = roundUp(length, grainBytes);
+  const end = start + needing * grainBytes + tableBytes;
+  return { appended: { start, end }, tableBytes, maxLength: end };
+}
+
+/**
+ * A grain that is there is never written again (QEMU fails the write), and one that is not can be, once, whole: QEMU writes a grain
+ * of zeros and the compressed data over it, the next grain behind these; in a later session from a multiple of the grain's
+ * size on. At the worst each grain comes in a session of its own, with data that deflate makes longer. Where there is no grain
+ * table QEMU adds nothing: it writes over the header.
+ */
+function streamGrowth({ header, needing, needingWithoutTable }: VmdkCensus, { length, hostBlock }: FileFacts): Growth {
+  const count = needing - needingWithoutTable;
+  if (count === 0) return { appended: { start: 0, end: 0 }, tableBytes: 0, maxLength: length };
+  const { grainBytes } = header;
+  const step = roundUp(longestGrain(grainBytes), grainBytes);
+  const start = roundUp(length, grainBytes);
+  // The grain and what it is longer by, in whole host blocks; between that and the next step nothing is written.
+  const stored = Math.min(step, roundUp(longestGrain(grainBytes), hostBlock));
+  return { appended: { start, end: start + count * stored }, tableBytes: 0, maxLength: start + count * step };
+}
+
+/** zlib's bound on what deflate makes of a grain (compressBound), with the marker, in whole sectors. */
+function longestGrain(grainBytes: number): number {
+  const bound = grainBytes + Math.floor(grainBytes / 2 ** 12) + Math.floor(grainBytes / 2 ** 14) + Math.floor(grainBytes / 2 ** 25) + 13;
+  return roundUp(bound + MARKER_BYTES, SECTOR);
+}
+
+function addendsByMap(census: VmdkCensus, facts: FileFacts, growth: Growth, map: NonNullable<FileFacts['map']>): Addend[] {
+  const { hostBlock } = facts;
+  const stored = totalBytes(union([mapBytes(map)], hostBlock));
+  const settled = totalBytes(union([mapBytes(map), ...writtenInPlace(census)], hostBlock));
+  const filled = totalBytes(union([mapBytes(map), ...writtenInPlace(census), [growth.appended]], hostBlock));
+  return named([[STORED, stored], [IN_PLACE, settled - stored], ...toCome(filled - settled, growth)]);
+}
+
+/** Without a map the storage that there is may lie where no guest write reaches it, and then stays on top. */
+function addendsByStat(census: VmdkCensus, facts: FileFacts, growth: Growth): Addend[] {
+  const { hostBlock, allocation, length } = facts;
+  const known = facts.written ?? [];
+  const knownBytes = storedBytes(known);
+  const settled = totalBytes(union([mapBytes(known), ...writtenInPlace(census)], hostBlock));
+  const filled = totalBytes(union([mapBytes(known), ...writtenInPlace(census), [growth.appended]], hostBlock));
+  const elsewhere = Math.max(0, allocation - knownBytes);
+  const fileBytes = roundUp(length, hostBlock);
+  const behindEnd = Math.max(0, elsewhere - Math.max(0, fileBytes - knownBytes));
+  return named([
+    ['known to be stored, or written in place', settled],
+    ['storage at places not known', Math.min(elsewhere, Math.max(0, fileBytes - settled)) + behindEnd],
+    ...toCome(filled - settled, growth),
+  ]);
+}
+
+const STORED = 'stored now';
+const IN_PLACE = 'written in place, not stored yet';
+const TO_COME = 'guest data to come';
+const TABLES = 'grain tables to come';
+
+function toCome(bytes: number, { tableBytes }: Growth): [string, number][] {
+  const tables = Math.min(bytes, tableBytes);
+  return [
+    [TO_COME, bytes - tables],
+    [TABLES, tables],
+  ];
+}
+
+function named(terms: readonly (readonly [string, number])[]): Addend[] {
+  return terms.filter(([name, bytes]) => bytes !== 0 || name === STORED).map(([name, bytes]) => ({ name, bytes }));
+}
+
+/** Everything that guest writes touch without appending: header and descriptor (its CID), tables, and grains that are there. */
+function writtenInPlace({ header, needing, tableSectors, grainSteps }: VmdkCensus): Iterable<Run>[] {
+  if (needing === 0 && header.kind === 'stream') return [];
+  const head = { start: 0, end: header.descriptorOffset + header.descriptorLength };
+  const tables = needing > 0 ? clusterBytes(tableSectors, SECTOR) : [];
+  return [sortedRuns([head]), tables, clusterBytes(grainSteps, header.grainBytes)];
+}
+
+/** What can still come up at places of its own, between what is there. */
+function scatteredBytes(addends: readonly Addend[]): number {
+  return addends.filter(({ name }) => name === IN_PLACE).reduce((sum, { bytes }) => sum + bytes, 0);
+}
