@@ -1,6 +1,20 @@
 /** Errors, struct tables, checked arithmetic, units: what every layer may use. Imports nothing. */
 export { asPlimsollError, type ErrorKind, type ErrorValue, type ErrorWhere, PlimsollError, type SerializedError } from './errors.ts';
-export { divideUp, GiB, KiB, MiB, readUint64, roundDown, roundUp, safeInteger, TiB } from './numbers.ts';
+export { divideUp, GiB, KiB, MiB, readUint64, readUint64LittleEndian, roundDown, roundUp, safeInteger, TiB } from './numbers.ts';
 export { escapeForTerminal, quoteForHumans } from './quote.ts';
-export { bytes, type Field, type Fields, mask64, type RecordOf, reserved, type Struct, struct, u8, u16, u32, u64 } from './struct.ts';
+export {
+  type ByteOrder,
+  bytes,
+  type Field,
+  type Fields,
+  mask64,
+  type RecordOf,
+  reserved,
+  type Struct,
+  struct,
+  u8,
+  u16,
+  u32,
+  u64,
+} from './struct.ts';
 export { formatBytes, formatExact, parseSize } from './units.ts';

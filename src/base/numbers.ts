@@ -36,13 +36,20 @@ export function safeInteger(value: number, doing: string): number {
  * Throws: corrupt, when it is not below 2^53.
  */
 export function readUint64(view: DataView, at: number, doing: string, field: string, viewAt = 0): number {
-  const high = view.getUint32(at);
-  const low = view.getUint32(at + 4);
+  return joinHalves(view.getUint32(at), view.getUint32(at + 4), doing, field, viewAt + at);
+}
+
+/** The same of a little-endian integer. */
+export function readUint64LittleEndian(view: DataView, at: number, doing: string, field: string, viewAt = 0): number {
+  return joinHalves(view.getUint32(at + 4, true), view.getUint32(at, true), doing, field, viewAt + at);
+}
+
+function joinHalves(high: number, low: number, doing: string, field: string, at: number): number {
   if (high >= 0x200000) {
     throw new PlimsollError('corrupt', 'NUMBER_TOO_LARGE', {
       doing,
       field,
-      at: viewAt + at,
+      at,
       found: `0x${((BigInt(high) << 32n) | BigInt(low)).toString(16)}`,
       expected: 'below 2^53',
     });

@@ -37,6 +37,21 @@ describe('Struct.read()', () => {
     });
   });
 
+  it('reads little-endian where it was declared so', () => {
+    const fields = { b: u16(0), c: u32(2), d: u64(6), e: mask64(14) };
+    const bytesOf = Uint8Array.from([2, 1, 4, 3, 2, 1, 7, 6, 5, 4, 3, 2, 1, 0, 8, 7, 6, 5, 4, 3, 2, 0xf1]);
+    expect(struct('s', 22, fields, 'little').read(new DataView(bytesOf.buffer))).toEqual({
+      b: 0x0102,
+      c: 0x01020304,
+      d: 0x01020304050607,
+      e: 0xf102030405060708n,
+    });
+    bytesOf[13] = 0x20;
+    expect(() => struct('s', 22, fields, 'little').read(new DataView(bytesOf.buffer), 0, 0x1000)).toThrow(
+      expect.objectContaining({ code: 'NUMBER_TOO_LARGE', where: expect.objectContaining({ at: 0x1006, field: 'd' }) }),
+    );
+  });
+
   it('names the place in the file when the bytes end', () => {
     expect(() => all.read(new DataView(content.buffer), 9, 4096)).toThrow(
       expect.objectContaining({

@@ -3,7 +3,7 @@
  * holes and the total when the module loads. The same table drives parsing, the dumper and the mutation tests.
  */
 import { PlimsollError } from './errors.ts';
-import { readUint64 } from './numbers.ts';
+import { readUint64, readUint64LittleEndian } from './numbers.ts';
 
 export type FieldKind = 'u8' | 'u16' | 'u32' | 'u64' | 'mask64' | 'bytes' | 'reserved';
 
@@ -27,6 +27,9 @@ export const mask64 = (at: number): Field<bigint> => field('mask64', at, 8);
 export const bytes = (at: number, width: number): Field<Uint8Array> => field('bytes', at, width);
 export const reserved = (at: number, width: number): Field<undefined> => field('reserved', at, width);
 
+/** Which byte of a number comes first; `big` where nothing is said. */
+export type ByteOrder = 'big' | 'little';
+
 export type Fields = Readonly<Record<string, Field<unknown>>>;
 export type RecordOf<F extends Fields> = { readonly [K in keyof F]: F[K] extends Field<infer T> ? T : never };
 
@@ -35,15 +38,16 @@ export interface Struct<F extends Fields> {
   readonly byteLength: number;
   readonly fields: F;
   /**
-   * The record at `base` of `view`; big-endian. `viewAt` is the view's own position in its file, so that errors tell the place.
+   * The record at `base` of `view`. `viewAt` is the view's own position in its file, so that errors tell the place.
    *
    * Throws: corrupt, when the view is too short or a u64 is too large.
    */
   read(view: DataView, base?: number, viewAt?: number): RecordOf<F>;
 }
 
-/** A big-endian structure of `byteLength` bytes; throws at module load when the fields overlap or leave a hole. */
-export function struct<F extends Fields>(name: string, byteLength: number, fields: F): Struct<F> {
+/** A structure of `byteLength` bytes, big-endian unless told otherwise; throws at module load when the fields overlap or leave a hole. */
+export function struct<F extends Fields>(name: string, byteLength: number, fields: F, byteOrder: ByteOrder = 'big'): Struct<F> {
+  const isLittle = byteOrder === 'little';
   const ordered = Object.entries(fields).sort((a, b) => a[1].at - b[1].at);
   let end = 0;
   for (const [fieldName, one] of ordered) {
@@ -62,7 +66,7 @@ export function struct<F extends Fields>(name: string, byteLength: number, field
     }
     const record: Record<string, unknown> = {};
     for (const [fieldName, one] of ordered)
-      record[fieldName] = readField(view, base, one, { doing: `read ${name}`, field: fieldName, viewAt });
+      record[fieldName] = readField(view, base, one, { doing: `read ${name}`, field: fieldName, viewAt, isLittle });
     return record as RecordOf<F>;
   };
   return { name, byteLength, fields, read };
@@ -72,6 +76,7 @@ interface Whence {
   readonly doing: string;
   readonly field: string;
   readonly viewAt: number;
+  readonly isLittle: boolean;
 }
 
 function readField(view: DataView, base: number, one: Field<unknown>, whence: Whence): unknown {
@@ -80,13 +85,13 @@ function readField(view: DataView, base: number, one: Field<unknown>, whence: Wh
     case 'u8':
       return view.getUint8(at);
     case 'u16':
-      return view.getUint16(at);
+      return view.getUint16(at, whence.isLittle);
     case 'u32':
-      return view.getUint32(at);
+      return view.getUint32(at, whence.isLittle);
     case 'u64':
-      return readUint64(view, at, whence.doing, whence.field, whence.viewAt);
+      return (whence.isLittle ? readUint64LittleEndian : readUint64)(view, at, whence.doing, whence.field, whence.viewAt);
     case 'mask64':
-      return view.getBigUint64(at);
+      return view.getBigUint64(at, whence.isLittle);
     case 'bytes':
       return new Uint8Array(view.buffer, view.byteOffset + at, one.width);
     case 'reserved':
