@@ -29,3 +29,19 @@ export {
   writtenTail,
   zeroChunks,
 } from './qcow2/index.ts';
+export {
+  hasVhdxSignature,
+  openVhdx,
+  readVhdx,
+  type Vhdx,
+  type VhdxBlockCensus,
+  type VhdxFacts,
+  type VhdxHeader,
+  type VhdxImage,
+  type VhdxLocatorEntry,
+  type VhdxLocatorText,
+  type VhdxParentLocator,
+  type VhdxPendingLog,
+  type VhdxRegion,
+  type VhdxRegions,
+} from './vhdx/index.ts';

@@ -127,7 +127,7 @@ function nextSnapshot(state: Qcow2State, filled: number): { bytes: number } | nu
 type Rest = Pick<Figures, 'capacity' | 'expected' | 'maxLength' | 'unbounded' | 'nextSnapshot' | 'findings'>;
 
 /** Adds the host's charges and sees to it that the addends sum to a commitment that is never below the allocation. */
-function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: Rest): Figures {
+export function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: Rest): Figures {
   const addends = [...own, ...hostCharges(facts, growth)];
   const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
   const least = Math.max(facts.allocation, rest.expected ?? 0);
