@@ -3,7 +3,7 @@
  *
  * Measured on QEMU 7.2: a new block begins at the next multiple of 1 MiB behind the file's end, and the file gets longer
  * by a whole block, of which only what is written takes storage. Each new block sends one sector of the block allocation
- * table through the log: 8 KiB, taken in turn, until the log has been written once. Blocks that are zero or unmapped have
+ * table through the log: 8 KiB, one behind the other from the log's beginning at each open. Blocks that are zero or unmapped have
  * no place, in "fixed" images too: `qemu-img create -o subformat=fixed` makes a file of full length, and every block of
  * it is then put behind that length.
  */
@@ -25,7 +25,7 @@ const LOG_BYTES_A_BLOCK = 2 * SECTOR;
 /**
  * Figures of a VHDX image without parent.
  *
- * Units: bytes. With a map exact but for what few blocks spare of the log; without one no lower than what QEMU reaches as
+ * Units: bytes. With a map exact; without one no lower than what QEMU reaches as
  * long as no storage lies outside of blocks, tables and log.
  */
 export function vhdxFigures(image: VhdxImage, facts: FileFacts): Figures {
@@ -82,14 +82,15 @@ function byMap(image: VhdxImage, facts: FileFacts, future: Future): Sum {
   const stored = total();
   const inPlace = total(image.blocks.presentRuns());
   const settled = total(image.blocks.presentRuns(), tables, sortedRuns(log?.written ?? []));
-  const unusedLog = total([{ start: header.logOffset, end: header.logOffset + header.logLength }]) - stored;
+  const logBytes = Math.min(header.logLength, newBlockCount * LOG_BYTES_A_BLOCK);
+  const logToCome = total([{ start: header.logOffset, end: header.logOffset + logBytes }]) - stored;
   const unstoredNew = total([newBlocks]) - stored;
   const storedNew = newBlocks.end - newBlocks.start - unstoredNew;
   const spared = roundDown(Math.max(0, beyondDisk - storedNew), facts.hostBlock);
   return summed(storedBytes(map), [
     { name: 'guest data to come in blocks that have a place', bytes: inPlace - stored },
     { name: 'headers and block allocation table to come', bytes: settled - inPlace },
-    { name: 'log to come', bytes: Math.min(unusedLog, roundUp(newBlockCount * LOG_BYTES_A_BLOCK, facts.hostBlock)) },
+    { name: 'log to come', bytes: logToCome },
     { name: 'blocks to come', bytes: unstoredNew - spared },
   ]);
 }
