@@ -204,6 +204,16 @@ export class VhdxBuilder {
     return this;
   }
 
+  /** Makes the checksum of the log entry at `at` anew, as long as it says it is. */
+  sealLogEntry(at: number): this {
+    this.withU32(LOG + at + 4, 0);
+    const byteLength = new DataView(this.#page(LOG + at).buffer).getUint32(8, true);
+    if (byteLength % PAGE !== 0 || at + byteLength > this.logLength) return this;
+    let checksum = 0;
+    for (let page = LOG + at; page < LOG + at + byteLength; page += PAGE) checksum = crc32c(this.#page(page), checksum);
+    return this.withU32(LOG + at + 4, checksum);
+  }
+
   /** The structure at `at` keeps the checksum it has. */
   withoutSeal(at: number): this {
     this.#unsealed.add(at);
@@ -228,15 +238,15 @@ export class VhdxBuilder {
   }
 
   #seal(): void {
+    const length = this.#length;
     for (const [at, byteLength] of this.#seals) {
       if (this.#unsealed.has(at)) continue;
       this.withU32(at + 4, 0);
       let checksum = 0;
       for (let page = at; page < at + byteLength; page += PAGE) checksum = crc32c(this.#page(page), checksum);
-      const length = this.#length;
       this.withU32(at + 4, checksum);
-      this.#length = length;
     }
+    this.#length = length;
   }
 
   #page(at: number): Uint8Array {
@@ -298,11 +308,11 @@ export function u64(value: bigint | number): number[] {
 }
 
 export function latin1(text: string): number[] {
-  return [...text].map((character) => character.charCodeAt(0));
+  return [...Buffer.from(text, 'latin1')];
 }
 
 function utf16(text: string): number[] {
-  return [...new Uint8Array(new Uint16Array([...text].map((character) => character.charCodeAt(0))).buffer)];
+  return [...Buffer.from(text, 'utf16le')];
 }
 
 /** The bytes of `2dc27766-f623-4200-9d64-115e9bfd4a08` as they are stored. */

@@ -1,5 +1,4 @@
 /** The VHDX file identifier and the two headers; checked. Source: [MS-VHDX] 2.2.1 and 2.2.2. */
-import type { RecordOf } from '#base';
 import { crc32c } from '#codec';
 import { guidText, NO_GUID } from './guid.ts';
 import { FILE_IDENTIFIER, FILE_SIGNATURE, HEADER, HEADER_OFFSETS, HEADER_SECTION_BYTES, UNIT_BYTES } from './layout.ts';
@@ -38,7 +37,8 @@ export function parseHeader(section: Uint8Array, fileLength: number): Header {
     throw vhdxError('corrupt', 'VHDX_SIGNATURE', place('Signature', 0), latin1(section.subarray(0, 8)), FILE_SIGNATURE);
   }
   const identifier = FILE_IDENTIFIER.read(view);
-  const { record, at } = currentHeader(section, view);
+  const { at } = currentHeader(section, view);
+  const record = HEADER.read(view, at);
   if (record.version !== 1) throw vhdxError('unsupported', 'VHDX_VERSION', place('Version', at + 66), record.version, '1');
   if (record.logVersion !== 0) throw vhdxError('unsupported', 'VHDX_VERSION', place('LogVersion', at + 64), record.logVersion, '0');
   const { logOffset, logLength } = record;
@@ -55,17 +55,15 @@ export function parseHeader(section: Uint8Array, fileLength: number): Header {
   };
 }
 
-type RawHeader = RecordOf<(typeof HEADER)['fields']>;
-
 interface Candidate {
-  readonly record: RawHeader;
   readonly at: number;
+  readonly sequenceNumber: bigint;
 }
 
 function currentHeader(section: Uint8Array, view: DataView): Candidate {
   const [first, second] = HEADER_OFFSETS.map((at) => candidate(section, view, at));
   if (first !== undefined && second !== undefined) {
-    const [one, other] = [first.record.sequenceNumber, second.record.sequenceNumber];
+    const [one, other] = [first.sequenceNumber, second.sequenceNumber];
     if (one !== other) return one > other ? first : second;
     const same = crcOfHeader(section, first.at) === crcOfHeader(section, second.at) && sameBytes(section, first.at, second.at);
     if (same) return first;
@@ -79,7 +77,9 @@ function currentHeader(section: Uint8Array, view: DataView): Candidate {
 /** A header with signature and checksum right. */
 function candidate(section: Uint8Array, view: DataView, at: number): Candidate | undefined {
   if (latin1(section.subarray(at, at + 4)) !== 'head' || section.byteLength < at + HEADER.byteLength) return undefined;
-  return view.getUint32(at + 4, true) === crcOfHeader(section, at) ? { record: HEADER.read(view, at), at } : undefined;
+  return view.getUint32(at + 4, true) === crcOfHeader(section, at)
+    ? { at, sequenceNumber: view.getBigUint64(at + HEADER.fields.sequenceNumber.at, true) }
+    : undefined;
 }
 
 function crcOfHeader(section: Uint8Array, at: number): number {
