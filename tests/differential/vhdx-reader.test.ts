@@ -7,6 +7,7 @@ import type { ImageDevice } from '#block';
 import { openVhdx, type VhdxImage } from '#formats';
 import { openBytes } from '../support/file-bytes.ts';
 import { qemuImg } from '../support/qemu.ts';
+import { aVhdx, type LogUpdate, u64, type VhdxBuilder } from '../support/vhdx-builder.ts';
 import { convertVhdx, createVhdx, interruptVhdx, type VhdxOptions, writeVhdx } from '../support/vhdx-qemu.ts';
 import { Prng } from './prng.ts';
 
@@ -202,5 +203,79 @@ describe('a VHDX whose log is not replayed', () => {
       expect((await image.read(block * MiB, 4))[0]).toBe(9);
     });
     before.close();
+  });
+});
+
+/**
+ * What QEMU 7.2 replays wrongly is left to log.test.ts: it takes the first entry behind the log's beginning for a tail,
+ * whatever Tail says, and refuses entries whose descriptors fill more than one sector.
+ *
+ * Logs that no QEMU writes, replayed by it: several entries, around the end of the log, zeros, a newer sequence behind an older.
+ */
+describe('a VHDX log made by hand', () => {
+  const random = new Prng(12);
+  const blocks = aVhdx().blocks;
+  const sector = (): Uint8Array => random.bytes(4096);
+  const withBlocks = (): VhdxBuilder => {
+    const image = aVhdx();
+    for (let block = 0; block < 4; block += 1) image.withBlock(block, blocks + block * MiB).withBytes(blocks + block * MiB, sector());
+    return image;
+  };
+  /** Sectors of the table with other states: block 1 zero, block 5 where block 1 was. */
+  const table = (): Uint8Array => {
+    const bytes = new Uint8Array(4096);
+    bytes.set([
+      ...u64(blocks + 6),
+      ...u64(2),
+      ...u64(blocks + 2 * MiB + 6),
+      ...u64(blocks + 3 * MiB + 6),
+      ...u64(0),
+      ...u64(blocks + MiB + 6),
+    ]);
+    return bytes;
+  };
+
+  const chained = (image: VhdxBuilder, first: number, sequenceNumber: number, list: readonly (readonly LogUpdate[])[]): VhdxBuilder => {
+    let at = first;
+    for (const [index, updates] of list.entries())
+      at = image.addLogEntry(at, { sequenceNumber: sequenceNumber + index, tail: first, updates });
+    return image;
+  };
+  const list = (): LogUpdate[][] => [
+    [
+      { at: blocks, data: sector() },
+      { at: blocks + 8192, data: sector() },
+    ],
+    [
+      { at: blocks + 4096, zeros: 8192 },
+      { at: blocks + 2 * MiB, zeros: MiB },
+    ],
+    [
+      { at: blocks + 2 * MiB + 4096, data: sector() },
+      { at: aVhdx().bat, data: table() },
+      { at: blocks + 4096, data: sector() },
+    ],
+  ];
+
+  it.each([
+    ['three entries', () => chained(withBlocks(), 0, 100, list())],
+    ['around the end of the log', () => chained(withBlocks(), MiB - 20480, 100, list())],
+    ['a newer sequence behind an older', () => chained(chained(withBlocks(), 0, 7, list()), 256 * KiB, 50, list().slice(1))],
+    ['an older sequence behind a newer', () => chained(chained(withBlocks(), 0, 50, list().slice(1)), 256 * KiB, 7, list())],
+    ['an entry without updates at the head', () => chained(withBlocks(), 4096, 3, [...list(), []])],
+  ] as const)('%s', async (what, make) => {
+    const name = join(directory, what.replaceAll(' ', '-'));
+    const path = make().write(`${name}.vhdx`);
+    copyFileSync(path, `${name}-repaired.vhdx`);
+    await qemuImg(directory, 'check', '-q', '-r', 'all', `${name}-repaired.vhdx`);
+    await convertVhdx(`${name}-repaired.vhdx`, `${name}.raw`);
+    await withImage(path, async (image) => {
+      expect(image.facts.log?.entryCount).toBeGreaterThan(0);
+      await assertSameBytes(image, `${name}.raw`);
+    });
+    await withImage(`${name}-repaired.vhdx`, async (image) => {
+      expect(image.facts.log).toBeUndefined();
+      await assertSameBytes(image, `${name}.raw`);
+    });
   });
 });
