@@ -146,7 +146,7 @@ describe('VHDX by qemu-img 7.2', () => {
     rmSync(raw);
   });
 
-  it('reads a disk with sectors of 4096 bytes, which QEMU can make by hand only', async () => {
+  it('reads the same when its sectors are called 4096 bytes long, which QEMU 7.2 refuses to open', async () => {
     const path = await build({ name: 'sectors', capacity: 40 * MiB, sessions: [scattered(8, 40 * MiB, 30)] });
     const raw = join(directory, 'sectors.raw');
     await convertVhdx(path, raw);
