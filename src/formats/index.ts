@@ -57,3 +57,19 @@ export {
   type VmdkName,
   type VmdkRequest,
 } from './vmdk/index.ts';
+export {
+  hasVhdxSignature,
+  openVhdx,
+  readVhdx,
+  type Vhdx,
+  type VhdxBlockCensus,
+  type VhdxFacts,
+  type VhdxHeader,
+  type VhdxImage,
+  type VhdxLocatorEntry,
+  type VhdxLocatorText,
+  type VhdxParentLocator,
+  type VhdxPendingLog,
+  type VhdxRegion,
+  type VhdxRegions,
+} from './vhdx/index.ts';

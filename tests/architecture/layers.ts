@@ -47,7 +47,7 @@ export const LAYERS: readonly Layer[] = [
     layers: {
       base: 'structure tables, errors, checked numbers',
       block: 'a parser gets its bytes from a BlockDevice and does no I/O of its own choosing',
-      codec: 'compressed clusters',
+      codec: 'compressed clusters, checksums',
     },
     node: nothing,
     packages: nothing,

@@ -1,0 +1,166 @@
+/** A VHDX image: its facts, and the disk as the guest sees it. Source: [MS-VHDX] 2.1 and 2.5. */
+import type { BlockDevice, Extent, ImageDevice, Run } from '#block';
+import { type BatPiece, BlockAllocationTable, type BlockCensus, type Mapping } from './bat.ts';
+import { readExactly } from './exactly.ts';
+import { type Header, parseHeader } from './header.ts';
+import { HEADER, HEADER_OFFSETS, REGION_TABLE_BYTES, REGION_TABLE_OFFSETS } from './layout.ts';
+import { replayLog } from './log.ts';
+import { type Metadata, readMetadata } from './metadata.ts';
+import { parseRegionTables, type Regions } from './region-table.ts';
+import { vhdxError } from './error.ts';
+
+/** What an image says of itself, its log replayed. */
+export interface VhdxFacts extends Metadata {
+  readonly header: Header;
+  readonly regions: Regions;
+  /** The log that whoever opens the image for writing replays first; undefined where it is empty. */
+  readonly log: PendingLog | undefined;
+}
+
+export interface PendingLog {
+  readonly entryCount: number;
+  /** Bytes of the file that the replay writes, unordered; runs may overlap. */
+  readonly written: readonly Run[];
+  /** How long the file is after it. */
+  readonly fileLength: number;
+}
+
+/** The facts, and the file as it is once its log is replayed. */
+export interface Vhdx {
+  readonly facts: VhdxFacts;
+  readonly file: BlockDevice;
+}
+
+/** An image that is opened: the disk, without parent. */
+export interface VhdxImage extends ImageDevice {
+  readonly facts: VhdxFacts;
+  readonly blocks: BlockCensus;
+  /** Bytes of the block allocation table that are in use. */
+  readonly batBytes: number;
+}
+
+/**
+ * The facts of the image in `device`; of differencing disks too, with the names of their parent, which are not opened.
+ *
+ * Bounds: reads the header section, the log if there is one to replay, and the metadata. Throws: corrupt, unsupported,
+ * over-budget, io.
+ */
+export async function readVhdx(device: BlockDevice): Promise<Vhdx> {
+  const section = await device.read(0, HEADER_OFFSETS[1] + HEADER.byteLength);
+  const header = parseHeader(section, device.byteLength);
+  const replayed = await replayLog(device, header);
+  const file = replayed?.overlay ?? device;
+  const [first, second] = REGION_TABLE_OFFSETS;
+  const tables = await readExactly(file, first, second - first + REGION_TABLE_BYTES, 'region tables');
+  const regions = parseRegionTables([tables.subarray(0, REGION_TABLE_BYTES), tables.subarray(second - first)], header, file.byteLength);
+  const metadata = await readMetadata(file, regions.metadata);
+  const log =
+    replayed === undefined
+      ? undefined
+      : { entryCount: replayed.entryCount, written: replayed.overlay.writtenRuns(), fileLength: file.byteLength };
+  return { facts: { ...metadata, header, regions, log }, file };
+}
+
+/**
+ * The disk in `device`. A log is replayed in memory; the file is never written.
+ *
+ * Bounds: reads the block allocation table once; keeps a bit for each MiB of the file, the replayed sectors and 64 KiB of
+ * the table. Throws: corrupt, unsupported, over-budget, io; refused, when it is a differencing disk.
+ */
+export async function openVhdx(device: BlockDevice): Promise<VhdxImage> {
+  const { facts, file } = await readVhdx(device);
+  if (facts.type === 'differencing') {
+    const where = { doing: 'open VHDX image', field: 'HasParent', at: facts.regions.metadata.fileOffset };
+    throw vhdxError('refused', 'VHDX_DIFFERENCING', where, parentName(facts), 'a disk without parent');
+  }
+  const table = new BlockAllocationTable(file, facts.regions.bat, facts);
+  return new OpenedVhdx(file, facts, table, await table.census(facts.regions));
+}
+
+function parentName({ parentLocator }: VhdxFacts): string {
+  const texts = new Map(parentLocator?.entries.map(({ key, value }) => [key.text, value.text]));
+  return texts.get('relative_path') ?? texts.get('absolute_win32_path') ?? texts.get('volume_path') ?? 'a parent without a path';
+}
+
+class OpenedVhdx implements VhdxImage {
+  readonly facts: VhdxFacts;
+  readonly blocks: BlockCensus;
+  readonly byteLength: number;
+  readonly batBytes: number;
+  readonly #file: BlockDevice;
+  readonly #table: BlockAllocationTable;
+
+  constructor(file: BlockDevice, facts: VhdxFacts, table: BlockAllocationTable, blocks: BlockCensus) {
+    this.facts = facts;
+    this.blocks = blocks;
+    this.byteLength = facts.capacity;
+    this.batBytes = table.byteLength;
+    this.#file = file;
+    this.#table = table;
+  }
+
+  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
+    const end = Math.min(offset + length, this.byteLength);
+    if (end <= offset) return new Uint8Array(0);
+    const given = into !== undefined && into.byteLength >= end - offset ? into : new Uint8Array(end - offset);
+    const bytes = given.subarray(0, end - offset);
+    for await (const extent of this.extents(offset, end)) {
+      const part = bytes.subarray(extent.start - offset, extent.end - offset);
+      if (extent.fileOffset === undefined) {
+        part.fill(0);
+        continue;
+      }
+      const read = await readExactly(this.#file, extent.fileOffset, part.byteLength, 'payload block', part);
+      if (read.buffer !== part.buffer || read.byteOffset !== part.byteOffset) part.set(read);
+    }
+    return bytes;
+  }
+
+  async *extents(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Extent> {
+    const stop = Math.min(end, this.byteLength);
+    let last: Extent | undefined;
+    for (let at = start; at < stop; ) {
+      signal?.throwIfAborted();
+      const extents = this.#extentsOf(await this.#table.pieceOf(Math.floor(at / this.facts.blockSize)), at, stop);
+      for (const extent of extents) {
+        if (last === undefined || !continues(last, extent)) {
+          if (last !== undefined) yield last;
+          last = extent;
+        } else last = joined(last, extent);
+        at = extent.end;
+      }
+    }
+    if (last !== undefined) yield last;
+  }
+
+  /** Extents of one piece of the table, from `start` on. */
+  *#extentsOf(piece: BatPiece, start: number, stop: number): Generator<Extent> {
+    const { blockSize } = this.facts;
+    let last: Extent | undefined;
+    for (let at = start; at < stop; ) {
+      const block = Math.floor(at / blockSize);
+      if (block >= piece.endBlock) break;
+      const next = extentOf(piece.mapping(block), at, Math.min(stop, (block + 1) * blockSize), at - block * blockSize);
+      at = next.end;
+      if (last === undefined || !continues(last, next)) {
+        if (last !== undefined) yield last;
+        last = next;
+      } else last = joined(last, next);
+    }
+    if (last !== undefined) yield last;
+  }
+}
+
+function joined({ start, status, fileOffset }: Extent, { end }: Extent): Extent {
+  return { start, end, status, depth: 0, compressed: false, fileOffset };
+}
+
+function extentOf(mapping: Mapping, start: number, end: number, blockOffset: number): Extent {
+  const fileOffset = mapping.kind === 'data' ? mapping.fileOffset + blockOffset : undefined;
+  return { start, end, status: mapping.kind, depth: 0, compressed: false, fileOffset };
+}
+
+function continues(one: Extent, next: Extent): boolean {
+  if (one.status !== next.status) return false;
+  return one.fileOffset === undefined || next.fileOffset === one.fileOffset + (one.end - one.start);
+}
