@@ -46,6 +46,22 @@ export interface Ffi {
   renameNoReplace(from: Uint8Array, to: Uint8Array): CallResult;
 }
 
+/** What a process can take from itself and never get back. Each returns 0, or the negated errno. */
+export interface SelfRestriction {
+  /** setrlimit; from `soft` on the kernel warns, from `hard` on it kills or refuses. */
+  limit(resource: number, soft: number, hard: number): CallResult;
+  /** No core dumps, and no tracing by others of the same user. */
+  forbidDumps(): CallResult;
+  forbidNewPrivileges(): CallResult;
+  /** A seccomp program (an array of struct sock_filter) for all threads; a positive result is a thread that could not take it. */
+  filterSystemCalls(program: Uint8Array): CallResult;
+  /** Tries to make a socket: a descriptor, or the negated errno. To see whether the filter holds. */
+  openSocket(): CallResult;
+}
+
+/** Source: asm-generic/resource.h; the same on all architectures that are supported. */
+export const RLIMIT = { CPU: 0, FSIZE: 1, DATA: 2, CORE: 4 } as const;
+
 /** Set to `1`, the process behaves as if koffi could not be loaded. */
 const DISABLE_VARIABLE = 'PLIMSOLL_NO_FFI';
 const ARCHITECTURES: ReadonlySet<string> = new Set(['x64', 'arm64', 'riscv64', 'loong64']);
@@ -61,6 +77,16 @@ const FLOCK_BYTES = 32;
 /** struct statfs has 120 bytes; f_frsize is the tenth word. */
 const STATFS_BYTES = 120;
 const STATFS_FRSIZE_AT = 72;
+
+const PR_SET_DUMPABLE = 4;
+const PR_SET_NO_NEW_PRIVS = 38;
+const SECCOMP_SET_MODE_FILTER = 1;
+const SECCOMP_FILTER_FLAG_TSYNC = 1;
+/** Of seccomp(2), which the C library does not wrap. */
+const SECCOMP_NUMBER: Readonly<Record<string, number>> = { x64: 317 };
+const SOCK_FILTER_BYTES = 8;
+const AF_INET = 2;
+const SOCK_STREAM = 1;
 
 let loading: Promise<Ffi | undefined> | undefined;
 
@@ -80,11 +106,21 @@ export function resetFfiForTests(): void {
   loading = undefined;
 }
 
-async function importKoffi(): Promise<Ffi | undefined> {
+/** The calls by which a process confines itself, or undefined where there is no koffi or no number for this architecture. */
+export async function loadSelfRestriction(): Promise<SelfRestriction | undefined> {
+  const number = SECCOMP_NUMBER[process.arch];
+  return number === undefined ? undefined : withKoffi((koffi) => bindSelfRestriction(koffi, number));
+}
+
+function importKoffi(): Promise<Ffi | undefined> {
+  return withKoffi(bindCalls);
+}
+
+async function withKoffi<T>(bind: (koffi: Koffi) => T): Promise<T | undefined> {
   if (process.env[DISABLE_VARIABLE] === '1' || process.platform !== 'linux' || !ARCHITECTURES.has(process.arch)) return undefined;
   try {
     const { default: koffi } = await import('koffi');
-    return bindCalls(koffi);
+    return bind(koffi);
   } catch {
     // Whatever stops koffi (not installed, no binary for this libc, noexec) means the same to us: do without.
     return undefined;
@@ -132,6 +168,32 @@ function bindCalls(koffi: Koffi): Ffi {
       return result < 0 ? result : buffer.readUInt32LE(STATFS_FRSIZE_AT);
     },
     renameNoReplace: (from, to) => orErrno(renameat2(AT_FDCWD, nulTerminated(from), AT_FDCWD, nulTerminated(to), RENAME_NOREPLACE)),
+  };
+}
+
+function bindSelfRestriction(koffi: Koffi, seccompNumber: number): SelfRestriction {
+  const libc = koffi.load(null);
+  const setrlimit = libc.func('int setrlimit(int resource, void *limit)');
+  const prctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
+  const program = koffi.struct({ length: 'uint16_t', filter: 'void *' });
+  const syscall = libc.func('syscall', 'int64_t', ['int64_t', 'uint32_t', 'uint32_t', koffi.pointer(program)]);
+  const socket = libc.func('int socket(int domain, int type, int protocol)');
+  const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
+
+  return {
+    limit: (resource, soft, hard) => {
+      const pair = Buffer.alloc(16);
+      pair.writeBigUInt64LE(BigInt(integer(soft)), 0);
+      pair.writeBigUInt64LE(BigInt(integer(hard)), 8);
+      return orErrno(setrlimit(integer(resource), pair));
+    },
+    forbidDumps: () => orErrno(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)),
+    forbidNewPrivileges: () => orErrno(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
+    filterSystemCalls: (bytes) => {
+      const length = integer(bytes.byteLength / SOCK_FILTER_BYTES);
+      return orErrno(syscall(seccompNumber, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, { length, filter: bytes }));
+    },
+    openSocket: () => orErrno(socket(AF_INET, SOCK_STREAM, 0)),
   };
 }
 

@@ -4,7 +4,9 @@ export type { OpenOptions, RealPlace } from './descriptor.ts';
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
 export { holesAsZeros, isHole } from './file-device.ts';
 export { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem.ts';
+export { inheritedDevice, readFully, writeFully } from './inherited.ts';
 export { markNoCow } from './ioctls.ts';
+export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, startJailed } from './jail.ts';
 export { LockTable } from './locks.ts';
 export {
   type HostCache,
@@ -15,6 +17,8 @@ export {
   type OpenFileOptions,
   realPlacesOf,
 } from './open-file.ts';
+export { fileBeside } from './runtime-files.ts';
+export { sealProcess, type SealOrder } from './seal.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
 export { type WalkCounts, type WalkedPath, type WalkEntry, walkFiles, type WalkOptions } from './walk.ts';

@@ -9,3 +9,13 @@ export {
   type ReadableFormat,
 } from './examine.ts';
 export { withGuestData } from './guest-data.ts';
+export {
+  type ConfinedFile,
+  type ConfinedOptions,
+  type ConfinedRequest,
+  DEFAULT_LIMITS,
+  type GrantedFile,
+  type Limits,
+  type OnFileRequest,
+  runConfined,
+} from './worker/index.ts';
