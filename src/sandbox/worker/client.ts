@@ -58,8 +58,8 @@ const MAX_GRANTED_FILES = 64;
 const MAX_ROLE_LENGTH = 64;
 /** Of standard error, to tell how it ended. */
 const MAX_COMPLAINT_CHARACTERS = 8192;
-/** The heap of V8 may take so much of the memory, so that it says itself when it is full. */
-const HEAP_SHARE = 0.75;
+/** The old space of V8 may take so much of the memory, so that it says itself when it is full, and buffers get the rest. */
+const HEAP_SHARE = 0.5;
 /** A killed process can hang in the kernel, on a dead file server for one. Nobody waits for it longer than this. */
 const MAX_BURIAL_MS = 5000;
 const MiB = 2 ** 20;
@@ -280,14 +280,15 @@ class Conversation {
 
   /** Why it ended without being told to. */
   #obituary({ code, signal }: JailEnd): PlimsollError {
-    const [firstLine = ''] = this.#complaints.trim().split('\n');
-    if (!this.#isReady && firstLine.startsWith('bwrap: ')) return wallRefused(firstLine);
+    const lines = this.#complaints.trim().split('\n');
+    if (!this.#isReady && lines[0]?.startsWith('bwrap: ') === true) return wallRefused(lines[0]);
     const ended = signal ?? signalOf(code);
     if (ended === 'SIGXCPU') return this.#over('WORKER_CPU', `${this.#limits.cpuSeconds} s of processor time`);
     if (OUT_OF_MEMORY.test(this.#complaints)) return this.#over('WORKER_MEMORY', `${this.#limits.memoryBytes} bytes of memory`);
-    if (ended !== undefined && FROM_OUTSIDE.has(ended)) return this.#died('io', 'WORKER_KILLED', `killed by ${ended}`);
+    if (ended !== undefined && FROM_OUTSIDE.has(ended)) return this.#died('io', 'WORKER_KILLED', `was killed by ${ended}`);
     if (code === 0) return this.#died('bug', 'WORKER_ENDED', 'ended without an answer');
-    return this.#died('bug', 'WORKER_CRASHED', `${ended ?? `exit code ${code}`}${firstLine === '' ? '' : `: ${firstLine}`}`);
+    const said = lines.find((line) => /^\w*Error\b/.test(line)) ?? lines[0] ?? '';
+    return this.#died('bug', 'WORKER_CRASHED', `ended by ${ended ?? `exit code ${code}`}${said === '' ? '' : `: ${said}`}`);
   }
 
   #over(code: 'WORKER_TIME' | 'WORKER_CPU' | 'WORKER_MEMORY' | 'WORKER_OUTPUT' | 'WORKER_FILES', limit: string): PlimsollError {
@@ -300,12 +301,12 @@ class Conversation {
   }
 
   #died(kind: 'io' | 'bug', code: 'WORKER_KILLED' | 'WORKER_ENDED' | 'WORKER_CRASHED', found: string): PlimsollError {
-    return new PlimsollError(kind, code, { doing: 'read image', image: this.#image(), field: 'the confined reader', found });
+    return new PlimsollError(kind, code, { doing: 'read image', image: this.#image(), found: `the confined reader ${found}` });
   }
 
   /** The worker is dead or hangs in the kernel, and nobody has said why. */
   #internal(): PlimsollError {
-    return this.#died('bug', 'WORKER_ENDED', 'no verdict');
+    return this.#died('bug', 'WORKER_ENDED', 'ended without a verdict');
   }
 
   #image(): string {

@@ -117,6 +117,7 @@ const AT_START = {
 const MMAP = 9;
 const CLONE = 56;
 const FCNTL = 72;
+const FSYNC = 74;
 const CLONE3 = 435;
 const ENOSYS = 38;
 
@@ -127,15 +128,18 @@ const NO_NAMESPACES = { number: CLONE, argument: 0, mask: 0x7e020080, oneOf: [0]
 /** F_GETFD, F_SETFD, F_GETFL, F_SETFL. No locks: on an image they would keep its machine from starting. */
 const NO_LOCKS = { number: FCNTL, argument: 1, mask: 0xffffffff, oneOf: [1, 2, 3, 4] } as const;
 
+/** The descriptors 0 to 3: koffi flushes standard output at the end, and hangs where it may not. Not the image. */
+const OWN_OUTPUT = { number: FSYNC, argument: 0, mask: 0xfffffffc, oneOf: [0] } as const;
+
 const START: FilterRules = {
   ...X64,
-  allow: [...Object.values(ALWAYS), ...Object.values(AT_START), MMAP, FCNTL],
+  allow: [...Object.values(ALWAYS), ...Object.values(AT_START), MMAP, FCNTL, FSYNC],
   allowIf: [NO_NAMESPACES],
   // Its flags lie in memory, where no filter sees them. The C library then takes clone.
   refuseWith: [{ number: CLONE3, errno: ENOSYS }],
 };
 
-const SEALED: FilterRules = { ...X64, allow: Object.values(ALWAYS), allowIf: [PRIVATE_MEMORY, NO_LOCKS] };
+const SEALED: FilterRules = { ...X64, allow: Object.values(ALWAYS), allowIf: [PRIVATE_MEMORY, NO_LOCKS, OWN_OUTPUT] };
 
 /** For bubblewrap, which installs it just before it runs Node. */
 export function startFilter(): Uint8Array {
