@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that the foreign programs which the tests ask for the truth are there: QEMU, the filesystems' own tools,
-# the shells that completions are for. As root on Debian it installs what is missing; else it lists it and fails.
+# the shells that completions are for, bubblewrap and what looks at it from outside. As root on Debian it installs what is missing; else it lists it and fails.
 set -euo pipefail
 
 PATH="$PATH:/usr/sbin:/sbin" # mkfs lives there, also for who is not root
@@ -19,6 +19,8 @@ chattr      e2fsprogs
 mount       mount
 losetup     mount
 setpriv     util-linux
+bwrap       bubblewrap
+strace      strace
 script      bsdutils
 man         man-db
 fish        fish

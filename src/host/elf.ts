@@ -85,8 +85,7 @@ function dynamicNames(read: Read, segments: readonly Segment[]): { soname: strin
     entries.push({ tag: Number(bytes.readBigInt64LE(at)), value: Number(bytes.readBigUInt64LE(at + 8)) });
   }
   const strings = fileOffsetOf(segments, entries.find(({ tag }) => tag === DT_STRTAB)?.value ?? 0);
-  const named = (wanted: number): string[] =>
-    entries.filter(({ tag }) => tag === wanted).map(({ value }) => textAt(read, strings + value));
+  const named = (wanted: number): string[] => entries.filter(({ tag }) => tag === wanted).map(({ value }) => textAt(read, strings + value));
   return { soname: named(DT_SONAME)[0], needed: named(DT_NEEDED) };
 }
 

@@ -88,6 +88,11 @@ function startThread(): Promise<string> {
   });
 }
 
+function runError(program: string, words: readonly string[]): string | undefined {
+  const error: NodeJS.ErrnoException | undefined = spawnSync(program, words).error;
+  return error?.code;
+}
+
 function neverAgain(): Promise<never> {
   return new Promise(() => setInterval(() => {}, 1000));
 }
@@ -106,11 +111,13 @@ const ATTACKS: Record<string, Handler> = {
   network: async () => ({ tcp: await connect(), udp: await sendDatagram() }),
   thread: startThread,
   'system calls': (params) =>
-    Promise.resolve(Object.fromEntries((params as [string, number, number[]][]).map(([name, number, words]) => [name, raw(number, words)]))),
+    Promise.resolve(
+      Object.fromEntries((params as [string, number, number[]][]).map(([name, number, words]) => [name, raw(number, words)])),
+    ),
   run: () =>
     Promise.resolve({
-      node: (spawnSync('/plimsoll/node', ['-e', '0']).error as NodeJS.ErrnoException | undefined)?.code,
-      shell: (spawnSync('/bin/sh', ['-c', 'true']).error as NodeJS.ErrnoException | undefined)?.code,
+      node: runError('/plimsoll/node', ['-e', '0']),
+      shell: runError('/bin/sh', ['-c', 'true']),
     }),
   'fork bomb': () => {
     let made = 0;
@@ -134,7 +141,6 @@ const ATTACKS: Record<string, Handler> = {
     for (let count = 0; count < 10 * 2 ** 20; count += 1) held.push(Buffer.alloc(1024, 1));
     return held.length;
   },
-  // eslint-disable-next-line no-empty
   spin: () => {
     for (;;) if (Math.random() > 2) return Promise.resolve('never');
   },

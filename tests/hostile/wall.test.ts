@@ -265,7 +265,13 @@ describe('a worker that does not speak the protocol', () => {
     ['frames', [[{ type: 'error', error: { kind: 'io', code: '\u001b[2J', message: '' } }, '']]],
     ['frames', [[{ type: 'read', file: 0, offset: 0, length: 1 }, '']]],
     ['frames', [[{ type: 'file-request', role: 7 }, '']]],
-    ['frames', [[request, 'a'], [request, 'b']]],
+    [
+      'frames',
+      [
+        [request, 'a'],
+        [request, 'b'],
+      ],
+    ],
   ])('%s %j', async (name, params) => {
     const onFileRequest = (): Promise<never> => new Promise(() => {});
     expect(await errorOf(ask(name, params, { onFileRequest }))).toMatchObject({ kind: 'bug', code: 'WORKER_PROTOCOL' });
@@ -281,7 +287,14 @@ describe('a worker that does not speak the protocol', () => {
   ])('reads %j of a file it was granted', async (read) => {
     const onFileRequest = () => Promise.resolve({ device: memoryDevice(CONTENT), close: () => Promise.resolve() });
     // The second frame comes when the first is answered: `frames` does not listen, so the answer is given long before.
-    const asked = ask('frames', [[request, 'a'], [{ type: 'read', file: 0, ...read }, '']], { onFileRequest });
+    const asked = ask(
+      'frames',
+      [
+        [request, 'a'],
+        [{ type: 'read', file: 0, ...read }, ''],
+      ],
+      { onFileRequest },
+    );
     expect(await errorOf(asked)).toMatchObject({ kind: 'bug', code: 'WORKER_PROTOCOL' });
   });
 
@@ -293,7 +306,11 @@ describe('a worker that does not speak the protocol', () => {
     ['ends at once', 'process.exit(0)', 'WORKER_ENDED'],
     ['fails to load', "import './nowhere.mjs'", 'WORKER_CRASHED'],
     ['says garbage', "import fs from 'node:fs'; fs.writeSync(3, 'x'.repeat(99)); setInterval(() => {}, 99)", 'WORKER_PROTOCOL'],
-    ['answers unasked', `import fs from 'node:fs'; fs.writeSync(3, '\\x11\\0\\0\\0\\0\\0\\0\\0{"type":"result"}'); setInterval(() => {}, 99)`, 'WORKER_PROTOCOL'],
+    [
+      'answers unasked',
+      `import fs from 'node:fs'; fs.writeSync(3, '\\x11\\0\\0\\0\\0\\0\\0\\0{"type":"result"}'); setInterval(() => {}, 99)`,
+      'WORKER_PROTOCOL',
+    ],
   ])('%s before it is sealed', async (_, text, code) => {
     const script = join(directory, 'bad.mjs');
     writeFileSync(script, text);
@@ -350,12 +367,17 @@ describe('an abort', () => {
 });
 
 /** A client in a process of its own, run by `words`. */
-function clientUnder(words: readonly string[], name: string, params: unknown = null, limits: object = {}): { value?: unknown; error?: unknown } {
+function clientUnder(
+  words: readonly string[],
+  name: string,
+  params: unknown = null,
+  limits: object = {},
+): { value?: unknown; error?: unknown } {
   const client = [process.execPath, '--conditions=source', '--import', 'tsx', join(ROOT, 'tests/hostile/wall-client.ts')];
-  const [program = '', ...rest] = [...words, ...client, worker, image, name, JSON.stringify(params), JSON.stringify(limits)];
+  const line = [...words, ...client, worker, image, name, JSON.stringify(params), JSON.stringify(limits)];
   const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
-  const { stdout, stderr } = spawnSync(program, rest, { cwd: ROOT, env, encoding: 'utf8', maxBuffer: 64 * MiB });
-  if (stdout === '') throw new Error(`${program} said nothing: ${stderr.slice(0, 1000)}`);
+  const { stdout, stderr } = spawnSync('env', line, { cwd: ROOT, env, encoding: 'utf8', maxBuffer: 64 * MiB });
+  if (stdout === '') throw new Error(`${line.join(' ')} said nothing: ${stderr.slice(0, 1000)}`);
   return JSON.parse(stdout) as { value?: unknown; error?: unknown };
 }
 
@@ -402,7 +424,9 @@ describe('where there is no wall to be had', () => {
   });
 
   it('the worker is missing', async () => {
-    expect(await errorOf(ask('probe-hash', null, { worker: join(directory, 'nowhere.mjs') }))).toMatchObject({ code: 'SANDBOX_UNAVAILABLE' });
+    expect(await errorOf(ask('probe-hash', null, { worker: join(directory, 'nowhere.mjs') }))).toMatchObject({
+      code: 'SANDBOX_UNAVAILABLE',
+    });
   });
 
   it('the second filter does not hold, or cannot be had: a typed error, and no request is read', async () => {
@@ -443,7 +467,11 @@ describe('seen from outside, by strace', () => {
     const own = new Set([pid, ...threads.filter((one) => one !== undefined)]);
     const after = lines.slice(readyAt).filter((line) => own.has(line.split(' ')[0] ?? ''));
     expect(after.length).toBeGreaterThan(10);
-    expect(after.filter((line) => /^\d+ +(<\.\.\. )?(open|creat|stat|newfstatat|access|socket|connect|bind|exec|clone|fork|vfork|kill)/.test(line))).toEqual([]);
+    expect(
+      after.filter((line) =>
+        /^\d+ +(<\.\.\. )?(open|creat|stat|newfstatat|access|socket|connect|bind|exec|clone|fork|vfork|kill)/.test(line),
+      ),
+    ).toEqual([]);
     const calls = new Set(after.flatMap((line) => /^\d+ +(\w+)\(/.exec(line)?.[1] ?? []));
     expect([...calls]).toContain('pread64');
   });

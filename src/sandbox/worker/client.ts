@@ -182,9 +182,10 @@ class Conversation {
 
   /** Not under a read that is still going on: its descriptor could be another file's by then. */
   async #closeFiles(): Promise<void> {
-    const closed = this.#answered.then(async () => {
+    const closed = (async (): Promise<void> => {
+      await this.#answered;
       for (const file of this.#granted) await file.close();
-    });
+    })();
     await Promise.race([closed, afterwards(MAX_BURIAL_MS)]);
   }
 
@@ -245,15 +246,17 @@ class Conversation {
   /** An error of the policy is the worker's to hear; the image may be readable without that file. */
   #reply(answer: Promise<readonly [ClientFrame, Uint8Array?]>): void {
     this.#isAnswering = true;
-    const reply = answer.catch((error: unknown): readonly [ClientFrame, Uint8Array?] => {
+    this.#answered = this.#sendReply(answer);
+  }
+
+  async #sendReply(answer: Promise<readonly [ClientFrame, Uint8Array?]>): Promise<void> {
+    const [message, data] = await answer.catch((error: unknown): readonly [ClientFrame] => {
       const known = asPlimsollError(error, 'read a file that the image names');
       if (known.kind === 'bug' || known.code === 'WORKER_FILES') this.#settle({ reason: known });
       return [{ type: 'error', error: known.toJSON() }];
     });
-    this.#answered = reply.then(([message, data]) => {
-      this.#isAnswering = false;
-      this.#say(message, data);
-    });
+    this.#isAnswering = false;
+    this.#say(message, data);
   }
 
   async #grant(role: unknown, name: Uint8Array): Promise<readonly [ClientFrame]> {
@@ -268,7 +271,8 @@ class Conversation {
 
   async #readFor({ file, offset, length }: Record<string, unknown>): Promise<readonly [ClientFrame, Uint8Array]> {
     const granted = typeof file === 'number' ? this.#granted[file] : undefined;
-    if (granted === undefined || !isCount(offset) || !isCount(length) || length > MAX_DATA_BYTES) throw protocolError('a read out of bounds');
+    if (granted === undefined || !isCount(offset) || !isCount(length) || length > MAX_DATA_BYTES)
+      throw protocolError('a read out of bounds');
     const { device } = granted;
     const data = offset >= device.byteLength ? new Uint8Array(0) : await device.read(offset, Math.min(length, device.byteLength - offset));
     return [{ type: 'bytes' }, data];

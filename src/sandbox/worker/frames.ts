@@ -28,7 +28,12 @@ export type WorkerFrame =
 
 /** What the client says. */
 export type ClientFrame =
-  | { readonly type: 'request'; readonly name: string; readonly params: unknown; readonly files: readonly { readonly byteLength: number }[] }
+  | {
+      readonly type: 'request';
+      readonly name: string;
+      readonly params: unknown;
+      readonly files: readonly { readonly byteLength: number }[];
+    }
   | { readonly type: 'file'; readonly file: number; readonly byteLength: number }
   | { readonly type: 'bytes' }
   | { readonly type: 'error'; readonly error: SerializedError };
@@ -118,7 +123,11 @@ export class FrameDecoder {
 }
 
 export function protocolError(found: string): PlimsollError {
-  return new PlimsollError('bug', 'WORKER_PROTOCOL', { doing: 'understand the confined reader', found, expected: 'a frame of the protocol' });
+  return new PlimsollError('bug', 'WORKER_PROTOCOL', {
+    doing: 'understand the confined reader',
+    found,
+    expected: 'a frame of the protocol',
+  });
 }
 
 function tooLong(byteLength: number): PlimsollError {
@@ -138,7 +147,11 @@ export function reviveError(value: unknown, image: string): PlimsollError {
   const given = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
   const { kind, code, message } = given;
   const isError =
-    typeof kind === 'string' && KINDS.has(kind) && typeof code === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(code) && typeof message === 'string';
+    typeof kind === 'string' &&
+    KINDS.has(kind) &&
+    typeof code === 'string' &&
+    /^[A-Z][A-Z0-9_]{0,63}$/.test(code) &&
+    typeof message === 'string';
   if (!isError) return protocolError('an error that is none');
   const serialized = {
     kind,

@@ -12,12 +12,7 @@ import type { BlockDevice } from '#block';
 export type RequestFile = (name: Uint8Array, role: string) => Promise<BlockDevice>;
 
 /** The answer is what JSON can carry. Whoever shows it treats it as a stranger's. */
-export type Handler = (
-  params: unknown,
-  devices: readonly BlockDevice[],
-  signal: AbortSignal,
-  requestFile: RequestFile,
-) => Promise<unknown>;
+export type Handler = (params: unknown, devices: readonly BlockDevice[], signal: AbortSignal, requestFile: RequestFile) => Promise<unknown>;
 
 export type Handlers = ReadonlyMap<string, Handler>;
 
@@ -37,16 +32,17 @@ async function probeHash(_params: unknown, [device]: readonly BlockDevice[], sig
   let low = 1;
   let high = 0;
   let byteLength = 0;
-  for (let at = 0; device !== undefined && at < device.byteLength; at += PIECE_BYTES) {
+  const end = device?.byteLength ?? 0;
+  for (let at = 0; at < end; at += PIECE_BYTES) {
     signal.throwIfAborted();
-    const piece = await device.read(at, PIECE_BYTES);
+    const piece = (await device?.read(at, PIECE_BYTES)) ?? [];
     for (const byte of piece) {
       low += byte;
       high += low;
     }
     low %= ADLER_MODULUS;
     high %= ADLER_MODULUS;
-    byteLength += piece.byteLength;
+    byteLength += piece.length;
   }
   return { byteLength, adler32: high * 0x10000 + low };
 }

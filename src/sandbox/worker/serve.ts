@@ -53,7 +53,12 @@ async function answer(handlers: Handlers, request: Extract<ClientFrame, { type: 
 /** A buffer that the limit did not let happen. (A heap that is full ends the process instead; the client knows that too.) */
 function outOfMemory(error: unknown): PlimsollError | undefined {
   if (!(error instanceof RangeError) || !/allocation failed|out of memory/i.test(error.message)) return undefined;
-  return new PlimsollError('over-budget', 'WORKER_MEMORY', { doing: 'read image', found: error.message, expected: 'less memory', cause: error });
+  return new PlimsollError('over-budget', 'WORKER_MEMORY', {
+    doing: 'read image',
+    found: error.message,
+    expected: 'less memory',
+    cause: error,
+  });
 }
 
 function say(message: WorkerFrame, data?: Uint8Array): void {
