@@ -48,8 +48,13 @@ export interface Ffi {
 
 /** What a process can take from itself and never get back. Each returns 0, or the negated errno. */
 export interface SelfRestriction {
-  /** setrlimit; from `soft` on the kernel warns, from `hard` on it kills or refuses. */
-  limit(resource: number, soft: number, hard: number): CallResult;
+  /**
+   * setrlimit; from `soft` on the kernel warns or refuses, from `hard` on it kills. Without `hard` that one stays, and `soft`
+   * can be taken back. Never raises what was inherited.
+   */
+  limit(resource: number, soft: number, hard?: number): CallResult;
+  /** Whether a page of private memory can be had under the limits as they are; it is given back. */
+  hasMemoryLeft(): boolean;
   /** No core dumps, and no tracing by others of the same user. */
   forbidDumps(): CallResult;
   forbidNewPrivileges(): CallResult;
@@ -85,6 +90,9 @@ const SECCOMP_FILTER_FLAG_TSYNC = 1;
 /** Of seccomp(2), which the C library does not wrap. */
 const SECCOMP_NUMBER: Readonly<Record<string, number>> = { x64: 317 };
 const SOCK_FILTER_BYTES = 8;
+const PAGE_BYTES = 4096;
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
 const AF_INET = 2;
 const SOCK_STREAM = 1;
 
@@ -173,7 +181,10 @@ function bindCalls(koffi: Koffi): Ffi {
 
 function bindSelfRestriction(koffi: Koffi, seccompNumber: number): SelfRestriction {
   const libc = koffi.load(null);
+  const getrlimit = libc.func('int getrlimit(int resource, void *limit)');
   const setrlimit = libc.func('int setrlimit(int resource, void *limit)');
+  const mmap = libc.func('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
+  const munmap = libc.func('int munmap(int64_t address, size_t length)');
   const prctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
   const program = koffi.struct({ length: 'uint16_t', filter: 'void *' });
   const syscall = libc.func('syscall', 'int64_t', ['int64_t', 'uint32_t', 'uint32_t', koffi.pointer(program)]);
@@ -183,9 +194,20 @@ function bindSelfRestriction(koffi: Koffi, seccompNumber: number): SelfRestricti
   return {
     limit: (resource, soft, hard) => {
       const pair = Buffer.alloc(16);
-      pair.writeBigUInt64LE(BigInt(integer(soft)), 0);
-      pair.writeBigUInt64LE(BigInt(integer(hard)), 8);
-      return orErrno(setrlimit(integer(resource), pair));
+      const asked = orErrno(getrlimit(integer(resource), pair));
+      if (asked < 0) return asked;
+      const inherited = pair.readBigUInt64LE(8);
+      const atMost = (value: number): bigint => (BigInt(integer(value)) < inherited ? BigInt(value) : inherited);
+      pair.writeBigUInt64LE(atMost(soft), 0);
+      pair.writeBigUInt64LE(hard === undefined ? inherited : atMost(hard), 8);
+      return orErrno(setrlimit(resource, pair));
+    },
+    hasMemoryLeft: () => {
+      // As a number, for what matters is whether it is -1.
+      const address: unknown = mmap(0, PAGE_BYTES, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+      if (address === -1) return false;
+      munmap(address, PAGE_BYTES);
+      return true;
     },
     forbidDumps: () => orErrno(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)),
     forbidNewPrivileges: () => orErrno(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Duplex, Readable } from 'node:stream';
-import { PlimsollError } from '#base';
+import { asPlimsollError, PlimsollError } from '#base';
 import { type RuntimeFiles, runtimeFiles } from './runtime-files.ts';
 
 /** Where things lie inside. */
@@ -42,14 +42,10 @@ export interface Jailed {
   kill(): void;
 }
 
-/** Throws: unsupported, SANDBOX_UNAVAILABLE, here or by `ended`; io. */
+/** Throws: unsupported, SANDBOX_UNAVAILABLE, and io, both here or by `ended`. */
 export function startJailed(order: JailOrder): Jailed {
   const filterFd = FIRST_FILE_FD + order.fds.length;
-  const child = spawn('bwrap', jailWords(order, filterFd, runtimeFiles()), {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...order.fds, 'pipe'],
-    // Nothing of it reaches the inside; bubblewrap itself needs no more.
-    env: { PATH: process.env['PATH'] },
-  });
+  const child = spawnBubblewrap(jailWords(order, filterFd, runtimeFiles()), order.fds);
   const ended = endOf(child);
   // The one who waits for it may not have begun to.
   ended.catch(() => {});
@@ -64,6 +60,18 @@ export function startJailed(order: JailOrder): Jailed {
     // --die-with-parent: with bubblewrap dies the first process of the pid namespace, and with that all others in it.
     kill: () => void child.kill('SIGKILL'),
   };
+}
+
+function spawnBubblewrap(words: readonly string[], fds: readonly number[]): ChildProcess {
+  try {
+    return spawn('bwrap', words, {
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...fds, 'pipe'],
+      // Nothing of it reaches the inside; bubblewrap itself needs no more.
+      env: { PATH: process.env['PATH'] },
+    });
+  } catch (error) {
+    throw cannotStart(error as NodeJS.ErrnoException);
+  }
 }
 
 function jailWords(order: JailOrder, filterFd: number, runtime: RuntimeFiles): string[] {
@@ -90,11 +98,13 @@ function endOf(child: ChildProcess): Promise<JailEnd> {
   });
 }
 
+/** No memory or descriptors left is trouble of the moment; whatever else it is, there is no bubblewrap to be had. */
 function cannotStart(cause: NodeJS.ErrnoException): PlimsollError {
-  const isMissing = cause.code === 'ENOENT';
+  const { code = '' } = cause;
+  if (['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'].includes(code)) return asPlimsollError(cause, 'start the confined reader of the image');
   return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
     doing: 'confine the reader of the image',
-    found: isMissing ? 'bubblewrap is not installed' : `bwrap cannot be started (${cause.code ?? cause.message})`,
+    found: code === 'ENOENT' ? 'bubblewrap is not installed' : `bwrap cannot be started (${code === '' ? cause.message : code})`,
     expected: 'the program bwrap (Debian: apt-get install bubblewrap), or --unconfined to read the image without a wall',
     cause,
   });

@@ -7,14 +7,17 @@
  * against the start, with a pid that is known only by way of bubblewrap.
  */
 import { closeSync, openSync, stat } from 'node:fs';
-import { PlimsollError } from '#base';
+import { GiB, MiB, PlimsollError, TiB } from '#base';
 import { loadSelfRestriction, RLIMIT, type SelfRestriction } from './ffi.ts';
 
 export interface SealOrder {
   /** A seccomp program as the kernel takes it. */
   readonly filter: Uint8Array;
   readonly cpuSeconds: number;
-  /** Of private writable memory: heap, buffers, stacks of threads (RLIMIT_DATA). RLIMIT_AS would stop WebAssembly. */
+  /**
+   * Of private writable memory, beyond what there is already: heap, buffers, stacks (RLIMIT_DATA). RLIMIT_AS would stop
+   * WebAssembly.
+   */
   readonly memoryBytes: number;
 }
 
@@ -31,7 +34,7 @@ export async function sealProcess({ filter, cpuSeconds, memoryBytes }: SealOrder
   if (!canOpen(PROBE)) throw unavailable('the probe', 'could not be opened even before the seal');
   // Two values: the first ends the process by SIGXCPU, which tells why; the second by SIGKILL, if it lives on.
   limit(self, 'CPU', cpuSeconds, cpuSeconds + 1);
-  limit(self, 'DATA', memoryBytes);
+  limit(self, 'DATA', memoryInUse(self) + memoryBytes);
   limit(self, 'CORE', 0);
   limit(self, 'FSIZE', 0);
   // A limit of zero does not keep a core from a handler behind a pipe; this does.
@@ -60,8 +63,28 @@ function canOpen(path: string): boolean {
   }
 }
 
+/** For good: what is not given twice is warning and end in one. */
 function limit(self: SelfRestriction, name: keyof typeof RLIMIT, soft: number, hard = soft): void {
   succeed(`setrlimit(RLIMIT_${name})`, self.limit(RLIMIT[name], soft, hard));
+}
+
+/**
+ * What RLIMIT_DATA counts now, to a step. Node 20 has 50 MB when it starts, Node 24 reserves 570 MB, and there is no /proc
+ * to ask; so the limit is lowered until a page is refused. Only that one step, of microseconds, could refuse one to V8.
+ */
+function memoryInUse(self: SelfRestriction): number {
+  const step = 16 * MiB;
+  const isEnough = (byteLength: number): boolean => {
+    succeed('setrlimit(RLIMIT_DATA)', self.limit(RLIMIT.DATA, byteLength));
+    return self.hasMemoryLeft();
+  };
+  let enough = 2 * GiB;
+  while (!isEnough(enough)) {
+    if (enough > TiB) throw unavailable('RLIMIT_DATA', 'no memory at all');
+    enough *= 2;
+  }
+  while (enough > step && isEnough(enough - step)) enough -= step;
+  return enough;
 }
 
 function succeed(step: string, result: number): void {

@@ -6,7 +6,10 @@ import { spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import fs from 'node:fs';
 import net from 'node:net';
+import { pbkdf2 } from 'node:crypto';
+import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { deflateRawSync, inflateRaw } from 'node:zlib';
 import koffi from 'koffi';
 import { HANDLERS, type Handler } from '../../src/sandbox/worker/handlers.ts';
 import { serve } from '../../src/sandbox/worker/serve.ts';
@@ -54,6 +57,38 @@ const FILE_ATTEMPTS: Record<string, () => unknown> = {
 
 function tryFiles(): Record<string, string> {
   return Object.fromEntries(Object.entries(FILE_ATTEMPTS).map(([name, attempt]) => [name, outcome(attempt)]));
+}
+
+/** TypeScript knows it only together with the browser. */
+interface Wasm {
+  instantiate(
+    code: Uint8Array,
+  ): Promise<{ instance: { exports: { f(): number; m: { grow(pages: number): void; readonly buffer: ArrayBuffer } } } }>;
+}
+const wasm = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
+
+/** What an honest parser may need behind the seal: compilers, the thread pool, much memory. */
+async function work(): Promise<Record<string, unknown>> {
+  // (module (memory (export "m") 16 2048) (func (export "f") (result i32) i32.const 42))
+  const code = Buffer.from('0061736d010000000105016000017f030201000505010110801007090201660000016d02000a06010400412a0b', 'hex');
+  const { instance } = await wasm.instantiate(code);
+  const { exports } = instance;
+  exports.m.grow(1024);
+  let hot = 0;
+  for (let count = 0; count < 5e6; count += 1) hot = (hot * 31 + count) % 1_000_003;
+  const piece = Buffer.alloc(8);
+  return {
+    wasm: exports.f(),
+    wasmMemory: exports.m.buffer.byteLength,
+    hot,
+    inflated: (await promisify(inflateRaw)(deflateRawSync(Buffer.alloc(1e6)))).byteLength,
+    key: (await promisify(pbkdf2)('a', 'b', 1000, 16, 'sha256')).byteLength,
+    asyncRead: await new Promise((resolve) => {
+      fs.read(4, piece, 0, 8, 1, (_, count) => resolve(count));
+    }),
+    memory: Buffer.alloc(300 * 2 ** 20, 1).byteLength,
+    eval: outcome(() => Reflect.construct(Function, ['return 1'])),
+  };
 }
 
 /** Before the seal: what the jail alone, its empty root and its first filter, let through. */
@@ -107,6 +142,7 @@ function say(json: unknown, data = ''): void {
 
 const ATTACKS: Record<string, Handler> = {
   'before the seal': () => Promise.resolve(beforeSeal),
+  work,
   files: () => Promise.resolve(tryFiles()),
   network: async () => ({ tcp: await connect(), udp: await sendDatagram() }),
   thread: startThread,

@@ -83,6 +83,12 @@ describe('an honest request', () => {
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
   });
 
+  it('can compile, inflate, derive keys and use memory behind the seal, but make no code of text', async () => {
+    const done = (await ask('work')) as Record<string, unknown>;
+    expect(done).toMatchObject({ wasm: 42, wasmMemory: 65 * MiB, inflated: 1e6, key: 16, asyncRead: 8, memory: 300 * MiB });
+    expect(done['eval']).toMatch(/EvalError/);
+  });
+
   it('that nobody registered is a bug', async () => {
     expect(await errorOf(ask('no such request'))).toMatchObject({ kind: 'bug', code: 'WORKER_REQUEST' });
   });

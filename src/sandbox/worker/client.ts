@@ -246,7 +246,7 @@ class Conversation {
   /** An error of the policy is the worker's to hear; the image may be readable without that file. */
   #reply(answer: Promise<readonly [ClientFrame, Uint8Array?]>): void {
     this.#isAnswering = true;
-    this.#answered = this.#sendReply(answer);
+    this.#answered = this.#sendReply(answer).catch((error: unknown) => this.#settle({ reason: error }));
   }
 
   async #sendReply(answer: Promise<readonly [ClientFrame, Uint8Array?]>): Promise<void> {

@@ -13,8 +13,8 @@ export const MAX_JSON_BYTES = 32 * MiB;
 /** Of one read through the wall, and of a name found in an image. */
 export const MAX_DATA_BYTES = MiB;
 export const HEADER_BYTES = 8;
-/** Deep enough for every report, and for no stack. */
-const MAX_TEXT = 4 * KiB;
+/** Of each text of an error. */
+const MAX_TEXT_CHARACTERS = 4 * KiB;
 
 /** What the worker says. */
 export type WorkerFrame =
@@ -156,8 +156,8 @@ export function reviveError(value: unknown, image: string): PlimsollError {
   const serialized = {
     kind,
     code,
-    message: message.slice(0, MAX_TEXT),
-    ...(typeof given['field'] === 'string' ? { field: given['field'].slice(0, MAX_TEXT) } : {}),
+    message: message.slice(0, MAX_TEXT_CHARACTERS),
+    ...(typeof given['field'] === 'string' ? { field: given['field'].slice(0, MAX_TEXT_CHARACTERS) } : {}),
     ...(typeof given['at'] === 'number' ? { at: given['at'] } : {}),
     ...plain('found', given['found']),
     ...plain('expected', given['expected']),
@@ -166,6 +166,6 @@ export function reviveError(value: unknown, image: string): PlimsollError {
 }
 
 function plain(name: 'found' | 'expected', value: unknown): object {
-  if (typeof value === 'string') return { [name]: value.slice(0, MAX_TEXT) };
+  if (typeof value === 'string') return { [name]: value.slice(0, MAX_TEXT_CHARACTERS) };
   return typeof value === 'number' || typeof value === 'boolean' ? { [name]: value } : {};
 }

@@ -6,7 +6,7 @@ export interface Limits {
   readonly wallMs: number;
   /** Processor time of all threads; whole seconds, as the kernel counts it (RLIMIT_CPU). */
   readonly cpuSeconds: number;
-  /** Private writable memory (RLIMIT_DATA): heap and buffers. Node itself takes 60 MiB of it. */
+  /** Private writable memory beyond that of a worker that has nothing to do (RLIMIT_DATA): heap and buffers. To 16 MiB. */
   readonly memoryBytes: number;
   /** All that the worker says: frames and standard error. Measured outside. */
   readonly outputBytes: number;
