@@ -1,6 +1,6 @@
 /**
- * Builds dist/ from src/: the command and the library as one split ESM bundle, their types, the shell completions
- * and the manual page.
+ * Builds dist/ from src/: the command and the library as one split ESM bundle, the confined worker as one file, their
+ * types, the shell completions and the manual page.
  *
  *   node scripts/build.js [--no-types]
  *
@@ -39,13 +39,10 @@ async function loadEsbuild() {
 async function bundle() {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const esbuild = await loadEsbuild();
-  await esbuild.build({
+  const options = {
     absWorkingDir: ROOT,
-    entryPoints: { main: 'src/cli/main.ts', index: 'src/index.ts' },
     outdir: NEXT,
     bundle: true,
-    splitting: true,
-    chunkNames: 'chunks/[name]-[hash]',
     format: 'esm',
     platform: 'node',
     target: OLDEST_NODE,
@@ -59,8 +56,16 @@ async function bundle() {
     sourcemap: 'linked',
     sourcesContent: false,
     logLevel: 'warning',
+  };
+  await esbuild.build({
+    ...options,
+    entryPoints: { main: 'src/cli/main.ts', index: 'src/index.ts' },
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
   });
   chmodSync(join(NEXT, 'main.js'), 0o755);
+  // The jail shows one file, and behind the seal no other could be opened: the worker is bundled whole.
+  await esbuild.build({ ...options, entryPoints: { worker: 'src/sandbox/worker/main.ts' }, splitting: false });
 }
 
 function emitTypes() {

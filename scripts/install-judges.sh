@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that the foreign programs which the tests ask for the truth are there: QEMU, the filesystems' own tools,
-# the shells that completions are for. As root on Debian it installs what is missing; else it lists it and fails.
+# the shells that completions are for, bubblewrap and what looks at it from outside. As root on Debian it installs what is missing; else it lists it and fails.
 set -euo pipefail
 
 PATH="$PATH:/usr/sbin:/sbin" # mkfs lives there, also for who is not root
@@ -25,6 +25,8 @@ unshare     util-linux
 flock       util-linux
 fuser       psmisc
 python3     python3
+bwrap       bubblewrap
+strace      strace
 script      bsdutils
 man         man-db
 fish        fish

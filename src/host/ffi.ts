@@ -51,6 +51,27 @@ export interface Ffi {
   linkDescriptor(fd: number, to: Uint8Array): CallResult;
 }
 
+/** What a process can take from itself and never get back. Each returns 0, or the negated errno. */
+export interface SelfRestriction {
+  /**
+   * setrlimit; from `soft` on the kernel warns or refuses, from `hard` on it kills. Without `hard` that one stays, and `soft`
+   * can be taken back. Never raises what was inherited.
+   */
+  limit(resource: number, soft: number, hard?: number): CallResult;
+  /** Whether a page of private memory can be had under the limits as they are; it is given back. */
+  hasMemoryLeft(): boolean;
+  /** No core dumps, and no tracing by others of the same user. */
+  forbidDumps(): CallResult;
+  forbidNewPrivileges(): CallResult;
+  /** A seccomp program (an array of struct sock_filter) for all threads; a positive result is a thread that could not take it. */
+  filterSystemCalls(program: Uint8Array): CallResult;
+  /** Tries to make a socket: a descriptor, or the negated errno. To see whether the filter holds. */
+  openSocket(): CallResult;
+}
+
+/** Source: asm-generic/resource.h; the same on all architectures that are supported. */
+export const RLIMIT = { CPU: 0, FSIZE: 1, DATA: 2, CORE: 4 } as const;
+
 /** Set to `1`, the process behaves as if koffi could not be loaded. */
 const DISABLE_VARIABLE = 'PLIMSOLL_NO_FFI';
 const ARCHITECTURES: ReadonlySet<string> = new Set(['x64', 'arm64', 'riscv64', 'loong64']);
@@ -67,6 +88,19 @@ const FLOCK_BYTES = 32;
 /** struct statfs has 120 bytes; f_frsize is the tenth word. */
 const STATFS_BYTES = 120;
 const STATFS_FRSIZE_AT = 72;
+
+const PR_SET_DUMPABLE = 4;
+const PR_SET_NO_NEW_PRIVS = 38;
+const SECCOMP_SET_MODE_FILTER = 1;
+const SECCOMP_FILTER_FLAG_TSYNC = 1;
+/** Of seccomp(2), which the C library does not wrap. */
+const SECCOMP_NUMBER: Readonly<Record<string, number>> = { x64: 317 };
+const SOCK_FILTER_BYTES = 8;
+const PAGE_BYTES = 4096;
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+const AF_INET = 2;
+const SOCK_STREAM = 1;
 
 let loading: Promise<Ffi | undefined> | undefined;
 
@@ -86,11 +120,21 @@ export function resetFfiForTests(): void {
   loading = undefined;
 }
 
-async function importKoffi(): Promise<Ffi | undefined> {
+/** The calls by which a process confines itself, or undefined where there is no koffi or no number for this architecture. */
+export async function loadSelfRestriction(): Promise<SelfRestriction | undefined> {
+  const number = SECCOMP_NUMBER[process.arch];
+  return number === undefined ? undefined : withKoffi((koffi) => bindSelfRestriction(koffi, number));
+}
+
+function importKoffi(): Promise<Ffi | undefined> {
+  return withKoffi(bindCalls);
+}
+
+async function withKoffi<T>(bind: (koffi: Koffi) => T): Promise<T | undefined> {
   if (process.env[DISABLE_VARIABLE] === '1' || process.platform !== 'linux' || !ARCHITECTURES.has(process.arch)) return undefined;
   try {
     const { default: koffi } = await import('koffi');
-    return bindCalls(koffi);
+    return bind(koffi);
   } catch {
     // Whatever stops koffi (not installed, no binary for this libc, noexec) means the same to us: do without.
     return undefined;
@@ -142,6 +186,46 @@ function bindCalls(koffi: Koffi): Ffi {
     linkDescriptor: (fd, to) =>
       // The link below /proc leads to the open file itself; needs no capability, unlike AT_EMPTY_PATH.
       orErrno(linkat(AT_FDCWD, nulTerminated(Buffer.from(`/proc/self/fd/${integer(fd)}`)), AT_FDCWD, nulTerminated(to), AT_SYMLINK_FOLLOW)),
+  };
+}
+
+function bindSelfRestriction(koffi: Koffi, seccompNumber: number): SelfRestriction {
+  const libc = koffi.load(null);
+  const getrlimit = libc.func('int getrlimit(int resource, void *limit)');
+  const setrlimit = libc.func('int setrlimit(int resource, void *limit)');
+  const mmap = libc.func('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
+  const munmap = libc.func('int munmap(int64_t address, size_t length)');
+  const prctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
+  const program = koffi.struct({ length: 'uint16_t', filter: 'void *' });
+  const syscall = libc.func('syscall', 'int64_t', ['int64_t', 'uint32_t', 'uint32_t', koffi.pointer(program)]);
+  const socket = libc.func('int socket(int domain, int type, int protocol)');
+  const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
+
+  return {
+    limit: (resource, soft, hard) => {
+      const pair = Buffer.alloc(16);
+      const asked = orErrno(getrlimit(integer(resource), pair));
+      if (asked < 0) return asked;
+      const inherited = pair.readBigUInt64LE(8);
+      const atMost = (value: number): bigint => (BigInt(integer(value)) < inherited ? BigInt(value) : inherited);
+      pair.writeBigUInt64LE(atMost(soft), 0);
+      pair.writeBigUInt64LE(hard === undefined ? inherited : atMost(hard), 8);
+      return orErrno(setrlimit(resource, pair));
+    },
+    hasMemoryLeft: () => {
+      // As a number, for what matters is whether it is -1.
+      const address: unknown = mmap(0, PAGE_BYTES, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+      if (address === -1) return false;
+      munmap(address, PAGE_BYTES);
+      return true;
+    },
+    forbidDumps: () => orErrno(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)),
+    forbidNewPrivileges: () => orErrno(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
+    filterSystemCalls: (bytes) => {
+      const length = integer(bytes.byteLength / SOCK_FILTER_BYTES);
+      return orErrno(syscall(seccompNumber, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, { length, filter: bytes }));
+    },
+    openSocket: () => orErrno(socket(AF_INET, SOCK_STREAM, 0)),
   };
 }
 

@@ -16,7 +16,9 @@ export {
   UNSHARED_BASE,
   USES_BASE,
 } from './in-use.ts';
+export { inheritedDevice, readFully, writeFully } from './inherited.ts';
 export { markNoCow } from './ioctls.ts';
+export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, startJailed } from './jail.ts';
 export { LockTable } from './locks.ts';
 export type { LoopDevice, LoopSearch } from './loop-devices.ts';
 export type { Machine } from './machine-name.ts';
@@ -31,6 +33,8 @@ export {
   realPlacesOf,
 } from './open-file.ts';
 export { type Access, type HoldingProcess, ProcessFiles, type ProcessSearch } from './process-files.ts';
+export { fileBeside } from './runtime-files.ts';
+export { sealProcess, type SealOrder } from './seal.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
 export { isNoDirectory, type WalkCounts, type WalkedPath, type WalkEntry, walkFiles, type WalkOptions } from './walk.ts';

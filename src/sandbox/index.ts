@@ -1,4 +1,4 @@
-/** The trust boundary: what reads a stranger's bytes. Inline for now; the confined worker arrives with vetting. */
+/** The trust boundary: what reads a stranger's bytes. Inline, or behind a wall by `runConfined`. */
 export {
   type Examined,
   type ExamineOptions,
@@ -20,3 +20,15 @@ export {
   vetStream,
 } from './vet/index.ts';
 export { examineUse, type ExamineUseOptions, who, type WhoOptions } from './who.ts';
+export {
+  type ConfinedFile,
+  type ConfinedOptions,
+  type ConfinedRequest,
+  DEFAULT_LIMITS,
+  type GrantedFile,
+  HANDLERS,
+  type Limits,
+  type OnFileRequest,
+  runConfined,
+  runUnconfined,
+} from './worker/index.ts';

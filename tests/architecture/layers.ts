@@ -67,9 +67,13 @@ export const LAYERS: readonly Layer[] = [
     name: 'host',
     layers: { base: 'errors and checked numbers', block: 'a file is a BlockDevice with facts' },
     node: {
+      'node:child_process': 'the jail of a confined worker',
       'node:crypto': 'names of temporary files that nobody can foresee',
       'node:fs': 'constants, and the calls that must not wait for the thread pool',
+      'node:module': 'where koffi is installed, for the jail',
       'node:path': 'names',
+      'node:stream': 'types of the pipes into the jail',
+      'node:url': "the worker's bundle beside the module that asks for it",
       'node:util': 'names of errors',
     },
     packages: { koffi: { file: 'ffi.ts', reason: 'the one door to the system calls that Node does not have' } },

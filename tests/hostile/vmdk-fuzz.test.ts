@@ -92,7 +92,7 @@ function factsOf({ byteLength }: Uint8Array): FileFacts {
   const allocation = Math.ceil(byteLength / 4096) * 4096;
   return {
     ...{ identity: '1:1', length: byteLength, allocation, filesystem: 'tmpfs', hostBlock: 4096, map: undefined },
-    ...{ extentSizeHint: 0, noCow: undefined, openForWriting: undefined },
+    ...{ extentSizeHint: 0, copyStep: 0, noCow: undefined, openForWriting: undefined },
   };
 }
 

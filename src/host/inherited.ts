@@ -1,0 +1,52 @@
+/**
+ * The confined end of the wall: descriptors that were handed in, read and written by blocking calls. There is one request
+ * and nothing else to do meanwhile, and what blocks needs no threads, which the seal forbids to make.
+ */
+import { readSync, writeSync } from 'node:fs';
+import { asPlimsollError } from '#base';
+import type { BlockDevice } from '#block';
+
+const MAX_BYTES_PER_READ = 2 ** 30;
+
+/** The first `byteLength` bytes of a file that was inherited open. A file that has shrunk meanwhile ends earlier. */
+export function inheritedDevice(fd: number, byteLength: number, image: string): BlockDevice {
+  const readNow = (offset: number, length: number, into?: Uint8Array): Uint8Array => {
+    const wanted = Math.max(0, Math.min(length, byteLength - offset));
+    const target = into !== undefined && into.byteLength >= wanted ? into : Buffer.allocUnsafe(wanted);
+    let filled = 0;
+    while (filled < wanted) {
+      const count = readSync(fd, target, filled, Math.min(wanted - filled, MAX_BYTES_PER_READ), offset + filled);
+      if (count === 0) break;
+      filled += count;
+    }
+    return target.subarray(0, filled);
+  };
+  return {
+    byteLength,
+    read: (offset, length, into) => {
+      try {
+        return Promise.resolve(readNow(offset, length, into));
+      } catch (error) {
+        return Promise.reject(asPlimsollError(error, 'read file', image));
+      }
+    },
+  };
+}
+
+/** Exactly `length` bytes from a pipe or socket, or undefined when it ends before. */
+export function readFully(fd: number, length: number): Buffer | undefined {
+  const bytes = Buffer.allocUnsafe(length);
+  let filled = 0;
+  while (filled < length) {
+    const count = readSync(fd, bytes, filled, length - filled, null);
+    if (count === 0) return undefined;
+    filled += count;
+  }
+  return bytes;
+}
+
+/** All of `bytes`; waits while the pipe or socket is full. */
+export function writeFully(fd: number, bytes: Uint8Array): void {
+  let written = 0;
+  while (written < bytes.byteLength) written += writeSync(fd, bytes, written, bytes.byteLength - written);
+}

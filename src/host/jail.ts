@@ -1,0 +1,111 @@
+/**
+ * Node in a jail of bubblewrap: own user, pid, network, mount, ipc, uts and cgroup namespaces, no capabilities, an empty
+ * read-only root that holds the runtime and one script, and a seccomp filter from its first instruction on.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Duplex, Readable } from 'node:stream';
+import { asPlimsollError, PlimsollError } from '#base';
+import { type RuntimeFiles, runtimeFiles } from './runtime-files.ts';
+
+/** Where things lie inside. */
+const INSIDE = { node: '/plimsoll/node', script: '/plimsoll/script.mjs', libraries: '/plimsoll/lib', packages: '/plimsoll/node_modules' };
+const NOBODY = '65534';
+
+/** The descriptor by which the script and its parent speak, both directions; files follow it. */
+export const CHANNEL_FD = 3;
+export const FIRST_FILE_FD = 4;
+
+export interface JailOrder {
+  /** The script, in one file: the jail holds no other. */
+  readonly script: string;
+  readonly nodeFlags: readonly string[];
+  readonly words: readonly string[];
+  /** A seccomp program as the kernel takes it, an array of struct sock_filter. */
+  readonly filter: Uint8Array;
+  /** Open descriptors that the script gets, from FIRST_FILE_FD on, in this order. They stay the caller's to close. */
+  readonly fds: readonly number[];
+}
+
+/** How it ended: bubblewrap turns the signal n that ended the script into the exit code 128 + n. */
+export interface JailEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface Jailed {
+  readonly channel: Duplex;
+  /** What bubblewrap, Node and the script say on standard error. Standard output leads nowhere. */
+  readonly complaints: Readable;
+  /** When nothing of it is left: no process, no open pipe. Never rejects but with SANDBOX_UNAVAILABLE. */
+  readonly ended: Promise<JailEnd>;
+  /** Ends all that runs inside, at once and for certain. May be called twice. */
+  kill(): void;
+}
+
+/** Throws: unsupported, SANDBOX_UNAVAILABLE, and io, both here or by `ended`. */
+export function startJailed(order: JailOrder): Jailed {
+  const filterFd = FIRST_FILE_FD + order.fds.length;
+  const child = spawnBubblewrap(jailWords(order, filterFd, runtimeFiles()), order.fds);
+  const ended = endOf(child);
+  // The one who waits for it may not have begun to.
+  ended.catch(() => {});
+  // bubblewrap reads the filter to its end before it starts anything.
+  const filterPipe = child.stdio[filterFd] as Duplex | undefined;
+  filterPipe?.on('error', () => {});
+  filterPipe?.end(order.filter);
+  return {
+    channel: child.stdio[CHANNEL_FD] as Duplex,
+    complaints: child.stderr as Readable,
+    ended,
+    // --die-with-parent: with bubblewrap dies the first process of the pid namespace, and with that all others in it.
+    kill: () => void child.kill('SIGKILL'),
+  };
+}
+
+function spawnBubblewrap(words: readonly string[], fds: readonly number[]): ChildProcess {
+  try {
+    return spawn('bwrap', words, {
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...fds, 'pipe'],
+      // Nothing of it reaches the inside; bubblewrap itself needs no more.
+      env: { PATH: process.env['PATH'] },
+    });
+  } catch (error) {
+    throw cannotStart(error as NodeJS.ErrnoException);
+  }
+}
+
+function jailWords(order: JailOrder, filterFd: number, runtime: RuntimeFiles): string[] {
+  const readOnly = (source: string, path: string): string[] => ['--ro-bind', source, path];
+  return [
+    ...['--unshare-user', '--unshare-pid', '--unshare-net', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
+    ...['--uid', NOBODY, '--gid', NOBODY, '--cap-drop', 'ALL'],
+    ...['--die-with-parent', '--new-session', '--clearenv'],
+    ...['--setenv', 'LD_LIBRARY_PATH', INSIDE.libraries, '--setenv', 'UV_THREADPOOL_SIZE', '1'],
+    ...readOnly(runtime.node, INSIDE.node),
+    ...(runtime.loader === undefined ? [] : readOnly(runtime.loader.source, runtime.loader.path)),
+    ...[...runtime.libraries].flatMap(([name, source]) => readOnly(source, `${INSIDE.libraries}/${name}`)),
+    ...[...runtime.packages].flatMap(([name, source]) => readOnly(source, `${INSIDE.packages}/${name}`)),
+    ...readOnly(order.script, INSIDE.script),
+    ...['--remount-ro', '/', '--chdir', '/', '--seccomp', String(filterFd)],
+    ...['--', INSIDE.node, ...order.nodeFlags, INSIDE.script, ...order.words],
+  ];
+}
+
+function endOf(child: ChildProcess): Promise<JailEnd> {
+  return new Promise((resolve, reject) => {
+    child.on('error', (cause) => reject(cannotStart(cause)));
+    child.on('close', (code, signal) => resolve({ code, signal }));
+  });
+}
+
+/** No memory or descriptors left is trouble of the moment; whatever else it is, there is no bubblewrap to be had. */
+function cannotStart(cause: NodeJS.ErrnoException): PlimsollError {
+  const { code = '' } = cause;
+  if (['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'].includes(code)) return asPlimsollError(cause, 'start the confined reader of the image');
+  return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
+    doing: 'confine the reader of the image',
+    found: code === 'ENOENT' ? 'bubblewrap is not installed' : `bwrap cannot be started (${code === '' ? cause.message : code})`,
+    expected: 'the program bwrap (Debian: apt-get install bubblewrap), or --unconfined to read the image without a wall',
+    cause,
+  });
+}

@@ -1,0 +1,51 @@
+/**
+ * What a confined worker can be asked. The same table answers behind the wall and, where a person has typed --unconfined,
+ * in the process of the caller.
+ *
+ * A handler reads nothing but its devices, and everything it needs is imported at the head of its module: behind the seal
+ * no file can be opened, so no `import()`, and no thread can be made.
+ */
+import { MiB, PlimsollError } from '#base';
+import type { BlockDevice } from '#block';
+
+/** Asks the policy outside for a file whose name was found in the image. Throws: what the policy says, kind `refused` mostly. */
+export type RequestFile = (name: Uint8Array, role: string) => Promise<BlockDevice>;
+
+/** The answer is what JSON can carry. Whoever shows it treats it as a stranger's. */
+export type Handler = (params: unknown, devices: readonly BlockDevice[], signal: AbortSignal, requestFile: RequestFile) => Promise<unknown>;
+
+export type Handlers = ReadonlyMap<string, Handler>;
+
+/** Throws: bug, WORKER_REQUEST. */
+export function handlerOf(handlers: Handlers, name: string): Handler {
+  const handler = handlers.get(name);
+  if (handler !== undefined) return handler;
+  throw new PlimsollError('bug', 'WORKER_REQUEST', { doing: 'read image', found: name, expected: 'a registered request' });
+}
+
+const PIECE_BYTES = MiB;
+/** Adler-32, RFC 1950 section 8.2: the largest prime below 2^16, and how many bytes cannot overflow 2^53 between divisions. */
+const ADLER_MODULUS = 65_521;
+
+/** The length and the Adler-32 of the first device: does the wall let through what it should, and all of it? */
+async function probeHash(_params: unknown, [device]: readonly BlockDevice[], signal: AbortSignal): Promise<object> {
+  let low = 1;
+  let high = 0;
+  let byteLength = 0;
+  const end = device?.byteLength ?? 0;
+  for (let at = 0; at < end; at += PIECE_BYTES) {
+    signal.throwIfAborted();
+    const piece = (await device?.read(at, PIECE_BYTES)) ?? [];
+    for (const byte of piece) {
+      low += byte;
+      high += low;
+    }
+    low %= ADLER_MODULUS;
+    high %= ADLER_MODULUS;
+    byteLength += piece.length;
+  }
+  return { byteLength, adler32: high * 0x10000 + low };
+}
+
+/** Register `vet` and `examine` here: a line each, the handler in a module of its own beside this one. */
+export const HANDLERS: Handlers = new Map<string, Handler>([['probe-hash', probeHash]]);

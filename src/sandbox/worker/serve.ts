@@ -1,0 +1,122 @@
+/** The inside of the wall: seals the process, says so, answers one request, ends. */
+import { asPlimsollError, PlimsollError } from '#base';
+import type { BlockDevice } from '#block';
+import { CHANNEL_FD, FIRST_FILE_FD, inheritedDevice, readFully, sealProcess, writeFully } from '#host';
+import { sealFilter } from './filters.ts';
+import {
+  type ClientFrame,
+  decodeMessage,
+  encodeFrame,
+  type Frame,
+  frameLengths,
+  HEADER_BYTES,
+  MAX_DATA_BYTES,
+  protocolError,
+  reviveError,
+  type WorkerFrame,
+} from './frames.ts';
+import { handlerOf, type Handlers } from './handlers.ts';
+import type { WorkerOrder } from './limits.ts';
+
+/** In messages, where others have the name of the image: the worker is not told it. */
+const IMAGE = 'image';
+const EXIT_NOT_SEALED = 3;
+
+/** One request, answered by `handlers`; the end of the channel before it is the end of the worker. */
+export async function serve(handlers: Handlers): Promise<void> {
+  try {
+    const order = JSON.parse(process.argv[2] ?? '') as WorkerOrder;
+    await sealProcess({ ...order, filter: sealFilter() });
+  } catch (error) {
+    say({ type: 'error', error: asPlimsollError(error, 'seal the reader of the image').toJSON() });
+    process.exit(EXIT_NOT_SEALED);
+  }
+  say({ type: 'ready' });
+  const { message } = hear();
+  if (message.type !== 'request') throw protocolError(message.type);
+  writeFully(CHANNEL_FD, await answer(handlers, message));
+  process.exit(0);
+}
+
+async function answer(handlers: Handlers, request: Extract<ClientFrame, { type: 'request' }>): Promise<Uint8Array> {
+  try {
+    const handler = handlerOf(handlers, request.name);
+    const devices = request.files.map(({ byteLength }, index) => inheritedDevice(FIRST_FILE_FD + index, byteLength, IMAGE));
+    // To abort means to kill, from outside: nobody in here can be trusted to notice.
+    const value = await handler(request.params, devices, new AbortController().signal, requestFile);
+    return encodeFrame({ type: 'result', value });
+  } catch (error) {
+    return encodeFrame({ type: 'error', error: (outOfMemory(error) ?? asPlimsollError(error, 'answer from inside the wall')).toJSON() });
+  }
+}
+
+/** A buffer that the limit did not let happen. (A heap that is full ends the process instead; the client knows that too.) */
+function outOfMemory(error: unknown): PlimsollError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const isFromNode = (error as { code?: unknown }).code === 'ERR_MEMORY_ALLOCATION_FAILED';
+  const isFromV8 = error instanceof RangeError && /allocation failed|out of memory/i.test(error.message);
+  if (!isFromNode && !isFromV8) return undefined;
+  return new PlimsollError('over-budget', 'WORKER_MEMORY', {
+    doing: 'read image',
+    found: error.message,
+    expected: 'less memory',
+    cause: error,
+  });
+}
+
+function say(message: WorkerFrame, data?: Uint8Array): void {
+  writeFully(CHANNEL_FD, encodeFrame(message, data));
+}
+
+/** The next frame of the client. When the client is gone, so is the worker. */
+function hear(): Frame<ClientFrame> {
+  const { jsonBytes, dataBytes } = frameLengths(expectBytes(HEADER_BYTES));
+  const message = decodeMessage(expectBytes(jsonBytes)) as unknown as ClientFrame;
+  return { message, data: expectBytes(dataBytes) };
+}
+
+function expectBytes(length: number): Uint8Array {
+  return readFully(CHANNEL_FD, length) ?? process.exit(0);
+}
+
+function requestFile(name: Uint8Array, role: string): Promise<BlockDevice> {
+  return new Promise((resolve) => {
+    say({ type: 'file-request', role }, name);
+    const { message } = hear();
+    if (message.type !== 'file') throw replyError(message);
+    resolve(remoteDevice(message.file, message.byteLength));
+  });
+}
+
+/** A file that the client holds open and reads for us, piece by piece. */
+function remoteDevice(file: number, byteLength: number): BlockDevice {
+  const readPiece = (offset: number, length: number): Uint8Array => {
+    say({ type: 'read', file, offset, length });
+    const { message, data } = hear();
+    if (message.type !== 'bytes') throw replyError(message);
+    return data;
+  };
+  const readNow = (offset: number, length: number): Uint8Array => {
+    const wanted = Math.max(0, Math.min(length, byteLength - offset));
+    const target = new Uint8Array(wanted);
+    let filled = 0;
+    while (filled < wanted) {
+      const piece = readPiece(offset + filled, Math.min(wanted - filled, MAX_DATA_BYTES));
+      if (piece.byteLength === 0) break;
+      target.set(piece, filled);
+      filled += piece.byteLength;
+    }
+    return target.subarray(0, filled);
+  };
+  return {
+    byteLength,
+    read: (offset, length) =>
+      new Promise((resolve) => {
+        resolve(readNow(offset, length));
+      }),
+  };
+}
+
+function replyError(message: ClientFrame): PlimsollError {
+  return message.type === 'error' ? reviveError(message.error, IMAGE) : protocolError(message.type);
+}
