@@ -37,7 +37,11 @@ function make({ tool, size }: (typeof MADE)[number]): Buffer {
     writeFileSync(path, '');
     truncateSync(path, size);
   }
-  execFileSync(tool[0] as string, tool.slice(1).map((word) => (word === PATH ? path : word)), { stdio: 'pipe' });
+  execFileSync(
+    tool[0] as string,
+    tool.slice(1).map((word) => (word === PATH ? path : word)),
+    { stdio: 'pipe' },
+  );
   return readFileSync(path);
 }
 
@@ -67,7 +71,11 @@ describe('identify()', () => {
     ['no partition table without a partition', disk(BOOT_MARK), []],
     ['FAT, and its boot sector as no partition table', disk([0, '\xeb\x3c\x90mkfs.fat'], BPB, [54, 'FAT16   '], BOOT_MARK), ['fat']],
     ['NTFS likewise', disk([0, '\xeb\x52\x90NTFS    '], BPB, BOOT_MARK, PARTITION), ['ntfs']],
-    ['GPT with its protective MBR and its backup', disk(PARTITION, BOOT_MARK, [512, 'EFI PART'], [MiB - 512, 'EFI PART']), ['mbr', 'gpt', 'gpt-backup']],
+    [
+      'GPT with its protective MBR and its backup',
+      disk(PARTITION, BOOT_MARK, [512, 'EFI PART'], [MiB - 512, 'EFI PART']),
+      ['mbr', 'gpt', 'gpt-backup'],
+    ],
     ['GPT of a disk with 4 KiB sectors', disk([4096, 'EFI PART']), ['gpt']],
     ['a disc for booting from USB', disk(PARTITION, BOOT_MARK, [512, 'EFI PART'], [32_769, 'CD001']), ['mbr', 'gpt', 'iso9660']],
     ['UDF', disk([34_817, 'BEA01'], [36_865, 'NSR03']), ['udf']],

@@ -90,7 +90,10 @@ function signsOfHead(head: Uint8Array): Sign[] {
 
 function signsOfTail(tail: Uint8Array, tailAt: number): Sign[] {
   const footers = probeFooter(tail).map((one): Sign => ({ name: 'vhd', class: 'container', at: tailAt + one.at }));
-  return [...footers, ...FOOTER_MAGICS.filter((magic) => hasBytes(tail, 0, magic.bytes)).map((magic) => ({ ...asSign(magic), at: tailAt }))];
+  return [
+    ...footers,
+    ...FOOTER_MAGICS.filter((magic) => hasBytes(tail, 0, magic.bytes)).map((magic) => ({ ...asSign(magic), at: tailAt })),
+  ];
 }
 
 function asSign({ name, class: kind, at }: Magic): Sign {

@@ -24,7 +24,7 @@ import { followChain } from './chain.ts';
 import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
 import { OTHER_FORMATS } from './other-formats.ts';
 
-export const READABLE_FORMATS = ['raw', 'qcow2', 'vhd', 'vdi'] as const;
+export const READABLE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const;
 export type ReadableFormat = (typeof READABLE_FORMATS)[number];
 
 export interface FiguresOptions {

@@ -13,6 +13,11 @@ export const PREFIX_BYTES = 256 * KiB;
 export function metadataDevice(device: BlockDevice, facts: FileFacts, memory: Uint8Array = new Uint8Array(PREFIX_BYTES)): BlockDevice {
   const quick = withPrefix(device, memory);
   const sparse = facts.map === undefined || facts.openForWriting === true ? quick : holesAsZeros(quick, facts.map);
+  return withReadBudget(sparse, metadataBudget(facts));
+}
+
+/** Bytes that may be read of a file's metadata. */
+export function metadataBudget(facts: FileFacts): number {
   const storage = facts.filesystem === 'other' ? Math.max(facts.allocation, facts.length) : facts.allocation;
-  return withReadBudget(sparse, 2 * storage + READ_ALLOWANCE);
+  return 2 * storage + READ_ALLOWANCE;
 }

@@ -1,7 +1,7 @@
 /** The formats whose figures follow from one table of blocks: opened by their own reader, counted by their own rules. */
 import type { BlockDevice, FileFacts } from '#block';
-import { openVdi, openVhd } from '#formats';
-import { type Figures, vdiFigures, vhdFigures } from '#sizes';
+import { openVdi, openVhd, openVhdx, openVmdk } from '#formats';
+import { type Figures, vdiFigures, vhdFigures, vhdxFigures, vmdkFigures } from '#sizes';
 import type { ImageReport } from '#wire';
 
 export interface CountedImage {
@@ -25,6 +25,15 @@ export const OTHER_FORMATS: Readonly<Record<string, Reader>> = {
       },
       parent: image.parent === undefined ? undefined : (image.parent.unicodeName.text ?? image.parent.uniqueId),
     };
+  },
+  vmdk: async (device, facts, signal) => {
+    const image = await openVmdk(device, signal);
+    const figures = vmdkFigures(await image.census(signal), facts);
+    return { figures, details: { subformat: image.descriptor.createType, grainBytes: image.header.grainBytes }, parent: undefined };
+  },
+  vhdx: async (device, facts) => {
+    const image = await openVhdx(device);
+    return { figures: vhdxFigures(image, facts), details: { blockSize: image.facts.blockSize }, parent: undefined };
   },
   vdi: async (device, facts, signal) => {
     const image = await openVdi(device, signal);

@@ -20,7 +20,9 @@ function given(): string[] {
 
 describe('reasons of a verdict', () => {
   it('stand in docs/vet.md, once, and nothing else does', () => {
-    const documented = [...readFileSync(join(ROOT, 'docs', 'vet.md'), 'utf8').matchAll(/^\| `([A-Z0-9_]+)` \| (?:refuse|ambiguous|note) \|/gm)];
+    const documented = [
+      ...readFileSync(join(ROOT, 'docs', 'vet.md'), 'utf8').matchAll(/^\| `([A-Z0-9_]+)` \| (?:refuse|ambiguous|note) \|/gm),
+    ];
     expect(given().length).toBeGreaterThan(20);
     expect(documented.map(([, code]) => code ?? '').sort()).toEqual(given());
   });

@@ -35,10 +35,10 @@ describe('vet', () => {
 
   it('refuses what is declared as something else, and what two readers read differently: exit codes 22 and 23', async () => {
     expect((await plimsoll(['vet', '-f', 'raw', at('good.qcow2')])).code).toBe(22);
-    const two = Buffer.alloc(2 ** 20);
-    two.write('conectix', two.length - 512);
-    writeFileSync(at('two.raw'), two);
-    expect((await plimsoll(['vet', at('two.raw')])).code).toBe(23);
+    // By its beginning raw, by its end VHD.
+    await run('qemu-img', ['create', '-q', '-f', 'vpc', '-o', 'subformat=fixed', at('two.img'), '1M']);
+    expect((await plimsoll(['vet', at('two.img')])).code).toBe(23);
+    expect((await plimsoll(['vet', '-f', 'vpc', at('two.img')])).code).toBe(0);
   });
 
   it('ends with the worst verdict of several, in one document', async () => {
@@ -48,6 +48,29 @@ describe('vet', () => {
     const [sum] = (await run('sha256sum', [at('good.qcow2')])).stdout.split(' ');
     expect(images[0]?.identity.sha256).toBe(sum);
   });
+
+  it.each([
+    ['vmdk', []],
+    ['vmdk', ['-o', 'subformat=streamOptimized']],
+    ['vpc', []],
+    ['vhdx', []],
+    ['vdi', []],
+    ['qcow2', ['-o', 'extended_l2=on']],
+  ] as const)('calls a %s that qemu-img made %j safe', async (format, options) => {
+    await run('qemu-img', ['create', '-q', '-f', format, ...options, at(`made.${format}`), '8M']);
+    const { code, stdout } = await plimsoll(['vet', '-f', format, at(`made.${format}`)]);
+    expect([code, stdout.includes(`type='${format}'`)]).toEqual([0, true]);
+  });
+
+  it.each(['monolithicFlat', 'twoGbMaxExtentSparse', 'twoGbMaxExtentFlat'])(
+    'refuses %s, and shows which files it asks for',
+    async (subformat) => {
+      await run('qemu-img', ['create', '-q', '-f', 'vmdk', '-o', `subformat=${subformat}`, at('many.vmdk'), '8M']);
+      const { code, stdout } = await plimsoll(['vet', '-f', 'vmdk', at('many.vmdk')]);
+      expect(code).toBe(22);
+      expect(stdout).toMatch(/names another file \(extent\): many-\w+\.vmdk/);
+    },
+  );
 
   it('judges standard input while it arrives', async () => {
     const running = spawn(process.execPath, [COMMAND, 'vet', '--json', '-']);

@@ -94,7 +94,14 @@ export const VET_VECTORS: readonly VetVector[] = [
   },
   { name: 'refused--declared-raw-is-qcow2', row: 3, bytes: QCOW2, declared: 'raw', code: 'FORMAT_MISMATCH', at: 0 },
   { name: 'refused--declared-qcow2-is-raw', row: 3, bytes: () => disk(), declared: 'qcow2', code: 'FORMAT_MISMATCH' },
-  { name: 'refused--declared-qcow2-is-vdi', row: 3, bytes: () => disk([64, '\x7f\x10\xda\xbe']), declared: 'qcow2', code: 'FORMAT_MISMATCH', at: 64 },
+  {
+    name: 'refused--declared-qcow2-is-vdi',
+    row: 3,
+    bytes: () => disk([64, '\x7f\x10\xda\xbe']),
+    declared: 'qcow2',
+    code: 'FORMAT_MISMATCH',
+    at: 64,
+  },
   {
     name: 'refused--backed-by-itself',
     row: 9,
@@ -105,10 +112,32 @@ export const VET_VECTORS: readonly VetVector[] = [
   { name: 'ambiguous--disc-under-a-qcow2', row: 12, bytes: () => underQcow2(qcow2With(DISC)), code: 'POLYGLOT', at: 32_769 },
   { name: 'ambiguous--ext4-under-a-qcow2', row: 13, bytes: () => qcow2With(...EXT), code: 'POLYGLOT', at: 1080 },
   { name: 'ambiguous--mbr-under-a-qcow2', row: 13, bytes: () => qcow2With(PARTITION, BOOT_MARK), code: 'POLYGLOT', at: 510 },
-  { name: 'refused--btrfs-in-the-refcount-table-of-a-qcow2', row: 11, bytes: () => qcow2With([65_600, '_BHRfS_M']), code: 'POLYGLOT', at: 65_600 },
-  { name: 'ambiguous--vhd-footer-behind-a-qcow2', row: 11, bytes: () => Buffer.concat([QCOW2(), disk([0, 'conectix']).subarray(0, SECTOR)]), code: 'POLYGLOT' },
-  { name: 'ambiguous--vhd-footer-behind-a-raw-disk', row: 11, bytes: () => disk(PARTITION, BOOT_MARK, [MiB - SECTOR, 'conectix']), code: 'FOOTER_ONLY' },
-  { name: 'safe--installation-disc-with-mbr-and-gpt', row: 14, bytes: () => disk(PARTITION, BOOT_MARK, GPT, DISC), declared: 'iso', code: 'HYBRID_DISC' },
+  {
+    name: 'refused--btrfs-in-the-refcount-table-of-a-qcow2',
+    row: 11,
+    bytes: () => qcow2With([65_600, '_BHRfS_M']),
+    code: 'POLYGLOT',
+    at: 65_600,
+  },
+  {
+    name: 'ambiguous--vhd-footer-behind-a-qcow2',
+    row: 11,
+    bytes: () => Buffer.concat([QCOW2(), disk([0, 'conectix']).subarray(0, SECTOR)]),
+    code: 'POLYGLOT',
+  },
+  {
+    name: 'refused--vhd-footer-behind-a-raw-disk',
+    row: 11,
+    bytes: () => disk(PARTITION, BOOT_MARK, [MiB - SECTOR, 'conectix']),
+    code: 'FOOTER_ONLY',
+  },
+  {
+    name: 'safe--installation-disc-with-mbr-and-gpt',
+    row: 14,
+    bytes: () => disk(PARTITION, BOOT_MARK, GPT, DISC),
+    declared: 'iso',
+    code: 'HYBRID_DISC',
+  },
   { name: 'safe--gpt-with-its-mbr', row: 15, bytes: () => disk(PARTITION, BOOT_MARK, GPT, [MiB - SECTOR, 'EFI PART']) },
   { name: 'safe--gpt-backup-only', row: 15, bytes: () => disk([MiB - SECTOR, 'EFI PART']), code: 'GPT_BACKUP_ONLY' },
   { name: 'safe--whole-disk-fat', row: 16, bytes: () => disk([0, '\xeb\x3c\x90mkfs.fat'], [11, '\0\x02'], [54, 'FAT16   '], BOOT_MARK) },
@@ -123,14 +152,26 @@ export const VET_VECTORS: readonly VetVector[] = [
   {
     name: 'refused--l1-of-4-million-entries-in-a-small-file',
     row: 19,
-    bytes: () => Buffer.from(aQcow2().withField('l1Size', 4 * MiB).bytes()),
+    bytes: () =>
+      Buffer.from(
+        aQcow2()
+          .withField('l1Size', 4 * MiB)
+          .bytes(),
+      ),
     code: 'QCOW2_L1_OFFSET',
     at: 40,
   },
   {
     name: 'refused--65535-snapshots',
     row: 20,
-    bytes: () => Buffer.from(aQcow2().withField('nbSnapshots', 65_535).withField('snapshotsOffset', 65_536).withLength(4 * MiB).bytes()),
+    bytes: () =>
+      Buffer.from(
+        aQcow2()
+          .withField('nbSnapshots', 65_535)
+          .withField('snapshotsOffset', 65_536)
+          .withLength(4 * MiB)
+          .bytes(),
+      ),
     code: 'TOO_MANY_SNAPSHOTS',
     at: 60,
   },
@@ -150,7 +191,18 @@ export const VET_VECTORS: readonly VetVector[] = [
     },
     code: 'QCOW2_L2_TABLE_TWICE',
   },
-  { name: 'refused--size-all-ones', row: 23, bytes: () => Buffer.from(aQcow2().withField('size', (1n << 64n) - 1n).bytes()), code: 'NUMBER_TOO_LARGE', at: 24 },
+  {
+    name: 'refused--size-all-ones',
+    row: 23,
+    bytes: () =>
+      Buffer.from(
+        aQcow2()
+          .withField('size', (1n << 64n) - 1n)
+          .bytes(),
+      ),
+    code: 'NUMBER_TOO_LARGE',
+    at: 24,
+  },
   { name: 'safe--size-0', row: 23, bytes: () => Buffer.from(aQcow2().withField('size', 0).bytes()), code: 'NO_CAPACITY' },
   {
     name: 'refused--capacity-above-policy',
@@ -169,9 +221,38 @@ export const VET_VECTORS: readonly VetVector[] = [
   { name: 'refused--longer-than-policy', row: 25, bytes: () => disk(), policy: { maxLength: 65_536 }, code: 'TOO_LONG' },
   { name: 'refused--gzip', row: 26, bytes: () => gzipSync(QCOW2()), code: 'WRAPPED', at: 0 },
 
-  { name: 'refused--luks-inside-qcow2', row: 17, bytes: () => Buffer.from(aQcow2().withField('cryptMethod', 1).bytes()), code: 'ENCRYPTED', at: 32 },
-  { name: 'refused--marked-corrupt', row: 59, bytes: () => Buffer.from(aQcow2().withField('incompatibleFeatures', 2).bytes()), code: 'MARKED_CORRUPT', at: 72 },
-  { name: 'safe--marked-dirty', row: 59, bytes: () => Buffer.from(aQcow2().withField('incompatibleFeatures', 1).bytes()), code: 'MARKED_DIRTY', at: 72 },
-  { name: 'refused--unknown-feature', row: 2, bytes: () => Buffer.from(aQcow2().withField('incompatibleFeatures', 1 << 20).bytes()), code: 'QCOW2_FEATURES', at: 72 },
+  {
+    name: 'refused--luks-inside-qcow2',
+    row: 17,
+    bytes: () => Buffer.from(aQcow2().withField('cryptMethod', 1).bytes()),
+    code: 'ENCRYPTED',
+    at: 32,
+  },
+  {
+    name: 'refused--marked-corrupt',
+    row: 59,
+    bytes: () => Buffer.from(aQcow2().withField('incompatibleFeatures', 2).bytes()),
+    code: 'MARKED_CORRUPT',
+    at: 72,
+  },
+  {
+    name: 'safe--marked-dirty',
+    row: 59,
+    bytes: () => Buffer.from(aQcow2().withField('incompatibleFeatures', 1).bytes()),
+    code: 'MARKED_DIRTY',
+    at: 72,
+  },
+  {
+    name: 'refused--unknown-feature',
+    row: 2,
+    bytes: () =>
+      Buffer.from(
+        aQcow2()
+          .withField('incompatibleFeatures', 1 << 20)
+          .bytes(),
+      ),
+    code: 'QCOW2_FEATURES',
+    at: 72,
+  },
   { name: 'refused--format-not-in-the-policy', row: 3, bytes: QCOW2, policy: { formats: ['raw'] }, code: 'FORMAT_NOT_ALLOWED' },
 ];

@@ -8,7 +8,7 @@ import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
 
 /** Formats that `-f` accepts; anything else is taken by nobody. */
-const FORMATS = ['raw', 'qcow2'] as const;
+const FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const;
 
 interface InfoFlags extends OutputFlags {
   readonly format?: (typeof FORMATS)[number];

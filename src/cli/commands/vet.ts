@@ -12,6 +12,7 @@ interface VetFlags extends OutputFlags {
   readonly format?: string;
   readonly policy?: string;
   readonly sha256?: true;
+  readonly unconfined?: true;
 }
 
 const EXIT_OF_VERDICT: Readonly<Record<Verdict, number>> = {
@@ -33,24 +34,30 @@ export function vetCommand(session: Session): VerbCommand {
       { does: 'while it still arrives', line: 'curl -s https://example.org/disk.qcow2 | tee upload.part | plimsoll vet -' },
       { does: "under a site's own rules, for a program", line: 'plimsoll vet --policy site.json --sha256 --json upload.img' },
     ],
-    exits: ['ok', 'usage', 'vetRefused', 'vetAmbiguous', 'notFound', 'refused', 'io', 'bug', 'interrupted'],
-    exitMeanings: { ok: 'the image is safe', refused: 'no regular file: nothing was opened' },
+    exits: ['ok', 'usage', 'vetRefused', 'vetAmbiguous', 'notFound', 'unsupported', 'refused', 'overBudget', 'io', 'bug', 'interrupted'],
+    exitMeanings: {
+      ok: 'the image is safe',
+      refused: 'no regular file: nothing was opened',
+      unsupported: 'no confined process can be made here',
+    },
   });
   command
     .addArgument(new Argument('<image...>', 'images to judge; - reads one image from standard input'))
     .option('-f, --format <format>', 'the format that the sender declares')
     .option('--policy <file>', 'what the site accepts, as JSON: see docs/vet.md')
-    .option('--sha256', 'also hash the whole file, so that a swap can be noticed');
+    .option('--sha256', 'also hash the whole file, so that a swap can be noticed')
+    .option('--unconfined', 'read the image in this process: without the wall that keeps a flaw in the parser harmless');
   return addOutputOptions(command).action((images: string[], flags: VetFlags) => runVet(images, flags, session));
 }
 
 async function runVet(operands: readonly string[], flags: VetFlags, session: Session): Promise<void> {
   const { DEFAULT_POLICY, parsePolicy, vetFile, vetStream } = await import('#sandbox');
   const policy = flags.policy === undefined ? DEFAULT_POLICY : parsePolicy(await readPolicy(flags.policy));
-  const options = { declared: flags.format, policy, signal: session.signal };
+  const options = { declared: flags.format, policy, unconfined: flags.unconfined === true, signal: session.signal };
   const print = flags.output === 'json' ? jsonPrinter(session) : await humanPrinter(session);
   for await (const name of namesOrStream(operands)) {
-    const report = name === STREAM ? await vetStream(process.stdin, options) : await vetFile(name, { ...options, sha256: flags.sha256 === true });
+    const report =
+      name === STREAM ? await vetStream(process.stdin, options) : await vetFile(name, { ...options, sha256: flags.sha256 === true });
     session.exitCode = worse(session.exitCode, EXIT_OF_VERDICT[report.verdict]);
     await print.image(report);
   }
@@ -106,7 +113,13 @@ async function readPolicy(path: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new PlimsollError('usage', 'VET_POLICY', { doing: 'read policy', image: path, found: 'no JSON', expected: 'a JSON object', cause });
+    throw new PlimsollError('usage', 'VET_POLICY', {
+      doing: 'read policy',
+      image: path,
+      found: 'no JSON',
+      expected: 'a JSON object',
+      cause,
+    });
   }
 }
 

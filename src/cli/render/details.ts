@@ -6,6 +6,9 @@ type Detail = string | number | boolean;
 /** Facts with a phrase of their own; all others are told by their name. */
 const PHRASES: Readonly<Record<string, (value: Detail) => string>> = {
   clusterSize: (value) => (typeof value === 'number' ? `${formatBytes(value)} clusters` : `cluster size ${value}`),
+  grainBytes: (value) => (typeof value === 'number' ? `${formatBytes(value)} grains` : `grains ${value}`),
+  blockSize: (value) => (typeof value === 'number' ? `${formatBytes(value)} blocks` : `blocks ${value}`),
+  subformat: (value) => String(value),
   refcountBits: (value) => `${value}-bit refcounts`,
   compressionType: (value) => (value === 'zlib' ? '' : `${value} compression`),
 };

@@ -21,7 +21,11 @@ export async function inspectQcow2(device: BlockDevice, context: InspectContext)
   if (header.nbSnapshots > 0 && !policy.snapshots)
     reasons.refuse('HAS_SNAPSHOTS', `The image holds ${header.nbSnapshots} internal snapshots.`, AT.nbSnapshots);
   if (header.nbSnapshots > MAX_SNAPSHOTS) {
-    reasons.refuse('TOO_MANY_SNAPSHOTS', `The image holds ${header.nbSnapshots} internal snapshots; at most ${MAX_SNAPSHOTS} are accepted.`, AT.nbSnapshots);
+    reasons.refuse(
+      'TOO_MANY_SNAPSHOTS',
+      `The image holds ${header.nbSnapshots} internal snapshots; at most ${MAX_SNAPSHOTS} are accepted.`,
+      AT.nbSnapshots,
+    );
     return { capacity: header.capacity, examined: 'header', details: detailsOf(header) };
   }
   if (header.bitmaps !== undefined && !policy.bitmaps)
@@ -45,7 +49,11 @@ function judgeReferences(header: Qcow2Header, { policy, reasons }: InspectContex
   else if (!policy.chains)
     reasons.refuse('HAS_BACKING_FILE', `What the guest has not written is read from another file: ${shown(backingFile)}.`, AT.backingFile);
   if (header.backingFormat === undefined)
-    reasons.refuse('BACKING_FORMAT_UNDECLARED', 'The image does not say which format its backing file has: QEMU would guess.', AT.backingFile);
+    reasons.refuse(
+      'BACKING_FORMAT_UNDECLARED',
+      'The image does not say which format its backing file has: QEMU would guess.',
+      AT.backingFile,
+    );
 }
 
 function shown(name: string | undefined): string {
@@ -58,7 +66,11 @@ async function censusIfKept(device: BlockDevice, header: Qcow2Header, { reasons,
     return await readCensus(device, header, signal);
   } catch (thrown) {
     if (!(thrown instanceof PlimsollError) || thrown.code !== 'STREAM_NOT_KEPT') throw thrown;
-    reasons.note('TABLES_NOT_READ', 'The tables lie behind what is kept of a stream: vet the file again once it is stored.', thrown.where.at);
+    reasons.note(
+      'TABLES_NOT_READ',
+      'The tables lie behind what is kept of a stream: vet the file again once it is stored.',
+      thrown.where.at,
+    );
     return undefined;
   }
 }

@@ -7,11 +7,16 @@ const SECTOR = 512;
 export function inspectRaw(device: BlockDevice, { reasons, signs }: InspectContext): Promise<Inspected> {
   const has = (name: string): boolean => signs.some((sign) => sign.name === name);
   if (device.byteLength % SECTOR !== 0)
-    reasons.note('PARTIAL_SECTOR', `The length is no multiple of ${SECTOR}: the file may be cut off.`, device.byteLength - (device.byteLength % SECTOR));
+    reasons.note(
+      'PARTIAL_SECTOR',
+      `The length is no multiple of ${SECTOR}: the file may be cut off.`,
+      device.byteLength - (device.byteLength % SECTOR),
+    );
   if (signs.some(({ class: kind }) => kind === 'media') && (has('mbr') || has('gpt')))
     reasons.note('HYBRID_DISC', 'A disc that also has a partition table, as installation media have, so that it starts from a USB stick.');
   if (has('gpt') && !has('mbr')) reasons.note('GPT_WITHOUT_MBR', 'GPT without its protective MBR: old tools see an empty disk.');
-  if (has('gpt-backup') && !has('gpt')) reasons.note('GPT_BACKUP_ONLY', 'Only the backup of a GPT is there: tools differ in whether they use it.');
+  if (has('gpt-backup') && !has('gpt'))
+    reasons.note('GPT_BACKUP_ONLY', 'Only the backup of a GPT is there: tools differ in whether they use it.');
   const content = [...new Set(signs.map(({ name }) => name))].join(', ');
   return Promise.resolve({
     capacity: Math.ceil(device.byteLength / SECTOR) * SECTOR,

@@ -4,8 +4,10 @@ import type { Sign } from '#formats';
 import type { VetReport } from '#wire';
 import type { VetFormat, VetPolicy } from './policy.ts';
 import type { Reasons } from './reasons.ts';
+import { inspectVdi, inspectVhd, inspectVhdx } from './inspect-blocks.ts';
 import { inspectQcow2 } from './inspect-qcow2.ts';
 import { inspectRaw } from './inspect-raw.ts';
+import { inspectVmdk } from './inspect-vmdk.ts';
 
 export interface InspectContext {
   readonly policy: VetPolicy;
@@ -15,7 +17,8 @@ export interface InspectContext {
 }
 
 export interface Inspected {
-  readonly capacity: number;
+  /** null when it is not worth knowing: the image is refused. */
+  readonly capacity: number | null;
   readonly examined: VetReport['examined'];
   readonly details: VetReport['details'];
 }
@@ -26,10 +29,10 @@ export type Inspector = (device: BlockDevice, context: InspectContext) => Promis
 const INSPECTORS: Readonly<Record<VetFormat, Inspector>> = {
   raw: inspectRaw,
   qcow2: inspectQcow2,
-  vmdk: inspectRaw,
-  vhd: inspectRaw,
-  vhdx: inspectRaw,
-  vdi: inspectRaw,
+  vmdk: inspectVmdk,
+  vhd: inspectVhd,
+  vhdx: inspectVhdx,
+  vdi: inspectVdi,
 };
 
 export function inspectorOf(format: VetFormat): Inspector {

@@ -34,7 +34,7 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   if (device.byteLength === 0) reasons.refuse('EMPTY', 'The file is empty.');
   if (policy.maxLength !== null && device.byteLength > policy.maxLength) reasons.refuse('TOO_LONG', tooLong(policy.maxLength));
   const format = chooseFormat(signs, declared, reasons);
-  refuseOtherReadings(signs, format, reasons);
+  refuseOtherReadings(signs, format, declared !== undefined, reasons);
   warnOfName(name, format, reasons);
   let inspected: Awaited<ReturnType<ReturnType<typeof inspectorOf>>> | undefined;
   if (format !== null && device.byteLength > 0) {
@@ -100,12 +100,16 @@ const ALIASES: Readonly<Record<string, string>> = { vpc: 'vhd', iso: 'raw' };
 function readable(name: string, signs: readonly Sign[], reasons: Reasons): VetFormat | null {
   const known = VET_FORMATS.find((format) => format === name);
   if (known !== undefined) return known;
-  reasons.refuse('FORMAT_NOT_READ', `${name} is recognised and not read: convert it where it comes from.`, signs.find((sign) => sign.name === name)?.at);
+  reasons.refuse(
+    'FORMAT_NOT_READ',
+    `${name} is recognised and not read: convert it where it comes from.`,
+    signs.find((sign) => sign.name === name)?.at,
+  );
   return null;
 }
 
 /** Container beside container, or a container over a disk that has a life of its own: two guests see two disks. */
-function refuseOtherReadings(signs: readonly Sign[], format: VetFormat | null, reasons: Reasons): void {
+function refuseOtherReadings(signs: readonly Sign[], format: VetFormat | null, isDeclared: boolean, reasons: Reasons): void {
   const containers = signs.filter(({ class: kind }) => kind === 'container');
   const names = new Set(containers.map(({ name }) => name));
   if (names.size > 1) {
@@ -115,11 +119,9 @@ function refuseOtherReadings(signs: readonly Sign[], format: VetFormat | null, r
   if (names.size === 0) return;
   const isFooterOnly = containers.every(({ name, at }) => name === 'vhd' && at > 0);
   if (isFooterOnly) {
-    reasons.ambiguous(
-      'FOOTER_ONLY',
-      'Only the last sector says VHD: a tool that looks at the beginning takes the file for raw.',
-      containers[0]?.at,
-    );
+    const message = 'Only the last sector says VHD: a tool that looks at the beginning takes the file for raw.';
+    if (isDeclared && format === 'vhd') reasons.note('FOOTER_ONLY', message, containers[0]?.at);
+    else reasons.ambiguous('FOOTER_ONLY', message, containers[0]?.at);
     return;
   }
   for (const sign of signs) {
@@ -137,13 +139,19 @@ function refuseOtherReadings(signs: readonly Sign[], format: VetFormat | null, r
 /** QEMU takes its driver for Apple's images by the name alone. */
 function warnOfName(name: string | undefined, format: VetFormat | null, reasons: Reasons): void {
   if (name?.toLowerCase().endsWith('.dmg') === true && format === 'raw')
-    reasons.note('NAME_SELECTS_DRIVER', 'The name ends with .dmg, by which QEMU guesses another format: always declare raw, or rename the file.');
+    reasons.note(
+      'NAME_SELECTS_DRIVER',
+      'The name ends with .dmg, by which QEMU guesses another format: always declare raw, or rename the file.',
+    );
 }
 
 function refuseSizes(capacity: number, length: number, { maxCapacity, maxRatio }: VetPolicy, reasons: Reasons): void {
   if (maxCapacity !== null && capacity > maxCapacity)
     reasons.refuse('CAPACITY_TOO_LARGE', `The guest would see ${formatBytes(capacity)}; the policy allows ${formatBytes(maxCapacity)}.`);
   if (maxRatio !== null && length > 0 && capacity / length > maxRatio)
-    reasons.refuse('RATIO_TOO_LARGE', `The capacity is ${(capacity / length).toFixed(1)} times the file's length; the policy allows ${maxRatio}.`);
+    reasons.refuse(
+      'RATIO_TOO_LARGE',
+      `The capacity is ${(capacity / length).toFixed(1)} times the file's length; the policy allows ${maxRatio}.`,
+    );
   if (capacity === 0) reasons.note('NO_CAPACITY', 'The guest would see a disk of 0 bytes.');
 }

@@ -3,7 +3,14 @@ import type { VetNext } from '#wire';
 import type { VetFormat } from './policy.ts';
 
 /** QEMU's names of the formats. */
-const QEMU_DRIVERS: Readonly<Record<VetFormat, string>> = { raw: 'raw', qcow2: 'qcow2', vmdk: 'vmdk', vhd: 'vpc', vhdx: 'vhdx', vdi: 'vdi' };
+const QEMU_DRIVERS: Readonly<Record<VetFormat, string>> = {
+  raw: 'raw',
+  qcow2: 'qcow2',
+  vmdk: 'vmdk',
+  vhd: 'vpc',
+  vhdx: 'vhdx',
+  vdi: 'vdi',
+};
 
 export function nextSteps(format: VetFormat): VetNext {
   const driver = QEMU_DRIVERS[format];

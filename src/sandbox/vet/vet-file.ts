@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import type { BlockDevice } from '#block';
 import { type FileStamp, newHostCache, openImageFile } from '#host';
 import type { VetReport } from '#wire';
-import { metadataDevice } from '../metadata-device.ts';
+import { metadataBudget, metadataDevice } from '../metadata-device.ts';
+import { runConfined } from '../worker/client.ts';
+import { checkedJudgement } from './handler.ts';
 import { type Judgement, judge } from './judge.ts';
 import { DEFAULT_POLICY, type VetPolicy } from './policy.ts';
 
@@ -13,6 +15,11 @@ export interface VetOptions {
   readonly policy?: VetPolicy | undefined;
   /** Hash the whole file, so that the consumer can compare; a stream is always hashed. */
   readonly sha256?: boolean | undefined;
+  /**
+   * Reads the image in this process instead of a confined one. For whoever has typed --unconfined, and for tests: never a way
+   * out when the wall is missing.
+   */
+  readonly unconfined?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -23,7 +30,8 @@ const HASH_STEP = 1024 * 1024;
  * Judges the image at `path`.
  *
  * Bounds: metadata of at most twice the file's storage plus 256 MiB; with `sha256` the whole file is read once.
- * Throws: not-found, refused (no regular file), io, usage; the signal's reason. What is wrong with the image is in the report.
+ * Throws: not-found, refused (no regular file), io, usage; unsupported, SANDBOX_UNAVAILABLE; over-budget, when the confined
+ * process runs into its limits; the signal's reason. What is wrong with the image is in the report.
  */
 export async function vetFile(path: string | Buffer, options: VetOptions = {}): Promise<VetReport> {
   const { declared, policy = DEFAULT_POLICY, signal } = options;
@@ -31,8 +39,16 @@ export async function vetFile(path: string | Buffer, options: VetOptions = {}): 
   await using file = await openImageFile(path, { cache: newHostCache() });
   const before = file.stamp();
   const facts = await file.facts();
-  const device = metadataDevice(file.device, facts);
-  const judgement = await judge(device, { declared, policy, name: file.path, signal });
+  const ordered = { declared, policy, name: file.path };
+  const judgement =
+    options.unconfined === true
+      ? await judge(metadataDevice(file.device, facts), { ...ordered, signal })
+      : checkedJudgement(
+          await runConfined(
+            { name: 'vet', params: { ...ordered, readBudget: metadataBudget(facts) } },
+            { files: [{ fd: file.fd, byteLength: before.size }], signal, image: file.path },
+          ),
+        );
   const sha256 = options.sha256 === true ? await hashOf(file.device, signal) : null;
   const changed = !isSame(before, file.stamp());
   return {
@@ -47,7 +63,11 @@ function withUse(judgement: Judgement, { changed, openForWriting }: { changed: b
   if (!changed && !openForWriting) return judgement;
   const reason = changed
     ? { level: 'refuse' as const, code: 'CHANGED', message: 'The file changed while it was judged: vet it again when its writer is done.' }
-    : { level: 'refuse' as const, code: 'IN_USE', message: 'A QEMU has the file open for writing: what is judged now may not be what is used later.' };
+    : {
+        level: 'refuse' as const,
+        code: 'IN_USE',
+        message: 'A QEMU has the file open for writing: what is judged now may not be what is used later.',
+      };
   return { ...judgement, verdict: 'refused', next: null, reasons: [reason, ...judgement.reasons] };
 }
 

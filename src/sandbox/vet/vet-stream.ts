@@ -6,7 +6,9 @@ import { createHash } from 'node:crypto';
 import { PlimsollError } from '#base';
 import { type BlockDevice, withReadBudget } from '#block';
 import type { VetReport } from '#wire';
-import { judge, tooLong } from './judge.ts';
+import { type GrantedFile, runConfined } from '../worker/client.ts';
+import { checkedJudgement } from './handler.ts';
+import { type Judgement, judge, tooLong } from './judge.ts';
 import { DEFAULT_POLICY } from './policy.ts';
 import type { VetOptions } from './vet-file.ts';
 
@@ -25,7 +27,7 @@ const READ_BUDGET = 256 * 1024 * 1024;
  * Throws: whatever the source throws; usage; the signal's reason.
  */
 export async function vetStream(source: AsyncIterable<Uint8Array>, options: Omit<VetOptions, 'sha256'> = {}): Promise<VetReport> {
-  const { declared, policy = DEFAULT_POLICY, signal } = options;
+  const { policy = DEFAULT_POLICY, signal } = options;
   const hash = createHash('sha256');
   const kept = new KeptEnds();
   for await (const piece of source) {
@@ -34,8 +36,7 @@ export async function vetStream(source: AsyncIterable<Uint8Array>, options: Omit
     kept.push(piece);
     if (policy.maxLength !== null && kept.byteLength > policy.maxLength) break;
   }
-  const device = withReadBudget(kept.device(), READ_BUDGET);
-  const judgement = await judge(device, { declared, policy, signal });
+  const judgement = await judgeKept(kept.device(), options);
   const isCut = policy.maxLength !== null && kept.byteLength > policy.maxLength;
   // What was cut off says nothing about the tables; the length alone refuses it.
   const reasons = isCut ? [{ level: 'refuse' as const, code: 'TOO_LONG', message: tooLong(policy.maxLength) }] : judgement.reasons;
@@ -45,6 +46,15 @@ export async function vetStream(source: AsyncIterable<Uint8Array>, options: Omit
     path: null,
     identity: { device: null, inode: null, size: kept.byteLength, mtimeNs: null, sha256: isCut ? null : hash.digest('hex') },
   };
+}
+
+async function judgeKept(device: BlockDevice, options: Omit<VetOptions, 'sha256'>): Promise<Judgement> {
+  const { declared, policy = DEFAULT_POLICY, signal } = options;
+  if (options.unconfined === true) return judge(withReadBudget(device, READ_BUDGET), { declared, policy, signal });
+  const params = { declared, policy, name: undefined, readBudget: READ_BUDGET };
+  // Kept in memory, not in a file: the worker asks for it piece by piece.
+  const onFileRequest = async (): Promise<GrantedFile> => ({ device, close: async () => {} });
+  return checkedJudgement(await runConfined({ name: 'vet', params }, { signal, onFileRequest }));
 }
 
 /** The two ends of a stream. */

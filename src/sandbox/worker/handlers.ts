@@ -7,6 +7,7 @@
  */
 import { MiB, PlimsollError } from '#base';
 import type { BlockDevice } from '#block';
+import { vetHandler } from '../vet/handler.ts';
 
 /** Asks the policy outside for a file whose name was found in the image. Throws: what the policy says, kind `refused` mostly. */
 export type RequestFile = (name: Uint8Array, role: string) => Promise<BlockDevice>;
@@ -47,5 +48,8 @@ async function probeHash(_params: unknown, [device]: readonly BlockDevice[], sig
   return { byteLength, adler32: high * 0x10000 + low };
 }
 
-/** Register `vet` and `examine` here: a line each, the handler in a module of its own beside this one. */
-export const HANDLERS: Handlers = new Map<string, Handler>([['probe-hash', probeHash]]);
+/** A line each; the handler is a module of its own. */
+export const HANDLERS: Handlers = new Map<string, Handler>([
+  ['probe-hash', probeHash],
+  ['vet', vetHandler],
+]);
