@@ -36,6 +36,7 @@ interface Gathered {
   readonly filesystem: HostFilesystem;
   readonly images: Found[];
   readonly others: { count: number; allocation: number };
+  readonly notFollowed: { symlinks: number; specials: number };
   readonly unreadable: Finding[];
 }
 
@@ -78,6 +79,7 @@ class ScanRun {
       for await (const entry of entries) {
         if (entry.kind === 'error') await this.#noteUnreadable(entry.path, entry.error.toJSON());
         else if (entry.kind === 'other-filesystem') await this.#noteOtherFilesystem(entry.path);
+        else if (entry.kind === 'not-followed') this.#noteNotFollowed(entry);
         else if (entry.kind === 'file') {
           this.#filesSeen += 1;
           const task = this.#examine(entry.pathBytes).finally(() => inFlight.delete(task));
@@ -122,7 +124,7 @@ class ScanRun {
   #store(filesystem: HostFilesystem): Gathered {
     const known = this.#stores.get(filesystem.id);
     if (known !== undefined) return known;
-    const made = { filesystem, images: [], others: { count: 0, allocation: 0 }, unreadable: [] };
+    const made = { filesystem, images: [], others: { count: 0, allocation: 0 }, notFollowed: { symlinks: 0, specials: 0 }, unreadable: [] };
     this.#stores.set(filesystem.id, made);
     return made;
   }
@@ -201,6 +203,13 @@ class ScanRun {
       code: 'DIRECTORY_UNREADABLE',
       message: `${path}: ${error.message}; what lies below is not known.`,
     });
+  }
+
+  #noteNotFollowed({ filesystem, symlinkCount, specialCount }: { filesystem: string; symlinkCount: number; specialCount: number }): void {
+    const store = this.#stores.get(filesystem);
+    if (store === undefined) return;
+    store.notFollowed.symlinks += symlinkCount;
+    store.notFollowed.specials += specialCount;
   }
 
   async #noteOtherFilesystem(path: string): Promise<void> {

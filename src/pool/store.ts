@@ -18,6 +18,8 @@ export interface StoreInput {
   readonly images: readonly FoundImage[];
   /** Files that are no disk images: how many, and their storage. */
   readonly others: { readonly count: number; readonly allocation: number };
+  /** Names below the directories that are neither files nor directories: fifos, sockets and devices are the special ones. */
+  readonly notFollowed: { readonly symlinks: number; readonly specials: number };
   /** What could not be read below the directories of this store. */
   readonly unreadable: readonly Finding[];
 }
@@ -175,5 +177,20 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
       code: 'OTHER_FILES',
       message: `${others.count} other file${others.count === 1 ? '' : 's'} (${formatBytes(others.allocation)}) taken for no disk image${others.count === 1 ? '' : 's'} and left out.`,
     });
+  const notFollowed = notFollowedText(input.notFollowed);
+  if (notFollowed !== '')
+    findings.push({
+      level: 'info',
+      code: 'NOT_FOLLOWED',
+      message: `${notFollowed} not followed: an image behind one of them is in the sums only where the scan finds it by itself.`,
+    });
   return findings;
+}
+
+function notFollowedText({ symlinks, specials }: StoreInput['notFollowed']): string {
+  const parts = [
+    ...(symlinks > 0 ? [`${symlinks} symbolic link${symlinks === 1 ? '' : 's'}`] : []),
+    ...(specials > 0 ? [`${specials} special file${specials === 1 ? '' : 's'} (device, fifo or socket)`] : []),
+  ];
+  return parts.length === 0 ? '' : `${parts.join(' and ')} ${symlinks + specials === 1 ? 'was' : 'were'}`;
 }
