@@ -8,6 +8,7 @@ export { markNoCow } from './ioctls.ts';
 export { LockTable } from './locks.ts';
 export {
   type HostCache,
+  identityOfFile,
   newHostCache,
   openImageFile,
   openImageFileAt,

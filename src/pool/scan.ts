@@ -1,7 +1,7 @@
 /** Every image below directories, grouped by store; streaming. */
 import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError, type SerializedError } from '#base';
-import { filesystemOf, type HostFilesystem, isNoDirectory, newHostCache, walkFiles } from '#host';
+import { filesystemOf, type HostFilesystem, identityOfFile, isNoDirectory, newHostCache, walkFiles } from '#host';
 import { type Examined, examineFile } from '#sandbox';
 import { type ChainLink, DEFINITIONS, type Finding, type ImageReport, type ScanReport } from '#wire';
 import { type FoundImage, reportStore, type StorePolicy } from './store.ts';
@@ -9,6 +9,8 @@ import { type FoundImage, reportStore, type StorePolicy } from './store.ts';
 export interface ScanOptions extends Partial<StorePolicy> {
   /** Further directories (real paths) in which references may be followed; the scanned directories always are. */
   readonly allowDirectories?: readonly string[];
+  /** Files that are raw for certain, whatever a guest wrote into their first bytes. */
+  readonly rawFiles?: readonly (string | Buffer)[];
   readonly signal?: AbortSignal;
   /** Images examined at a time. */
   readonly concurrency?: number;
@@ -57,6 +59,8 @@ class ScanRun {
   readonly #stores = new Map<string, Gathered>();
   readonly #byIdentity = new Map<string, Found>();
   readonly #errors: (SerializedError & { path: string })[] = [];
+  /** Declared raw, by identity, with the name that was given. */
+  readonly #rawFiles = new Map<string, string>();
   /** All filesystems that the walk enters are local ones. */
   #isLocal = false;
   #filesSeen = 0;
@@ -71,6 +75,7 @@ class ScanRun {
   async *events(): AsyncGenerator<ScanEvent, void> {
     const { signal, concurrency = DEFAULT_CONCURRENCY } = this.#options;
     await this.#nameStores();
+    await this.#identifyRawFiles();
     this.#isLocal = [...this.#stores.values()].every(({ filesystem }) => filesystem.kind !== 'other');
     const inFlight = new Set<Promise<void>>();
     const failures: unknown[] = [];
@@ -98,6 +103,7 @@ class ScanRun {
     }
     yield* this.#drain();
     await this.#linkImages();
+    this.#noteUnmetRawFiles();
     yield { type: 'report', report: this.#report() };
   }
 
@@ -118,6 +124,30 @@ class ScanRun {
       } catch {
         // The walk meets the same directory and reports what is wrong with it.
       }
+    }
+  }
+
+  /** Declared by name, recognised by identity: under whichever name and through whichever link the walk comes to a file. */
+  async #identifyRawFiles(): Promise<void> {
+    for (const path of this.#options.rawFiles ?? []) {
+      try {
+        this.#rawFiles.set(await identityOfFile(path), path.toString());
+      } catch (thrown) {
+        this.#errors.push({ ...asPlimsollError(thrown, 'look up file').toJSON(), path: path.toString() });
+      }
+    }
+  }
+
+  /** A declaration that met no file was meant for one that the scan now takes for something else, or does not see. */
+  #noteUnmetRawFiles(): void {
+    for (const [identity, path] of this.#rawFiles) {
+      if (this.#byIdentity.has(identity)) continue;
+      const error = new PlimsollError('usage', 'RAW_FILE_UNMET', {
+        doing: 'take file for raw',
+        found: 'no regular file that the scan came to',
+        expected: 'a file below the scanned directories',
+      });
+      this.#errors.push({ ...error.toJSON(), path });
     }
   }
 
@@ -159,6 +189,7 @@ class ScanRun {
       signal,
       cache: this.#cache,
       discovered: true,
+      rawFiles: this.#rawFiles,
       isLocal: this.#isLocal,
       reach,
     };

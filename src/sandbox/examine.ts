@@ -41,6 +41,8 @@ export interface ExamineOptions extends FiguresOptions {
   readonly isLocal?: boolean | undefined;
   /** The file was found by a scan: by name and first bytes it may turn out to be no disk image at all. */
   readonly discovered?: boolean | undefined;
+  /** Files known to be raw, by identity: whatever their first bytes are, the guest wrote them. */
+  readonly rawFiles?: { has(identity: string): boolean } | undefined;
   /** The file is the external data file of an image whose guest writes reach so many bytes of it. */
   readonly reach?: number | undefined;
 }
@@ -118,9 +120,10 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     const device = metadataDevice(file.device, facts, memory);
     const prefix = await (facts.length <= SMALL_FILE_BYTES ? device : file.device).read(0, PROBE_BYTES);
     const evidence = await gatherEvidence(file.device, prefix);
-    if (options.discovered === true && isOtherFile(evidence, shown, facts.length))
+    const declared = options.rawFiles?.has(facts.identity) === true ? 'raw' : options.format;
+    if (options.discovered === true && declared === undefined && isOtherFile(evidence, shown, facts.length))
       return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
-    const { format, source } = chooseFormat(evidence, options);
+    const { format, source } = chooseFormat(evidence, declared, options.discovered === true);
     known = { ...known, format, formatSource: source };
     const report =
       format === 'raw'
@@ -163,15 +166,18 @@ function isOtherFile(evidence: readonly Evidence[], path: string, length: number
 /** The declared format, else the one the signature proves, else raw as a guess. Throws: unsupported, refused. */
 function chooseFormat(
   evidence: readonly Evidence[],
-  { format: declared, discovered }: ExamineOptions,
+  declared: ReadableFormat | undefined,
+  discovered: boolean,
 ): { format: ReadableFormat; source: FormatSource } {
   if (declared !== undefined) return { format: declared, source: 'declared' };
-  if (discovered === true && evidence.every((one) => isWrapping(one.format))) return { format: 'raw', source: 'guess' };
+  if (discovered && evidence.every((one) => isWrapping(one.format))) return { format: 'raw', source: 'guess' };
   if (evidence.length > 1) {
     throw new PlimsollError('refused', 'FORMAT_AMBIGUOUS', {
       doing: 'tell the image format',
       found: evidence.map((one) => one.format).join(' and '),
-      expected: 'one signature; declare the format with -f',
+      expected: discovered
+        ? "one signature; scan --raw FILE if these are a guest disk's own bytes"
+        : 'one signature; declare the format with -f',
     });
   }
   const [one] = evidence;
@@ -181,7 +187,7 @@ function chooseFormat(
     doing: 'read image',
     at: one.at,
     found: `a ${one.format} signature`,
-    expected: "raw or qcow2; -f raw if these are a guest disk's own bytes",
+    expected: `raw or qcow2; ${discovered ? 'scan --raw FILE' : '-f raw'} if these are a guest disk's own bytes`,
   });
 }
 

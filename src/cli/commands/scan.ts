@@ -10,6 +10,7 @@ import { VerbCommand } from '../verb-command.ts';
 interface ScanFlags extends OutputFlags {
   readonly floor?: number;
   readonly allowDir?: readonly string[];
+  readonly raw?: readonly string[];
   readonly frozenBacking?: true;
   readonly limit?: number;
 }
@@ -38,6 +39,7 @@ export function scanCommand(session: Session): VerbCommand {
     .addArgument(new Argument('<directory...>', 'directories to search'))
     .option('--floor <size>', 'free bytes that must always remain, such as 20G', (text) => parseSize(text, '--floor'))
     .option('--allow-dir <directory>', 'also follow references into this directory (may be repeated)', collect)
+    .option('--raw <image>', 'this file is raw, whatever the guest wrote into its first bytes (may be repeated)', collect)
     .option('--frozen-backing', 'promise that backing files are never written, so that they can not grow')
     .option('--limit <count>', 'show at most this many images of a store', parseLimit);
   return addOutputOptions(command).action((directories: string[], flags: ScanFlags) => runScan(directories, flags, session));
@@ -58,6 +60,7 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
     const events = scan(directories, {
       ...(flags.floor === undefined ? {} : { floor: flags.floor }),
       allowDirectories: flags.allowDir ?? [],
+      rawFiles: flags.raw ?? [],
       frozenBacking: flags.frozenBacking === true,
       signal: session.signal,
     });
