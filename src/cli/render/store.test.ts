@@ -50,22 +50,30 @@ describe('storeLines()', () => {
     ]);
   });
 
-  it('tells every failure in full, with its place in the table', () => {
+  it('tells a kind of failure once, and has every failed image in the table', () => {
     const lines = storeLines(
       aStore({
         fits: null,
         headroom: null,
         residual: null,
         commitment: null,
-        images: [aScannedImage(), unread('/srv/vm/x'), unread('/srv/vm/y')],
+        images: [
+          aScannedImage(),
+          unread('/srv/vm/x'),
+          unread('/srv/vm/y'),
+          { ...unread('/srv/vm/z'), error: { kind: 'corrupt', code: 'QCOW2_MAGIC', message: 'No magic' } },
+        ],
       }),
       plainTheme(),
       ALL,
     ).join('\n');
-    expect(lines).toContain('Could not tell whether every future guest write fits: 2 images could not be\nread.');
-    expect(lines).toContain('DANGER   /srv/vm/x: Cannot open file: permission denied');
-    expect(lines).toContain('DANGER   /srv/vm/y: Cannot open file: permission denied');
-    expect(lines).toMatch(/x +\? +\? +\? +\?\n {2}y +\? +\? +\? +\?\n {2}web.qcow2/);
+    expect(lines).toContain('Could not tell whether every future guest write fits: 3 images could not be\nread.');
+    expect(lines).toContain(
+      'DANGER   /srv/vm/x: Cannot open file: permission denied [IO_EACCES] (and 1\n           more image like it; --json lists them)',
+    );
+    expect(lines).not.toContain('/srv/vm/y:');
+    expect(lines).toContain('DANGER   /srv/vm/z: No magic [QCOW2_MAGIC]');
+    expect(lines).toMatch(/x +\? +\? +\? +\?\n {2}y +\? +\? +\? +\?\n {2}z .*\n {2}web.qcow2/);
   });
 
   it('says how many rows a limit hides', () => {
