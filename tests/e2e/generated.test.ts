@@ -90,12 +90,33 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
     expect(offered).not.toContain('--format');
   });
   it('offers the values of an option', async () => expect((await shell.offers(['info', '--format', ''])).sort()).toEqual(['qcow2', 'raw']));
+  it('offers the value behind a =', async () => {
+    const words = shell.name === 'bash' ? ['info', '--output', '=', 'j'] : ['info', '--output=j'];
+    expect((await shell.offers(words)).join('|')).toMatch(/json$/);
+  });
+  it('completes what help is asked for', async () => expect(await shell.offers(['help', 'me'])).toContain('measure'));
   it('offers directories to scan, and no files', async () => {
     const offered = (await shell.offers(['scan', ''])).join('|');
     expect(offered).toMatch(/images(\\ | )dir/);
     expect(offered).not.toContain('image one.raw');
   });
   it('offers files to info', async () => expect((await shell.offers(['info', ''])).join('|')).toMatch(/image(\\ | )one\.raw/));
+});
+
+describe('completion on the command line of bash', () => {
+  it.each([
+    ['inf', 'info '],
+    ['info -f q', 'info -f qcow2 '],
+    ['info --output=j', 'info --output=json '],
+    ['scan images', 'scan images\\ dir/'],
+  ])('%s becomes %s, whatever lies in the directory', async (typed, completed) => {
+    for (const name of ['info', 'qcow2', 'json']) mkdirSync(join(directory, name), { recursive: true });
+    // The line is completed, quoted from its beginning (^A) to its end (^E), and so printed.
+    const input = `PS1=; bind 'set enable-bracketed-paste off'; source ${join(SCRIPTS, 'plimsoll.bash')}\nplimsoll ${typed}\t\u0001echo "<\u0005>"\nexit\n`;
+    const shell = 'stty -echo; bash --norc --noprofile -i';
+    const { stdout } = await run('script', ['-qec', shell, '/dev/null'], { cwd: directory, input, env: { TERM: 'dumb' } });
+    expect(stdout).toContain(`<plimsoll ${completed}>`);
+  });
 });
 
 describe('completion scripts', () => {
