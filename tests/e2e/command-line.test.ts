@@ -103,6 +103,23 @@ describe('pipes', () => {
     expect(stdout).toMatch(/missing\ncodes 141 0\n$/);
   });
 
+  it.each([
+    ['info', '/proc/version'],
+    ['info', '--json', 'missing'],
+    ['scan', '.'],
+    ['help'],
+    ['measure', '--help'],
+    ['--version'],
+    ['measure', '1G'],
+  ])('%s: says what is wrong when its output cannot be written', async (...words) => {
+    const line = `${[process.execPath, COMMAND, ...words].map(shellWord).join(' ')} > /dev/full`;
+    expect(await run('bash', ['-c', line], { cwd: directory })).toEqual({
+      code: 18,
+      stdout: '',
+      stderr: 'plimsoll: Cannot write to standard output: no space left on device\n',
+    });
+  });
+
   it('writes no colour into a pipe', async () => {
     const image = join(directory, 'plain.raw');
     writeFileSync(image, '');
