@@ -76,6 +76,12 @@ describe('storeLines()', () => {
     expect(lines).toMatch(/x +\? +\? +\? +\?\n {2}y +\? +\? +\? +\?\n {2}z .*\n {2}web.qcow2/);
   });
 
+  it('states a headroom from which something is missing as what it can be at most', () => {
+    const lines = storeLines(aStore({ fits: false, residual: null, commitment: null, headroom: -3 * GiB }), plainTheme(), ALL);
+    expect(lines).toContain('  residual       not known                        what they may still write');
+    expect(lines).toContain('  headroom          -3 GiB        -3,221,225,472  at most: not all is known');
+  });
+
   it('says how many rows a limit hides', () => {
     const images = ['a', 'b', 'c'].map((path) => aScannedImage({ path }));
     expect(storeLines(aStore({ images }), plainTheme(), { limit: 1 })).toContain('  ... and 2 more');
@@ -142,6 +148,14 @@ describe('verdict()', () => {
     [
       aStore({ fits: false, headroom: -GiB, floor: 2 * GiB }),
       'NOT every future guest write fits with 2 GiB to be kept free, short by 1 GiB.',
+    ],
+    [
+      aStore({ fits: false, images: [unread('/x')], headroom: -3 * GiB, residual: null }),
+      'NOT every future guest write fits, short by at least 3 GiB.',
+    ],
+    [
+      aStore({ fits: false, headroom: -GiB, findings: [{ level: 'danger', code: 'DIRECTORY_UNREADABLE', message: 'x' }] }),
+      'NOT every future guest write fits, short by at least 1 GiB.',
     ],
     [
       aStore({ fits: null, images: [unread('/x')], headroom: 5 * GiB }),

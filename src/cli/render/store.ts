@@ -5,7 +5,7 @@ import { groupedFindingLines } from './grouped-findings.ts';
 import { commonDirectory, imageTable } from './image-table.ts';
 import { padEnd, padStart, wrap, wrapAfter } from './text.ts';
 import type { Theme } from './theme.ts';
-import { verdict } from './verdict.ts';
+import { isUpperBound, verdict } from './verdict.ts';
 
 export interface ScanView {
   /** Rows of the table of images. */
@@ -50,9 +50,14 @@ function sumLines(store: StoreReport): string[] {
     ['residual', store.residual, 'what they may still write'],
     ...(store.shared > 0 ? [['shared', store.shared, 'by more than one file'] as [string, number, string]] : []),
     ...(store.floor > 0 ? [['floor', store.floor, 'must remain free'] as [string, number, string]] : []),
-    ['headroom', store.headroom, store.floor > 0 ? 'available - residual - floor' : 'available - residual'],
+    ['headroom', store.headroom, headroomNote(store)],
   ];
   return rows.map(([name, bytes, note]) => sumLine(name, bytes, note));
+}
+
+function headroomNote(store: StoreReport): string {
+  if (store.headroom !== null && isUpperBound(store)) return 'at most: not all is known';
+  return store.floor > 0 ? 'available - residual - floor' : 'available - residual';
 }
 
 function sumLine(name: string, bytes: number | null, note: string): string {
