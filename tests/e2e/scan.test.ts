@@ -91,6 +91,19 @@ describe('scan', () => {
     ]);
   });
 
+  it('with --frozen-backing leaves backing files out, in the sums and in their rows', async () => {
+    await plimsoll(['create', '-f', 'qcow2', at('base.qcow2'), '20G']);
+    await plimsoll(['create', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', at('top.qcow2'), '1G']);
+    const { stdout } = await plimsoll(['scan', directory]);
+    expect(stdout).toMatch(/base\.qcow2 .* 20\.00 GiB\n {2}top\.qcow2/);
+    expect(stdout).toContain('--frozen-backing');
+    const frozen = (await plimsoll(['scan', '--frozen-backing', directory])).stdout;
+    expect(frozen).toMatch(/^ {2}residual +1\.00 GiB/m);
+    expect(frozen).toMatch(/top\.qcow2 .* 1\.00 GiB\n {2}base\.qcow2 .* frozen$/m);
+    expect(frozen).toContain('[BACKING_FROZEN]');
+    expect(frozen).not.toContain('leaves that out');
+  });
+
   it('counts two directories of one filesystem as one store', async () => {
     mkdirSync(at('one'));
     mkdirSync(at('two'));

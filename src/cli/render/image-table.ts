@@ -22,7 +22,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'ALLOCATION', text: (image) => bytesText(image.allocation), from: 0 },
   { title: 'EXCLUSIVE', text: (image) => bytesText(image.exclusive), from: 112 },
   { title: 'COMMITMENT', text: (image) => bytesText(image.commitment), from: 0 },
-  { title: 'RESIDUAL', text: (image) => bytesText(image.residual), from: 0 },
+  { title: 'RESIDUAL', text: (image) => (image.residual !== null && isFrozen(image) ? 'frozen' : bytesText(image.residual)), from: 0 },
 ];
 
 export function imageTable(store: StoreReport, theme: Theme, limit: number): string[] {
@@ -53,8 +53,14 @@ export function imageTable(store: StoreReport, theme: Theme, limit: number): str
 
 /** What is not known first, then by what may still be written, the largest first. */
 export function mostDangerousFirst(images: readonly ScannedImage[]): ScannedImage[] {
-  const danger = (image: ScannedImage): number => image.residual ?? Number.POSITIVE_INFINITY;
+  const danger = (image: ScannedImage): number =>
+    image.residual !== null && isFrozen(image) ? 0 : (image.residual ?? Number.POSITIVE_INFINITY);
   return images.toSorted((a, b) => (danger(a) === danger(b) ? compareText(a.path, b.path) : danger(b) - danger(a)));
+}
+
+/** The store's sums count it with what it holds now; its own figures are what they would be without that promise. */
+function isFrozen(image: ScannedImage): boolean {
+  return image.findings.some(({ code }) => code === 'BACKING_FROZEN');
 }
 
 function compareText(a: string, b: string): number {
