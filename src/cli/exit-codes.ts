@@ -1,5 +1,6 @@
 /** What each exit code says, for help and manual. */
 import { EXIT_CODES } from '#wire';
+import { wrapAscii } from './render/wrap.ts';
 
 export type ExitName = keyof typeof EXIT_CODES;
 
@@ -20,10 +21,18 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   interrupted: 'interrupted by a signal',
 };
 
-/** The table of `names`, or of all codes; `special` says what a code means in one command alone. */
+const INDENT = '       ';
+
+/** The table of `names`, or of all codes, in lines of `width`; `special` says what a code means in one command alone. */
 export function exitCodeLines(
+  width: number,
   names: readonly ExitName[] = Object.keys(EXIT_CODES) as ExitName[],
   special: Partial<Record<ExitName, string>> = {},
 ): string[] {
-  return ['Exit codes:', ...names.map((name) => `  ${String(EXIT_CODES[name]).padStart(3)}  ${special[name] ?? EXIT_MEANINGS[name]}`)];
+  const lines = names.flatMap((name) =>
+    wrapAscii(special[name] ?? EXIT_MEANINGS[name], width - INDENT.length).map(
+      (line, index) => (index === 0 ? `  ${String(EXIT_CODES[name]).padStart(3)}  ` : INDENT) + line,
+    ),
+  );
+  return ['Exit codes:', ...lines];
 }

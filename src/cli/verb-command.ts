@@ -25,6 +25,20 @@ export interface Teaching {
 
 const FIGURE_COLUMN = 12;
 
+/** A command line as it can be typed, continued where it is wider than `width`; quoted words stay whole. */
+function shellLines(line: string, width: number): string[] {
+  if (line.length + 2 <= width) return [`  ${line}`];
+  const words = line.match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? [];
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    // Room for the blank, the word, and what continues the line.
+    if (last !== undefined && last.length + 1 + word.length + 2 <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(`${last === undefined ? '  ' : '    '}${word}`);
+  }
+  return lines.map((one, index) => (index < lines.length - 1 ? `${one} \\` : one));
+}
+
 export class VerbCommand extends Command {
   readonly teaching: Teaching;
 
@@ -51,9 +65,10 @@ export class VerbCommand extends Command {
     }
     if (examples.length > 0) {
       lines.push('Examples:');
-      for (const example of examples) lines.push(`  # ${example.does}`, `  ${example.line}`);
+      for (const example of examples)
+        lines.push(...wrapAscii(example.does, width - 4).map((line) => `  # ${line}`), ...shellLines(example.line, width));
       lines.push('');
     }
-    return [...lines, ...exitCodeLines(exits, { ok: 'done', ...this.teaching.exitMeanings })];
+    return [...lines, ...exitCodeLines(width, exits, { ok: 'done', ...this.teaching.exitMeanings })];
   }
 }

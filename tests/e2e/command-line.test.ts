@@ -50,6 +50,13 @@ describe('help', () => {
     expect((await plimsoll(['help', verb])).stdout).toBe(stdout);
   });
 
+  it.each(VERBS)('of %s fits a narrow terminal, its examples still to be typed', async (verb) => {
+    const { stdout } = await plimsoll([verb, '--help'], { env: { COLUMNS: '60' } });
+    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(60);
+    // Continued lines are still one command line.
+    expect(stdout.replaceAll(/ \\\n +/g, ' ')).toMatch(/^ {2}plimsoll /m);
+  });
+
   it('of scan defines the figures it prints and the codes of its verdict', async () => {
     const { stdout } = await plimsoll(['scan', '--help']);
     for (const figure of ['allocation', 'commitment', 'residual', 'exclusive', 'headroom'])

@@ -108,6 +108,13 @@ describe('storeLines()', () => {
     expect(lines.some((line) => line.includes('…'))).toBe(true);
   });
 
+  it.each([40, 50, 60, 70])('fits %i columns', (width) => {
+    const images = ['x'.repeat(100), 'ok'].map((name) => aScannedImage({ path: `/srv/vm/${name}`, allocation: 1023.99 * GiB }));
+    const lines = storeLines(aStore({ images, floor: GiB, shared: GiB }), plainTheme(width), ALL);
+    for (const line of lines) expect(stringWidth(line), line).toBeLessThanOrEqual(width);
+    expect(lines.find((line) => line.startsWith('  IMAGE'))).toMatch(/RESIDUAL$/);
+  });
+
   it('adds columns on a wider terminal and still fits it', () => {
     const lines = storeLines(aStore(), plainTheme(130), ALL);
     expect(lines.some((line) => /CAPACITY.*ALLOCATION.*EXCLUSIVE/.test(line))).toBe(true);
