@@ -18,7 +18,7 @@ export interface ScanOptions extends Partial<StorePolicy> {
 
 export type ScanEvent =
   | { readonly type: 'progress'; readonly filesSeen: number; readonly imagesRead: number }
-  /** An image as soon as it is read; sharing is known only in the report. */
+  /** An image as soon as it is read; sharing, and the name of several that stands for it, are known only in the report. */
   | { readonly type: 'image'; readonly image: ImageReport }
   /** The last event. */
   | { readonly type: 'report'; readonly report: ScanReport };
@@ -27,8 +27,9 @@ export type ScanEvent =
 const DEFAULT_CONCURRENCY = 8;
 
 interface Found {
-  readonly examined: Examined;
-  readonly pathBytes: Buffer;
+  /** As it was read by the name that stands for all its names. */
+  examined: Examined;
+  pathBytes: Buffer;
   readonly aliases: string[];
   readonly backingOf: string[];
 }
@@ -164,10 +165,7 @@ class ScanRun {
     const { facts, filesystem, report } = examined;
     if (filesystem === undefined || facts === undefined) return this.#noteUnopened(pathBytes, examined);
     const known = this.#byIdentity.get(facts.identity);
-    if (known !== undefined) {
-      known.aliases.push(report.path);
-      return;
-    }
+    if (known !== undefined) return this.#noteAnotherName(known, examined, pathBytes);
     const store = this.#store(filesystem);
     const found: Found = { examined, pathBytes, aliases: [], backingOf: [] };
     this.#byIdentity.set(facts.identity, found);
@@ -176,9 +174,31 @@ class ScanRun {
       store.others.allocation += facts.allocation;
       return;
     }
+    this.#addImage(found, store);
+  }
+
+  #addImage(found: Found, store: Gathered): void {
     this.#imagesRead += 1;
     store.images.push(found);
-    this.#finished.push(report);
+    this.#finished.push(found.examined.report);
+  }
+
+  /**
+   * Files are read several at a time, and which of two names is done first is chance: the first by its bytes stands for the
+   * file, in path and figures, of those by which it is an image at all.
+   */
+  #noteAnotherName(known: Found, examined: Examined, pathBytes: Buffer): void {
+    const before = known.examined;
+    const isBetter = before.isOther === examined.isOther ? Buffer.compare(pathBytes, known.pathBytes) < 0 : before.isOther;
+    known.aliases.push((isBetter ? before : examined).report.path);
+    if (!isBetter) return;
+    known.examined = examined;
+    known.pathBytes = pathBytes;
+    if (!before.isOther || examined.isOther || examined.filesystem === undefined) return;
+    const store = this.#store(examined.filesystem);
+    store.others.count -= 1;
+    store.others.allocation -= before.facts?.allocation ?? 0;
+    this.#addImage(known, store);
   }
 
   #examineOptions(reach: number | undefined): Parameters<typeof examineFile>[1] {
@@ -314,8 +334,8 @@ class ScanRun {
       const images: FoundImage[] = gathered.images.map(({ examined, aliases, backingOf }) => ({
         report: examined.report,
         facts: examined.facts,
-        aliases,
-        backingOf,
+        aliases: aliases.toSorted(byCodeUnits),
+        backingOf: backingOf.toSorted(byCodeUnits),
       }));
       const report = reportStore({ ...gathered, images }, policy);
       const crossings = this.#crossings.filter((one) => one.store === gathered).map((one) => one.finding);
@@ -339,6 +359,11 @@ function refuseFile(directory: string | Buffer): void {
     found: 'not a directory',
     expected: 'a directory to search; `plimsoll info` reads single images',
   });
+}
+
+function byCodeUnits(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
 
 /** Whether `found`, the file by its own signature, stands against `claimed`, the same file as another image's data. */

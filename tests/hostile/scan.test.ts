@@ -95,6 +95,30 @@ describe('a raw disk on which the guest wrote a signature', () => {
   });
 });
 
+describe('a file with several names', () => {
+  it('has the first by its bytes as its path, whichever is read first', async () => {
+    const names = ['c.raw', 'a.raw', 'b.raw'];
+    for (let turn = 0; turn < 20; turn += 1) {
+      const first = join(directory, names[turn % 3] as string);
+      writeFileSync(first, Buffer.alloc(MiB));
+      for (const name of names) if (join(directory, name) !== first) linkSync(first, join(directory, name));
+      const { images } = await theStore();
+      expect(images.map(({ path, aliases }) => [path, ...aliases])).toEqual([
+        ['a.raw', 'b.raw', 'c.raw'].map((name) => join(directory, name)),
+      ]);
+      for (const name of names) rmSync(join(directory, name));
+    }
+  });
+
+  it('is an image if it is one by any of them', async () => {
+    writeFileSync(join(directory, 'a.log'), Buffer.alloc(MiB));
+    linkSync(join(directory, 'a.log'), join(directory, 'z.raw'));
+    const { images, findings } = await theStore();
+    expect(images.map(({ path, aliases }) => [path, aliases])).toEqual([[join(directory, 'z.raw'), [join(directory, 'a.log')]]]);
+    expect(findings.map(({ code }) => code)).not.toContain('OTHER_FILES');
+  });
+});
+
 describe('an image that claims another one as its data file', () => {
   it('does not make that one smaller', async () => {
     aQcow2({ capacity: 100 * GiB }).write(join(directory, 'victim.qcow2'));
