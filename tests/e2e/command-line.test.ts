@@ -81,6 +81,12 @@ describe('a wrong command line', () => {
     [['info', '-'], /^plimsoll: Cannot read images: no name on standard input/],
     [['scan', '--floor', '20GB', '/'], /^plimsoll: Cannot understand --floor: 20GB, expected 20GiB/],
     [['scan', '--limit', '0', '/'], /^plimsoll: Cannot understand --limit: 0/],
+    [
+      ['info', '--allow-dir', '/nowhere', 'x'],
+      /^plimsoll: Cannot understand --allow-dir: \/nowhere: no such file or directory, expected a directory/,
+    ],
+    [['scan', '--allow-dir', '/etc/passwd', '/'], /^plimsoll: Cannot understand --allow-dir: \/etc\/passwd: not a directory/],
+    [['measure', '--allow-dir', '', '--from', 'x'], /^plimsoll: .*--allow-dir/],
     [['measure'], /^plimsoll: Cannot measure: neither a size nor an image/],
     [['measure', '--size', '1G', '--from', 'x'], /^plimsoll: Cannot measure: more than one of SIZE, --size and --from/],
     [['measure', '-o', 'colour=red', '--size', '1G'], /^plimsoll: Cannot .*colour/],

@@ -1,6 +1,7 @@
 /** `plimsoll measure`: the four figures of an image before it exists. */
 import { Argument, Option } from 'commander';
 import { parseSize, PlimsollError } from '#base';
+import { allowedDirectories } from '../allowed-directories.ts';
 import { collect, addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
@@ -53,7 +54,7 @@ async function runMeasure(operand: number | undefined, flags: MeasureFlags, sess
       ? measureNew(flags.format, size, options)
       : await measureCopy(size.from, flags.format, options, {
           ...(flags.sourceFormat === undefined ? {} : { sourceFormat: flags.sourceFormat }),
-          allowDirectories: flags.allowDir ?? [],
+          allowDirectories: await allowedDirectories(flags.allowDir),
           signal: session.signal,
         });
   if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);

@@ -2,6 +2,7 @@
 import { Argument } from 'commander';
 import { parseSize, PlimsollError } from '#base';
 import { EXIT_CODES, type ScanReport } from '#wire';
+import { allowedDirectories } from '../allowed-directories.ts';
 import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import { progressLine } from '../progress-line.ts';
 import type { Session } from '../session.ts';
@@ -59,7 +60,7 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
   try {
     const events = scan(directories, {
       ...(flags.floor === undefined ? {} : { floor: flags.floor }),
-      allowDirectories: flags.allowDir ?? [],
+      allowDirectories: await allowedDirectories(flags.allowDir),
       rawFiles: flags.raw ?? [],
       frozenBacking: flags.frozenBacking === true,
       signal: session.signal,
