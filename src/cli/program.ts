@@ -25,7 +25,15 @@ export const PURPOSE = 'the load line of a virtualization store';
 /** The program that can parse `words`: with the one command that they name, or with all. */
 export async function programFor(words: readonly string[], session: Session): Promise<Command> {
   const named = words[0] !== undefined && Object.hasOwn(VERBS, words[0]) ? [words[0]] : Object.keys(VERBS);
-  return assemble(await loadVerbs(named, session), session);
+  const program = assemble(await loadVerbs(named, session), session);
+  refuseUnknownTopic(words, program);
+  return program;
+}
+
+/** Throws: CommanderError, where commander would print the help of everything and not say why. */
+function refuseUnknownTopic([first, topic]: readonly string[], program: Command): void {
+  if (first !== 'help' || topic === undefined || topic.startsWith('-') || topic === 'help' || Object.hasOwn(VERBS, topic)) return;
+  program.error(`error: unknown command '${topic}'`);
 }
 
 /** The commands of those `names` that are commands. */

@@ -98,9 +98,9 @@ function checkedCapacity(capacity: number | undefined): number {
   if (capacity !== undefined && Number.isSafeInteger(capacity) && capacity >= 0) return capacity;
   throw new PlimsollError('usage', 'CREATE_CAPACITY', {
     doing: 'create image',
-    field: 'capacity',
-    found: capacity ?? 'none',
-    expected: 'a whole number of bytes, below 8 PiB',
+    ...(capacity === undefined
+      ? { found: 'no size', expected: 'a SIZE such as 40G' }
+      : { field: 'capacity', found: capacity, expected: 'a whole number of bytes, below 8 PiB' }),
   });
 }
 

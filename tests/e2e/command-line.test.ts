@@ -75,6 +75,7 @@ describe('a wrong command line', () => {
   it.each([
     [[], /Usage: plimsoll/],
     [['inof', 'x'], /^plimsoll: unknown command 'inof'\n\(Did you mean info\?\)\nTry: plimsoll --help\n$/],
+    [['help', 'foo'], /^plimsoll: unknown command 'foo'\nTry: plimsoll --help\n$/],
     [['info'], /^plimsoll: missing required argument 'image'\nTry: plimsoll info --help\n$/],
     [['info', '--bogus', 'x'], /^plimsoll: unknown option '--bogus'/],
     [['info', '-f', 'vmdk', 'x'], /^plimsoll: .*'vmdk' is invalid. Allowed choices are raw, qcow2/],
@@ -90,8 +91,13 @@ describe('a wrong command line', () => {
     [['measure'], /^plimsoll: Cannot measure: neither a size nor an image/],
     [['measure', '--size', '1G', '--from', 'x'], /^plimsoll: Cannot measure: more than one of SIZE, --size and --from/],
     [['measure', '-o', 'colour=red', '--size', '1G'], /^plimsoll: Cannot .*colour/],
+    [['measure', '40X'], /^plimsoll: Cannot understand SIZE: 40X, expected one of the suffixes K, M, G, T, P\n/],
+    [
+      ['measure', '-o', 'cluster_size', '1G'],
+      /^plimsoll: Cannot understand -o: cluster_size is on, as a key without a value is, expected a size/,
+    ],
     [['create', 'x', '1G'], /^plimsoll: required option '-f, --format <format>' not specified/],
-    [['create', '-f', 'raw', '/nowhere/x'], /^plimsoll: .*Cannot create image: capacity is none/],
+    [['create', '-f', 'raw', '/nowhere/x'], /^plimsoll: .*Cannot create image: no size, expected a SIZE such as 40G/],
     [['create', '-f', 'qcow2', '-b', 'base', '/nowhere/x', '1G'], /^plimsoll: Cannot create an overlay: -b without -F/],
     [['completion', 'tcsh'], /^plimsoll: .*Allowed choices are bash, zsh, fish/],
   ])('%j: exit code 2, a reason on standard error, nothing on standard output', async (words, reason) => {

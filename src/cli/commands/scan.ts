@@ -67,7 +67,8 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
     });
     for await (const event of events) {
       if (event.type === 'report') report = event.report;
-      else if (event.type === 'progress') progress.show(`${event.filesSeen} files seen, ${event.imagesRead} images read`);
+      else if (event.type === 'progress')
+        progress.show(`${counted(event.filesSeen, 'file')} seen, ${counted(event.imagesRead, 'image')} read`);
     }
   } finally {
     progress.clear();
@@ -75,6 +76,10 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
   session.signal.throwIfAborted();
   if (report === undefined) throw new Error('the scan ended without a report');
   return report;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 async function printReport(report: ScanReport, flags: ScanFlags, session: Session): Promise<void> {

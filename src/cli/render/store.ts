@@ -71,7 +71,7 @@ function sumLine([name, bytes, note]: readonly [string, number | null, string], 
 
 function errorLines(report: ScanReport, theme: Theme): string[] {
   const lines = report.errors.flatMap((error) =>
-    wrapAfter('  ', `${escapeForTerminal(error.path)}: ${escapeForTerminal(error.message)}`, theme.width),
+    wrapAfter('  ', `${error.path === '' ? "''" : escapeForTerminal(error.path)}: ${escapeForTerminal(error.message)}`, theme.width),
   );
   const head = 'Could not tell whether every future guest write fits, since this could not be read:';
   return [...wrap(head, theme.width).map((line) => theme.paint('warning', line)), ...lines];
