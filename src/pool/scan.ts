@@ -1,6 +1,6 @@
 /** Every image below directories, grouped by store; streaming. */
 import { dirname } from 'node:path';
-import { asPlimsollError, PlimsollError, type SerializedError } from '#base';
+import { asPlimsollError, PlimsollError, requireArgument, requireOptions, requirePaths, requireSignal, type SerializedError } from '#base';
 import { filesystemOf, type HostFilesystem, identityOfFile, isNoDirectory, newHostCache, walkFiles } from '#host';
 import { type Examined, examineFile } from '#sandbox';
 import { type ChainLink, DEFINITIONS, type Finding, type ImageReport, type ScanReport } from '#wire';
@@ -49,8 +49,40 @@ interface Gathered {
  * Throws: usage, NOT_A_DIRECTORY, when a file is named; the signal's reason when aborted. Everything else is in the report.
  */
 export async function* scan(directories: readonly (string | Buffer)[], options: ScanOptions = {}): AsyncGenerator<ScanEvent, void> {
+  checkArguments(directories, options);
   const run = new ScanRun(directories, options);
   yield* run.events();
+}
+
+/** Throws: usage, for what the types of a library call rule out. */
+function checkArguments(directories: unknown, options: ScanOptions): void {
+  const call = 'scan()';
+  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+  requireArgument(Array.isArray(directories), { call, name: 'directories', value: directories, expected: 'an array of paths' });
+  requirePaths(call, 'directories', directories);
+  requireOptions(call, options);
+  const { floor, frozenBacking, concurrency } = options;
+  requireArgument(floor === undefined || isCount(floor), {
+    call,
+    name: 'floor',
+    value: floor,
+    expected: 'a whole number of bytes',
+  });
+  requireArgument(frozenBacking === undefined || typeof frozenBacking === 'boolean', {
+    call,
+    name: 'frozenBacking',
+    value: frozenBacking,
+    expected: 'true or false',
+  });
+  requireArgument(concurrency === undefined || (isCount(concurrency) && concurrency > 0), {
+    call,
+    name: 'concurrency',
+    value: concurrency,
+    expected: 'a whole number from 1 on',
+  });
+  requirePaths(call, 'allowDirectories', options.allowDirectories);
+  requirePaths(call, 'rawFiles', options.rawFiles);
+  requireSignal(call, options.signal);
 }
 
 class ScanRun {

@@ -2,7 +2,17 @@
  * An image path becomes figures: the host opens it, its format's parser takes the census, `sizes` does the arithmetic.
  * Runs inline, in this process: only an image's own metadata is read, by memory-safe code, under a read budget.
  */
-import { asPlimsollError, KiB, PlimsollError, type SerializedError } from '#base';
+import {
+  asPlimsollError,
+  KiB,
+  PlimsollError,
+  requireFormat,
+  requireOptions,
+  requirePath,
+  requirePaths,
+  requireSignal,
+  type SerializedError,
+} from '#base';
 import type { BlockDevice, FileFacts } from '#block';
 import {
   type Evidence,
@@ -83,23 +93,34 @@ const UNKNOWN: Omit<ImageReport, 'path'> = {
 };
 
 /**
- * The report of the image at `path`; what goes wrong is its `error`, never an exception, save an abort.
+ * The report of the image at `path`; what goes wrong is its `error`, never an exception, save an abort and a wrong call.
  *
  * Bounds: tables of at most twice the file's storage plus 256 MiB are read.
  */
 export async function examineImage(path: string | Buffer, options: ExamineOptions = {}): Promise<ImageReport> {
+  checkArguments('examineImage()', path, options);
   return (await examineFile(path, options)).report;
 }
 
 /**
  * The figures of the image at `path`.
  *
- * Throws: PlimsollError (not-found, io, corrupt, unsupported, refused, over-budget); the signal's reason when aborted.
+ * Throws: PlimsollError (usage, not-found, io, corrupt, unsupported, refused, over-budget); the signal's reason when aborted.
  */
 export async function figures(path: string | Buffer, options: FiguresOptions = {}): Promise<ImageReport> {
-  const report = await examineImage(path, options);
+  checkArguments('figures()', path, options);
+  const { report } = await examineFile(path, options);
   if (report.error !== undefined) throw PlimsollError.revive(report.error, report.path);
   return report;
+}
+
+/** Throws: usage, for what the types of a library call rule out. */
+function checkArguments(call: string, path: unknown, options: FiguresOptions): void {
+  requirePath(call, path);
+  requireOptions(call, options);
+  if (options.format !== undefined) requireFormat(call, options.format);
+  requirePaths(call, 'allowDirectories', options.allowDirectories);
+  requireSignal(call, options.signal);
 }
 
 /** As `examineImage`, with the host's facts beside the report. */
