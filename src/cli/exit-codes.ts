@@ -5,10 +5,10 @@ import { wrapAscii } from './render/wrap.ts';
 export type ExitName = keyof typeof EXIT_CODES;
 
 export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
-  ok: 'done (scan: every future guest write fits)',
+  ok: 'done; scan: every future guest write fits, in every store',
   usage: 'the command line is wrong',
   doesNotFit: 'scan: the images can outgrow a store',
-  couldNotTell: 'scan: something could not be read, or cannot be promised',
+  couldNotTell: 'scan: could not tell, since something could not be read or cannot be promised',
   notFound: 'no such file or directory',
   corrupt: 'an image contradicts its format',
   unsupported: 'a format or feature that plimsoll does not know',
@@ -19,9 +19,18 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   conflict: 'the file to be created exists already',
   bug: 'a bug in plimsoll, please report it',
   interrupted: 'interrupted by a signal',
+  closedPipe: 'the reader of the output went away',
 };
 
 const INDENT = '       ';
+
+/** How every command can end, whatever it is for. */
+const ALWAYS: readonly ExitName[] = ['ok', 'usage', 'io', 'bug', 'interrupted', 'closedPipe'];
+
+/** `names` and those that every command has, in the order of their codes. */
+export function withCommonExits(names: readonly ExitName[]): readonly ExitName[] {
+  return (Object.keys(EXIT_CODES) as ExitName[]).filter((name) => names.includes(name) || ALWAYS.includes(name));
+}
 
 /** The table of `names`, or of all codes, in lines of `width`; `special` says what a code means in one command alone. */
 export function exitCodeLines(

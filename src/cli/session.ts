@@ -3,9 +3,6 @@ import { asPlimsollError } from '#base';
 import { EXIT_CODES } from '#wire';
 import { type Theme, themeOf } from './render/theme.ts';
 
-/** What a shell reports for a program that SIGPIPE ended; never 0, since nobody saw the verdict. */
-const EXIT_CLOSED_PIPE = 141;
-
 export interface Session {
   /** Aborted by SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
@@ -33,7 +30,7 @@ export function openSession(): Session {
   // The terminal went away: what was begun is undone all the same.
   process.on('SIGHUP', interrupt);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT_CLOSED_PIPE);
+    if (error.code === 'EPIPE') process.exit(EXIT_CODES.closedPipe);
     process.stderr.write(`plimsoll: ${asPlimsollError(error, 'write to standard output').message}\n`);
     process.exit(EXIT_CODES.io);
   });

@@ -1,7 +1,7 @@
 /** A command that teaches: its help says what its figures mean, shows examples and lists its exit codes. */
 import { Command } from 'commander';
 import { DEFINITIONS } from '#wire';
-import { type ExitName, exitCodeLines } from './exit-codes.ts';
+import { type ExitName, exitCodeLines, withCommonExits } from './exit-codes.ts';
 import { wrapAscii } from './render/wrap.ts';
 
 export interface Example {
@@ -18,6 +18,7 @@ export interface Teaching {
   /** The figures that the command prints. */
   readonly figures: readonly (keyof typeof DEFINITIONS)[];
   readonly examples: readonly Example[];
+  /** How it can end, besides as every command can. */
   readonly exits: readonly ExitName[];
   /** What its exit codes mean here, where that is not what they mean elsewhere. */
   readonly exitMeanings?: Partial<Record<ExitName, string>>;
@@ -69,6 +70,6 @@ export class VerbCommand extends Command {
         lines.push(...wrapAscii(example.does, width - 4).map((line) => `  # ${line}`), ...shellLines(example.line, width));
       lines.push('');
     }
-    return [...lines, ...exitCodeLines(width, exits, { ok: 'done', ...this.teaching.exitMeanings })];
+    return [...lines, ...exitCodeLines(width, withCommonExits(exits), { ok: 'done', ...this.teaching.exitMeanings })];
   }
 }

@@ -194,7 +194,7 @@ class ScanRun {
 
   async #examine(pathBytes: Buffer, reach?: number): Promise<void> {
     const examined = await examineFile(pathBytes, this.#examineOptions(reach));
-    const { facts, filesystem, report } = examined;
+    const { facts, filesystem } = examined;
     if (filesystem === undefined || facts === undefined) return this.#noteUnopened(pathBytes, examined);
     const known = this.#byIdentity.get(facts.identity);
     if (known !== undefined) return this.#noteAnotherName(known, examined, pathBytes);

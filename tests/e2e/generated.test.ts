@@ -1,5 +1,5 @@
 /** What is generated from the command definitions: completions, asked by the shells themselves, and the manual page. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -128,6 +128,16 @@ describe('completion scripts', () => {
   });
 });
 
+describe.each(['README.md', 'docs/cli.md'])('the exit codes in %s', (page) => {
+  it('are those of --help', async () => {
+    const rows = readFileSync(join(ROOT, page), 'utf8').matchAll(/^\| (\d+) \| (.*) \|$/gm);
+    const documented = [...rows].map(([, code = '', text = '']) => `${code} ${text.replaceAll('`', '')}`);
+    const { stdout } = await plimsoll(['--help'], { env: { COLUMNS: '200' } });
+    const printed = [...stdout.slice(stdout.indexOf('Exit codes:')).matchAll(/^ +(\d+) {2}(.*)$/gm)];
+    expect(documented).toEqual(printed.map(([, code, text]) => `${code} ${text}`));
+  });
+});
+
 describe('the manual page', () => {
   it('is rendered without a warning', async () => {
     const { code, stdout, stderr } = await run('man', ['--warnings', '-l', join(ROOT, 'dist', 'man', 'plimsoll.1')], {
@@ -140,6 +150,13 @@ describe('the manual page', () => {
       '--frozen-backing',
       'commitment',
       'EXIT STATUS',
+      'plimsoll help [COMMAND]',
+      'plimsoll --version',
+      'images to read; - reads their names from standard input',
+      'an overlay takes that of its base',
+      '(raw, qcow2); qcow2',
+      'TMPDIR',
+      'PLIMSOLL_NO_FFI',
       "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -",
     ]) {
       expect(stdout).toContain(text);

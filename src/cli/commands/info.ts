@@ -30,7 +30,7 @@ export function infoCommand(session: Session): VerbCommand {
       { does: 'what the commitment is made of', line: 'plimsoll info --explain web.qcow2' },
       { does: 'every image below a directory, for a program', line: "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -" },
     ],
-    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'io', 'bug', 'interrupted'],
+    exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy'],
   });
   command
     .addArgument(new Argument('<image...>', 'images to read; - reads their names from standard input'))

@@ -31,7 +31,7 @@ export function measureCommand(session: Session): VerbCommand {
       },
       { does: 'a copy of an existing image', line: 'plimsoll measure -f qcow2 --from old.vm.raw -F raw' },
     ],
-    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'io', 'bug', 'interrupted'],
+    exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy'],
   });
   command
     .addArgument(new Argument('[size]', 'the capacity, such as 40G (the same as --size)').argParser((text) => parseSize(text, 'SIZE')))

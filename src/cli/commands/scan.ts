@@ -27,13 +27,16 @@ export function scanCommand(session: Session): VerbCommand {
     examples: [
       { does: 'may this store be loaded further?', line: 'plimsoll scan /var/lib/libvirt/images' },
       { does: 'keep 20 GiB free, act on the verdict', line: 'plimsoll scan --floor 20G /srv/vm || page-the-admin' },
-      { does: 'the three most dangerous images', line: "plimsoll scan --json /srv/vm | jq '.stores[0].images[:3]'" },
+      {
+        does: 'the three most dangerous images that could be read',
+        line: "plimsoll scan --json /srv/vm | jq '[.stores[0].images[] | select(.residual)][:3]'",
+      },
     ],
-    exits: ['ok', 'usage', 'doesNotFit', 'couldNotTell', 'bug', 'interrupted'],
+    exits: ['doesNotFit', 'couldNotTell'],
     exitMeanings: {
       ok: 'every future guest write fits, in every store',
       doesNotFit: 'the images can outgrow a store',
-      couldNotTell: 'something could not be read, or cannot be promised',
+      couldNotTell: 'could not tell, since something could not be read or cannot be promised',
     },
   });
   command
