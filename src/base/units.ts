@@ -48,7 +48,7 @@ export function parseSize(text: string, option: string): number {
   }
   const power = SUFFIXES[unit.replace(/ib$/, '')];
   if (power === undefined) {
-    throw new PlimsollError('usage', 'SIZE_SYNTAX', { doing, found: text, expected: 'one of the suffixes K, M, G, T, P, E' });
+    throw new PlimsollError('usage', 'SIZE_SYNTAX', { doing, found: text, expected: 'one of the suffixes K, M, G, T, P' });
   }
   const bytes = Number(match[1]) * 1024 ** power;
   if (!Number.isSafeInteger(bytes)) {

@@ -20,6 +20,8 @@ export interface DescribedOption {
   /** Null for a flag. */
   readonly value: DescribedValue | null;
   readonly repeatable: boolean;
+  /** The value that it has when it is not given. */
+  readonly standard: string | null;
 }
 
 export interface DescribedOperand extends DescribedValue {
@@ -35,7 +37,14 @@ export interface DescribedVerb {
   readonly operands: readonly DescribedOperand[];
 }
 
-const HELP: DescribedOption = { short: 'h', long: 'help', text: 'display help for command', value: null, repeatable: false };
+const HELP: DescribedOption = {
+  short: 'h',
+  long: 'help',
+  text: 'display help for command',
+  value: null,
+  repeatable: false,
+  standard: null,
+};
 
 export function describeVerb(command: VerbCommand): DescribedVerb {
   return {
@@ -54,6 +63,7 @@ function describeOption(option: Option): DescribedOption {
     text: option.description,
     value: placeholder === undefined ? null : describeValue(placeholder, option.argChoices),
     repeatable: /repeated/.test(option.description),
+    standard: typeof option.defaultValue === 'string' ? option.defaultValue : null,
   };
 }
 

@@ -1,13 +1,14 @@
 /** What each exit code says, for help and manual. */
 import { EXIT_CODES } from '#wire';
+import { wrapAscii } from './render/wrap.ts';
 
 export type ExitName = keyof typeof EXIT_CODES;
 
 export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
-  ok: 'done (scan: every future guest write fits)',
+  ok: 'done; scan: every future guest write fits, in every store',
   usage: 'the command line is wrong',
   doesNotFit: 'scan: the images can outgrow a store',
-  couldNotTell: 'could not tell: something could not be read or looked at',
+  couldNotTell: 'scan, who: could not tell, since something could not be read or cannot be promised',
   notFound: 'no such file or directory',
   corrupt: 'an image contradicts its format',
   unsupported: 'a format or feature that plimsoll does not know',
@@ -22,12 +23,29 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   beingWritten: 'who: an image is open for writing',
   bug: 'a bug in plimsoll, please report it',
   interrupted: 'interrupted by a signal',
+  closedPipe: 'the reader of the output went away',
 };
 
-/** The table of `names`, or of all codes; `special` says what a code means in one command alone. */
+const INDENT = '       ';
+
+/** How every command can end, whatever it is for. */
+const ALWAYS: readonly ExitName[] = ['ok', 'usage', 'io', 'bug', 'interrupted', 'closedPipe'];
+
+/** `names` and those that every command has, in the order of their codes. */
+export function withCommonExits(names: readonly ExitName[]): readonly ExitName[] {
+  return (Object.keys(EXIT_CODES) as ExitName[]).filter((name) => names.includes(name) || ALWAYS.includes(name));
+}
+
+/** The table of `names`, or of all codes, in lines of `width`; `special` says what a code means in one command alone. */
 export function exitCodeLines(
+  width: number,
   names: readonly ExitName[] = Object.keys(EXIT_CODES) as ExitName[],
   special: Partial<Record<ExitName, string>> = {},
 ): string[] {
-  return ['Exit codes:', ...names.map((name) => `  ${String(EXIT_CODES[name]).padStart(3)}  ${special[name] ?? EXIT_MEANINGS[name]}`)];
+  const lines = names.flatMap((name) =>
+    wrapAscii(special[name] ?? EXIT_MEANINGS[name], width - INDENT.length).map(
+      (line, index) => (index === 0 ? `  ${String(EXIT_CODES[name]).padStart(3)}  ` : INDENT) + line,
+    ),
+  );
+  return ['Exit codes:', ...lines];
 }

@@ -1,8 +1,9 @@
 /** The table of commands. One command is loaded for itself; all of them only to describe them. */
-import { Command } from 'commander';
+import { Command, type Help } from 'commander';
 import { escapeForTerminal } from '#base';
 import type { Session } from './session.ts';
 import { exitCodeLines } from './exit-codes.ts';
+import { wrapAscii } from './render/wrap.ts';
 import { VERSION } from './version.ts';
 import type { VerbCommand } from './verb-command.ts';
 
@@ -26,7 +27,15 @@ export const PURPOSE = 'the load line of a virtualization store';
 /** The program that can parse `words`: with the one command that they name, or with all. */
 export async function programFor(words: readonly string[], session: Session): Promise<Command> {
   const named = words[0] !== undefined && Object.hasOwn(VERBS, words[0]) ? [words[0]] : Object.keys(VERBS);
-  return assemble(await loadVerbs(named, session), session);
+  const program = assemble(await loadVerbs(named, session), session);
+  refuseUnknownTopic(words, program);
+  return program;
+}
+
+/** Throws: CommanderError, where commander would print the help of everything and not say why. */
+function refuseUnknownTopic([first, topic]: readonly string[], program: Command): void {
+  if (first !== 'help' || topic === undefined || topic.startsWith('-') || topic === 'help' || Object.hasOwn(VERBS, topic)) return;
+  program.error(`error: unknown command '${topic}'`);
 }
 
 /** The commands of those `names` that are commands. */
@@ -42,16 +51,34 @@ function assemble(verbs: readonly VerbCommand[], session: Session): Command {
     .version(`plimsoll ${VERSION}`, '-V, --version')
     .usage('COMMAND [OPTION]... [ARGUMENT]...')
     .helpCommand('help [COMMAND]', 'help for one command')
-    .addHelpText('after', () => `\n${exitCodeLines().join('\n')}`);
+    .addHelpText('after', () => `\n${exitCodeLines(session.theme.width).join('\n')}`);
   for (const verb of verbs) program.addCommand(verb);
   for (const command of [program, ...verbs]) settle(command, session);
   return program;
 }
 
+/** Below this the texts of options do not fit beside their names. */
+const NARROW_WIDTH = 70;
+const LEAST_TEXT_WIDTH = 20;
+const TERM_INDENT = '  ';
+const TEXT_INDENT = '      ';
+
+/** An entry of a list in help: its text below its name. */
+function narrowItem(term: string, _termWidth: number, text: string, help: Help): string {
+  const lines = text === '' ? [] : wrapAscii(text, (help.helpWidth ?? NARROW_WIDTH) - TEXT_INDENT.length);
+  return [TERM_INDENT + term, ...lines.map((line) => TEXT_INDENT + line)].join('\n');
+}
+
 /** Errors are thrown, not exited on, and look like all others of this program. */
 function settle(command: Command, session: Session): void {
   command.exitOverride();
-  command.configureHelp({ helpWidth: session.theme.width, showGlobalOptions: false });
+  const width = session.theme.width;
+  command.configureHelp({
+    helpWidth: width,
+    showGlobalOptions: false,
+    minWidthToWrap: LEAST_TEXT_WIDTH,
+    ...(width < NARROW_WIDTH ? { formatItem: narrowItem } : {}),
+  });
   command.configureOutput({
     outputError: (text) => {
       const [first = '', ...others] = text.trimEnd().split('\n');

@@ -1,9 +1,7 @@
 /** What one run of the command has: its streams, its interruption, and the exit code so far. */
+import { asPlimsollError } from '#base';
 import { EXIT_CODES } from '#wire';
 import { type Theme, themeOf } from './render/theme.ts';
-
-/** What a shell reports for a program that SIGPIPE ended; never 0, since nobody saw the verdict. */
-const EXIT_CLOSED_PIPE = 141;
 
 export interface Session {
   /** Aborted by SIGINT, SIGTERM or SIGHUP. */
@@ -32,7 +30,9 @@ export function openSession(): Session {
   // The terminal went away: what was begun is undone all the same.
   process.on('SIGHUP', interrupt);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? EXIT_CLOSED_PIPE : EXIT_CODES.io);
+    if (error.code === 'EPIPE') process.exit(EXIT_CODES.closedPipe);
+    process.stderr.write(`plimsoll: ${asPlimsollError(error, 'write to standard output').message}\n`);
+    process.exit(EXIT_CODES.io);
   });
   process.stderr.on('error', () => {}); // nobody reads what goes wrong: the exit code still says it
   const print = async (text: string): Promise<void> => {

@@ -1,7 +1,7 @@
 /** A command that teaches: its help says what its figures mean, shows examples and lists its exit codes. */
 import { Command } from 'commander';
 import { DEFINITIONS } from '#wire';
-import { type ExitName, exitCodeLines } from './exit-codes.ts';
+import { type ExitName, exitCodeLines, withCommonExits } from './exit-codes.ts';
 import { wrapAscii } from './render/wrap.ts';
 
 export interface Example {
@@ -18,12 +18,27 @@ export interface Teaching {
   /** The figures that the command prints. */
   readonly figures: readonly (keyof typeof DEFINITIONS)[];
   readonly examples: readonly Example[];
+  /** How it can end, besides as every command can. */
   readonly exits: readonly ExitName[];
   /** What its exit codes mean here, where that is not what they mean elsewhere. */
   readonly exitMeanings?: Partial<Record<ExitName, string>>;
 }
 
 const FIGURE_COLUMN = 12;
+
+/** A command line as it can be typed, continued where it is wider than `width`; quoted words stay whole. */
+function shellLines(line: string, width: number): string[] {
+  if (line.length + 2 <= width) return [`  ${line}`];
+  const words = line.match(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g) ?? [];
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    // Room for the blank, the word, and what continues the line.
+    if (last !== undefined && last.length + 1 + word.length + 2 <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(`${last === undefined ? '  ' : '    '}${word}`);
+  }
+  return lines.map((one, index) => (index < lines.length - 1 ? `${one} \\` : one));
+}
 
 export class VerbCommand extends Command {
   readonly teaching: Teaching;
@@ -51,9 +66,10 @@ export class VerbCommand extends Command {
     }
     if (examples.length > 0) {
       lines.push('Examples:');
-      for (const example of examples) lines.push(`  # ${example.does}`, `  ${example.line}`);
+      for (const example of examples)
+        lines.push(...wrapAscii(example.does, width - 4).map((line) => `  # ${line}`), ...shellLines(example.line, width));
       lines.push('');
     }
-    return [...lines, ...exitCodeLines(exits, { ok: 'done', ...this.teaching.exitMeanings })];
+    return [...lines, ...exitCodeLines(width, withCommonExits(exits), { ok: 'done', ...this.teaching.exitMeanings })];
   }
 }

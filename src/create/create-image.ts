@@ -4,10 +4,17 @@
  */
 import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { PlimsollError } from '#base';
+import { PlimsollError, requireArgument, requireOptions, requireSignal } from '#base';
 import { createTemporary, markNoCow, type TemporaryFile } from '#host';
 import { readBacking } from './backing.ts';
-import { type BackingChoice, type CreateOptions, type NewImageFormat, type Qcow2Options, refuseWithBacking } from './create-options.ts';
+import {
+  type BackingChoice,
+  type CreateOptions,
+  type NewImageFormat,
+  type Qcow2Options,
+  refuseWithBacking,
+  requireOptionsOf,
+} from './create-options.ts';
 import { refuseEncryption } from './luks-header.ts';
 import { type NewQcow2Plan, planNewQcow2 } from '#formats';
 import { planNewRaw } from './new-raw.ts';
@@ -39,15 +46,13 @@ export interface CreatedImage {
  * unsupported, for encryption; io, NO_ROOM, when preallocation would not fit; not-found, io, refused, corrupt, concerning the backing file; the signal's reason.
  */
 export async function createImage(request: CreateRequest): Promise<CreatedImage> {
+  const call = 'createImage()';
+  requireOptions(call, request, 'request');
   const { options } = request;
+  requireOptionsOf(call, request.format, options);
+  requireArgument(typeof request.path === 'string', { call, name: 'path', value: request.path, expected: 'a string' });
+  requireSignal(call, request.signal);
   request.signal?.throwIfAborted();
-  if (options.format !== request.format) {
-    throw new PlimsollError('bug', 'CREATE_FORMAT', {
-      doing: 'create image',
-      found: options.format,
-      expected: `options of ${request.format}`,
-    });
-  }
   try {
     return await (options.format === 'raw' ? createRaw(request, options.preallocation) : createQcow2(request, options));
   } catch (thrown) {
@@ -98,9 +103,9 @@ function checkedCapacity(capacity: number | undefined): number {
   if (capacity !== undefined && Number.isSafeInteger(capacity) && capacity >= 0) return capacity;
   throw new PlimsollError('usage', 'CREATE_CAPACITY', {
     doing: 'create image',
-    field: 'capacity',
-    found: capacity ?? 'none',
-    expected: 'a whole number of bytes, below 8 PiB',
+    ...(capacity === undefined
+      ? { found: 'no size', expected: 'a SIZE such as 40G' }
+      : { field: 'capacity', found: capacity, expected: 'a whole number of bytes, below 8 PiB' }),
   });
 }
 

@@ -1,5 +1,5 @@
 /** The creation options of raw and qcow2, with the rules by which `qemu-img create` of QEMU 7.2 refuses them. */
-import { PlimsollError } from '#base';
+import { PlimsollError, requireArgument, requireFormat, requireOptions } from '#base';
 import { ENCRYPTION_OPTIONS, type Encryption, readEncryption } from './luks-header.ts';
 import { NEW_QCOW2_DEFAULTS, type NewQcow2Options, type Preallocation } from '#formats';
 import { badOption, contradiction, OptionReader } from './option-list.ts';
@@ -60,8 +60,21 @@ const MAX_CLUSTER = 2 * 1024 * 1024;
  * what is expected; unsupported, for an extent size hint.
  */
 export function parseCreateOptions(format: NewImageFormat, lists: readonly string[]): CreateOptions {
+  const call = 'parseCreateOptions()';
+  requireFormat(call, format);
+  const areTexts = Array.isArray(lists) && lists.every((list) => typeof list === 'string');
+  requireArgument(areTexts, { call, name: 'lists', value: lists, expected: "an array of texts such as 'cluster_size=2M'" });
   const reader = new OptionReader(format, lists);
   return format === 'raw' ? readRawOptions(reader) : readQcow2Options(reader);
+}
+
+/** Throws: usage, unless `options` are those that `parseCreateOptions` gives for `format`. */
+export function requireOptionsOf(call: string, format: unknown, options: unknown): void {
+  requireFormat(call, format);
+  const expected = `those of parseCreateOptions('${String(format)}', ...)`;
+  requireOptions(call, options, 'options', expected);
+  const { format: found } = options as { format?: unknown };
+  requireArgument(found === format, { call, name: 'options.format', value: found, expected });
 }
 
 function readRawOptions(reader: OptionReader): RawOptions {

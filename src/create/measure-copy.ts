@@ -1,8 +1,8 @@
 /** The figures of a copy of an existing image, before it is made. */
-import { divideUp, roundUp } from '#base';
+import { divideUp, requireFormat, requireOptions, requirePath, requirePaths, requireSignal, roundUp } from '#base';
 import { withGuestData } from '#sandbox';
 import type { Addend, MeasureReport } from '#wire';
-import type { CreateOptions, NewImageFormat } from './create-options.ts';
+import { type CreateOptions, type NewImageFormat, requireOptionsOf } from './create-options.ts';
 import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
 import { planNewQcow2 } from '#formats';
 
@@ -16,7 +16,7 @@ export interface CopySource {
  * The figures of a copy of the image at `path`: of the new file as `qemu-img convert -S 0` writes it, sparse where the
  * source is unallocated or marked zero. The data itself is not read: where it is all zeros a copy can be smaller.
  *
- * Throws: PlimsollError, as `figures`; refused, when a backing file may not be followed.
+ * Throws: PlimsollError, as `figures`; usage, for a wrong call; refused, when a backing file may not be followed.
  */
 export async function measureCopy(
   path: string,
@@ -24,7 +24,14 @@ export async function measureCopy(
   options: CreateOptions,
   source: CopySource = {},
 ): Promise<MeasureReport> {
+  const call = 'measureCopy()';
+  requirePath(call, path);
+  requireOptionsOf(call, format, options);
+  requireOptions(call, source, 'source');
   const { sourceFormat, allowDirectories, signal } = source;
+  if (sourceFormat !== undefined) requireFormat(call, sourceFormat, 'sourceFormat');
+  requirePaths(call, 'allowDirectories', allowDirectories);
+  requireSignal(call, signal);
   const grain = options.format === 'raw' ? USUAL_HOST_BLOCK : options.qcow2.clusterSize;
   return withGuestData(path, { format: sourceFormat, allowDirectories, signal }, async (capacity, data) => {
     const empty = measureNew(format, capacity, options);

@@ -2,10 +2,10 @@
  * The figures of an image before it exists: length and allocation from its layout, the rest by the theory of
  * docs/commitment.md for an image in which nothing has happened yet.
  */
-import { roundUp, safeInteger } from '#base';
+import { requireArgument, roundUp, safeInteger } from '#base';
 import { append } from '#sizes';
 import { type Addend, DEFINITIONS, type MeasureReport } from '#wire';
-import type { CreateOptions, NewImageFormat, Qcow2Options, RawOptions } from './create-options.ts';
+import { type CreateOptions, type NewImageFormat, type Qcow2Options, type RawOptions, requireOptionsOf } from './create-options.ts';
 import { l1Tail, neverWritten, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from '#formats';
 import { planNewRaw } from './new-raw.ts';
 
@@ -22,11 +22,32 @@ const MAX_ENCRYPTED_RUN = 32;
  * charge for its own map of the file (extent tree blocks on ext4, extent size hints on XFS) is not known before the file
  * exists and not in any figure.
  *
- * Units: bytes. Throws: usage, when the capacity is too large for the options.
+ * Units: bytes. Throws: usage, when the capacity is too large for the options, and for a wrong call.
  */
 export function measureNew(format: NewImageFormat, capacity: number, options: CreateOptions, hostBlock = USUAL_HOST_BLOCK): MeasureReport {
+  checkArguments(format, capacity, options, hostBlock);
   const figures = options.format === 'raw' ? rawFigures(capacity, options, hostBlock) : qcow2Figures(capacity, options, hostBlock);
   return { schema: 'plimsoll.measure/1', definitions: DEFINITIONS, format, ...figures };
+}
+
+/** What an image of this length takes in blocks of any size is still below 2^53. */
+const MAX_CAPACITY = 2 ** 53 - 2 ** 16;
+
+function checkArguments(format: unknown, capacity: number, options: unknown, hostBlock: number): void {
+  const call = 'measureNew()';
+  requireOptionsOf(call, format, options);
+  requireArgument(Number.isSafeInteger(capacity) && capacity >= 0 && capacity <= MAX_CAPACITY, {
+    call,
+    name: 'capacity',
+    value: capacity,
+    expected: 'a whole number of bytes, below 8 PiB',
+  });
+  requireArgument(Number.isInteger(Math.log2(hostBlock)) && hostBlock >= 512 && hostBlock <= 65536, {
+    call,
+    name: 'hostBlock',
+    value: hostBlock,
+    expected: 'a power of two from 512 to 65536',
+  });
 }
 
 type Figures = Omit<MeasureReport, 'schema' | 'definitions' | 'format'>;

@@ -2,6 +2,8 @@
 import { parseSize, PlimsollError } from '#base';
 
 const DOING = 'understand -o';
+/** What `on` is where it can hardly have been meant: a bare key. */
+const NO_VALUE = 'on, as a key without a value is';
 
 /** Options by name; of one given twice the last counts. Throws: usage, for an empty name. */
 export function splitOptions(lists: readonly string[]): Map<string, string> {
@@ -61,13 +63,14 @@ export class OptionReader {
 
   size(name: string): number | undefined {
     const value = this.text(name);
+    if (value === 'on') throw badOption(name, NO_VALUE, 'a size such as 64K');
     return value === undefined ? undefined : parseSize(value, `-o ${name}`);
   }
 
   count(name: string, expected: string): number | undefined {
     const value = this.text(name);
     if (value === undefined) return undefined;
-    if (!/^\d{1,9}$/.test(value)) throw badOption(name, value, expected);
+    if (!/^\d{1,9}$/.test(value)) throw badOption(name, value === 'on' ? NO_VALUE : value, expected);
     return Number(value);
   }
 
@@ -75,7 +78,7 @@ export class OptionReader {
     const value = this.text(name);
     if (value === undefined) return undefined;
     const chosen = choices.find((one) => one === value);
-    if (chosen === undefined) throw badOption(name, value, choices.join(', '));
+    if (chosen === undefined) throw badOption(name, value === 'on' ? NO_VALUE : value, choices.join(', '));
     return chosen;
   }
 

@@ -25,6 +25,7 @@ export type { Machine } from './machine-name.ts';
 export {
   type FileStamp,
   type HostCache,
+  identityOfFile,
   newHostCache,
   openImageFile,
   openImageFileAt,

@@ -1,7 +1,7 @@
 /** An image file, open for reading: its bytes, its place, and what the host knows of it. */
-import { type BigIntStats, closeSync, fstatSync, realpath } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, realpath, stat } from 'node:fs';
 import { promisify } from 'node:util';
-import { PlimsollError } from '#base';
+import { asPlimsollError, PlimsollError } from '#base';
 import type { BlockDevice, FileFacts, StorageMap } from '#block';
 import { displayPath, type OpenOptions, openRegular, type RealPlace } from './descriptor.ts';
 import { type Ffi, loadFfi } from './ffi.ts';
@@ -12,6 +12,7 @@ import { isOpenForWriting, LockTable } from './locks.ts';
 import { readStorageMap, readWrittenRanges } from './storage-map.ts';
 
 const realpathAsync = promisify(realpath.native);
+const statAsync = promisify(stat);
 
 /** How often a map is read anew because the file changed while it was read; then it is taken as it came. */
 const MAX_MAP_ATTEMPTS = 3;
@@ -201,6 +202,15 @@ function allocationOf(stats: BigIntStats): number {
 
 function identityOf(stats: BigIntStats): string {
   return `${stats.dev}:${stats.ino}`;
+}
+
+/** The identity, as in FileFacts, of the file that `path` leads to. Throws: not-found, io. */
+export async function identityOfFile(path: string | Buffer): Promise<string> {
+  try {
+    return identityOf(await statAsync(path, { bigint: true }));
+  } catch (error) {
+    throw asPlimsollError(error, 'look up file', displayPath(path));
+  }
 }
 
 /** Closing what was only read writes nothing and waits for nobody: a turn of the thread pool would cost more. */

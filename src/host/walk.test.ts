@@ -28,7 +28,7 @@ async function walk(directories: readonly (string | Buffer)[], options?: WalkOpt
   return entries;
 }
 const pathsOf = (entries: readonly WalkEntry[], kind: WalkEntry['kind']): string[] =>
-  entries.flatMap((entry) => (entry.kind === kind && entry.kind !== 'end' ? [entry.path] : [])).sort();
+  entries.flatMap((entry) => (entry.kind === kind && 'path' in entry ? [entry.path] : [])).sort();
 
 describe('walkFiles()', () => {
   it('finds regular files, follows no link, counts the rest', async () => {

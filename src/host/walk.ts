@@ -21,6 +21,8 @@ export type WalkEntry =
   | ({ readonly kind: 'error'; readonly error: PlimsollError } & WalkedPath)
   /** A directory on another filesystem, not entered. */
   | ({ readonly kind: 'other-filesystem' } & WalkedPath)
+  /** A directory, read before, with names that are neither files nor directories; `filesystem` is the id of the one it lies on. */
+  | { readonly kind: 'not-followed'; readonly filesystem: string; readonly symlinkCount: number; readonly specialCount: number }
   /** Once, at the end. */
   | ({ readonly kind: 'end' } & WalkCounts);
 
@@ -72,6 +74,8 @@ export async function* walkFiles(directories: readonly (string | Buffer)[], opti
     else if (entered instanceof PlimsollError) yield { kind: 'error', path, pathBytes, error: entered };
     else {
       counts.directoryCount += 1;
+      let symlinkCount = 0;
+      let specialCount = 0;
       for (const name of entered.names) {
         if (name.isFile()) {
           counts.fileCount += 1;
@@ -79,9 +83,12 @@ export async function* walkFiles(directories: readonly (string | Buffer)[], opti
           yield { kind: 'file', ...joined(path, pathBytes, name.name) };
         } else if (name.isDirectory()) {
           pending.push({ pathBytes: joined(path, pathBytes, name.name).pathBytes, inside: entered.inside });
-        } else if (name.isSymbolicLink()) counts.symlinkCount += 1;
-        else counts.specialCount += 1;
+        } else if (name.isSymbolicLink()) symlinkCount += 1;
+        else specialCount += 1;
       }
+      if (symlinkCount + specialCount > 0) yield { kind: 'not-followed', filesystem: entered.inside.id, symlinkCount, specialCount };
+      counts.symlinkCount += symlinkCount;
+      counts.specialCount += specialCount;
     }
   }
   yield { kind: 'end', ...counts };

@@ -1,7 +1,7 @@
 /** Every image below directories, grouped by store; streaming. */
 import { dirname } from 'node:path';
-import { asPlimsollError, PlimsollError, type SerializedError } from '#base';
-import { filesystemOf, type HostFilesystem, isNoDirectory, newHostCache, walkFiles } from '#host';
+import { asPlimsollError, PlimsollError, requireArgument, requireOptions, requirePaths, requireSignal, type SerializedError } from '#base';
+import { filesystemOf, type HostFilesystem, identityOfFile, isNoDirectory, newHostCache, walkFiles } from '#host';
 import { type Examined, examineFile } from '#sandbox';
 import { type ChainLink, DEFINITIONS, type Finding, type ImageReport, type ScanReport } from '#wire';
 import { type FoundImage, reportStore, type StorePolicy } from './store.ts';
@@ -9,6 +9,8 @@ import { type FoundImage, reportStore, type StorePolicy } from './store.ts';
 export interface ScanOptions extends Partial<StorePolicy> {
   /** Further directories (real paths) in which references may be followed; the scanned directories always are. */
   readonly allowDirectories?: readonly string[];
+  /** Files that are raw for certain, whatever a guest wrote into their first bytes. */
+  readonly rawFiles?: readonly (string | Buffer)[];
   readonly signal?: AbortSignal;
   /** Images examined at a time. */
   readonly concurrency?: number;
@@ -16,7 +18,7 @@ export interface ScanOptions extends Partial<StorePolicy> {
 
 export type ScanEvent =
   | { readonly type: 'progress'; readonly filesSeen: number; readonly imagesRead: number }
-  /** An image as soon as it is read; sharing is known only in the report. */
+  /** An image as soon as it is read; sharing, and the name of several that stands for it, are known only in the report. */
   | { readonly type: 'image'; readonly image: ImageReport }
   /** The last event. */
   | { readonly type: 'report'; readonly report: ScanReport };
@@ -25,8 +27,9 @@ export type ScanEvent =
 const DEFAULT_CONCURRENCY = 8;
 
 interface Found {
-  readonly examined: Examined;
-  readonly pathBytes: Buffer;
+  /** As it was read by the name that stands for all its names. */
+  examined: Examined;
+  pathBytes: Buffer;
   readonly aliases: string[];
   readonly backingOf: string[];
 }
@@ -36,6 +39,7 @@ interface Gathered {
   readonly filesystem: HostFilesystem;
   readonly images: Found[];
   readonly others: { count: number; allocation: number };
+  readonly notFollowed: { symlinks: number; specials: number };
   readonly unreadable: Finding[];
 }
 
@@ -45,8 +49,40 @@ interface Gathered {
  * Throws: usage, NOT_A_DIRECTORY, when a file is named; the signal's reason when aborted. Everything else is in the report.
  */
 export async function* scan(directories: readonly (string | Buffer)[], options: ScanOptions = {}): AsyncGenerator<ScanEvent, void> {
+  checkArguments(directories, options);
   const run = new ScanRun(directories, options);
   yield* run.events();
+}
+
+/** Throws: usage, for what the types of a library call rule out. */
+function checkArguments(directories: unknown, options: ScanOptions): void {
+  const call = 'scan()';
+  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+  requireArgument(Array.isArray(directories), { call, name: 'directories', value: directories, expected: 'an array of paths' });
+  requirePaths(call, 'directories', directories);
+  requireOptions(call, options);
+  const { floor, frozenBacking, concurrency } = options;
+  requireArgument(floor === undefined || isCount(floor), {
+    call,
+    name: 'floor',
+    value: floor,
+    expected: 'a whole number of bytes',
+  });
+  requireArgument(frozenBacking === undefined || typeof frozenBacking === 'boolean', {
+    call,
+    name: 'frozenBacking',
+    value: frozenBacking,
+    expected: 'true or false',
+  });
+  requireArgument(concurrency === undefined || (isCount(concurrency) && concurrency > 0), {
+    call,
+    name: 'concurrency',
+    value: concurrency,
+    expected: 'a whole number from 1 on',
+  });
+  requirePaths(call, 'allowDirectories', options.allowDirectories);
+  requirePaths(call, 'rawFiles', options.rawFiles);
+  requireSignal(call, options.signal);
 }
 
 class ScanRun {
@@ -56,6 +92,8 @@ class ScanRun {
   readonly #stores = new Map<string, Gathered>();
   readonly #byIdentity = new Map<string, Found>();
   readonly #errors: (SerializedError & { path: string })[] = [];
+  /** Declared raw, by identity, with the name that was given. */
+  readonly #rawFiles = new Map<string, string>();
   /** All filesystems that the walk enters are local ones. */
   #isLocal = false;
   #filesSeen = 0;
@@ -70,6 +108,7 @@ class ScanRun {
   async *events(): AsyncGenerator<ScanEvent, void> {
     const { signal, concurrency = DEFAULT_CONCURRENCY } = this.#options;
     await this.#nameStores();
+    await this.#identifyRawFiles();
     this.#isLocal = [...this.#stores.values()].every(({ filesystem }) => filesystem.kind !== 'other');
     const inFlight = new Set<Promise<void>>();
     const failures: unknown[] = [];
@@ -78,6 +117,7 @@ class ScanRun {
       for await (const entry of entries) {
         if (entry.kind === 'error') await this.#noteUnreadable(entry.path, entry.error.toJSON());
         else if (entry.kind === 'other-filesystem') await this.#noteOtherFilesystem(entry.path);
+        else if (entry.kind === 'not-followed') this.#noteNotFollowed(entry);
         else if (entry.kind === 'file') {
           this.#filesSeen += 1;
           const task = this.#examine(entry.pathBytes).finally(() => inFlight.delete(task));
@@ -96,6 +136,7 @@ class ScanRun {
     }
     yield* this.#drain();
     await this.#linkImages();
+    this.#noteUnmetRawFiles();
     yield { type: 'report', report: this.#report() };
   }
 
@@ -119,23 +160,44 @@ class ScanRun {
     }
   }
 
+  /** Declared by name, recognised by identity: under whichever name and through whichever link the walk comes to a file. */
+  async #identifyRawFiles(): Promise<void> {
+    for (const path of this.#options.rawFiles ?? []) {
+      try {
+        this.#rawFiles.set(await identityOfFile(path), path.toString());
+      } catch (thrown) {
+        this.#errors.push({ ...asPlimsollError(thrown, 'look up file').toJSON(), path: path.toString() });
+      }
+    }
+  }
+
+  /** A declaration that met no file was meant for one that the scan now takes for something else, or does not see. */
+  #noteUnmetRawFiles(): void {
+    for (const [identity, path] of this.#rawFiles) {
+      if (this.#byIdentity.has(identity)) continue;
+      const error = new PlimsollError('usage', 'RAW_FILE_UNMET', {
+        doing: 'take file for raw',
+        found: 'no regular file that the scan came to',
+        expected: 'a file below the scanned directories',
+      });
+      this.#errors.push({ ...error.toJSON(), path });
+    }
+  }
+
   #store(filesystem: HostFilesystem): Gathered {
     const known = this.#stores.get(filesystem.id);
     if (known !== undefined) return known;
-    const made = { filesystem, images: [], others: { count: 0, allocation: 0 }, unreadable: [] };
+    const made = { filesystem, images: [], others: { count: 0, allocation: 0 }, notFollowed: { symlinks: 0, specials: 0 }, unreadable: [] };
     this.#stores.set(filesystem.id, made);
     return made;
   }
 
   async #examine(pathBytes: Buffer, reach?: number): Promise<void> {
     const examined = await examineFile(pathBytes, this.#examineOptions(reach));
-    const { facts, filesystem, report } = examined;
+    const { facts, filesystem } = examined;
     if (filesystem === undefined || facts === undefined) return this.#noteUnopened(pathBytes, examined);
     const known = this.#byIdentity.get(facts.identity);
-    if (known !== undefined) {
-      known.aliases.push(report.path);
-      return;
-    }
+    if (known !== undefined) return this.#noteAnotherName(known, examined, pathBytes);
     const store = this.#store(filesystem);
     const found: Found = { examined, pathBytes, aliases: [], backingOf: [] };
     this.#byIdentity.set(facts.identity, found);
@@ -144,9 +206,31 @@ class ScanRun {
       store.others.allocation += facts.allocation;
       return;
     }
+    this.#addImage(found, store);
+  }
+
+  #addImage(found: Found, store: Gathered): void {
     this.#imagesRead += 1;
     store.images.push(found);
-    this.#finished.push(report);
+    this.#finished.push(found.examined.report);
+  }
+
+  /**
+   * Files are read several at a time, and which of two names is done first is chance: the first by its bytes stands for the
+   * file, in path and figures, of those by which it is an image at all.
+   */
+  #noteAnotherName(known: Found, examined: Examined, pathBytes: Buffer): void {
+    const before = known.examined;
+    const isBetter = before.isOther === examined.isOther ? Buffer.compare(pathBytes, known.pathBytes) < 0 : before.isOther;
+    known.aliases.push((isBetter ? before : examined).report.path);
+    if (!isBetter) return;
+    known.examined = examined;
+    known.pathBytes = pathBytes;
+    if (!before.isOther || examined.isOther || examined.filesystem === undefined) return;
+    const store = this.#store(examined.filesystem);
+    store.others.count -= 1;
+    store.others.allocation -= before.facts?.allocation ?? 0;
+    this.#addImage(known, store);
   }
 
   #examineOptions(reach: number | undefined): Parameters<typeof examineFile>[1] {
@@ -157,6 +241,7 @@ class ScanRun {
       signal,
       cache: this.#cache,
       discovered: true,
+      rawFiles: this.#rawFiles,
       isLocal: this.#isLocal,
       reach,
     };
@@ -201,6 +286,13 @@ class ScanRun {
       code: 'DIRECTORY_UNREADABLE',
       message: `${path}: ${error.message}; what lies below is not known.`,
     });
+  }
+
+  #noteNotFollowed({ filesystem, symlinkCount, specialCount }: { filesystem: string; symlinkCount: number; specialCount: number }): void {
+    const store = this.#stores.get(filesystem);
+    if (store === undefined) return;
+    store.notFollowed.symlinks += symlinkCount;
+    store.notFollowed.specials += specialCount;
   }
 
   async #noteOtherFilesystem(path: string): Promise<void> {
@@ -274,8 +366,8 @@ class ScanRun {
       const images: FoundImage[] = gathered.images.map(({ examined, aliases, backingOf }) => ({
         report: examined.report,
         facts: examined.facts,
-        aliases,
-        backingOf,
+        aliases: aliases.toSorted(byCodeUnits),
+        backingOf: backingOf.toSorted(byCodeUnits),
       }));
       const report = reportStore({ ...gathered, images }, policy);
       const crossings = this.#crossings.filter((one) => one.store === gathered).map((one) => one.finding);
@@ -299,6 +391,11 @@ function refuseFile(directory: string | Buffer): void {
     found: 'not a directory',
     expected: 'a directory to search; `plimsoll info` reads single images',
   });
+}
+
+function byCodeUnits(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
 
 /** Whether `found`, the file by its own signature, stands against `claimed`, the same file as another image's data. */

@@ -18,6 +18,8 @@ export interface StoreInput {
   readonly images: readonly FoundImage[];
   /** Files that are no disk images: how many, and their storage. */
   readonly others: { readonly count: number; readonly allocation: number };
+  /** Names below the directories that are neither files nor directories: fifos, sockets and devices are the special ones. */
+  readonly notFollowed: { readonly symlinks: number; readonly specials: number };
   /** What could not be read below the directories of this store. */
   readonly unreadable: readonly Finding[];
 }
@@ -35,7 +37,7 @@ export function reportStore(input: StoreInput, policy: StorePolicy): StoreReport
   const sharing = countSharing(
     images.map(({ facts }) => ({ allocation: facts?.allocation ?? 0, map: filesystem.reflink === false ? undefined : facts?.map })),
   );
-  const rows = images.map((image, index) => scannedImage(image, sharing.files[index] as FileSharing));
+  const rows = images.map((image, index) => scannedImage(image, sharing.files[index] as FileSharing, policy));
   const known = rows.filter((row) => row.commitment !== null);
   const commitment = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
   const isPromise =
@@ -63,7 +65,7 @@ export function reportStore(input: StoreInput, policy: StorePolicy): StoreReport
     floor: policy.floor,
     headroom: filesystem.size > 0 && (known.length === rows.length || headroom < 0) ? headroom : null,
     fits: verdict(isComplete, headroom, filesystem),
-    images: rows.sort(mostDangerousFirst),
+    images: rows.sort((a, b) => mostDangerousFirst(a, b, policy)),
     findings: storeFindings(input, rows, sharing, policy),
   };
 }
@@ -74,7 +76,7 @@ function verdict(isComplete: boolean, headroom: number, filesystem: HostFilesyst
   return isComplete ? true : null;
 }
 
-function scannedImage(image: FoundImage, sharing: FileSharing): ScannedImage {
+function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePolicy): ScannedImage {
   const { report, facts } = image;
   const findings = [...report.findings];
   if (sharing.sharedOutside > 0) {
@@ -84,11 +86,18 @@ function scannedImage(image: FoundImage, sharing: FileSharing): ScannedImage {
       message: `${formatBytes(sharing.sharedOutside)} are shared with files outside of this scan (the filesystem says so; on btrfs it can be mistaken): overwritten, they need new storage.`,
     });
   }
-  if (image.backingOf.length > 0) {
+  const overlays = `${image.backingOf.length} image${image.backingOf.length === 1 ? '' : 's'}`;
+  if (isFrozen(image, policy)) {
+    findings.push({
+      level: 'info',
+      code: 'BACKING_FROZEN',
+      message: `Backing file of ${overlays}: counted with what it holds now, as --frozen-backing promises.`,
+    });
+  } else if (image.backingOf.length > 0) {
     findings.push({
       level: 'info',
       code: 'IS_BACKING_FILE',
-      message: `Backing file of ${image.backingOf.length} image${image.backingOf.length === 1 ? '' : 's'}: guests do not write it, a block commit does. --frozen-backing counts it with what it holds now.`,
+      message: `Backing file of ${overlays}: guests do not write it, a block commit does. --frozen-backing counts it with what it holds now.`,
     });
   }
   return {
@@ -101,21 +110,27 @@ function scannedImage(image: FoundImage, sharing: FileSharing): ScannedImage {
   };
 }
 
+/** Whether the sums count an image with what it holds now. */
+function isFrozen(image: { readonly backingOf: readonly string[] }, policy: StorePolicy): boolean {
+  return policy.frozenBacking && image.backingOf.length > 0;
+}
+
 function countedCommitment(row: ScannedImage, policy: StorePolicy): number {
-  if (policy.frozenBacking && row.backingOf.length > 0) return row.allocation ?? 0;
+  if (isFrozen(row, policy)) return row.allocation ?? 0;
   return Math.max(row.allocation ?? 0, (row.commitment ?? 0) - row.reclaimable);
 }
 
 /** What the store's sums count of a row's residual. */
-function countedResidual(row: ScannedImage): number {
+function countedResidual(row: ScannedImage, policy: StorePolicy): number {
+  if (isFrozen(row, policy)) return 0;
   return Math.max(0, (row.residual ?? 0) - row.reclaimable);
 }
 
 /** What could not be read first: nobody knows how dangerous it is. Then by what may still be written. */
-function mostDangerousFirst(a: ScannedImage, b: ScannedImage): number {
+function mostDangerousFirst(a: ScannedImage, b: ScannedImage, policy: StorePolicy): number {
   const unknown = Number(b.error !== undefined) - Number(a.error !== undefined);
   if (unknown !== 0) return unknown;
-  return countedResidual(b) - countedResidual(a) || (a.path < b.path ? -1 : 1);
+  return countedResidual(b, policy) - countedResidual(a, policy) || (a.path < b.path ? -1 : 1);
 }
 
 function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing: Sharing, policy: StorePolicy): Finding[] {
@@ -134,8 +149,8 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
       code: 'STORE_WITHOUT_LIMIT',
       message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.',
     });
-  const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + countedResidual(row), 0);
-  if (backing > 0 && !policy.frozenBacking)
+  const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + countedResidual(row, policy), 0);
+  if (backing > 0)
     findings.push({
       level: 'info',
       code: 'BACKING_RESIDUAL',
@@ -175,5 +190,20 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
       code: 'OTHER_FILES',
       message: `${others.count} other file${others.count === 1 ? '' : 's'} (${formatBytes(others.allocation)}) taken for no disk image${others.count === 1 ? '' : 's'} and left out.`,
     });
+  const notFollowed = notFollowedText(input.notFollowed);
+  if (notFollowed !== '')
+    findings.push({
+      level: 'info',
+      code: 'NOT_FOLLOWED',
+      message: `${notFollowed} not followed: an image behind one of them is in the sums only where the scan finds it by itself.`,
+    });
   return findings;
+}
+
+function notFollowedText({ symlinks, specials }: StoreInput['notFollowed']): string {
+  const parts = [
+    ...(symlinks > 0 ? [`${symlinks} symbolic link${symlinks === 1 ? '' : 's'}`] : []),
+    ...(specials > 0 ? [`${specials} special file${specials === 1 ? '' : 's'} (device, fifo or socket)`] : []),
+  ];
+  return parts.length === 0 ? '' : `${parts.join(' and ')} ${symlinks + specials === 1 ? 'was' : 'were'}`;
 }

@@ -2,7 +2,18 @@
  * An image path becomes figures: the host opens it, its format's parser takes the census, `sizes` does the arithmetic.
  * Runs inline, in this process: only an image's own metadata is read, by memory-safe code, under a read budget.
  */
-import { asPlimsollError, KiB, PlimsollError, quoteForHumans, type SerializedError } from '#base';
+import {
+  asPlimsollError,
+  KiB,
+  PlimsollError,
+  quoteForHumans,
+  requireFormat,
+  requireOptions,
+  requirePath,
+  requirePaths,
+  requireSignal,
+  type SerializedError,
+} from '#base';
 import type { BlockDevice, FileFacts } from '#block';
 import {
   type Evidence,
@@ -43,6 +54,8 @@ export interface ExamineOptions extends FiguresOptions {
   readonly isLocal?: boolean | undefined;
   /** The file was found by a scan: by name and first bytes it may turn out to be no disk image at all. */
   readonly discovered?: boolean | undefined;
+  /** Files known to be raw, by identity: whatever their first bytes are, the guest wrote them. */
+  readonly rawFiles?: { has(identity: string): boolean } | undefined;
   /** The file is the external data file of an image whose guest writes reach so many bytes of it. */
   readonly reach?: number | undefined;
 }
@@ -83,23 +96,34 @@ const UNKNOWN: Omit<ImageReport, 'path'> = {
 };
 
 /**
- * The report of the image at `path`; what goes wrong is its `error`, never an exception, save an abort.
+ * The report of the image at `path`; what goes wrong is its `error`, never an exception, save an abort and a wrong call.
  *
  * Bounds: tables of at most twice the file's storage plus 256 MiB are read.
  */
 export async function examineImage(path: string | Buffer, options: ExamineOptions = {}): Promise<ImageReport> {
+  checkArguments('examineImage()', path, options);
   return (await examineFile(path, options)).report;
 }
 
 /**
  * The figures of the image at `path`.
  *
- * Throws: PlimsollError (not-found, io, corrupt, unsupported, refused, over-budget); the signal's reason when aborted.
+ * Throws: PlimsollError (usage, not-found, io, corrupt, unsupported, refused, over-budget); the signal's reason when aborted.
  */
 export async function figures(path: string | Buffer, options: FiguresOptions = {}): Promise<ImageReport> {
-  const report = await examineImage(path, options);
+  checkArguments('figures()', path, options);
+  const { report } = await examineFile(path, options);
   if (report.error !== undefined) throw PlimsollError.revive(report.error, report.path);
   return report;
+}
+
+/** Throws: usage, for what the types of a library call rule out. */
+function checkArguments(call: string, path: unknown, options: FiguresOptions): void {
+  requirePath(call, path);
+  requireOptions(call, options);
+  if (options.format !== undefined) requireFormat(call, options.format);
+  requirePaths(call, 'allowDirectories', options.allowDirectories);
+  requireSignal(call, options.signal);
 }
 
 /** As `examineImage`, with the host's facts beside the report. */
@@ -120,9 +144,10 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     const device = metadataDevice(file.device, facts, memory);
     const prefix = await (facts.length <= SMALL_FILE_BYTES ? device : file.device).read(0, PROBE_BYTES);
     const evidence = await gatherEvidence(file.device, prefix);
-    if (options.discovered === true && isOtherFile(evidence, shown, facts.length))
+    const declared = options.rawFiles?.has(facts.identity) === true ? 'raw' : options.format;
+    if (options.discovered === true && declared === undefined && isOtherFile(evidence, shown, facts.length))
       return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
-    const { format, source } = chooseFormat(evidence, options);
+    const { format, source } = chooseFormat(evidence, declared, options.discovered === true);
     known = { ...known, format, formatSource: source };
     const report =
       format === 'raw'
@@ -167,15 +192,18 @@ function isOtherFile(evidence: readonly Evidence[], path: string, length: number
 /** The declared format, else the one the signature proves, else raw as a guess. Throws: unsupported, refused. */
 function chooseFormat(
   evidence: readonly Evidence[],
-  { format: declared, discovered }: ExamineOptions,
+  declared: ReadableFormat | undefined,
+  discovered: boolean,
 ): { format: ReadableFormat; source: FormatSource } {
   if (declared !== undefined) return { format: declared, source: 'declared' };
-  if (discovered === true && evidence.every((one) => isWrapping(one.format))) return { format: 'raw', source: 'guess' };
+  if (discovered && evidence.every((one) => isWrapping(one.format))) return { format: 'raw', source: 'guess' };
   if (evidence.length > 1) {
     throw new PlimsollError('refused', 'FORMAT_AMBIGUOUS', {
       doing: 'tell the image format',
       found: evidence.map((one) => one.format).join(' and '),
-      expected: 'one signature; declare the format with -f',
+      expected: discovered
+        ? "one signature; scan --raw FILE if these are a guest disk's own bytes"
+        : 'one signature; declare the format with -f',
     });
   }
   const [one] = evidence;
@@ -186,7 +214,7 @@ function chooseFormat(
     doing: 'read image',
     at: one.at,
     found: `a ${one.format} signature`,
-    expected: "raw or qcow2; -f raw if these are a guest disk's own bytes",
+    expected: `raw or qcow2; ${discovered ? 'scan --raw FILE' : '-f raw'} if these are a guest disk's own bytes`,
   });
 }
 

@@ -21,6 +21,8 @@ export const EXIT_CODES = {
   vetAmbiguous: 23,
   bug: 70,
   interrupted: 130,
+  /** What a shell reports for a program that SIGPIPE ended; never 0, since nobody saw the verdict. */
+  closedPipe: 141,
 } as const;
 
 export const EXIT_CODE_OF_KIND: Readonly<Record<ErrorKind, number>> = {

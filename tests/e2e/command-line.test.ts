@@ -50,6 +50,13 @@ describe('help', () => {
     expect((await plimsoll(['help', verb])).stdout).toBe(stdout);
   });
 
+  it.each(VERBS)('of %s fits a narrow terminal, its examples still to be typed', async (verb) => {
+    const { stdout } = await plimsoll([verb, '--help'], { env: { COLUMNS: '60' } });
+    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(60);
+    // Continued lines are still one command line.
+    expect(stdout.replaceAll(/ \\\n +/g, ' ')).toMatch(/^ {2}plimsoll /m);
+  });
+
   it('of scan defines the figures it prints and the codes of its verdict', async () => {
     const { stdout } = await plimsoll(['scan', '--help']);
     for (const figure of ['allocation', 'commitment', 'residual', 'exclusive', 'headroom'])
@@ -68,17 +75,29 @@ describe('a wrong command line', () => {
   it.each([
     [[], /Usage: plimsoll/],
     [['inof', 'x'], /^plimsoll: unknown command 'inof'\n\(Did you mean info\?\)\nTry: plimsoll --help\n$/],
+    [['help', 'foo'], /^plimsoll: unknown command 'foo'\nTry: plimsoll --help\n$/],
     [['info'], /^plimsoll: missing required argument 'image'\nTry: plimsoll info --help\n$/],
     [['info', '--bogus', 'x'], /^plimsoll: unknown option '--bogus'/],
     [['info', '-f', 'vmdk', 'x'], /^plimsoll: .*'vmdk' is invalid. Allowed choices are raw, qcow2/],
     [['info', '-'], /^plimsoll: Cannot read images: no name on standard input/],
     [['scan', '--floor', '20GB', '/'], /^plimsoll: Cannot understand --floor: 20GB, expected 20GiB/],
     [['scan', '--limit', '0', '/'], /^plimsoll: Cannot understand --limit: 0/],
+    [
+      ['info', '--allow-dir', '/nowhere', 'x'],
+      /^plimsoll: Cannot understand --allow-dir: \/nowhere: no such file or directory, expected a directory/,
+    ],
+    [['scan', '--allow-dir', '/etc/passwd', '/'], /^plimsoll: Cannot understand --allow-dir: \/etc\/passwd: not a directory/],
+    [['measure', '--allow-dir', '', '--from', 'x'], /^plimsoll: .*--allow-dir/],
     [['measure'], /^plimsoll: Cannot measure: neither a size nor an image/],
     [['measure', '--size', '1G', '--from', 'x'], /^plimsoll: Cannot measure: more than one of SIZE, --size and --from/],
     [['measure', '-o', 'colour=red', '--size', '1G'], /^plimsoll: Cannot .*colour/],
+    [['measure', '40X'], /^plimsoll: Cannot understand SIZE: 40X, expected one of the suffixes K, M, G, T, P\n/],
+    [
+      ['measure', '-o', 'cluster_size', '1G'],
+      /^plimsoll: Cannot understand -o: cluster_size is on, as a key without a value is, expected a size/,
+    ],
     [['create', 'x', '1G'], /^plimsoll: required option '-f, --format <format>' not specified/],
-    [['create', '-f', 'raw', '/nowhere/x'], /^plimsoll: .*Cannot create image: capacity is none/],
+    [['create', '-f', 'raw', '/nowhere/x'], /^plimsoll: .*Cannot create image: no size, expected a SIZE such as 40G/],
     [['create', '-f', 'qcow2', '-b', 'base', '/nowhere/x', '1G'], /^plimsoll: Cannot create an overlay: -b without -F/],
     [['completion', 'tcsh'], /^plimsoll: .*Allowed choices are bash, zsh, fish/],
   ])('%j: exit code 2, a reason on standard error, nothing on standard output', async (words, reason) => {
@@ -101,6 +120,23 @@ describe('pipes', () => {
     const { stdout, stderr } = await run('bash', ['-c', line]);
     expect(stderr).toBe('');
     expect(stdout).toMatch(/missing\ncodes 141 0\n$/);
+  });
+
+  it.each([
+    ['info', '/proc/version'],
+    ['info', '--json', 'missing'],
+    ['scan', '.'],
+    ['help'],
+    ['measure', '--help'],
+    ['--version'],
+    ['measure', '1G'],
+  ])('%s: says what is wrong when its output cannot be written', async (...words) => {
+    const line = `${[process.execPath, COMMAND, ...words].map(shellWord).join(' ')} > /dev/full`;
+    expect(await run('bash', ['-c', line], { cwd: directory })).toEqual({
+      code: 18,
+      stdout: '',
+      stderr: 'plimsoll: Cannot write to standard output: no space left on device\n',
+    });
   });
 
   it('writes no colour into a pipe', async () => {

@@ -1,5 +1,5 @@
 /** What is generated from the command definitions: completions, asked by the shells themselves, and the manual page. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -90,6 +90,11 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
     expect(offered).not.toContain('--format');
   });
   it('offers the values of an option', async () => expect((await shell.offers(['info', '--format', ''])).sort()).toEqual(['qcow2', 'raw']));
+  it('offers the value behind a =', async () => {
+    const words = shell.name === 'bash' ? ['info', '--output', '=', 'j'] : ['info', '--output=j'];
+    expect((await shell.offers(words)).join('|')).toMatch(/json$/);
+  });
+  it('completes what help is asked for', async () => expect(await shell.offers(['help', 'me'])).toContain('measure'));
   it('offers directories to scan, and no files', async () => {
     const offered = (await shell.offers(['scan', ''])).join('|');
     expect(offered).toMatch(/images(\\ | )dir/);
@@ -98,12 +103,38 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
   it('offers files to info', async () => expect((await shell.offers(['info', ''])).join('|')).toMatch(/image(\\ | )one\.raw/));
 });
 
+describe('completion on the command line of bash', () => {
+  it.each([
+    ['inf', 'info '],
+    ['info -f q', 'info -f qcow2 '],
+    ['info --output=j', 'info --output=json '],
+    ['scan images', 'scan images\\ dir/'],
+  ])('%s becomes %s, whatever lies in the directory', async (typed, completed) => {
+    for (const name of ['info', 'qcow2', 'json']) mkdirSync(join(directory, name), { recursive: true });
+    // The line is completed, quoted from its beginning (^A) to its end (^E), and so printed.
+    const input = `PS1=; bind 'set enable-bracketed-paste off'; source ${join(SCRIPTS, 'plimsoll.bash')}\nplimsoll ${typed}\t\u0001echo "<\u0005>"\nexit\n`;
+    const shell = 'stty -echo; bash --norc --noprofile -i';
+    const { stdout } = await run('script', ['-qec', shell, '/dev/null'], { cwd: directory, input, env: { TERM: 'dumb' } });
+    expect(stdout).toContain(`<plimsoll ${completed}>`);
+  });
+});
+
 describe('completion scripts', () => {
   it.each(['bash', 'zsh', 'fish'])('%s: printed as the build wrote them', async (shell) => {
     const { code, stdout } = await plimsoll(['completion', shell]);
     expect(code).toBe(0);
     const file = { bash: 'plimsoll.bash', zsh: '_plimsoll', fish: 'plimsoll.fish' }[shell] ?? '';
     expect(stdout).toBe((await run('cat', [join(SCRIPTS, file)])).stdout);
+  });
+});
+
+describe.each(['README.md', 'docs/cli.md'])('the exit codes in %s', (page) => {
+  it('are those of --help', async () => {
+    const rows = readFileSync(join(ROOT, page), 'utf8').matchAll(/^\| (\d+) \| (.*) \|$/gm);
+    const documented = [...rows].map(([, code = '', text = '']) => `${code} ${text.replaceAll('`', '')}`);
+    const { stdout } = await plimsoll(['--help'], { env: { COLUMNS: '200' } });
+    const printed = [...stdout.slice(stdout.indexOf('Exit codes:')).matchAll(/^ +(\d+) {2}(.*)$/gm)];
+    expect(documented).toEqual(printed.map(([, code, text]) => `${code} ${text}`));
   });
 });
 
@@ -119,6 +150,13 @@ describe('the manual page', () => {
       '--frozen-backing',
       'commitment',
       'EXIT STATUS',
+      'plimsoll help [COMMAND]',
+      'plimsoll --version',
+      'images to read; - reads their names from standard input',
+      'an overlay takes that of its base',
+      '(raw, qcow2); qcow2',
+      'TMPDIR',
+      'PLIMSOLL_NO_FFI',
       "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -",
     ]) {
       expect(stdout).toContain(text);

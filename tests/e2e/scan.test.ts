@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import stringWidth from 'string-width';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ScanReport } from '#wire';
-import { COMMAND, inTerminal, plimsoll, shellWord, start } from '../support/command.ts';
+import { COMMAND, inTerminal, plimsoll, run, shellWord, start } from '../support/command.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -73,6 +73,35 @@ describe('scan', () => {
     expect(report.errors.map((error) => [error.path, error.kind])).toEqual([[at('none'), 'not-found']]);
     const { stdout } = await plimsoll(['scan', at('none')]);
     expect(stdout).toContain(at('none'));
+  });
+
+  it('says how many links and special files it did not follow', async () => {
+    mkdirSync(at('deep'));
+    symlinkSync('/dev/null', at('disk.raw'));
+    symlinkSync('nowhere', at('deep/web.qcow2'));
+    await run('mkfifo', [at('fifo')]);
+    const { code, report } = await scanJson(directory);
+    expect(code).toBe(0);
+    expect(report.stores[0]?.findings).toEqual([
+      expect.objectContaining({
+        level: 'info',
+        code: 'NOT_FOLLOWED',
+        message: expect.stringMatching(/^2 symbolic links and 1 special file \(device, fifo or socket\) were not followed/),
+      }),
+    ]);
+  });
+
+  it('with --frozen-backing leaves backing files out, in the sums and in their rows', async () => {
+    await plimsoll(['create', '-f', 'qcow2', at('base.qcow2'), '20G']);
+    await plimsoll(['create', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', at('top.qcow2'), '1G']);
+    const { stdout } = await plimsoll(['scan', directory]);
+    expect(stdout).toMatch(/base\.qcow2 .* 20\.00 GiB\n {2}top\.qcow2/);
+    expect(stdout).toContain('--frozen-backing');
+    const frozen = (await plimsoll(['scan', '--frozen-backing', directory])).stdout;
+    expect(frozen).toMatch(/^ {2}residual +1\.00 GiB/m);
+    expect(frozen).toMatch(/top\.qcow2 .* 1\.00 GiB\n {2}base\.qcow2 .* frozen$/m);
+    expect(frozen).toContain('[BACKING_FROZEN]');
+    expect(frozen).not.toContain('leaves that out');
   });
 
   it('counts two directories of one filesystem as one store', async () => {

@@ -1,10 +1,10 @@
 /** What guests and strangers can put into a store to make a scan say something wrong, or nothing. */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { scan } from '#pool';
-import type { ScannedImage, StoreReport } from '#wire';
+import { scan, type ScanOptions } from '#pool';
+import type { ScannedImage, ScanReport, StoreReport } from '#wire';
 import { aQcow2 } from '../support/qcow2-builder.ts';
 
 const MiB = 2 ** 20;
@@ -14,6 +14,11 @@ beforeEach(() => {
   directory = realpathSync(mkdtempSync(join(tmpdir(), 'plimsoll-scan-')));
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+async function reportOf(options: ScanOptions): Promise<ScanReport> {
+  for await (const event of scan([directory], options)) if (event.type === 'report') return event.report;
+  throw new Error('the scan ended without a report');
+}
 
 async function theStore(...directories: string[]): Promise<StoreReport> {
   for await (const event of scan(directories.length > 0 ? directories : [directory])) {
@@ -63,11 +68,54 @@ describe('a raw disk on which the guest wrote a signature', () => {
     expect(image.error === undefined ? (image.commitment ?? 0) >= GiB : store.fits !== true).toBe(true);
   });
 
+  it('is known when it is declared raw, by whichever name, and nothing else changes', async () => {
+    for (const name of ['vm.img', 'other.img']) sparseDisk(name, Buffer.from('KDMV'));
+    linkSync(join(directory, 'vm.img'), join(directory, 'vm.vmdk'));
+    symlinkSync(join(directory, 'vm.vmdk'), join(directory, 'link'));
+    const undeclared = imageNamed(await theStore(), 'other.img');
+    expect(undeclared.error?.message).toContain('scan --raw FILE');
+    const { stores, errors } = await reportOf({ rawFiles: [join(directory, 'link')] });
+    const vm = (stores[0] as StoreReport).images.find((one) => one.error === undefined);
+    expect(vm).toMatchObject({ format: 'raw', formatSource: 'declared', capacity: GiB });
+    expect(vm?.findings.map((one) => one.code)).toContain('RAW_WITH_SIGNATURE');
+    expect(imageNamed(stores[0] as StoreReport, 'other.img').error?.code).toBe('FORMAT_NOT_READ');
+    expect(errors).toEqual([]);
+  });
+
+  it('a declaration that meets no file is an error', async () => {
+    const { errors } = await reportOf({ rawFiles: ['/etc/passwd', join(directory, 'nowhere')] });
+    expect(errors.map(({ code }) => code).sort()).toEqual(['IO_ENOENT', 'RAW_FILE_UNMET']);
+  });
+
   it('archives by name and content are left out', async () => {
     writeFileSync(join(directory, 'backup.tar.gz'), Buffer.concat([Buffer.from([0x1f, 0x8b, 8]), Buffer.alloc(MiB)]));
     const store = await theStore();
     expect(store.images).toEqual([]);
     expect(store.findings.map((one) => one.code)).toContain('OTHER_FILES');
+  });
+});
+
+describe('a file with several names', () => {
+  it('has the first by its bytes as its path, whichever is read first', async () => {
+    const names = ['c.raw', 'a.raw', 'b.raw'];
+    for (let turn = 0; turn < 20; turn += 1) {
+      const first = join(directory, names[turn % 3] as string);
+      writeFileSync(first, Buffer.alloc(MiB));
+      for (const name of names) if (join(directory, name) !== first) linkSync(first, join(directory, name));
+      const { images } = await theStore();
+      expect(images.map(({ path, aliases }) => [path, ...aliases])).toEqual([
+        ['a.raw', 'b.raw', 'c.raw'].map((name) => join(directory, name)),
+      ]);
+      for (const name of names) rmSync(join(directory, name));
+    }
+  });
+
+  it('is an image if it is one by any of them', async () => {
+    writeFileSync(join(directory, 'a.log'), Buffer.alloc(MiB));
+    linkSync(join(directory, 'a.log'), join(directory, 'z.raw'));
+    const { images, findings } = await theStore();
+    expect(images.map(({ path, aliases }) => [path, aliases])).toEqual([[join(directory, 'z.raw'), [join(directory, 'a.log')]]]);
+    expect(findings.map(({ code }) => code)).not.toContain('OTHER_FILES');
   });
 });
 

@@ -15,7 +15,7 @@ export function completionCommand(session: Session): VerbCommand {
       { does: 'zsh, in ~/.zshrc after compinit', line: 'source <(plimsoll completion zsh)' },
       { does: 'fish', line: 'plimsoll completion fish > ~/.config/fish/completions/plimsoll.fish' },
     ],
-    exits: ['ok', 'usage'],
+    exits: [],
   });
   command.addArgument(new Argument('<shell>', 'whose script to print').choices(SHELLS));
   return command.action(async (shell: Shell) => {

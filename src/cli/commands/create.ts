@@ -29,7 +29,7 @@ export function createCommand(session: Session): VerbCommand {
       { does: 'all storage written, with a progress bar', line: 'plimsoll create -f qcow2 -o preallocation=full db.qcow2 40G' },
       { does: 'an overlay', line: 'plimsoll create -f qcow2 -b base.qcow2 -F qcow2 web.qcow2' },
     ],
-    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'io', 'conflict', 'bug', 'interrupted'],
+    exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'conflict'],
   });
   command
     .addArgument(new Argument('<path>', 'the image to make'))
@@ -38,7 +38,7 @@ export function createCommand(session: Session): VerbCommand {
     )
     .addOption(new Option('-f, --format <format>', 'its format').choices(['raw', 'qcow2']).makeOptionMandatory())
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
-    .option('-b, --backing <backing>', 'the backing file of an overlay')
+    .option('-b, --backing <backing>', 'the backing file of an overlay; a relative name is meant from where the image lies')
     .addOption(new Option('-F, --backing-format <format>', 'the format of the backing file').choices(['raw', 'qcow2']))
     .option('-q, --quiet', 'no progress and no result, only errors');
   return addOutputOptions(command).action((path: string, size: number | undefined, flags: CreateFlags) =>

@@ -14,7 +14,7 @@ export function demoCommand(session: Session): VerbCommand {
       { does: 'look around', line: 'plimsoll demo' },
       { does: 'keep the store, to try the other commands on', line: 'plimsoll demo --keep /srv/vm' },
     ],
-    exits: ['ok', 'usage', 'io', 'conflict', 'bug', 'interrupted'],
+    exits: ['notFound', 'conflict'],
   });
   command
     .addArgument(new Argument('[directory]', 'below which directory to make the store; else below that for temporary files'))

@@ -2,6 +2,7 @@
 import { Argument, Option } from 'commander';
 import { PlimsollError } from '#base';
 import { DEFINITIONS, EXIT_CODE_OF_KIND, type ImageReport } from '#wire';
+import { allowedDirectories } from '../allowed-directories.ts';
 import { imageNames } from '../image-names.ts';
 import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
@@ -29,7 +30,7 @@ export function infoCommand(session: Session): VerbCommand {
       { does: 'what the commitment is made of', line: 'plimsoll info --explain web.qcow2' },
       { does: 'every image below a directory, for a program', line: "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -" },
     ],
-    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'io', 'bug', 'interrupted'],
+    exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy'],
   });
   command
     .addArgument(new Argument('<image...>', 'images to read; - reads their names from standard input'))
@@ -47,7 +48,7 @@ async function runInfo(operands: readonly string[], flags: InfoFlags, session: S
   const writer = flags.output === 'json' ? jsonWriter(session) : await humanWriter(session, flags.explain === true);
   const options = {
     ...(flags.format === undefined ? {} : { format: flags.format }),
-    allowDirectories: flags.allowDir ?? [],
+    allowDirectories: await allowedDirectories(flags.allowDir),
     signal: session.signal,
     cache: newHostCache(),
   };

@@ -11,7 +11,7 @@ export function manCommand(session: Session): VerbCommand {
     description: 'The page is roff source, for man or for a file in a directory of MANPATH.',
     figures: [],
     examples: [{ does: 'read it', line: 'plimsoll man | man -l -' }],
-    exits: ['ok', 'usage'],
+    exits: [],
   });
   return command.action(async () => {
     const { loadVerbs, PURPOSE, VERBS } = await import('../program.ts');

@@ -1,6 +1,7 @@
 /** `plimsoll measure`: the four figures of an image before it exists. */
 import { Argument, Option } from 'commander';
 import { parseSize, PlimsollError } from '#base';
+import { allowedDirectories } from '../allowed-directories.ts';
 import { collect, addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
@@ -30,7 +31,7 @@ export function measureCommand(session: Session): VerbCommand {
       },
       { does: 'a copy of an existing image', line: 'plimsoll measure -f qcow2 --from old.vm.raw -F raw' },
     ],
-    exits: ['ok', 'usage', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'io', 'bug', 'interrupted'],
+    exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy'],
   });
   command
     .addArgument(new Argument('[size]', 'the capacity, such as 40G (the same as --size)').argParser((text) => parseSize(text, 'SIZE')))
@@ -53,7 +54,7 @@ async function runMeasure(operand: number | undefined, flags: MeasureFlags, sess
       ? measureNew(flags.format, size, options)
       : await measureCopy(size.from, flags.format, options, {
           ...(flags.sourceFormat === undefined ? {} : { sourceFormat: flags.sourceFormat }),
-          allowDirectories: flags.allowDir ?? [],
+          allowDirectories: await allowedDirectories(flags.allowDir),
           signal: session.signal,
         });
   if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);

@@ -2,6 +2,7 @@
 import { Argument } from 'commander';
 import { parseSize, PlimsollError } from '#base';
 import { EXIT_CODES, type ScanReport } from '#wire';
+import { allowedDirectories } from '../allowed-directories.ts';
 import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import { progressLine } from '../progress-line.ts';
 import type { Session } from '../session.ts';
@@ -10,6 +11,7 @@ import { VerbCommand } from '../verb-command.ts';
 interface ScanFlags extends OutputFlags {
   readonly floor?: number;
   readonly allowDir?: readonly string[];
+  readonly raw?: readonly string[];
   readonly frozenBacking?: true;
   readonly limit?: number;
 }
@@ -25,19 +27,23 @@ export function scanCommand(session: Session): VerbCommand {
     examples: [
       { does: 'may this store be loaded further?', line: 'plimsoll scan /var/lib/libvirt/images' },
       { does: 'keep 20 GiB free, act on the verdict', line: 'plimsoll scan --floor 20G /srv/vm || page-the-admin' },
-      { does: 'the three most dangerous images', line: "plimsoll scan --json /srv/vm | jq '.stores[0].images[:3]'" },
+      {
+        does: 'the three most dangerous images that could be read',
+        line: "plimsoll scan --json /srv/vm | jq '[.stores[0].images[] | select(.residual)][:3]'",
+      },
     ],
-    exits: ['ok', 'usage', 'doesNotFit', 'couldNotTell', 'bug', 'interrupted'],
+    exits: ['doesNotFit', 'couldNotTell'],
     exitMeanings: {
       ok: 'every future guest write fits, in every store',
       doesNotFit: 'the images can outgrow a store',
-      couldNotTell: 'something could not be read, or cannot be promised',
+      couldNotTell: 'could not tell, since something could not be read or cannot be promised',
     },
   });
   command
     .addArgument(new Argument('<directory...>', 'directories to search'))
     .option('--floor <size>', 'free bytes that must always remain, such as 20G', (text) => parseSize(text, '--floor'))
     .option('--allow-dir <directory>', 'also follow references into this directory (may be repeated)', collect)
+    .option('--raw <image>', 'this file is raw, whatever the guest wrote into its first bytes (may be repeated)', collect)
     .option('--frozen-backing', 'promise that backing files are never written, so that they can not grow')
     .option('--limit <count>', 'show at most this many images of a store', parseLimit);
   return addOutputOptions(command).action((directories: string[], flags: ScanFlags) => runScan(directories, flags, session));
@@ -57,13 +63,15 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
   try {
     const events = scan(directories, {
       ...(flags.floor === undefined ? {} : { floor: flags.floor }),
-      allowDirectories: flags.allowDir ?? [],
+      allowDirectories: await allowedDirectories(flags.allowDir),
+      rawFiles: flags.raw ?? [],
       frozenBacking: flags.frozenBacking === true,
       signal: session.signal,
     });
     for await (const event of events) {
       if (event.type === 'report') report = event.report;
-      else if (event.type === 'progress') progress.show(`${event.filesSeen} files seen, ${event.imagesRead} images read`);
+      else if (event.type === 'progress')
+        progress.show(`${counted(event.filesSeen, 'file')} seen, ${counted(event.imagesRead, 'image')} read`);
     }
   } finally {
     progress.clear();
@@ -71,6 +79,10 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
   session.signal.throwIfAborted();
   if (report === undefined) throw new Error('the scan ended without a report');
   return report;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 async function printReport(report: ScanReport, flags: ScanFlags, session: Session): Promise<void> {

@@ -21,6 +21,10 @@ function bashScript(verbs: readonly DescribedVerb[]): string[] {
     '_plimsoll() {',
     '  local current=${COMP_WORDS[COMP_CWORD]} previous= verb= word',
     '  (( COMP_CWORD > 0 )) && previous=${COMP_WORDS[COMP_CWORD-1]}',
+    // The = of --option=value is a word of its own to bash.
+    '  if [[ $current == = ]]; then current=',
+    '  elif [[ $previous == = ]] && (( COMP_CWORD > 1 )); then previous=${COMP_WORDS[COMP_CWORD-2]}',
+    '  fi',
     '  COMPREPLY=()',
     '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
     '    [[ $word != -* ]] && { verb=$word; break; }',
@@ -35,7 +39,7 @@ function bashScript(verbs: readonly DescribedVerb[]): string[] {
     ...verbs.flatMap(bashVerb),
     '  esac',
     '}',
-    'complete -o filenames -F _plimsoll plimsoll',
+    'complete -F _plimsoll plimsoll',
   ];
 }
 
@@ -59,8 +63,8 @@ function bashVerb(verb: DescribedVerb): string[] {
 function bashReply(value: DescribedValue): string {
   if (value.kind === 'choice') return `COMPREPLY=($(compgen -W "${value.choices.join(' ')}" -- "$current"))`;
   if (value.kind === 'text') return ':';
-  // mapfile keeps names with blanks in one piece.
-  return `mapfile -t COMPREPLY < <(compgen -${value.kind === 'directory' ? 'd' : 'f'} -- "$current")`;
+  // Only names of files are to be quoted, and to end in a slash when they are directories. mapfile keeps blanks inside a name.
+  return `compopt -o filenames 2>/dev/null || :; mapfile -t COMPREPLY < <(compgen -${value.kind === 'directory' ? 'd' : 'f'} -- "$current")`;
 }
 
 // zsh
@@ -86,6 +90,9 @@ function zshScript(verbs: readonly DescribedVerb[]): string[] {
     '    operands)',
     '      case $words[1] in',
     ...verbs.flatMap(zshVerb),
+    '        help)',
+    `          _arguments '1:command:(${[...verbs.map((verb) => verb.name), 'help'].join(' ')})'`,
+    '          ;;',
     '      esac',
     '      ;;',
     '  esac',
@@ -105,7 +112,9 @@ function zshOption(option: DescribedOption): string[] {
   const value = option.value === null ? '' : `:${zshEscape(option.value.placeholder)}:${zshAction(option.value)}`;
   const once = option.repeatable || option.short === null ? '' : `(${optionWords(option).join(' ')})`;
   const star = option.repeatable ? '*' : '';
-  return optionWords(option).map((word) => quoteShell(`${once}${star}${word}[${text}]${value}`));
+  // The value may stand in the same word: behind a = of a long option, right behind a short one.
+  const joint = (word: string): string => (option.value === null ? '' : word.startsWith('--') ? '=' : '+');
+  return optionWords(option).map((word) => quoteShell(`${once}${star}${word}${joint(word)}[${text}]${value}`));
 }
 
 function zshOperand(operand: DescribedVerb['operands'][number], index: number): string {

@@ -1,4 +1,4 @@
-/** The findings of a store and of its images, the same kind of finding told once however many images have it. */
+/** The findings of a store and the findings and errors of its images, the same kind told once however many images have it. */
 import { escapeForTerminal } from '#base';
 import type { FindingLevel, ScannedImage, StoreReport } from '#wire';
 import { bySeverity, markedLines, textWithCode } from './findings.ts';
@@ -22,7 +22,7 @@ function storeGroup(finding: StoreReport['findings'][number]): Group {
   return { level: finding.level, text: textWithCode(finding), others: 0 };
 }
 
-/** Grouped by code; the most dangerous image of each group speaks for the others. */
+/** Grouped by code; which images could not be read is in the table. The most dangerous image of each group speaks for the others. */
 function imageGroups(images: readonly ScannedImage[]): Group[] {
   const groups = new Map<string, Group>();
   const add = (key: string, level: FindingLevel, image: ScannedImage, said: { message: string; code: string }): void => {
@@ -31,8 +31,7 @@ function imageGroups(images: readonly ScannedImage[]): Group[] {
     else groups.set(key, { level, text: `${escapeForTerminal(image.path)}: ${textWithCode(said)}`, others: 0 });
   };
   for (const image of mostDangerousFirst(images)) {
-    // Each failure is told in full: they are what makes the answer "could not tell".
-    if (image.error !== undefined) add(`error ${image.path}`, 'danger', image, image.error);
+    if (image.error !== undefined) add(`error ${image.error.code}`, 'danger', image, image.error);
     for (const finding of image.findings) add(`${finding.level} ${finding.code}`, finding.level, image, finding);
   }
   return [...groups.values()];

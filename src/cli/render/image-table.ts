@@ -10,6 +10,8 @@ interface Column {
   readonly text: (image: ScannedImage) => string;
   /** Shown only on lines of at least this width. */
   readonly from: number;
+  /** On a line that is too narrow for all, those of the lowest rank give way first. */
+  readonly rank: number;
 }
 
 const GAP = '  ';
@@ -17,18 +19,23 @@ const GAP = '  ';
 const LEAST_PATH = 12;
 
 const COLUMNS: readonly Column[] = [
-  { title: 'FORMAT', text: formatText, from: 0 },
-  { title: 'CAPACITY', text: (image) => bytesText(image.capacity), from: 100 },
-  { title: 'ALLOCATION', text: (image) => bytesText(image.allocation), from: 0 },
-  { title: 'EXCLUSIVE', text: (image) => bytesText(image.exclusive), from: 112 },
-  { title: 'COMMITMENT', text: (image) => bytesText(image.commitment), from: 0 },
-  { title: 'RESIDUAL', text: (image) => bytesText(image.residual), from: 0 },
+  { title: 'FORMAT', text: formatText, from: 0, rank: 3 },
+  { title: 'CAPACITY', text: (image) => bytesText(image.capacity), from: 100, rank: 1 },
+  { title: 'ALLOCATION', text: (image) => bytesText(image.allocation), from: 0, rank: 1 },
+  { title: 'EXCLUSIVE', text: (image) => bytesText(image.exclusive), from: 112, rank: 1 },
+  { title: 'COMMITMENT', text: (image) => bytesText(image.commitment), from: 0, rank: 2 },
+  {
+    title: 'RESIDUAL',
+    text: (image) => (image.residual !== null && isFrozen(image) ? 'frozen' : bytesText(image.residual)),
+    from: 0,
+    rank: 4,
+  },
 ];
 
 export function imageTable(store: StoreReport, theme: Theme, limit: number): string[] {
   const images = mostDangerousFirst(store.images).slice(0, limit);
-  const columns = COLUMNS.filter((column) => theme.width >= column.from);
-  const widths = columns.map((column) => Math.max(column.title.length, ...images.map((image) => column.text(image).length)));
+  const columns = fittingColumns(images, theme.width);
+  const widths = columns.map((column) => widthOf(column, images));
   const figures = widths.reduce((sum, width) => sum + width + GAP.length, 0);
   const below = commonDirectory(store.images);
   const paths = images.map((image) => escapeForTerminal(image.path.slice(below.length)));
@@ -51,10 +58,34 @@ export function imageTable(store: StoreReport, theme: Theme, limit: number): str
   return [theme.paint('faint', head), ...rows, ...(hidden > 0 ? [`  ... and ${hidden} more`] : [])];
 }
 
+/** The columns that leave room for a path. */
+function fittingColumns(images: readonly ScannedImage[], width: number): readonly Column[] {
+  const columns = COLUMNS.filter((column) => width >= column.from);
+  const needed = (): number => columns.reduce((sum, column) => sum + GAP.length + widthOf(column, images), GAP.length + LEAST_PATH);
+  while (columns.length > 1 && needed() > width) {
+    const least = Math.min(...columns.map(({ rank }) => rank));
+    columns.splice(
+      columns.findIndex(({ rank }) => rank === least),
+      1,
+    );
+  }
+  return columns;
+}
+
+function widthOf(column: Column, images: readonly ScannedImage[]): number {
+  return Math.max(column.title.length, ...images.map((image) => column.text(image).length));
+}
+
 /** What is not known first, then by what may still be written, the largest first. */
 export function mostDangerousFirst(images: readonly ScannedImage[]): ScannedImage[] {
-  const danger = (image: ScannedImage): number => image.residual ?? Number.POSITIVE_INFINITY;
+  const danger = (image: ScannedImage): number =>
+    image.residual !== null && isFrozen(image) ? 0 : (image.residual ?? Number.POSITIVE_INFINITY);
   return images.toSorted((a, b) => (danger(a) === danger(b) ? compareText(a.path, b.path) : danger(b) - danger(a)));
+}
+
+/** The store's sums count it with what it holds now; its own figures are what they would be without that promise. */
+function isFrozen(image: ScannedImage): boolean {
+  return image.findings.some(({ code }) => code === 'BACKING_FROZEN');
 }
 
 function compareText(a: string, b: string): number {

@@ -22,7 +22,7 @@ export function imageLines(image: ImageReport, theme: Theme, view: ImageView): s
     );
   }
   if (image.format !== null) lines.push(...wrapAfter(label('format'), formatText(image), theme.width));
-  lines.push(...figureLines(image));
+  lines.push(...figureLines(image, theme.width));
   if (image.nextSnapshot !== null) lines.push(...wrapAfter(label('next snapshot'), snapshotText(image.nextSnapshot.bytes), theme.width));
   for (const link of image.chain)
     lines.push(...wrapAfter(label(link.role === 'data' ? 'data file' : 'backing file'), linkText(link), theme.width));
@@ -49,7 +49,7 @@ function formatText(image: ImageReport): string {
   return [escapeForTerminal(image.format ?? ''), ...source].join(' ') + (details === '' ? '' : `: ${details}`);
 }
 
-function figureLines(image: ImageReport): string[] {
+function figureLines(image: ImageReport, width: number): string[] {
   const rows: [string, number | null][] = [
     ['capacity', image.capacity],
     ['length', image.length],
@@ -61,16 +61,20 @@ function figureLines(image: ImageReport): string[] {
   ];
   const known = rows.filter(([, bytes]) => bytes !== null);
   if (known.length === 0) return [];
-  return rows.map(([name, bytes]) => {
-    const note = name === 'commitment' && image.method === 'stat' ? '  (from stat alone, without a map of the file)' : '';
-    return figureLine(name, bytes) + note;
-  });
+  return rows.map(([name, bytes]) =>
+    figureLine(name, bytes, width, name === 'commitment' && image.method === 'stat' ? '  (from stat alone)' : ''),
+  );
 }
 
-/** `  capacity           40 GiB      42,949,672,960`; a figure that is not known says so. */
-export function figureLine(name: string, bytes: number | null): string {
+/**
+ * `  capacity           40 GiB      42,949,672,960`; a figure that is not known says so. Where a line is too narrow
+ * the exact count gives way, then the note (which a finding tells as well).
+ */
+export function figureLine(name: string, bytes: number | null, width: number, note = ''): string {
   if (bytes === null) return `${label(name)}${padStart('not known', 11)}`;
-  return `${label(name)}${padStart(formatBytes(bytes), 11)}${padStart(formatExact(bytes), 22)}`;
+  const rounded = `${label(name)}${padStart(formatBytes(bytes), 11)}`;
+  const exact = padStart(formatExact(bytes), 22);
+  return [rounded + exact + note, rounded + note].find((line) => line.length <= width) ?? rounded;
 }
 
 function snapshotText(bytes: number): string {

@@ -20,6 +20,10 @@ export function manPage(facts: ManFacts): string {
     `plimsoll \\- ${roff(facts.purpose)}`,
     '.SH SYNOPSIS',
     ...facts.verbs.flatMap(synopsis),
+    '.B plimsoll help',
+    '[\\fICOMMAND\\fR]',
+    '.br',
+    '.B plimsoll \\-\\-version',
     '.SH DESCRIPTION',
     'Says how deep disk images can still sink the filesystem that they lie on:',
     'for every image what the guest sees, what it consumes now and what it can come to consume;',
@@ -38,6 +42,12 @@ export function manPage(facts: ManFacts): string {
     '.TP',
     '.B COLUMNS',
     'The width of the output where it is not a terminal; 80 when not set.',
+    '.TP',
+    '.B TMPDIR',
+    'Where demo makes its store when no directory is named.',
+    '.TP',
+    '.B PLIMSOLL_NO_FFI',
+    'When set to 1, plimsoll works as if koffi were not installed: without maps of files.',
     '.SH SEE ALSO',
     '.BR qemu\\-img (1)',
   ];
@@ -58,6 +68,7 @@ function verbSection(verb: DescribedVerb): string[] {
   return [
     `.SS ${roff(verb.name)}`,
     roff(verb.teaching.description),
+    ...verb.operands.flatMap((operand) => ['.TP', operandText(operand), roff(operand.text)]),
     ...verb.options.flatMap(optionLines),
     ...(verb.teaching.examples.length === 0 ? [] : ['.PP', 'Examples:']),
     ...verb.teaching.examples.flatMap((one) => ['.PP', roff(one.does).replace(/[^?]$/, '$&:'), '.RS', '.nf', roff(one.line), '.fi', '.RE']),
@@ -68,7 +79,8 @@ function optionLines(option: DescribedOption): string[] {
   const words = [...(option.short === null ? [] : [`-${option.short}`]), `--${option.long}`].map((word) => `\\fB${roff(word)}\\fR`);
   const value = option.value === null ? '' : ` \\fI${roff(option.value.placeholder)}\\fR`;
   const choices = option.value?.kind === 'choice' ? ` (${option.value.choices.join(', ')})` : '';
-  return ['.TP', `${words.join(', ')}${value}`, roff(option.text + choices)];
+  const standard = option.standard === null ? '' : `; ${option.standard} when not given`;
+  return ['.TP', `${words.join(', ')}${value}`, roff(option.text + choices + standard)];
 }
 
 /** Plain text as roff: a backslash, a hyphen-minus, and a line that would begin with a control character. */

@@ -8,12 +8,12 @@ import type { Theme } from './theme.ts';
 export function measureLines(report: MeasureReport, title: string, theme: Theme, explain: boolean): string[] {
   return [
     theme.paint('strong', escapeForTerminal(title)),
-    figureLine('capacity', report.capacity),
-    figureLine('length', report.length),
-    figureLine('allocation', report.allocation),
-    figureLine('commitment', report.commitment),
-    figureLine('expected', report.expected),
-    figureLine('max length', report.maxLength),
+    figureLine('capacity', report.capacity, theme.width),
+    figureLine('length', report.length, theme.width),
+    figureLine('allocation', report.allocation, theme.width),
+    figureLine('commitment', report.commitment, theme.width),
+    figureLine('expected', report.expected, theme.width),
+    figureLine('max length', report.maxLength, theme.width),
     ...(explain ? ['', '  The commitment is made of:', ...sumLines(report.addends, report.commitment, theme.width)] : []),
   ];
 }

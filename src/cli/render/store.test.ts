@@ -50,22 +50,36 @@ describe('storeLines()', () => {
     ]);
   });
 
-  it('tells every failure in full, with its place in the table', () => {
+  it('tells a kind of failure once, and has every failed image in the table', () => {
     const lines = storeLines(
       aStore({
         fits: null,
         headroom: null,
         residual: null,
         commitment: null,
-        images: [aScannedImage(), unread('/srv/vm/x'), unread('/srv/vm/y')],
+        images: [
+          aScannedImage(),
+          unread('/srv/vm/x'),
+          unread('/srv/vm/y'),
+          { ...unread('/srv/vm/z'), error: { kind: 'corrupt', code: 'QCOW2_MAGIC', message: 'No magic' } },
+        ],
       }),
       plainTheme(),
       ALL,
     ).join('\n');
-    expect(lines).toContain('Could not tell whether every future guest write fits: 2 images could not be\nread.');
-    expect(lines).toContain('DANGER   /srv/vm/x: Cannot open file: permission denied');
-    expect(lines).toContain('DANGER   /srv/vm/y: Cannot open file: permission denied');
-    expect(lines).toMatch(/x +\? +\? +\? +\?\n {2}y +\? +\? +\? +\?\n {2}web.qcow2/);
+    expect(lines).toContain('Could not tell whether every future guest write fits: 3 images could not be\nread.');
+    expect(lines).toContain(
+      'DANGER   /srv/vm/x: Cannot open file: permission denied [IO_EACCES] (and 1\n           more image like it; --json lists them)',
+    );
+    expect(lines).not.toContain('/srv/vm/y:');
+    expect(lines).toContain('DANGER   /srv/vm/z: No magic [QCOW2_MAGIC]');
+    expect(lines).toMatch(/x +\? +\? +\? +\?\n {2}y +\? +\? +\? +\?\n {2}z .*\n {2}web.qcow2/);
+  });
+
+  it('states a headroom from which something is missing as what it can be at most', () => {
+    const lines = storeLines(aStore({ fits: false, residual: null, commitment: null, headroom: -3 * GiB }), plainTheme(), ALL);
+    expect(lines).toContain('  residual       not known                        what they may still write');
+    expect(lines).toContain('  headroom          -3 GiB        -3,221,225,472  at most: not all is known');
   });
 
   it('says how many rows a limit hides', () => {
@@ -92,6 +106,13 @@ describe('storeLines()', () => {
       expect(line).not.toMatch(/[\u0000-\u001f]/);
     }
     expect(lines.some((line) => line.includes('…'))).toBe(true);
+  });
+
+  it.each([40, 50, 60, 70])('fits %i columns', (width) => {
+    const images = ['x'.repeat(100), 'ok'].map((name) => aScannedImage({ path: `/srv/vm/${name}`, allocation: 1023.99 * GiB }));
+    const lines = storeLines(aStore({ images, floor: GiB, shared: GiB }), plainTheme(width), ALL);
+    for (const line of lines) expect(stringWidth(line), line).toBeLessThanOrEqual(width);
+    expect(lines.find((line) => line.startsWith('  IMAGE'))).toMatch(/RESIDUAL$/);
   });
 
   it('adds columns on a wider terminal and still fits it', () => {
@@ -134,6 +155,14 @@ describe('verdict()', () => {
     [
       aStore({ fits: false, headroom: -GiB, floor: 2 * GiB }),
       'NOT every future guest write fits with 2 GiB to be kept free, short by 1 GiB.',
+    ],
+    [
+      aStore({ fits: false, images: [unread('/x')], headroom: -3 * GiB, residual: null }),
+      'NOT every future guest write fits, short by at least 3 GiB.',
+    ],
+    [
+      aStore({ fits: false, headroom: -GiB, findings: [{ level: 'danger', code: 'DIRECTORY_UNREADABLE', message: 'x' }] }),
+      'NOT every future guest write fits, short by at least 1 GiB.',
     ],
     [
       aStore({ fits: null, images: [unread('/x')], headroom: 5 * GiB }),

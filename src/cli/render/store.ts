@@ -5,7 +5,7 @@ import { groupedFindingLines } from './grouped-findings.ts';
 import { commonDirectory, imageTable } from './image-table.ts';
 import { padEnd, padStart, wrap, wrapAfter } from './text.ts';
 import type { Theme } from './theme.ts';
-import { verdict } from './verdict.ts';
+import { isUpperBound, verdict } from './verdict.ts';
 
 export interface ScanView {
   /** Rows of the table of images. */
@@ -23,7 +23,7 @@ export function storeLines(store: StoreReport, theme: Theme, view: ScanView): st
   const { style, text } = verdict(store);
   return [
     ...wrap(headline(store), theme.width).map((line) => theme.paint('strong', line)),
-    ...sumLines(store),
+    ...sumLines(store, theme.width),
     '',
     ...wrap(text, theme.width).map((line) => theme.paint(style, line)),
     ...(store.images.length === 0 ? [] : ['', ...imageTable(store, theme, view.limit)]),
@@ -40,7 +40,7 @@ function headline(store: StoreReport): string {
 
 const LABEL_COLUMN = 13;
 
-function sumLines(store: StoreReport): string[] {
+function sumLines(store: StoreReport, width: number): string[] {
   const rows: [string, number | null, string][] = [
     ['size', store.size, ''],
     ['used', store.used, 'by everything on this store'],
@@ -50,20 +50,28 @@ function sumLines(store: StoreReport): string[] {
     ['residual', store.residual, 'what they may still write'],
     ...(store.shared > 0 ? [['shared', store.shared, 'by more than one file'] as [string, number, string]] : []),
     ...(store.floor > 0 ? [['floor', store.floor, 'must remain free'] as [string, number, string]] : []),
-    ['headroom', store.headroom, store.floor > 0 ? 'available - residual - floor' : 'available - residual'],
+    ['headroom', store.headroom, headroomNote(store)],
   ];
-  return rows.map(([name, bytes, note]) => sumLine(name, bytes, note));
+  // What gives way on a narrow line: first the exact counts, then the notes.
+  const views = [rows.map((row) => sumLine(row, true)), rows.map((row) => sumLine(row, false))];
+  const fitting = views.find((lines) => lines.every((line) => line.length <= width));
+  return fitting ?? rows.map(([name, bytes]) => sumLine([name, bytes, ''], false));
 }
 
-function sumLine(name: string, bytes: number | null, note: string): string {
-  const figure =
-    bytes === null ? padEnd(padStart('not known', 11), 33) : `${padStart(formatBytes(bytes), 11)}${padStart(formatExact(bytes), 22)}`;
-  return `  ${padEnd(name, LABEL_COLUMN)}${figure}  ${note}`.trimEnd();
+function headroomNote(store: StoreReport): string {
+  if (store.headroom !== null && isUpperBound(store)) return 'at most: not all is known';
+  return store.floor > 0 ? 'available - residual - floor' : 'available - residual';
+}
+
+function sumLine([name, bytes, note]: readonly [string, number | null, string], isExact: boolean): string {
+  const figure = padStart(bytes === null ? 'not known' : formatBytes(bytes), 11);
+  const exact = isExact ? padStart(bytes === null ? '' : formatExact(bytes), 22) : '';
+  return `  ${padEnd(name, LABEL_COLUMN)}${figure}${exact}  ${note}`.trimEnd();
 }
 
 function errorLines(report: ScanReport, theme: Theme): string[] {
   const lines = report.errors.flatMap((error) =>
-    wrapAfter('  ', `${escapeForTerminal(error.path)}: ${escapeForTerminal(error.message)}`, theme.width),
+    wrapAfter('  ', `${error.path === '' ? "''" : escapeForTerminal(error.path)}: ${escapeForTerminal(error.message)}`, theme.width),
   );
   const head = 'Could not tell whether every future guest write fits, since this could not be read:';
   return [...wrap(head, theme.width).map((line) => theme.paint('warning', line)), ...lines];

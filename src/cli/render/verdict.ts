@@ -15,11 +15,19 @@ export function verdict(store: StoreReport): Verdict {
     return { style: 'good', text: `Every future guest write fits${spare}.` };
   }
   if (store.fits === false) {
-    const short = store.headroom === null ? '' : `, short by ${formatBytes(-store.headroom)}`;
+    const short = store.headroom === null ? '' : `, short by ${isUpperBound(store) ? 'at least ' : ''}${formatBytes(-store.headroom)}`;
     const despite = store.floor > 0 ? ` with ${formatBytes(store.floor)} to be kept free` : '';
     return { style: 'danger', text: `NOT every future guest write fits${despite}${short}.` };
   }
   return { style: 'warning', text: `Could not tell whether every future guest write fits: ${whyNot(store)}.` };
+}
+
+/** What stands for a part of the store that nobody could read, and that is in none of its sums. */
+const UNREAD: readonly string[] = ['DIRECTORY_UNREADABLE', 'DATA_FILE_UNKNOWN'];
+
+/** Whether the headroom can only be smaller than it is stated: something that takes of it is not known. */
+export function isUpperBound(store: StoreReport): boolean {
+  return store.residual === null || store.findings.some(({ code }) => UNREAD.includes(code));
 }
 
 function whyNot(store: StoreReport): string {
