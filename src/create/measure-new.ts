@@ -132,7 +132,7 @@ function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { m
   const maxLength = safeInteger(Math.max(plan.length, wholeBlocks), 'measure a new qcow2');
   const addends: Addend[] = [
     { name: 'stored when made', bytes: allocation },
-    { name: 'guest data to come', bytes: demand.data * clusterSize },
+    { name: 'guest data to come', bytes: demand.data * clusterSize - neverWritten(plan, demand.data, hostBlock) },
     { name: 'L2 tables to come', bytes: demand.l2Tables * clusterSize },
     { name: 'refcount blocks and table to come', bytes: grown.metadata * clusterSize },
   ];
@@ -142,6 +142,15 @@ function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { m
   if (clusterSize < hostBlock) addends.push({ name: 'clusters smaller than a host block', bytes: cap - sum });
   else if (sum > cap) addends.push({ name: 'capped by the longest the file can get', bytes: cap - sum });
   return { maxLength, addends: withoutZeros(addends) };
+}
+
+/** Of the last cluster, when it is new: with extended L2 what lies behind the capacity gets no storage. Whole host blocks. */
+function neverWritten(plan: NewQcow2Plan, newClusters: number, hostBlock: number): number {
+  const { clusterSize, guestClusters } = plan.geometry;
+  const missing = guestClusters * clusterSize - plan.capacity;
+  if (!plan.options.extendedL2 || missing === 0 || newClusters === 0 || clusterSize < hostBlock) return 0;
+  const used = roundUp(clusterSize - missing, clusterSize / 32);
+  return clusterSize - roundUp(used, hostBlock);
 }
 
 /** Nothing is allocated any more: mapped clusters get their storage when they are written. */
