@@ -132,7 +132,7 @@ function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { m
   const maxLength = safeInteger(Math.max(plan.length, wholeBlocks), 'measure a new qcow2');
   const addends: Addend[] = [
     { name: 'stored when made', bytes: allocation },
-    { name: 'guest data to come', bytes: demand.data * clusterSize - neverWritten(plan, demand.data, hostBlock) },
+    { name: 'guest data to come', bytes: demand.data * clusterSize - behindCapacity(plan, demand.data, hostBlock) },
     { name: 'L2 tables to come', bytes: demand.l2Tables * clusterSize },
     { name: 'refcount blocks and table to come', bytes: grown.metadata * clusterSize },
   ];
@@ -145,7 +145,7 @@ function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { m
 }
 
 /** Of the last cluster, when it is new: with extended L2 what lies behind the capacity gets no storage. Whole host blocks. */
-function neverWritten(plan: NewQcow2Plan, newClusters: number, hostBlock: number): number {
+function behindCapacity(plan: NewQcow2Plan, newClusters: number, hostBlock: number): number {
   const { clusterSize, guestClusters } = plan.geometry;
   const missing = guestClusters * clusterSize - plan.capacity;
   if (!plan.options.extendedL2 || missing === 0 || newClusters === 0 || clusterSize < hostBlock) return 0;
