@@ -1,5 +1,6 @@
 /**
- * plimsoll as a library: the figures of images, scans of whole stores, who uses an image, new images measured and made.
+ * plimsoll as a library: the figures of images, scans of whole stores, who uses an image, whether a
+ * stranger's image is safe, new images measured and made.
  *
  * ```ts
  * import { figures, scan } from 'plimsoll';
@@ -18,7 +19,19 @@ export {
   parseCreateOptions,
 } from '#create';
 export { scan, type ScanEvent, type ScanOptions } from '#pool';
-export { examineImage, figures, type FiguresOptions, who, type WhoOptions } from '#sandbox';
+export {
+  DEFAULT_POLICY,
+  examineImage,
+  figures,
+  type FiguresOptions,
+  parsePolicy,
+  vet,
+  type VetFormat,
+  type VetOptions,
+  type VetPolicy,
+  who,
+  type WhoOptions,
+} from '#sandbox';
 export {
   type Addend,
   type ChainLink,
@@ -38,4 +51,9 @@ export {
   type Unbounded,
   type UseReport,
   type UseVerdict,
+  type Verdict,
+  type VetIdentity,
+  type VetNext,
+  type VetReason,
+  type VetReport,
 } from '#wire';

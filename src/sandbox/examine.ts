@@ -7,7 +7,7 @@ import {
   KiB,
   PlimsollError,
   quoteForHumans,
-  requireFormat,
+  requireArgument,
   requireOptions,
   requirePath,
   requirePaths,
@@ -121,7 +121,9 @@ export async function figures(path: string | Buffer, options: FiguresOptions = {
 function checkArguments(call: string, path: unknown, options: FiguresOptions): void {
   requirePath(call, path);
   requireOptions(call, options);
-  if (options.format !== undefined) requireFormat(call, options.format);
+  const formats: readonly unknown[] = READABLE_FORMATS;
+  const isRight = options.format === undefined || formats.includes(options.format);
+  requireArgument(isRight, { call, name: 'format', value: options.format, expected: `one of ${READABLE_FORMATS.join(', ')}` });
   requirePaths(call, 'allowDirectories', options.allowDirectories);
   requireSignal(call, options.signal);
 }

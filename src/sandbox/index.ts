@@ -12,6 +12,7 @@ export { withGuestData } from './guest-data.ts';
 export {
   DEFAULT_POLICY,
   parsePolicy,
+  vet,
   VET_FORMATS,
   vetFile,
   type VetFormat,

@@ -25,6 +25,7 @@ describe('the doors', () => {
     });
     expect(names.sort()).toMatchInlineSnapshot(`
       [
+        "DEFAULT_POLICY",
         "DEFINITIONS",
         "EXIT_CODES",
         "PlimsollError",
@@ -34,6 +35,7 @@ describe('the doors', () => {
         "measureCopy",
         "measureNew",
         "parseCreateOptions",
+        "parsePolicy",
         "scan",
         "type Addend",
         "type ChainLink",
@@ -58,7 +60,16 @@ describe('the doors', () => {
         "type Unbounded",
         "type UseReport",
         "type UseVerdict",
+        "type Verdict",
+        "type VetFormat",
+        "type VetIdentity",
+        "type VetNext",
+        "type VetOptions",
+        "type VetPolicy",
+        "type VetReason",
+        "type VetReport",
         "type WhoOptions",
+        "vet",
         "who",
       ]
     `);

@@ -12,7 +12,7 @@ function given(): string[] {
     .flatMap((name) => {
       const text = readFileSync(join(FOLDER, name), 'utf8');
       const called = [...text.matchAll(/\breasons\.(?:refuse|ambiguous|note)\(\s*'([A-Z0-9_]+)'/g)];
-      const written = [...text.matchAll(/level: '(?:refuse|ambiguous|note)'(?: as const)?, code: '([A-Z0-9_]+)'/g)];
+      const written = [...text.matchAll(/level: '(?:refuse|ambiguous|note)'(?: as const)?,\s*code: '([A-Z0-9_]+)'/g)];
       return [...called, ...written].map(([, code]) => code ?? '');
     });
   return [...new Set(codes)].sort();

@@ -3,3 +3,4 @@ export { type Judgement, judge, type JudgeOptions } from './judge.ts';
 export { DEFAULT_POLICY, parsePolicy, VET_FORMATS, type VetFormat, type VetPolicy } from './policy.ts';
 export { vetFile, type VetOptions } from './vet-file.ts';
 export { vetStream } from './vet-stream.ts';
+export { vet } from './vet.ts';
