@@ -18,6 +18,7 @@ export {
 } from './in-use.ts';
 export { inheritedDevice, readFully, writeFully } from './inherited.ts';
 export { markNoCow } from './ioctls.ts';
+export { JAILED_FILE, runJailedTool, type ToolAnswer } from './jailed-tool.ts';
 export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, startJailed } from './jail.ts';
 export { LockTable } from './locks.ts';
 export type { LoopDevice, LoopSearch } from './loop-devices.ts';

@@ -90,6 +90,27 @@ describe('vet', () => {
     expect(stderr).toContain('chain is an unknown key, expected one of formats, ');
   });
 
+  it.each(['good.qcow2', 'overlay.qcow2', 'disk.raw'])('--compare: qemu-img sees %s as plimsoll does', async (name) => {
+    const { stdout } = await plimsoll(['vet', '--json', '--compare', at(name)]);
+    const { images } = JSON.parse(stdout) as { images: VetReport[] };
+    expect(images[0]?.reasons.map(({ code }) => code)).not.toContain('QEMU_DISAGREES');
+  });
+
+  it('--compare shouts where qemu-img, left to guess, would take a disk for something else', async () => {
+    // A descriptor with a space where none belongs is one for QEMU and none for plimsoll's strict reader.
+    const text = '# a comment\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 2048 FLAT "/etc/passwd" 0\n';
+    const disk = Buffer.alloc(2 ** 20);
+    disk.write(text);
+    writeFileSync(at('guessed.img'), disk);
+    const { code, stdout } = await plimsoll(['vet', '--json', '--compare', '-f', 'raw', at('guessed.img')]);
+    const { images } = JSON.parse(stdout) as { images: VetReport[] };
+    expect([code, images[0]?.verdict]).toEqual([22, 'refused']);
+    // A disk whose size two readers see differently: a fixed VHD whose footer says one, its geometry another.
+    await run('qemu-img', ['create', '-q', '-f', 'vpc', '-o', 'subformat=fixed,force_size=on', at('fixed.vhd'), '3M']);
+    const fixed = await plimsoll(['vet', '--json', '--compare', '-f', 'vpc', at('fixed.vhd')]);
+    expect((JSON.parse(fixed.stdout) as { images: VetReport[] }).images[0]?.reasons.map((one) => one.code)).not.toContain('QEMU_DISAGREES');
+  });
+
   it('opens nothing but regular files: exit code 15; and says what is missing: 12', async () => {
     expect((await plimsoll(['vet', directory])).code).toBe(15);
     expect((await plimsoll(['vet', at('none')])).code).toBe(12);

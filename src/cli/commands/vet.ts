@@ -12,6 +12,7 @@ interface VetFlags extends OutputFlags {
   readonly format?: string;
   readonly policy?: string;
   readonly sha256?: true;
+  readonly compare?: true;
   readonly unconfined?: true;
 }
 
@@ -46,6 +47,7 @@ export function vetCommand(session: Session): VerbCommand {
     .option('-f, --format <format>', 'the format that the sender declares')
     .option('--policy <file>', 'what the site accepts, as JSON: see docs/vet.md')
     .option('--sha256', 'also hash the whole file, so that a swap can be noticed')
+    .option('--compare', 'also ask qemu-img, itself confined, and say where the two disagree')
     .option('--unconfined', 'read the image in this process: without the wall that keeps a flaw in the parser harmless');
   return addOutputOptions(command).action((images: string[], flags: VetFlags) => runVet(images, flags, session));
 }
@@ -57,7 +59,9 @@ async function runVet(operands: readonly string[], flags: VetFlags, session: Ses
   const print = flags.output === 'json' ? jsonPrinter(session) : await humanPrinter(session);
   for await (const name of namesOrStream(operands)) {
     const report =
-      name === STREAM ? await vetStream(process.stdin, options) : await vetFile(name, { ...options, sha256: flags.sha256 === true });
+      name === STREAM
+        ? await vetStream(process.stdin, options)
+        : await vetFile(name, { ...options, sha256: flags.sha256 === true, compare: flags.compare === true });
     session.exitCode = worse(session.exitCode, EXIT_OF_VERDICT[report.verdict]);
     await print.image(report);
   }

@@ -12,8 +12,13 @@ const QEMU_DRIVERS: Readonly<Record<VetFormat, string>> = {
   vdi: 'vdi',
 };
 
+/** What QEMU calls the format. */
+export function qemuDriverOf(format: VetFormat): string {
+  return QEMU_DRIVERS[format];
+}
+
 export function nextSteps(format: VetFormat): VetNext {
-  const driver = QEMU_DRIVERS[format];
+  const driver = qemuDriverOf(format);
   return {
     qemuImg: ['-f', driver],
     libvirt: `<driver name='qemu' type='${driver}'/>`,

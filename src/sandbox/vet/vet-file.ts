@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto';
 import type { BlockDevice } from '#block';
 import { type FileStamp, newHostCache, openImageFile } from '#host';
-import type { VetReport } from '#wire';
+import type { VetReason, VetReport } from '#wire';
 import { metadataBudget, metadataDevice } from '../metadata-device.ts';
 import { runConfined } from '../worker/client.ts';
+import { compareWithQemu } from './compare.ts';
 import { checkedJudgement } from './handler.ts';
 import { type Judgement, judge } from './judge.ts';
 import { DEFAULT_POLICY, type VetPolicy } from './policy.ts';
@@ -20,6 +21,8 @@ export interface VetOptions {
    * out when the wall is missing.
    */
   readonly unconfined?: boolean | undefined;
+  /** Asks `qemu-img info`, confined as well, and calls ambiguous what the two read differently. Files only. */
+  readonly compare?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -49,13 +52,20 @@ export async function vetFile(path: string | Buffer, options: VetOptions = {}): 
             { files: [{ fd: file.fd, byteLength: before.size }], signal, image: file.path },
           ),
         );
+  const compared = options.compare === true ? await compareWithQemu(file.fd, judgement, signal) : [];
   const sha256 = options.sha256 === true ? await hashOf(file.device, signal) : null;
   const changed = !isSame(before, file.stamp());
   return {
-    ...withUse(judgement, { changed, openForWriting: facts.openForWriting === true }),
+    ...withUse(withReasons(judgement, compared), { changed, openForWriting: facts.openForWriting === true }),
     path: file.path,
     identity: { device: before.device, inode: before.inode, size: before.size, mtimeNs: String(before.mtimeNs), sha256 },
   };
+}
+
+function withReasons(judgement: Judgement, more: readonly VetReason[]): Judgement {
+  if (more.length === 0) return judgement;
+  const verdict = judgement.verdict === 'refused' ? 'refused' : 'ambiguous';
+  return { ...judgement, verdict, next: null, reasons: [...more, ...judgement.reasons] };
 }
 
 /** A verdict on a file that somebody writes to would speak of a file that is no more. */

@@ -1,0 +1,105 @@
+/**
+ * A foreign program in a jail of bubblewrap: the system's programs read-only, one file, no network, no other process, and
+ * limits of time, memory and output. For tools that are asked for a second opinion on a stranger's file.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { asPlimsollError, PlimsollError } from '#base';
+
+/** Descriptor of the file inside: behind the standard ones. */
+const FILE_FD = 3;
+/** The name by which a tool opens the very file that was opened outside, whatever has its name there by now. */
+export const JAILED_FILE = `/proc/self/fd/${FILE_FD}`;
+
+export interface JailedToolOptions {
+  /** The file it may read, open for reading. */
+  readonly fd: number;
+  readonly seconds: number;
+  readonly memoryBytes: number;
+  readonly outputBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ToolAnswer {
+  /** null when it was killed: by a limit, mostly. */
+  readonly code: number | null;
+  readonly stdout: string;
+  /** The first words of it. */
+  readonly stderr: string;
+}
+
+const SYSTEM_DIRECTORIES = ['/usr', '/lib', '/lib64', '/lib32', '/bin', '/etc/ld.so.cache', '/etc/alternatives'];
+const MAX_COMPLAINT_CHARACTERS = 2000;
+
+/**
+ * Runs `words` and gives back what it said.
+ *
+ * Throws: unsupported, SANDBOX_UNAVAILABLE, when bwrap is missing, JAILED_TOOL, when the tool is; io; the signal's reason.
+ */
+export function runJailedTool(words: readonly string[], options: JailedToolOptions): Promise<ToolAnswer> {
+  options.signal?.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const child = spawn('bwrap', [...jailWords(), '--', ...limitWords(options), ...words], {
+      stdio: ['ignore', 'pipe', 'pipe', options.fd],
+      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    });
+    let [stdout, stderr] = ['', ''];
+    const kill = (): void => void child.kill('SIGKILL');
+    // Time that passes without processor time counts too.
+    const timer = setTimeout(kill, (options.seconds + 1) * 1000);
+    options.signal?.addEventListener('abort', kill);
+    (child.stdout as Readable).on('data', (piece: Buffer) => {
+      stdout += piece.toString('utf8');
+      if (stdout.length > options.outputBytes) kill();
+    });
+    (child.stderr as Readable).on('data', (piece: Buffer) => {
+      if (stderr.length < MAX_COMPLAINT_CHARACTERS) stderr += piece.toString('utf8').slice(0, MAX_COMPLAINT_CHARACTERS);
+    });
+    const settle = (): void => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', kill);
+    };
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      settle();
+      reject(error.code === 'ENOENT' ? notInstalled(error) : asPlimsollError(error, 'run a tool in a jail'));
+    });
+    child.on('close', (code) => {
+      settle();
+      if (options.signal?.aborted === true) reject(options.signal.reason as Error);
+      // Not the tool speaks, but the jail that could not be made, or found no tool to run.
+      else if (/^(bwrap|prlimit): /.test(stderr)) reject(cannotRun(words[0] ?? '', stderr));
+      else resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+function jailWords(): string[] {
+  const readOnly = SYSTEM_DIRECTORIES.filter((path) => existsSync(path)).flatMap((path) => ['--ro-bind', path, path]);
+  return [
+    ...['--unshare-all', '--uid', '65534', '--gid', '65534', '--cap-drop', 'ALL', '--die-with-parent', '--new-session'],
+    ...readOnly,
+    ...['--proc', '/proc', '--remount-ro', '/', '--chdir', '/'],
+  ];
+}
+
+function limitWords({ seconds, memoryBytes }: JailedToolOptions): string[] {
+  return ['prlimit', `--cpu=${seconds}`, `--as=${memoryBytes}`, '--fsize=0', '--core=0', '--'];
+}
+
+function cannotRun(tool: string, stderr: string): PlimsollError {
+  return new PlimsollError('unsupported', 'JAILED_TOOL', {
+    doing: `run ${tool} in a jail`,
+    found: stderr.trim().split('\n')[0] ?? '',
+    expected: `${tool} (Debian: qemu-utils), prlimit and user namespaces`,
+  });
+}
+
+function notInstalled(cause: unknown): PlimsollError {
+  return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
+    doing: 'run a tool in a jail',
+    found: 'bubblewrap is not installed',
+    expected: 'the program bwrap (Debian: apt-get install bubblewrap)',
+    cause,
+  });
+}

@@ -1,0 +1,90 @@
+/** A second opinion: what `qemu-img info` says of the same file, itself confined, and where the two disagree. */
+import { asPlimsollError, formatBytes, quoteForHumans } from '#base';
+import { JAILED_FILE, runJailedTool, type ToolAnswer } from '#host';
+import type { VetReason } from '#wire';
+import type { Judgement } from './judge.ts';
+import { qemuDriverOf } from './next-steps.ts';
+import type { VetFormat } from './policy.ts';
+
+const MiB = 2 ** 20;
+/** What Nova and Glance give it too. */
+const LIMITS = { seconds: 30, memoryBytes: 1024 * MiB, outputBytes: 16 * MiB };
+
+/** As far as it is compared. */
+interface QemuInfo {
+  readonly format?: unknown;
+  readonly 'virtual-size'?: unknown;
+  readonly 'backing-filename'?: unknown;
+  readonly encrypted?: unknown;
+  readonly snapshots?: unknown;
+}
+
+/**
+ * Reasons in which QEMU's reading differs from `judgement`; none when both agree.
+ *
+ * Throws: unsupported, SANDBOX_UNAVAILABLE; io; the signal's reason.
+ */
+export async function compareWithQemu(fd: number, judgement: Judgement, signal?: AbortSignal): Promise<VetReason[]> {
+  const ask = (words: readonly string[]): Promise<ToolAnswer> =>
+    runJailedTool(['qemu-img', 'info', '--output=json', ...words, JAILED_FILE], { ...LIMITS, fd, signal });
+  const guessed = readAnswer(await ask([]));
+  const format = judgement.format as VetFormat | null;
+  const told = format === null ? undefined : readAnswer(await ask(['-f', qemuDriverOf(format)]));
+  return [...compareGuess(guessed, judgement), ...(told === undefined ? [] : compareTold(told, judgement))];
+}
+
+type Answer = { readonly info: QemuInfo } | { readonly complaint: string };
+
+function readAnswer({ code, stdout, stderr }: ToolAnswer): Answer {
+  if (code === 0) {
+    try {
+      return { info: JSON.parse(stdout) as QemuInfo };
+    } catch (thrown) {
+      return { complaint: asPlimsollError(thrown, 'read the answer of qemu-img').message };
+    }
+  }
+  return { complaint: code === null ? 'it ran into its limits' : quoteForHumans(stderr.trim().split('\n').at(-1) ?? '', 200) };
+}
+
+/** What a tool that is left to guess would take the file for. */
+function compareGuess(answer: Answer, { format, declared }: Judgement): VetReason[] {
+  if (!('info' in answer) || format === null || declared !== null) return [];
+  const driver = qemuDriverOf(format as VetFormat);
+  if (answer.info.format === driver) return [];
+  return [differs(`qemu-img, left to guess, takes the file for ${shown(answer.info.format)}, plimsoll for ${format}`)];
+}
+
+function compareTold(answer: Answer, judgement: Judgement): VetReason[] {
+  if (!('info' in answer)) {
+    if (judgement.verdict !== 'safe') return [];
+    return [differs(`qemu-img refuses what plimsoll calls safe: ${answer.complaint}`)];
+  }
+  const { info } = answer;
+  const reasons: VetReason[] = [];
+  const capacity = info['virtual-size'];
+  if (judgement.capacity !== null && capacity !== judgement.capacity)
+    reasons.push(
+      differs(
+        `qemu-img sees a disk of ${shown(capacity)} bytes, plimsoll one of ${formatBytes(judgement.capacity)} (${judgement.capacity})`,
+      ),
+    );
+  const codes = new Set(judgement.reasons.map(({ code }) => code));
+  const namesOther = ['HAS_BACKING_FILE', 'BACKING_SCHEME', 'HAS_PARENT'].some((code) => codes.has(code));
+  if (info['backing-filename'] !== undefined && judgement.verdict === 'safe' && !namesOther)
+    reasons.push(differs(`qemu-img sees a backing file: ${shown(info['backing-filename'])}`));
+  if (info.encrypted === true && judgement.verdict === 'safe' && judgement.details['encryption'] === 'none')
+    reasons.push(differs('qemu-img sees an encrypted image'));
+  const snapshots = Array.isArray(info.snapshots) ? info.snapshots.length : 0;
+  const ours = judgement.details['internalSnapshots'];
+  if (typeof ours === 'number' && judgement.verdict === 'safe' && snapshots !== ours)
+    reasons.push(differs(`qemu-img sees ${snapshots} internal snapshots, plimsoll ${ours}`));
+  return reasons;
+}
+
+function shown(value: unknown): string {
+  return quoteForHumans(String(value), 200);
+}
+
+function differs(what: string): VetReason {
+  return { level: 'ambiguous', code: 'QEMU_DISAGREES', message: `${what}.` };
+}
