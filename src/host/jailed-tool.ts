@@ -75,7 +75,7 @@ export function runJailedTool(words: readonly string[], options: JailedToolOptio
 }
 
 function jailWords(): string[] {
-  const readOnly = SYSTEM_DIRECTORIES.filter((path) => existsSync(path)).flatMap((path) => ['--ro-bind', path, path]);
+  const readOnly = SYSTEM_DIRECTORIES.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : []));
   return [
     ...['--unshare-all', '--uid', '65534', '--gid', '65534', '--cap-drop', 'ALL', '--die-with-parent', '--new-session'],
     ...readOnly,
