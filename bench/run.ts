@@ -16,8 +16,9 @@ import type { Answer, Question } from './question.ts';
 import { pageOf, sectionOf } from './report.ts';
 import { sequentialRead } from './sequential-read.ts';
 import { startUp } from './start-up.ts';
+import { vetting } from './vet.ts';
 
-const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, sequentialRead];
+const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, sequentialRead];
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !QUESTIONS.some((question) => question.name === name));
