@@ -3,7 +3,7 @@
  * is not proof of raw. Sources: the specifications of each format; signatures only, nothing is read further.
  */
 
-/** Formats that are recognised; of these only qcow2 (and raw, which has no signature) is read so far. */
+/** Formats that are recognised; which of them are read is the sandbox's table. */
 export type RecognisedFormat =
   | 'qcow2'
   | 'qcow'
