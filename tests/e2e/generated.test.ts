@@ -89,7 +89,8 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
     expect(offered).toEqual(expect.arrayContaining(['--floor', '--frozen-backing']));
     expect(offered).not.toContain('--format');
   });
-  it('offers the values of an option', async () => expect((await shell.offers(['info', '--format', ''])).sort()).toEqual(['qcow2', 'raw']));
+  it('offers the values of an option', async () =>
+    expect((await shell.offers(['info', '--format', ''])).sort()).toEqual(['qcow2', 'raw', 'vdi', 'vhd', 'vhdx', 'vmdk']));
   it('offers the value behind a =', async () => {
     const words = shell.name === 'bash' ? ['info', '--output', '=', 'j'] : ['info', '--output=j'];
     expect((await shell.offers(words)).join('|')).toMatch(/json$/);

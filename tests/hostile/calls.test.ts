@@ -22,7 +22,11 @@ describe('a wrong call of the library', () => {
   it.each<[name: string, call: () => unknown, says: string]>([
     ['figures, path', () => anyFigures(42), 'Cannot call figures(): path is 42, expected a string or a Buffer'],
     ['figures, nothing', () => anyFigures(), 'Cannot call figures(): path is undefined, expected a string or a Buffer'],
-    ['figures, format', () => anyFigures('x', { format: 'vmdk' }), "Cannot call figures(): format is vmdk, expected 'raw' or 'qcow2'"],
+    [
+      'figures, format',
+      () => anyFigures('x', { format: 'qed' }),
+      'Cannot call figures(): format is qed, expected one of raw, qcow2, vmdk, vhd, vhdx, vdi',
+    ],
     ['figures, options', () => anyFigures('x', null), 'Cannot call figures(): options is null, expected an object'],
     [
       'figures, allowDirectories',
