@@ -1,9 +1,13 @@
 /** Verdicts: every vector of the threat table, and every hostile qcow2, as a file and as a stream that arrives in pieces. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { DEFAULT_POLICY, vetFile, vetStream } from '#sandbox';
 import type { VetReport } from '#wire';
+import { aQcow2 } from '../support/qcow2-builder.ts';
 import { VDI_VECTORS } from './vdi-vectors.ts';
 import { VECTORS } from './vectors.ts';
 import { VHD_VECTORS } from './vhd-vectors.ts';
@@ -110,6 +114,54 @@ describe.each(OTHERS)('a verdict on hostile %s', (declared, vectors) => {
     const { verdict, reasons } = await vetFile(path, { declared, unconfined: true });
     const isRead = /^(read|report|finding)--/.test(name) || ONLY_WHEN_READ.test(name);
     expect({ verdict, reasons }).toMatchObject(isRead ? {} : { verdict: 'refused' });
+  });
+});
+
+describe('a file that does not keep still (rows 56 to 58)', () => {
+  const path = join(directory, 'restless');
+
+  it('is refused when it is written to meanwhile', async () => {
+    aQcow2()
+      .withLength(256 * 2 ** 20)
+      .write(path);
+    const vetting = vetFile(path, { sha256: true, unconfined: true });
+    setTimeout(() => appendFileSync(path, 'more'), 30);
+    const report = await vetting;
+    expect([report.verdict, report.reasons[0]?.code, report.next]).toEqual(['refused', 'CHANGED', null]);
+  });
+
+  it('is judged by the object that was opened, whatever has its name by then', async () => {
+    aQcow2().write(path);
+    const before = statSync(path);
+    const vetting = vetFile(path);
+    const overlay = join(directory, 'other');
+    aQcow2().withBackingFile('/etc/shadow').write(overlay);
+    setTimeout(() => renameSync(overlay, path), 20);
+    const report = await vetting;
+    expect(report.identity).toMatchObject({ device: before.dev, inode: before.ino });
+    expect(report.reasons.map(({ code }) => code)).not.toContain('HAS_BACKING_FILE');
+  });
+
+  it('is refused while a QEMU writes to it', async () => {
+    aQcow2().write(path);
+    const server = spawn('qemu-nbd', ['-t', '-f', 'qcow2', '-k', join(directory, 'nbd'), path], { stdio: 'ignore' });
+    try {
+      for (let tries = 0; tries < 200 && !existsSync(join(directory, 'nbd')); tries += 1) await setTimeoutAsync(50);
+      const { verdict, reasons } = await vetFile(path);
+      expect([verdict, reasons[0]?.code]).toEqual(['refused', 'IN_USE']);
+    } finally {
+      server.kill();
+      await once(server, 'exit');
+    }
+  });
+
+  it.each(['fifo', 'directory', 'device', 'link to a device'])('is never opened when it is a %s', async (what) => {
+    const odd = join(directory, 'odd');
+    rmSync(odd, { recursive: true, force: true });
+    if (what === 'fifo') execFileSync('mkfifo', [odd]);
+    else if (what === 'directory') mkdirSync(odd);
+    else if (what === 'link to a device') symlinkSync('/dev/zero', odd);
+    await expect(vetFile(what === 'device' ? '/dev/zero' : odd)).rejects.toMatchObject({ kind: 'refused' });
   });
 });
 
