@@ -67,7 +67,9 @@ export function probe(prefix: Uint8Array): Evidence[] {
   for (const signature of SIGNATURES) {
     if (matches(prefix, signature.at, signature.bytes)) found.push({ format: signature.format, at: signature.at });
   }
-  if (found.length === 0 && matches(prefix, 0, 'QFI\xfb')) found.push({ format: 'qcow2', at: 0 });
+  // QEMU takes every later version for its own too, whatever else the bytes are.
+  if (!found.some(({ format }) => format === 'qcow2' || format === 'qcow') && matches(prefix, 0, 'QFI\xfb'))
+    found.push({ format: 'qcow2', at: 0 });
   return found;
 }
 

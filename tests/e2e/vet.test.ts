@@ -1,5 +1,6 @@
 /** `plimsoll vet`, as it is built. */
 import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
@@ -109,6 +110,38 @@ describe('vet', () => {
     await run('qemu-img', ['create', '-q', '-f', 'vpc', '-o', 'subformat=fixed,force_size=on', at('fixed.vhd'), '3M']);
     const fixed = await plimsoll(['vet', '--json', '--compare', '-f', 'vpc', at('fixed.vhd')]);
     expect((JSON.parse(fixed.stdout) as { images: VetReport[] }).images[0]?.reasons.map((one) => one.code)).not.toContain('QEMU_DISAGREES');
+  });
+
+  it.each([
+    ['vpc', '700M', [4096, 'EFI PART']],
+    ['vdi', '700M', [4096, 'EFI PART']],
+    ['vmdk', '64M', [65_600, '_BHRfS_M']],
+  ] as const)('does not mistake what the guest stored in a %s for a second reading', async (format, size, [place, sign]) => {
+    // The sign on the disk, at places from which the format may store it where a raw disk would have it.
+    await run('qemu-img', ['create', '-q', '-f', format, at(`sign.${format}`), size]);
+    writeFileSync(at('pattern'), Buffer.from(sign.padEnd(512, '\0')));
+    const raw = at('sign.raw');
+    await run('qemu-img', ['create', '-q', '-f', 'raw', raw, size]);
+    const disk = await open(raw, 'r+');
+    for (const guest of [0, 512, 1024, 2048, 3584, 4096, 65_600 - 65_536, 65_600]) await disk.write(sign, guest, 'latin1');
+    await disk.close();
+    await run('qemu-img', ['convert', '-f', 'raw', '-O', format, raw, at(`sign.${format}`)]);
+    const { code, stdout } = await plimsoll(['vet', '-f', format, at(`sign.${format}`)]);
+    expect([code, place > 0], stdout).toEqual([0, true]);
+  });
+
+  it('judges the others when one cannot be judged', async () => {
+    const { code, stdout } = await plimsoll(['vet', '--json', at('good.qcow2'), at('none'), directory, at('overlay.qcow2')]);
+    const { images, errors } = JSON.parse(stdout) as { images: VetReport[]; errors: { kind: string }[] };
+    expect([code, images.map(({ verdict }) => verdict), errors.map(({ kind }) => kind)]).toEqual([
+      22,
+      ['safe', 'refused'],
+      ['not-found', 'refused'],
+    ]);
+  });
+
+  it('cannot compare a stream: exit code 2', async () => {
+    expect((await plimsoll(['vet', '--compare', '-'])).code).toBe(2);
   });
 
   it('opens nothing but regular files: exit code 15; and says what is missing: 12', async () => {

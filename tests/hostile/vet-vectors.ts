@@ -3,7 +3,7 @@
  * reason are as named. Rows are those of the threat model: 1-3 other files, 10-18 two readings, 19-26 more work than bytes.
  */
 import { gzipSync } from 'node:zlib';
-import { aQcow2, COPIED } from '../support/qcow2-builder.ts';
+import { aQcow2, COMPRESSED, COPIED } from '../support/qcow2-builder.ts';
 import type { VetPolicy } from '#sandbox';
 
 export interface VetVector {
@@ -149,6 +149,94 @@ export const VET_VECTORS: readonly VetVector[] = [
   { name: 'refused--dmg-by-its-trailer', row: 18, bytes: () => disk([MiB - SECTOR, 'koly']), code: 'FORMAT_NOT_READ' },
   { name: 'refused--qcow2-shorter-than-its-header', row: 11, bytes: () => QCOW2().subarray(0, 60) },
 
+  ...Object.entries({ refcounts: 1, 'refcount-block': 2, l1: 3 }).map(
+    ([what, cluster]): VetVector => ({
+      name: `refused--shared-data-in-the-${what}`,
+      row: 21,
+      // Without COPIED: the guest would read the table, and free it by writing.
+      bytes: () =>
+        Buffer.from(
+          aQcow2()
+            .withL2(0, [BigInt(cluster * 65_536)])
+            .bytes(),
+        ),
+      code: 'DATA_OVER_TABLE',
+    }),
+  ),
+  {
+    name: 'refused--compressed-data-in-the-header',
+    row: 21,
+    bytes: () =>
+      Buffer.from(
+        aQcow2()
+          .withL2(0, [COMPRESSED + 512n])
+          .bytes(),
+      ),
+    code: 'DATA_OVER_TABLE',
+  },
+  ...[COPIED, 0n].map(
+    (flag, index): VetVector => ({
+      name: `refused--two-places-in-one-cluster-${index}`,
+      row: 21,
+      bytes: () => {
+        const image = aQcow2().withL2(0, [flag + 6n * 65_536n, flag + 6n * 65_536n]);
+        return Buffer.from(
+          image
+            .withLength(8 * 65_536)
+            .withRefcount(6, 1)
+            .bytes(),
+        );
+      },
+      code: 'CLUSTER_USED_TWICE',
+    }),
+  ),
+  {
+    name: 'refused--zero-flag-in-version-2',
+    row: 13,
+    bytes: () => Buffer.from(aQcow2({ version: 2 }).withL2(0, [1n]).bytes()),
+    code: 'ENTRY_UNSOUND',
+  },
+  {
+    name: 'refused--reserved-bits',
+    row: 13,
+    bytes: () =>
+      Buffer.from(
+        aQcow2()
+          .withL2(0, [1n << 60n])
+          .bytes(),
+      ),
+    code: 'ENTRY_UNSOUND',
+  },
+  {
+    name: 'refused--subclusters-allocated-without-a-cluster',
+    row: 13,
+    bytes: () => Buffer.from(aQcow2({ extendedL2: true }).withL2(0, [0n, 0xffn]).bytes()),
+    code: 'ENTRY_UNSOUND',
+  },
+  {
+    name: 'refused--backing-format-that-connects',
+    row: 1,
+    bytes: () => Buffer.from(aQcow2().withBackingFile('base.img', 'nbd').bytes()),
+    policy: { chains: true },
+    code: 'BACKING_FORMAT',
+  },
+  {
+    name: 'safe--backing-file-that-the-policy-allows',
+    row: 1,
+    bytes: () => Buffer.from(aQcow2().withBackingFile('base.img', 'raw').bytes()),
+    policy: { chains: true },
+    code: 'HAS_BACKING_FILE',
+    at: 8,
+  },
+  { name: 'refused--iso-without-a-disc', row: 14, bytes: () => disk(), declared: 'iso', code: 'FORMAT_MISMATCH' },
+  { name: 'refused--unknown-format', row: 3, bytes: () => disk(), declared: 'constructor', code: 'FORMAT_NOT_READ' },
+  {
+    name: 'refused--later-qcow2-in-an-archive',
+    row: 11,
+    bytes: () => disk([0, 'QFI\xfb\0\0\0\x05'], [257, 'ustar']),
+    declared: 'raw',
+    code: 'FORMAT_MISMATCH',
+  },
   {
     name: 'refused--l1-of-4-million-entries-in-a-small-file',
     row: 19,

@@ -1,8 +1,8 @@
 /** `plimsoll vet`: is a stranger's image safe, and what exactly to do with it next. */
 import { readFile } from 'node:fs/promises';
 import { Argument } from 'commander';
-import { asPlimsollError, PlimsollError } from '#base';
-import { EXIT_CODES, type Verdict, type VetReport } from '#wire';
+import { asPlimsollError, escapeForTerminal, PlimsollError } from '#base';
+import { EXIT_CODE_OF_KIND, EXIT_CODES, type Verdict, type VetReport } from '#wire';
 import { imageNames } from '../image-names.ts';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
@@ -56,16 +56,29 @@ async function runVet(operands: readonly string[], flags: VetFlags, session: Ses
   const { DEFAULT_POLICY, parsePolicy, vetFile, vetStream } = await import('#sandbox');
   const policy = flags.policy === undefined ? DEFAULT_POLICY : parsePolicy(await readPolicy(flags.policy));
   const options = { declared: flags.format, policy, unconfined: flags.unconfined === true, signal: session.signal };
-  const print = flags.output === 'json' ? jsonPrinter(session) : await humanPrinter(session);
+  if (flags.compare === true && operands.includes('-'))
+    throw new PlimsollError('usage', 'VET_COMPARE', {
+      doing: 'vet standard input',
+      found: '--compare',
+      expected: 'a file, which qemu-img can open',
+    });
+  const printer = flags.output === 'json' ? jsonPrinter(session) : await humanPrinter(session);
+  const whole = { ...options, sha256: flags.sha256 === true, compare: flags.compare === true };
   for await (const name of namesOrStream(operands)) {
-    const report =
-      name === STREAM
-        ? await vetStream(process.stdin, options)
-        : await vetFile(name, { ...options, sha256: flags.sha256 === true, compare: flags.compare === true });
-    session.exitCode = worse(session.exitCode, EXIT_OF_VERDICT[report.verdict]);
-    await print.image(report);
+    try {
+      const report = name === STREAM ? await vetStream(process.stdin, options) : await vetFile(name, whole);
+      session.exitCode = worse(session.exitCode, EXIT_OF_VERDICT[report.verdict]);
+      await printer.image(report);
+    } catch (thrown) {
+      session.signal.throwIfAborted();
+      // One that cannot be judged must not keep the others from it.
+      const error = asPlimsollError(thrown, 'vet image', name === STREAM ? undefined : name.toString());
+      if (operands.length === 1 && flags.output !== 'json') throw error;
+      session.exitCode = worse(session.exitCode, EXIT_CODE_OF_KIND[error.kind]);
+      await printer.error(name === STREAM ? null : name.toString(), error);
+    }
   }
-  await print.end();
+  await printer.end();
 }
 
 /** Here - is an image, not a list of names. */
@@ -80,18 +93,23 @@ async function* namesOrStream(operands: readonly string[]): AsyncGenerator<strin
 
 interface Printer {
   image(report: VetReport): Promise<void>;
+  /** An image that could not be judged at all. */
+  error(path: string | null, error: PlimsollError): Promise<void>;
   end(): Promise<void>;
 }
 
 /** One document, written image by image. */
 function jsonPrinter(session: Session): Printer {
+  const errors: object[] = [];
   let count = 0;
+  const begin = '{"schema":"plimsoll.vet/1","images":[';
   return {
     image: async (report) => {
-      await session.print(`${count === 0 ? '{"schema":"plimsoll.vet/1","images":[\n' : ',\n'}${JSON.stringify(report)}`);
+      await session.print(`${count === 0 ? `${begin}\n` : ',\n'}${JSON.stringify(report)}`);
       count += 1;
     },
-    end: () => session.print('\n]}\n'),
+    error: async (path, error) => void errors.push({ path, ...error.toJSON() }),
+    end: () => session.print(`${count === 0 ? begin : ''}\n],"errors":${JSON.stringify(errors)}}\n`),
   };
 }
 
@@ -103,6 +121,7 @@ async function humanPrinter(session: Session): Promise<Printer> {
       await session.printLines([...(count === 0 ? [] : ['']), ...vetLines(report, session.theme)]);
       count += 1;
     },
+    error: async (path, error) => session.warn(`plimsoll: ${escapeForTerminal(`${path ?? 'standard input'}: ${error.message}`)}`),
     end: async () => {},
   };
 }
@@ -127,8 +146,7 @@ async function readPolicy(path: string): Promise<unknown> {
   }
 }
 
-/** Refused outweighs ambiguous. */
+/** A verdict outweighs an image that could not be judged, and refused outweighs ambiguous. */
 function worse(one: number, other: number): number {
-  if (one === EXIT_CODES.vetRefused || other === EXIT_CODES.vetRefused) return EXIT_CODES.vetRefused;
-  return Math.max(one, other);
+  return [EXIT_CODES.vetRefused, EXIT_CODES.vetAmbiguous].find((code) => one === code || other === code) ?? Math.max(one, other);
 }

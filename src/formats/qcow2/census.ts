@@ -60,6 +60,12 @@ export interface Census {
   readonly needsRebuild: boolean;
   /** Guest data that lies behind the end of the file. */
   readonly beyondEnd: number;
+  /** Host clusters that more than one guest cluster of the active tables uses: none in an image that is sound. */
+  readonly usedTwice: number;
+  /** A host cluster of guest data (shared, of a snapshot, compressed) that also holds a table: nothing writes it in place. */
+  readonly dataOverTable: number | undefined;
+  /** The first entry that contradicts the specification and that QEMU may still read: where it lies, and why. */
+  readonly unsound: { readonly at: number; readonly what: string } | undefined;
 }
 
 /** The checked header of `device`. Throws: corrupt, unsupported, io. */
@@ -94,6 +100,12 @@ class CensusTaker {
   readonly #allowance = new ChunkAllowance();
   readonly #inPlace = new ClusterSet(this.#allowance);
   readonly #referenced = new ClusterSet(this.#allowance);
+  /** Guest data that is not written in place: shared with snapshots, theirs, compressed. */
+  readonly #otherData = new ClusterSet(this.#allowance);
+  /** Of the active tables, what is shared, and how often. */
+  readonly #activeShared = new ClusterSet(this.#allowance);
+  #activeSharedCount = 0;
+  #unsound: { readonly at: number; readonly what: string } | undefined;
   readonly #tables = new ClusterSet(this.#allowance);
   readonly #copiedTables = new ClusterSet(this.#allowance);
   readonly #rewrittenTables = new ClusterSet(this.#allowance);
@@ -162,7 +174,17 @@ class CensusTaker {
       unaccountedCount: header.dirty ? 0 : this.#referenced.countWithout(used),
       needsRebuild: header.dirty && this.#referenced.countWithout(used) > 0,
       beyondEnd: this.#beyondEnd,
+      usedTwice: this.#usedTwice(),
+      unsound: this.#unsound,
+      dataOverTable: this.#claims.firstWith(this.#otherData),
     };
+  }
+
+  #usedTwice(): number {
+    if (this.#header.externalDataFile) return 0;
+    const shared = this.#activeShared.count();
+    const inBoth = shared - this.#activeShared.countWithout(this.#inPlace);
+    return this.#inPlaceCount - this.#inPlace.count() + this.#activeSharedCount - shared + inBoth;
   }
 
   /** Structures that the header itself places; refcounts only where they can be trusted. */
@@ -253,18 +275,29 @@ class CensusTaker {
       this.#extendRun(count);
     },
     sharedData: (hostCluster) => {
-      if (!this.#header.externalDataFile) this.#referenced.add(hostCluster);
+      if (this.#header.externalDataFile) return;
+      this.#referenced.add(hostCluster);
+      this.#otherData.add(hostCluster);
+      this.#activeShared.add(hostCluster);
+      this.#activeSharedCount += 1;
     },
     compressed: (fileOffset, byteLength, entryAt) => this.#countCompressed(fileOffset, byteLength, entryAt),
+    unsound: (at, what) => (this.#unsound ??= { at, what }),
   };
 
   /** Notes only what the other tables refer to. */
   readonly #referrer: L2Visitor = {
-    inPlace: (hostCluster, count) => this.#referenced.addRun(hostCluster, hostCluster + count),
+    inPlace: (hostCluster, count) => this.#referenceData(hostCluster, hostCluster + count),
     needing: () => undefined,
-    sharedData: (hostCluster) => this.#referenced.add(hostCluster),
+    sharedData: (hostCluster) => this.#referenceData(hostCluster, hostCluster + 1),
     compressed: (fileOffset, byteLength, entryAt) => void this.#referenceCompressed(fileOffset, byteLength, entryAt),
+    unsound: (at, what) => (this.#unsound ??= { at, what }),
   };
+
+  #referenceData(start: number, end: number): void {
+    this.#referenced.addRun(start, end);
+    this.#otherData.addRun(start, end);
+  }
 
   #countCompressed(fileOffset: number, byteLength: number, entryAt: number): void {
     const { start, end } = this.#referenceCompressed(fileOffset, byteLength, entryAt);
@@ -278,7 +311,7 @@ class CensusTaker {
     const { clusterSize } = this.#header;
     if (fileOffset >= this.#device.byteLength) throw compressedOutside(fileOffset, entryAt, this.#device.byteLength);
     const run = { start: Math.floor(fileOffset / clusterSize), end: Math.floor((fileOffset + byteLength - 1) / clusterSize) + 1 };
-    this.#referenced.addRun(run.start, run.end);
+    this.#referenceData(run.start, run.end);
     return run;
   }
 

@@ -19,6 +19,8 @@ export interface L2Visitor {
   sharedData(hostCluster: number): void;
   /** A compressed guest cluster, which needs a new cluster and may free the old ones; its entry lies at `entryAt` of the file. */
   compressed(fileOffset: number, byteLength: number, entryAt: number): void;
+  /** An entry contradicts the specification where QEMU may still read on: at `at` of the file, with the reason. */
+  unsound?(at: number, what: string): void;
 }
 
 /** Low byte of the offset's high word: bits 32-55 of an entry. */
@@ -27,6 +29,10 @@ const OFFSET_HIGH_MASK = 0x00ffffff;
 const OFFSET_LOW_MASK = 0xfffffe00;
 const COPIED = 0x80000000;
 const COMPRESSED = 0x40000000;
+/** Bits 56-61, and bits 1-8; bit 0 says that the cluster reads as zeros, in version 3 without extended L2. */
+const RESERVED_HIGH = 0x3f000000;
+const RESERVED_LOW = 0x1fe;
+const ZERO_FLAG = 1;
 
 /**
  * Reports the first `entryCount` entries of `table` to `visitor`, ascending, in runs.
@@ -39,6 +45,7 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
   const entries = new Float64Array(table.buffer, table.byteOffset, table.byteLength / 8);
   const stride = header.extendedL2 ? 16 : 8;
   const { clusterSize, externalDataFile } = header;
+  const reservedLow = header.version === 3 && !header.extendedL2 ? RESERVED_LOW : RESERVED_LOW | ZERO_FLAG;
   const limit = externalDataFile ? 2 ** 53 / clusterSize : header.hostClusterLimit;
   const clustersPerHighUnit = 0x100000000 / clusterSize;
   let needing = 0;
@@ -49,6 +56,9 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
     const at = entry * stride;
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
+    if ((high & COMPRESSED) === 0 && ((high & RESERVED_HIGH) !== 0 || (low & reservedLow) !== 0))
+      visitor.unsound?.(tableOffset + at, 'reserved bits are set');
+    if (header.extendedL2 && !areSubclustersSound(view, at, externalDataFile)) visitor.unsound?.(tableOffset + at + 8, SUBCLUSTERS);
     if (high >>> 30 === 2) {
       const cluster = (high & OFFSET_HIGH_MASK) * clustersPerHighUnit + ((low & OFFSET_LOW_MASK) >>> 0) / clusterSize;
       if (cluster === runCluster + runLength && runLength > 0 && cluster < limit) {
@@ -64,6 +74,9 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
         runLength = 1;
         runFirst = entry;
         const following = countFollowing(view, at, stride, Math.min(entryCount, entry + limit - cluster) * stride, clusterSize);
+        if (header.extendedL2)
+          for (let next = at + stride; next <= at + following * stride; next += stride)
+            if (!areSubclustersSound(view, next, externalDataFile)) visitor.unsound?.(tableOffset + next + 8, SUBCLUSTERS);
         runLength += following;
         entry += following;
         continue;
@@ -159,6 +172,17 @@ function visitCompressed(high: number, low: number, header: Header, visitor: L2V
   const fileOffset = (payload % 2 ** offsetHighBits) * 0x100000000 + low;
   const sectors = Math.floor(payload / 2 ** offsetHighBits) + 1;
   visitor.compressed(fileOffset, sectors * 512 - (fileOffset % 512), entryAt);
+}
+
+const SUBCLUSTERS = 'a subcluster is both allocated and zeros, or allocated without a cluster';
+
+/** Bitmap of an extended entry: no subcluster is both allocated and zeros, none is allocated without a cluster. */
+function areSubclustersSound(view: DataView, at: number, externalDataFile: boolean): boolean {
+  const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
+  const [zero, allocated] = [view.getUint32(at + 8), view.getUint32(at + 12)];
+  if ((high & COMPRESSED) !== 0) return zero === 0 && allocated === 0;
+  const hasCluster = (high & OFFSET_HIGH_MASK) !== 0 || (low & OFFSET_LOW_MASK) !== 0 || (externalDataFile && high >>> 31 === 1);
+  return (zero & allocated) === 0 && (hasCluster || allocated === 0);
 }
 
 function badOffset(high: number, low: number, at: number, { clusterSize, hostClusterLimit }: Header): PlimsollError {

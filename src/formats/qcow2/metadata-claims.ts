@@ -16,9 +16,14 @@ export class MetadataClaims {
     this.#claimed.addRun(start, end);
   }
 
+  /** The first claimed cluster that holds guest data too. */
+  firstWith(data: ClusterSet): number | undefined {
+    return data.firstCommon(this.#claimed);
+  }
+
   /** Throws: corrupt, when guest data that is written in place lies in a claimed cluster. */
   refuseData(data: ClusterSet, clusterSize: number): void {
-    const common = data.firstCommon(this.#claimed);
+    const common = this.firstWith(data);
     if (common !== undefined) throw overlap('guest data', common * clusterSize);
   }
 }

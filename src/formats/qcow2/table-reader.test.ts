@@ -84,14 +84,16 @@ describe('readExactly()', () => {
 });
 
 describe('nonZeroEntries()', () => {
-  it('finds entries with any bit set', () => {
+  it('finds entries with any bit set, save the one pattern that equals zero as a double', () => {
+    const isNegativeZero = (entry: Uint8Array): boolean => entry[7] === 0x80 && entry.subarray(0, 7).every((byte) => byte === 0);
     fc.assert(
       fc.property(fc.nat({ max: 40 }), fc.array(fc.tuple(fc.nat({ max: 319 }), fc.integer({ min: 1, max: 255 }))), (count, bytes) => {
         const table = new Uint8Array(count * 8);
         for (const [at, value] of bytes) if (at < table.byteLength) table[at] = value;
-        const expected = Array.from({ length: count }, (_, index) => index).filter((index) =>
-          table.subarray(index * 8, index * 8 + 8).some((byte) => byte !== 0),
-        );
+        const expected = Array.from({ length: count }, (_, index) => index).filter((index) => {
+          const entry = table.subarray(index * 8, index * 8 + 8);
+          return entry.some((byte) => byte !== 0) && !isNegativeZero(entry);
+        });
         expect([...nonZeroEntries(table)]).toEqual(expected);
       }),
     );

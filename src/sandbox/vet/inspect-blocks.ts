@@ -2,6 +2,7 @@
 import { quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
 import { openVdi, openVhd, openVhdx, readVhdx, vhdAmbiguousRuns } from '#formats';
+import { isGuestData } from './data-places.ts';
 import type { Inspected, InspectContext } from './inspectors.ts';
 
 export async function inspectVhd(device: BlockDevice, context: InspectContext): Promise<Inspected> {
@@ -17,13 +18,22 @@ export async function inspectVhd(device: BlockDevice, context: InspectContext): 
       break;
     }
   }
-  return { capacity: image.capacity, examined: 'tables', details: { subformat: footer.diskType } };
+  judgeSizes(footer, context);
+  const isData = (at: number): Promise<boolean> => isGuestData(image.device, at);
+  return {
+    capacity: image.capacity,
+    examined: 'tables',
+    details: { subformat: footer.diskType },
+    ...(parent === undefined ? { isData } : {}),
+  };
 }
 
 export async function inspectVdi(device: BlockDevice, context: InspectContext): Promise<Inspected> {
-  const { capacity, header, parent } = await openVdi(device, context.signal);
+  const { capacity, header, parent, device: image } = await openVdi(device, context.signal);
   if (parent !== undefined) judgeParent(parent.uuid, context);
-  return { capacity, examined: 'tables', details: { subformat: header.imageType, blockSize: header.blockSize } };
+  const isData = (at: number): Promise<boolean> => isGuestData(image, at);
+  const details = { subformat: header.imageType, blockSize: header.blockSize };
+  return { capacity, examined: 'tables', details, ...(parent === undefined ? { isData } : {}) };
 }
 
 export async function inspectVhdx(device: BlockDevice, context: InspectContext): Promise<Inspected> {
@@ -35,7 +45,22 @@ export async function inspectVhdx(device: BlockDevice, context: InspectContext):
     judgeParent(facts.parentLocator.entries.map(({ value }) => value.text).join(', '), context);
     return { capacity: facts.capacity, examined: 'header', details };
   }
-  return { capacity: (await openVhdx(device)).byteLength, examined: 'tables', details };
+  const image = await openVhdx(device);
+  return { capacity: image.byteLength, examined: 'tables', details, isData: (at) => isGuestData(image, at) };
+}
+
+/** A cylinder of the largest geometry: two writers may round so much differently. */
+const LARGEST_CYLINDER = 16 * 255 * 512;
+/** The largest disk that a geometry can tell. */
+const LARGEST_GEOMETRY = 65_535 * LARGEST_CYLINDER;
+
+/** The footer tells the size twice, and programs differ in which they believe. */
+function judgeSizes({ currentSize, geometryBytes }: { currentSize: number; geometryBytes: number }, { reasons }: InspectContext): void {
+  const difference = Math.abs(currentSize - geometryBytes);
+  if (difference === 0 || geometryBytes >= LARGEST_GEOMETRY) return;
+  const message = `The footer tells two sizes, ${currentSize} bytes and a geometry of ${geometryBytes}: programs differ in which they take.`;
+  if (difference <= LARGEST_CYLINDER) reasons.note('TWO_SIZES', message);
+  else reasons.ambiguous('TWO_SIZES', message);
 }
 
 /** A differencing image is nothing without the other file that it names. */

@@ -32,8 +32,16 @@ export async function inspectQcow2(device: BlockDevice, context: InspectContext)
     reasons.refuse('HAS_BITMAPS', `The image holds ${header.bitmaps.nbBitmaps} persistent bitmaps.`, header.bitmaps.directoryOffset);
   const census = await censusIfKept(device, header, context);
   if (census !== undefined) judgeCensus(census, context);
-  return { capacity: header.capacity, examined: census === undefined ? 'header' : 'tables', details: detailsOf(header) };
+  return {
+    capacity: header.capacity,
+    examined: census === undefined ? 'header' : 'tables',
+    details: detailsOf(header),
+    isData: (at) => Promise.resolve(census?.inPlace.has(Math.floor(at / header.clusterSize)) === true),
+  };
 }
+
+/** QEMU's drivers that read a file; others connect to somewhere, or open what they please. */
+const BACKING_FORMATS: ReadonlySet<string> = new Set(['raw', 'qcow2', 'vmdk', 'vpc', 'vhdx', 'vdi', 'qcow', 'qed']);
 
 /** A name in an image is a request to open another file, with the rights of whoever opens the image. */
 function judgeReferences(header: Qcow2Header, { policy, reasons }: InspectContext): void {
@@ -46,8 +54,17 @@ function judgeReferences(header: Qcow2Header, { policy, reasons }: InspectContex
   if (backingFile === undefined) return;
   const scheme = refusedName(backingFile);
   if (scheme !== undefined) reasons.refuse('BACKING_SCHEME', `The backing file is ${shown(backingFile)}: ${scheme}.`, AT.backingFile);
-  else if (!policy.chains)
-    reasons.refuse('HAS_BACKING_FILE', `What the guest has not written is read from another file: ${shown(backingFile)}.`, AT.backingFile);
+  else {
+    const message = `What the guest has not written is read from another file: ${shown(backingFile)}.`;
+    if (policy.chains) reasons.note('HAS_BACKING_FILE', `${message} The policy allows it: judge that file too.`, AT.backingFile);
+    else reasons.refuse('HAS_BACKING_FILE', message, AT.backingFile);
+  }
+  if (header.backingFormat !== undefined && !BACKING_FORMATS.has(header.backingFormat))
+    reasons.refuse(
+      'BACKING_FORMAT',
+      `The backing file is to be read by the driver ${shown(header.backingFormat)}, which is no image format.`,
+      AT.backingFile,
+    );
   if (header.backingFormat === undefined)
     reasons.refuse(
       'BACKING_FORMAT_UNDECLARED',
@@ -83,6 +100,21 @@ function judgeCensus(census: Census, { reasons }: InspectContext): void {
       `${census.unaccountedCount} clusters are in use and not marked so: the first write may overwrite data.`,
     );
   }
+  if (census.usedTwice > 0)
+    reasons.refuse(
+      'CLUSTER_USED_TWICE',
+      `${census.usedTwice} clusters hold the data of more than one place on the disk: a write to one changes the other.`,
+    );
+  if (census.dataOverTable !== undefined) {
+    const at = census.dataOverTable * clusterSize;
+    reasons.refuse(
+      'DATA_OVER_TABLE',
+      "The guest's data lies where a table of the image lies: the guest reads it, and frees it by writing.",
+      at,
+    );
+  }
+  if (census.unsound !== undefined)
+    reasons.refuse('ENTRY_UNSOUND', `A table entry contradicts the format: ${census.unsound.what}.`, census.unsound.at);
   if (census.leakedCount > 0)
     reasons.note('LEAKED_CLUSTERS', `${census.leakedCount} clusters of ${clusterSize} bytes are marked used, and nothing refers to them.`);
   if (census.beyondEnd > 0)

@@ -2,6 +2,7 @@
 import { quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
 import { openVmdk, readVmdkFacts } from '#formats';
+import { isGuestData } from './data-places.ts';
 import type { Inspected, InspectContext } from './inspectors.ts';
 
 export async function inspectVmdk(device: BlockDevice, { reasons, signal }: InspectContext): Promise<Inspected> {
@@ -20,5 +21,6 @@ export async function inspectVmdk(device: BlockDevice, { reasons, signal }: Insp
     capacity: image.device.byteLength,
     examined: 'tables',
     details: { subformat: createType, grainBytes: image.header.grainBytes },
+    isData: (at) => isGuestData(image.device, at),
   };
 }

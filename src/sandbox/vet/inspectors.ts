@@ -21,6 +21,8 @@ export interface Inspected {
   readonly capacity: number | null;
   readonly examined: VetReport['examined'];
   readonly details: VetReport['details'];
+  /** Whether the guest's own data lies at byte `at` of the file. Left out: nowhere that a sign could be. */
+  readonly isData?: (at: number) => Promise<boolean>;
 }
 
 /** Throws: corrupt, unsupported, refused, over-budget: what the parser finds; io; AbortError. */

@@ -6,7 +6,7 @@ import { formatBytes } from '#base';
 import type { BlockDevice } from '#block';
 import { identify, type Sign } from '#formats';
 import type { VetReport } from '#wire';
-import { inspectorOf } from './inspectors.ts';
+import { type Inspected, inspectorOf } from './inspectors.ts';
 import { nextSteps } from './next-steps.ts';
 import { VET_FORMATS, type VetFormat, type VetPolicy } from './policy.ts';
 import { Reasons } from './reasons.ts';
@@ -34,9 +34,8 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   if (device.byteLength === 0) reasons.refuse('EMPTY', 'The file is empty.');
   if (policy.maxLength !== null && device.byteLength > policy.maxLength) reasons.refuse('TOO_LONG', tooLong(policy.maxLength));
   const format = chooseFormat(signs, declared, reasons);
-  refuseOtherReadings(signs, format, declared !== undefined, reasons);
   warnOfName(name, format, reasons);
-  let inspected: Awaited<ReturnType<ReturnType<typeof inspectorOf>>> | undefined;
+  let inspected: Inspected | undefined;
   if (format !== null && device.byteLength > 0) {
     if (!policy.formats.includes(format)) reasons.refuse('FORMAT_NOT_ALLOWED', `The policy does not accept ${format}.`);
     try {
@@ -46,6 +45,8 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
       reasons.error(thrown);
     }
   }
+  const foreign = await signsOutsideData(signs, inspected);
+  refuseOtherReadings(foreign, format, declared !== undefined, reasons);
   const capacity = inspected?.capacity ?? null;
   if (capacity !== null) refuseSizes(capacity, device.byteLength, policy, reasons);
   const verdict = reasons.verdict();
@@ -60,8 +61,17 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
     reasons: reasons.list(),
     signs,
     details: inspected?.details ?? {},
-    next: verdict === 'safe' && format !== null ? nextSteps(format) : null,
+    next: verdict === 'safe' && format !== null ? nextSteps(format, !reasons.has('HAS_BACKING_FILE')) : null,
   };
+}
+
+/** What the guest stored in the image's data is the guest's; only what lies elsewhere makes the file another thing. */
+async function signsOutsideData(signs: readonly Sign[], inspected: Inspected | undefined): Promise<Sign[]> {
+  const isData = inspected?.isData;
+  if (isData === undefined) return [...signs];
+  const kept: Sign[] = [];
+  for (const sign of signs) if (sign.class === 'container' || !(await isData(sign.at))) kept.push(sign);
+  return kept;
 }
 
 /** The sentence about a file or stream that goes on past `maxLength` bytes. */
@@ -73,6 +83,12 @@ export function tooLong(maxLength: number): string {
 function chooseFormat(signs: readonly Sign[], declared: string | undefined, reasons: Reasons): VetFormat | null {
   const containers = [...new Set(signs.filter(({ class: kind }) => kind === 'container').map(({ name }) => name))];
   const wrapping = signs.find(({ class: kind }) => kind === 'wrapping');
+  if (wrapping !== undefined && declared === 'raw')
+    reasons.note(
+      'WRAPPED',
+      `The disk begins like ${wrapping.name}: if that is what it is, unpack it, and vet what comes out.`,
+      wrapping.at,
+    );
   if (wrapping !== undefined && (declared === undefined || declared === wrapping.name)) {
     reasons.refuse('WRAPPED', `The file is ${wrapping.name}, not a disk image: unpack it, and vet what comes out.`, wrapping.at);
     return null;
@@ -84,7 +100,9 @@ function chooseFormat(signs: readonly Sign[], declared: string | undefined, reas
 }
 
 function declaredFormat(declared: string, containers: readonly string[], signs: readonly Sign[], reasons: Reasons): VetFormat | null {
-  const wanted = ALIASES[declared] ?? declared;
+  const wanted = Object.hasOwn(ALIASES, declared) ? (ALIASES[declared] as string) : declared;
+  if (declared === 'iso' && !signs.some(({ class: kind }) => kind === 'media'))
+    reasons.refuse('FORMAT_MISMATCH', 'Declared iso, but no disc is on it.', 0);
   const found = containers.length === 0 ? 'raw' : containers.join(' and ');
   // What is declared must be what every reader finds: a guest can write an image's header on its raw disk.
   if (!containers.includes(wanted) && found !== wanted) {

@@ -17,11 +17,12 @@ export function qemuDriverOf(format: VetFormat): string {
   return QEMU_DRIVERS[format];
 }
 
-export function nextSteps(format: VetFormat): VetNext {
+/** `standsAlone`: nothing of the image is read from another file, so QEMU is told to open none. */
+export function nextSteps(format: VetFormat, standsAlone: boolean): VetNext {
   const driver = qemuDriverOf(format);
   return {
     qemuImg: ['-f', driver],
     libvirt: `<driver name='qemu' type='${driver}'/>`,
-    blockdev: { driver, ...(format === 'qcow2' ? { backing: null } : {}) },
+    blockdev: { driver, ...(format === 'qcow2' && standsAlone ? { backing: null } : {}) },
   };
 }

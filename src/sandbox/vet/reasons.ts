@@ -30,6 +30,10 @@ export class Reasons {
     });
   }
 
+  has(code: string): boolean {
+    return this.#list.some((reason) => reason.code === code);
+  }
+
   /** The reasons, the gravest first; in each level as they were found. */
   list(): VetReason[] {
     return LEVELS.flatMap((level) => this.#list.filter((reason) => reason.level === level));
