@@ -1,6 +1,7 @@
 /** Tables of 32-bit entries, one for each block of a disk: VHD's block allocation table and VDI's block map. */
-import { type Endian, PlimsollError } from '#base';
+import type { Endian } from '#base';
 import type { BlockDevice } from '#block';
+import { readOrThrow } from './read-whole.ts';
 
 /** A table is read in pieces of at most this size. */
 const READ_BYTES = 1024 * 1024;
@@ -34,17 +35,8 @@ export async function readEntries(
  *
  * Throws: corrupt, when the file ends before them; io, over-budget.
  */
-export async function readWhole(device: BlockDevice, fileOffset: number, byteLength: number, into?: Uint8Array): Promise<Uint8Array> {
-  const content = await device.read(fileOffset, byteLength, into);
-  if (content.byteLength < byteLength) {
-    throw new PlimsollError('corrupt', 'IMAGE_TRUNCATED', {
-      doing: 'read image',
-      at: fileOffset,
-      found: `${content.byteLength} bytes`,
-      expected: `${byteLength} bytes`,
-    });
-  }
-  return content.byteLength === byteLength ? content : content.subarray(0, byteLength);
+export function readWhole(device: BlockDevice, fileOffset: number, byteLength: number, into?: Uint8Array): Promise<Uint8Array> {
+  return readOrThrow(device, fileOffset, byteLength, 'IMAGE_TRUNCATED', 'read image', into);
 }
 
 /**

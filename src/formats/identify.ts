@@ -5,7 +5,7 @@
  * Sources: the specifications of the formats; for VMDK descriptors, what QEMU 7.2 takes for one.
  */
 import type { BlockDevice } from '#block';
-import { probe, PROBE_BYTES, probeFooter } from './probe.ts';
+import { isWrapping, probe, PROBE_BYTES, probeFooter } from './probe.ts';
 
 /**
  * container: holds a disk in a format of its own. wrapping: compressed or an archive. filesystem, partitions: what a raw
@@ -60,8 +60,6 @@ const FOOTER_MAGICS: readonly Magic[] = [
   { name: 'gpt-backup', class: 'partitions', at: 0, bytes: 'EFI PART' },
 ];
 
-const WRAPPINGS = new Set(['gzip', 'xz', 'zstd', 'bzip2', 'zip', 'tar']);
-
 /**
  * Every sign in the file, by place.
  *
@@ -76,7 +74,7 @@ export async function identify(device: BlockDevice): Promise<Sign[]> {
 
 function signsOfHead(head: Uint8Array): Sign[] {
   const containers = probe(head.subarray(0, PROBE_BYTES)).map(({ format, at }): Sign => {
-    return { name: format, class: WRAPPINGS.has(format) ? 'wrapping' : 'container', at };
+    return { name: format, class: isWrapping(format) ? 'wrapping' : 'container', at };
   });
   const signs = [...containers, ...MAGICS.filter((magic) => hasBytes(head, magic.at, magic.bytes)).map(asSign)];
   if (!containers.some(({ name }) => name === 'vmdk') && looksLikeDescriptor(head.subarray(0, PROBE_BYTES)))

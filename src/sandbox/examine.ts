@@ -30,13 +30,12 @@ import {
 } from '#formats';
 import { type HostCache, type HostFilesystem, newHostCache, type OpenFile, openImageFile } from '#host';
 import { type Figures, qcow2Figures, rawFigures } from '#sizes';
-import type { Finding, FormatSource, ImageReport } from '#wire';
+import { type Finding, type FormatSource, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
 import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
-import { OTHER_FORMATS } from './other-formats.ts';
+import { OTHER_FORMATS, type OtherFormat } from './other-formats.ts';
 
-export const READABLE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const;
-export type ReadableFormat = (typeof READABLE_FORMATS)[number];
+export type ReadableFormat = ImageFormat;
 
 export interface FiguresOptions {
   /** The declared format; without it the format is taken from the signature, and raw is a guess. */
@@ -121,9 +120,9 @@ export async function figures(path: string | Buffer, options: FiguresOptions = {
 function checkArguments(call: string, path: unknown, options: FiguresOptions): void {
   requirePath(call, path);
   requireOptions(call, options);
-  const formats: readonly unknown[] = READABLE_FORMATS;
+  const formats: readonly unknown[] = IMAGE_FORMATS;
   const isRight = options.format === undefined || formats.includes(options.format);
-  requireArgument(isRight, { call, name: 'format', value: options.format, expected: `one of ${READABLE_FORMATS.join(', ')}` });
+  requireArgument(isRight, { call, name: 'format', value: options.format, expected: `one of ${IMAGE_FORMATS.join(', ')}` });
   requirePaths(call, 'allowDirectories', options.allowDirectories);
   requireSignal(call, options.signal);
 }
@@ -210,7 +209,7 @@ function chooseFormat(
   }
   const [one] = evidence;
   if (one === undefined) return { format: 'raw', source: 'guess' };
-  const known = READABLE_FORMATS.find((format) => format === one.format);
+  const known = IMAGE_FORMATS.find((format) => format === one.format);
   if (known !== undefined) return { format: known, source: 'signature' };
   throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', {
     doing: 'read image',
@@ -291,12 +290,10 @@ async function qcow2Report(
 async function otherReport(
   path: string,
   known: Omit<ImageReport, 'path'>,
-  { format, device, facts }: { format: ReadableFormat; device: BlockDevice; facts: FileFacts },
+  { format, device, facts }: { format: OtherFormat; device: BlockDevice; facts: FileFacts },
   signal: AbortSignal | undefined,
 ): Promise<ImageReport> {
-  const read = OTHER_FORMATS[format];
-  if (read === undefined) throw new PlimsollError('bug', 'FORMAT_WITHOUT_READER', { doing: 'read image', found: format });
-  const { figures: counted, details, parent } = await read(device, facts, signal);
+  const { figures: counted, details, parent } = await OTHER_FORMATS[format](device, facts, signal);
   return combined(path, known, counted, {
     findings: parent === undefined ? counted.findings : [...counted.findings, differencing(parent)],
     chain: [],

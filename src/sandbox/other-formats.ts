@@ -2,7 +2,10 @@
 import type { BlockDevice, FileFacts } from '#block';
 import { openVdi, openVhd, openVhdx, openVmdk } from '#formats';
 import { type Figures, vdiFigures, vhdFigures, vhdxFigures, vmdkFigures } from '#sizes';
-import type { ImageReport } from '#wire';
+import type { ImageFormat, ImageReport } from '#wire';
+
+/** Raw is arithmetic, and qcow2 has a census and a chain. */
+export type OtherFormat = Exclude<ImageFormat, 'raw' | 'qcow2'>;
 
 export interface CountedImage {
   readonly figures: Figures;
@@ -14,7 +17,7 @@ export interface CountedImage {
 type Reader = (device: BlockDevice, facts: FileFacts, signal: AbortSignal | undefined) => Promise<CountedImage>;
 
 /** Throws: corrupt, unsupported, over-budget, io. */
-export const OTHER_FORMATS: Readonly<Record<string, Reader>> = {
+export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
   vhd: async (device, facts, signal) => {
     const image = await openVhd(device, signal);
     return {

@@ -8,6 +8,8 @@ export {
   type Finding,
   type FindingLevel,
   type FormatSource,
+  IMAGE_FORMATS,
+  type ImageFormat,
   type ImageReport,
   type InfoReport,
   type MeasureReport,

@@ -25,6 +25,10 @@ export interface Unbounded {
   readonly detail: string;
 }
 
+/** The image formats that are read: the one list that options, policies and reports share. */
+export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const;
+export type ImageFormat = (typeof IMAGE_FORMATS)[number];
+
 export type FormatSource = 'declared' | 'signature' | 'guess';
 
 /** One file that an image refers to: its backing file, that one's backing file, or an external data file. */

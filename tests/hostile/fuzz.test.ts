@@ -3,11 +3,11 @@
  * PLIMSOLL_FUZZ_RUNS=1000000 PLIMSOLL_FUZZ_SEED=7 npx vitest run --project hostile tests/hostile/fuzz.test.ts
  */
 import { describe, expect, it } from 'vitest';
-import { asPlimsollError } from '#base';
 import { type FileFacts, memoryDevice, withReadBudget } from '#block';
 import { guestRuns, readCensus, readQcow2Header } from '#formats';
 import { qcow2Figures } from '#sizes';
-import { mutate, randomNumbers, subjects } from './mutations.ts';
+import { countOutcomes, kindOf } from './fuzzing.ts';
+import { mutate, subjects } from './mutations.ts';
 
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 20_000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261123);
@@ -42,8 +42,8 @@ function factsOf(bytes: Uint8Array, hasMap: boolean): FileFacts {
 }
 
 /** What the image comes to: the kind of its error, or `report`. */
-async function outcome(bytes: Uint8Array, hasMap: boolean): Promise<string> {
-  try {
+function outcome(bytes: Uint8Array, hasMap: boolean): Promise<string> {
+  return kindOf(async () => {
     const device = withReadBudget(memoryDevice(bytes), 2 ** 28);
     const header = await readQcow2Header(device);
     const { commitment, allocation, addends } = qcow2Figures(await readCensus(device, header), factsOf(bytes, hasMap));
@@ -53,29 +53,25 @@ async function outcome(bytes: Uint8Array, hasMap: boolean): Promise<string> {
     if (header.capacity < 2 ** 32)
       for await (const run of guestRuns(device, header)) if (run.end <= run.start) throw new Error(`empty run at ${run.start}`);
     return 'report';
-  } catch (thrown) {
-    const error = asPlimsollError(thrown, 'fuzz');
-    if (error.kind === 'bug') throw thrown;
-    return error.kind;
-  }
+  });
+}
+
+/** Throws when `work` takes longer than an image of this size can. */
+async function inTime(work: () => Promise<string>): Promise<string> {
+  const began = process.cpuUsage();
+  const kind = await work();
+  const { user, system } = process.cpuUsage(began);
+  if ((user + system) / 1000 > MOST_MILLISECONDS) throw new Error(`it took ${(user + system) / 1000} ms`);
+  return kind;
 }
 
 describe('mutated images', () => {
   it(`${RUNS} of them, seed ${SEED}: a report or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
-    const random = randomNumbers(SEED);
     const all = subjects();
-    const seen = new Map<string, number>();
-    for (let run = 0; run < RUNS; run += 1) {
+    const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { bytes, changes } = mutate(all[run % all.length] as (typeof all)[number], random);
-      const began = process.cpuUsage();
-      const kind = await outcome(bytes, HAS_MAP[run % 2] as boolean).catch((error: unknown) => {
-        throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
-      });
-      const { user, system } = process.cpuUsage(began);
-      if ((user + system) / 1000 > MOST_MILLISECONDS)
-        throw new Error(`run ${run} took ${(user + system) / 1000} ms: ${changes.join('; ')}`);
-      seen.set(kind, (seen.get(kind) ?? 0) + 1);
-    }
+      return { changes, outcome: () => inTime(() => outcome(bytes, HAS_MAP[run % 2] as boolean)) };
+    });
     expect([...seen.keys()].toSorted((a, b) => (a < b ? -1 : 1))).toEqual(['corrupt', 'report', 'unsupported']);
     expect(seen.get('report')).toBeGreaterThan(RUNS / 20);
   });

@@ -4,12 +4,12 @@
  */
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { asPlimsollError } from '#base';
 import { type ImageDevice, memoryDevice, withReadBudget } from '#block';
 import { openQcow2, readQcow2Header } from '#formats';
 import { aQcow2, COMPRESSED, COPIED } from '../support/qcow2-builder.ts';
 import { zstdFrame } from '../support/zstd-frames.ts';
-import { mutate, type Place, randomNumbers, type Subject, subjects } from './mutations.ts';
+import { countOutcomes, kindOf } from './fuzzing.ts';
+import { mutate, type Place, type Subject, subjects } from './mutations.ts';
 
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 5000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261124);
@@ -89,22 +89,18 @@ async function checkExtents(image: ImageDevice, file: Uint8Array): Promise<void>
   if (end !== image.byteLength) throw new Error(`extents end at ${end} of ${image.byteLength}`);
 }
 
-/** The kind of the error that `work` ends in, or `read`. */
-async function kindOf(work: () => Promise<void>): Promise<string> {
-  try {
+/** `read`, or the kind of the error that `work` throws. */
+function readingOf(work: () => Promise<void>): Promise<string> {
+  return kindOf(async () => {
     await work();
     return 'read';
-  } catch (thrown) {
-    const error = asPlimsollError(thrown, 'fuzz');
-    if (error.kind === 'bug') throw thrown;
-    return error.kind;
-  }
+  });
 }
 
 /** What the image comes to: the kind of its first error, or `read`. Behind a piece that cannot be read the next one is. */
 async function outcome(bytes: Uint8Array, snapshot: string | undefined): Promise<string> {
   const kinds: string[] = [];
-  const whole = await kindOf(async () => {
+  const whole = await readingOf(async () => {
     const device = withReadBudget(memoryDevice(bytes), BUDGET);
     const header = await readQcow2Header(device);
     const dataFile = memoryDevice(new Uint8Array(65536));
@@ -116,26 +112,21 @@ async function outcome(bytes: Uint8Array, snapshot: string | undefined): Promise
         const piece = await image.read(at, PIECE_BYTES);
         if (piece.byteLength !== Math.min(PIECE_BYTES, image.byteLength - at)) throw new Error(`${piece.byteLength} bytes at ${at}`);
       };
-      kinds.push(await kindOf(read));
+      kinds.push(await readingOf(read));
     }
-    if (!header.externalDataFile) kinds.push(await kindOf(() => checkExtents(image, bytes)));
+    if (!header.externalDataFile) kinds.push(await readingOf(() => checkExtents(image, bytes)));
   });
   return [whole, ...kinds].find((kind) => kind !== 'read') ?? 'read';
 }
 
 describe('mutated images, as their guest reads them', () => {
   it(`${RUNS} of them, seed ${SEED}: bytes or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
-    const random = randomNumbers(SEED);
     const all = readerSubjects();
-    const seen = new Map<string, number>();
-    for (let run = 0; run < RUNS; run += 1) {
+    const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { bytes, changes } = mutate(all[run % all.length] as (typeof all)[number], random);
       const snapshot = run % 3 === 0 && run % all.length < 4 ? 'two' : undefined;
-      const kind = await outcome(bytes, snapshot).catch((error: unknown) => {
-        throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
-      });
-      seen.set(kind, (seen.get(kind) ?? 0) + 1);
-    }
+      return { changes, outcome: () => outcome(bytes, snapshot) };
+    });
     for (const kind of ['corrupt', 'read', 'unsupported']) expect([...seen.keys()]).toContain(kind);
     expect(seen.get('read')).toBeGreaterThan(RUNS / 8);
     expect(seen.has('over-budget')).toBe(false);

@@ -1,13 +1,13 @@
 /** VDI images with a few bytes changed at random: a value or a named error, within few reads. */
 import { describe, expect, it } from 'vitest';
-import { asPlimsollError } from '#base';
 import { memoryDevice, withReadBudget } from '#block';
 import { openVdi } from '#formats';
 import { vdiFigures } from '#sizes';
 import { HEADER } from '../../src/formats/vdi/layout.ts';
 import { factsOf } from '../support/facts.ts';
 import { aVdi, MAP_AT, type VdiBuilder } from '../support/vdi-builder.ts';
-import { entryPlaces, fieldPlaces, mutate, randomNumbers, type Subject } from './mutations.ts';
+import { countOutcomes, kindOf } from './fuzzing.ts';
+import { entryPlaces, fieldPlaces, mutate, type Subject } from './mutations.ts';
 
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 6000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261125);
@@ -23,8 +23,8 @@ function subject(image: VdiBuilder): Subject {
   return { bytes: image.bytes(), places: [...fieldPlaces(fields, 0, 'header'), ...entryPlaces('map', MAP_AT, 3, 4)] };
 }
 
-async function outcome(bytes: Uint8Array): Promise<string> {
-  try {
+function outcome(bytes: Uint8Array): Promise<string> {
+  return kindOf(async () => {
     const image = await openVdi(withReadBudget(memoryDevice(bytes), 4 * bytes.byteLength + 65_536));
     const { commitment, allocation, addends, maxLength } = vdiFigures(image, factsOf(bytes.byteLength));
     if (commitment === null || allocation === null || maxLength === null || !(commitment >= allocation))
@@ -42,25 +42,16 @@ async function outcome(bytes: Uint8Array): Promise<string> {
     )
       throw new Error('a short read');
     return 'report';
-  } catch (thrown) {
-    const error = asPlimsollError(thrown, 'fuzz');
-    if (error.kind === 'bug') throw thrown;
-    return error.kind;
-  }
+  });
 }
 
 describe('mutated VDI images', () => {
   it(`${RUNS} of them, seed ${SEED}: a value or a named error`, async () => {
-    const random = randomNumbers(SEED);
     const all = subjects();
-    const seen = new Map<string, number>();
-    for (let run = 0; run < RUNS; run += 1) {
+    const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { bytes, changes } = mutate(all[run % all.length] as Subject, random);
-      const kind = await outcome(bytes).catch((error: unknown) => {
-        throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
-      });
-      seen.set(kind, (seen.get(kind) ?? 0) + 1);
-    }
+      return { changes, outcome: () => outcome(bytes) };
+    });
     expect([...seen.keys()].toSorted()).toEqual(['corrupt', 'over-budget', 'report', 'unsupported']);
     expect(seen.get('report')).toBeGreaterThan(RUNS / 10);
   });

@@ -1,13 +1,13 @@
 /** VHD images with a few bytes changed at random, checksums mended or not: a value or a named error, within few reads. */
 import { describe, expect, it } from 'vitest';
-import { asPlimsollError } from '#base';
 import { memoryDevice, withReadBudget } from '#block';
 import { openVhd, vhdAmbiguousRuns } from '#formats';
 import { vhdFigures } from '#sizes';
 import { DYNAMIC_HEADER, FOOTER, PARENT_LOCATOR } from '../../src/formats/vhd/layout.ts';
 import { aVhd, HEADER_AT, sealFooter, sealHeader, TABLE_AT, text } from '../support/vhd-builder.ts';
 import { factsOf } from '../support/facts.ts';
-import { entryPlaces, fieldPlaces, mutate, type Place, randomNumbers, type Subject } from './mutations.ts';
+import { countOutcomes, kindOf } from './fuzzing.ts';
+import { entryPlaces, fieldPlaces, mutate, type Place, type Subject } from './mutations.ts';
 
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 6000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261124);
@@ -54,8 +54,8 @@ function mend(bytes: Uint8Array): void {
   if (bytes[bytes.byteLength - 512] === 0x63) bytes.copyWithin(bytes.byteLength - 512, 0, 512);
 }
 
-async function outcome(bytes: Uint8Array): Promise<string> {
-  try {
+function outcome(bytes: Uint8Array): Promise<string> {
+  return kindOf(async () => {
     const device = withReadBudget(memoryDevice(bytes), 8 * bytes.byteLength + 65_536);
     const image = await openVhd(device);
     const { commitment, allocation, addends, maxLength } = vhdFigures(image, factsOf(bytes.byteLength));
@@ -72,26 +72,17 @@ async function outcome(bytes: Uint8Array): Promise<string> {
     if (at !== end) throw new Error('extents end early');
     if ((await image.device.read(0, end)).byteLength !== end) throw new Error('a short read');
     return 'report';
-  } catch (thrown) {
-    const error = asPlimsollError(thrown, 'fuzz');
-    if (error.kind === 'bug') throw thrown;
-    return error.kind;
-  }
+  });
 }
 
 describe('mutated VHD images', () => {
   it(`${RUNS} of them, seed ${SEED}: a value or a named error`, async () => {
-    const random = randomNumbers(SEED);
     const all = subjects();
-    const seen = new Map<string, number>();
-    for (let run = 0; run < RUNS; run += 1) {
+    const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { bytes, changes } = mutate(all[run % all.length] as Subject, random);
       if (run % 5 !== 0) mend(bytes);
-      const kind = await outcome(bytes).catch((error: unknown) => {
-        throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
-      });
-      seen.set(kind, (seen.get(kind) ?? 0) + 1);
-    }
+      return { changes, outcome: () => outcome(bytes) };
+    });
     expect([...seen.keys()].toSorted()).toEqual(['corrupt', 'over-budget', 'report', 'unsupported']);
     expect(seen.get('report')).toBeGreaterThan(RUNS / 10);
   });

@@ -3,7 +3,7 @@
  * PLIMSOLL_FUZZ_RUNS=1000000 PLIMSOLL_FUZZ_SEED=7 npx vitest run --project hostile tests/hostile/vhdx-fuzz.test.ts
  */
 import { describe, expect, it } from 'vitest';
-import { asPlimsollError, type Fields, KiB, MiB } from '#base';
+import { type Fields, KiB, MiB } from '#base';
 import { type FileFacts, withReadBudget } from '#block';
 import { openVhdx } from '#formats';
 import { vhdxFigures } from '#sizes';
@@ -21,7 +21,8 @@ import {
   REGION_TABLE_OFFSETS,
 } from '../../src/formats/vhdx/layout.ts';
 import { aVhdx, LOG, u64, type VhdxBuilder } from '../support/vhdx-builder.ts';
-import { type Place, randomNumbers } from './mutations.ts';
+import { countOutcomes, kindOf } from './fuzzing.ts';
+import { type Place } from './mutations.ts';
 
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 5000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261123);
@@ -163,8 +164,8 @@ function factsOf(length: number, hasMap: boolean): FileFacts {
 }
 
 /** What the image comes to: the kind of its error, or `image`. */
-async function outcome(builder: VhdxBuilder, hasMap: boolean): Promise<string> {
-  try {
+function outcome(builder: VhdxBuilder, hasMap: boolean): Promise<string> {
+  return kindOf(async () => {
     const image = await openVhdx(withReadBudget(builder.device(), READ_BUDGET));
     const { commitment, allocation, addends } = vhdxFigures(image, factsOf(builder.length, hasMap));
     if (commitment === null || allocation === null || !(commitment >= allocation))
@@ -179,25 +180,16 @@ async function outcome(builder: VhdxBuilder, hasMap: boolean): Promise<string> {
     const bytes = await image.read(0, 3 * MiB);
     if (bytes.byteLength !== Math.min(3 * MiB, image.byteLength)) throw new Error(`read ${bytes.byteLength} bytes`);
     return 'image';
-  } catch (thrown) {
-    const error = asPlimsollError(thrown, 'fuzz');
-    if (error.kind === 'bug') throw thrown;
-    return error.kind;
-  }
+  });
 }
 
 describe('mutated VHDX images', () => {
   it(`${RUNS} of them, seed ${SEED}: an image or a named error`, { timeout: 60_000 + RUNS * 20 }, async () => {
-    const random = randomNumbers(SEED);
     const all = subjects();
-    const seen = new Map<string, number>();
-    for (let run = 0; run < RUNS; run += 1) {
+    const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { image, changes } = mutate(all[run % all.length] as Subject, random);
-      const kind = await outcome(image, run % 2 === 0).catch((error: unknown) => {
-        throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
-      });
-      seen.set(kind, (seen.get(kind) ?? 0) + 1);
-    }
+      return { changes, outcome: () => outcome(image, run % 2 === 0) };
+    });
     expect([...seen.keys()]).toEqual(expect.arrayContaining(['image', 'corrupt', 'refused', 'unsupported']));
     expect(seen.get('image')).toBeGreaterThan(RUNS / 20);
   });

@@ -4,13 +4,13 @@
  * tests/hostile/vmdk-fuzz.test.ts
  */
 import { describe, expect, it } from 'vitest';
-import { asPlimsollError } from '#base';
 import { type FileFacts, memoryDevice, withReadBudget } from '#block';
 import { openVmdk } from '#formats';
 import { vmdkFigures } from '#sizes';
 import { SPARSE_HEADER } from '../../src/formats/vmdk/layout.ts';
 import { aVmdk, littleEndian } from '../support/vmdk-builder.ts';
-import { type Place, randomNumbers } from './mutations.ts';
+import { countOutcomes, kindOf } from './fuzzing.ts';
+import { type Place } from './mutations.ts';
 
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 5000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261123);
@@ -96,8 +96,8 @@ function factsOf({ byteLength }: Uint8Array): FileFacts {
   };
 }
 
-async function outcome(bytes: Uint8Array): Promise<string> {
-  try {
+function outcome(bytes: Uint8Array): Promise<string> {
+  return kindOf(async () => {
     const image = await openVmdk(withReadBudget(memoryDevice(bytes), 2 ** 24));
     const { device } = image;
     let at = 0;
@@ -112,26 +112,17 @@ async function outcome(bytes: Uint8Array): Promise<string> {
     if (commitment === null || allocation === null || !(commitment >= allocation)) throw new Error(`commitment ${commitment}`);
     if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
     return 'read';
-  } catch (thrown) {
-    const error = asPlimsollError(thrown, 'fuzz');
-    if (error.kind === 'bug') throw thrown;
-    return error.kind;
-  }
+  });
 }
 
 describe('mutated VMDK images', () => {
   const subjects = [subject('sparse', true), subject('sparse', false), subject('stream', false), subject('stream', true, true)];
 
   it(`${RUNS} of them, seed ${SEED}: read, or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
-    const random = randomNumbers(SEED);
-    const seen = new Map<string, number>();
-    for (let run = 0; run < RUNS; run += 1) {
+    const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { bytes, changes } = mutate(subjects[run % subjects.length] as Subject, random);
-      const kind = await outcome(bytes).catch((error: unknown) => {
-        throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
-      });
-      seen.set(kind, (seen.get(kind) ?? 0) + 1);
-    }
+      return { changes, outcome: () => outcome(bytes) };
+    });
     expect([...seen.keys()].toSorted((a, b) => (a < b ? -1 : 1))).toEqual(['corrupt', 'read', 'refused', 'unsupported']);
     expect(seen.get('read')).toBeGreaterThan(RUNS / 20);
   });

@@ -1,7 +1,7 @@
 /** `plimsoll info`: the four figures of images. */
 import { Argument, Option } from 'commander';
 import { PlimsollError } from '#base';
-import { DEFINITIONS, EXIT_CODE_OF_KIND, type ImageReport } from '#wire';
+import { DEFINITIONS, EXIT_CODE_OF_KIND, IMAGE_FORMATS, type ImageReport } from '#wire';
 import { allowedDirectories } from '../allowed-directories.ts';
 import { imageNames } from '../image-names.ts';
 import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
@@ -9,7 +9,7 @@ import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
 
 /** Formats that `-f` accepts; anything else is taken by nobody. */
-const FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const;
+const FORMATS = IMAGE_FORMATS;
 
 interface InfoFlags extends OutputFlags {
   readonly format?: (typeof FORMATS)[number];

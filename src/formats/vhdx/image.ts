@@ -62,13 +62,13 @@ export async function readVhdx(device: BlockDevice): Promise<Vhdx> {
 }
 
 /**
- * The disk in `device`. A log is replayed in memory; the file is never written.
+ * The disk in `device`. A log is replayed in memory; the file is never written. `read`: what `readVhdx` gave for it already.
  *
  * Bounds: reads the block allocation table once; keeps a bit for each MiB of the file, the replayed sectors and 64 KiB of
  * the table. Throws: corrupt, unsupported, over-budget, io; refused, when it is a differencing disk.
  */
-export async function openVhdx(device: BlockDevice): Promise<VhdxImage> {
-  const { facts, file } = await readVhdx(device);
+export async function openVhdx(device: BlockDevice, read?: Vhdx): Promise<VhdxImage> {
+  const { facts, file } = read ?? (await readVhdx(device));
   if (facts.type === 'differencing') {
     const where = { doing: 'open VHDX image', field: 'HasParent', at: facts.regions.metadata.fileOffset };
     throw vhdxError('refused', 'VHDX_DIFFERENCING', where, parentName(facts), 'a disk without parent');

@@ -37,7 +37,8 @@ export async function inspectVdi(device: BlockDevice, context: InspectContext): 
 }
 
 export async function inspectVhdx(device: BlockDevice, context: InspectContext): Promise<Inspected> {
-  const { facts } = await readVhdx(device);
+  const read = await readVhdx(device);
+  const { facts } = read;
   if (facts.log !== undefined)
     context.reasons.note('LOG_PENDING', 'The image was not closed: whoever opens it for writing first writes what its log holds.');
   const details = { blockSize: facts.blockSize };
@@ -45,7 +46,7 @@ export async function inspectVhdx(device: BlockDevice, context: InspectContext):
     judgeParent(facts.parentLocator.entries.map(({ value }) => value.text).join(', '), context);
     return { capacity: facts.capacity, examined: 'header', details };
   }
-  const image = await openVhdx(device);
+  const image = await openVhdx(device, read);
   return { capacity: image.byteLength, examined: 'tables', details, isData: (at) => isGuestData(image, at) };
 }
 

@@ -1,9 +1,10 @@
 /** What a site accepts from strangers. */
 import { PlimsollError } from '#base';
+import { IMAGE_FORMATS, type ImageFormat } from '#wire';
 
 /** Formats that can be accepted: those whose tables plimsoll reads. */
-export const VET_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const;
-export type VetFormat = (typeof VET_FORMATS)[number];
+export const VET_FORMATS = IMAGE_FORMATS;
+export type VetFormat = ImageFormat;
 
 export interface VetPolicy {
   readonly formats: readonly VetFormat[];

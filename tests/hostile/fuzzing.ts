@@ -1,0 +1,37 @@
+/** What all mutation tests do: many images from one seed, counted by what they come to. */
+import { asPlimsollError } from '#base';
+import { randomNumbers } from './mutations.ts';
+
+/** One mutated image: what was changed, and what it comes to. */
+export interface Attempt {
+  readonly changes: readonly string[];
+  readonly outcome: () => Promise<string>;
+}
+
+/** How often each outcome came. Throws, with the run and its changes, whatever an outcome throws. */
+export async function countOutcomes(
+  { runs, seed }: { readonly runs: number; readonly seed: number },
+  attempt: (random: () => number, run: number) => Attempt,
+): Promise<Map<string, number>> {
+  const random = randomNumbers(seed);
+  const seen = new Map<string, number>();
+  for (let run = 0; run < runs; run += 1) {
+    const { changes, outcome } = attempt(random, run);
+    const kind = await outcome().catch((error: unknown) => {
+      throw new Error(`run ${run}: ${changes.join('; ')}`, { cause: error });
+    });
+    seen.set(kind, (seen.get(kind) ?? 0) + 1);
+  }
+  return seen;
+}
+
+/** What `work` gives, or the kind of the error that it throws. A bug is thrown on. */
+export async function kindOf(work: () => Promise<string>): Promise<string> {
+  try {
+    return await work();
+  } catch (thrown) {
+    const error = asPlimsollError(thrown, 'fuzz');
+    if (error.kind === 'bug') throw thrown;
+    return error.kind;
+  }
+}
