@@ -1,0 +1,67 @@
+/** What a daemon answers from: the stores that it watches, their history, and the space it has promised. */
+import type {
+  AdmissionDecision,
+  AdmissionRequest,
+  Alert,
+  ImagePage,
+  ImageSample,
+  ImageView,
+  MovePlan,
+  Reservation,
+  ReservationRequest,
+  ServeEvent,
+  StatusReport,
+  StoreSample,
+  StoreView,
+} from '#wire';
+
+/** Which images, in which order. */
+export interface ImageQuery {
+  readonly store?: string;
+  /** Part of the path, letter case ignored. */
+  readonly search?: string;
+  /** danger: what cannot be read first, then what is soonest at its commitment, then by residual. */
+  readonly sort: 'danger' | 'path' | 'capacity' | 'length' | 'allocation' | 'commitment' | 'residual' | 'exclusive' | 'growth';
+  readonly descending: boolean;
+  readonly offset: number;
+  readonly limit: number;
+}
+
+/** A stretch of history, in milliseconds since 1970, thinned to at most `points` samples. */
+export interface HistoryQuery {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly points: number;
+}
+
+/** A request whose commitment is worked out. */
+export type SizedRequest = Omit<AdmissionRequest, 'image' | 'bytes'> & { readonly bytes: number };
+export type SizedReservationRequest = Omit<ReservationRequest, 'image' | 'bytes'> & { readonly bytes: number };
+
+/**
+ * Answers are values of one moment; none of them waits for a scan but `admit` and `reserve`, which look first whether
+ * something changed.
+ *
+ * Throws: not-found, STORE_UNKNOWN, IMAGE_UNKNOWN, RESERVATION_UNKNOWN; conflict, RESERVATION_DIFFERS, when a key is used
+ * again for something else; io, LEDGER_UNWRITABLE, when a reservation could not be made safe.
+ */
+export interface Watch {
+  status(): StatusReport;
+  stores(): readonly StoreView[];
+  store(id: string): StoreView;
+  images(query: ImageQuery): ImagePage;
+  image(id: string): ImageView;
+  storeHistory(id: string, query: HistoryQuery): readonly StoreSample[];
+  imageHistory(id: string, query: HistoryQuery): readonly ImageSample[];
+  admit(request: SizedRequest): Promise<AdmissionDecision>;
+  reserve(request: SizedReservationRequest): Promise<AdmissionDecision>;
+  release(key: string): Reservation;
+  reservations(query: { readonly store?: string; readonly ended: boolean }): readonly Reservation[];
+  moves(store: string, target: string | undefined): MovePlan;
+  alerts(): readonly Alert[];
+  /** Returns what ends the subscription. */
+  subscribe(listener: (event: ServeEvent) => void): () => void;
+  /** Looks at everything anew, now. */
+  rescan(store?: string): Promise<void>;
+  close(): Promise<void>;
+}
