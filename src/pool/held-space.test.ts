@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import type { Reservation } from '#wire';
+import { type Appeared, HeldSpace } from './held-space.ts';
+
+function reservation(key: string, bytes: number, path: string | null = `/vm/${key}`): Reservation {
+  return { key, store: 's', bytes, path, createdAt: '', expiresAt: '', state: 'held' };
+}
+
+const only = (path: string, image: Appeared) => (asked: string) => (asked === path ? image : undefined);
+const nothing = (): undefined => undefined;
+
+describe('what reservations still hold', () => {
+  it('is all of it while no image is there', () => {
+    const space = new HeldSpace();
+    const held = [reservation('a', 100), reservation('b', 50, null)];
+    expect(space.look(held, nothing, 0)).toEqual([]);
+    expect(space.sumOf(held)).toBe(150);
+  });
+
+  it('is what the image that is under way does not cover yet', () => {
+    const space = new HeldSpace();
+    const held = [reservation('a', 100)];
+    expect(space.look(held, only('/vm/a', { commitment: 30, openForWriting: true }), 0)).toEqual([]);
+    expect(space.sumOf(held)).toBe(70);
+  });
+
+  it('ends when the image can come to consume as much as was asked for', () => {
+    const space = new HeldSpace();
+    const held = [reservation('a', 100), reservation('b', 100)];
+    expect(space.look(held, only('/vm/a', { commitment: 100, openForWriting: true }), 0)).toEqual([held[0]]);
+  });
+
+  it('ends when a smaller image has stayed as it is and nobody writes it', () => {
+    const space = new HeldSpace();
+    const held = [reservation('a', 100)];
+    const at = (commitment: number, openForWriting: boolean, nowMs: number): Reservation[] =>
+      space.look(held, only('/vm/a', { commitment, openForWriting }), nowMs);
+    expect(at(30, false, 0)).toEqual([]);
+    expect(at(40, false, 9_000)).toEqual([]);
+    expect(at(40, true, 30_000)).toEqual([]);
+    expect(at(40, false, 30_000)).toEqual(held);
+  });
+
+  it('is all of it again when the image has gone before it was finished', () => {
+    const space = new HeldSpace();
+    const held = [reservation('a', 100)];
+    space.look(held, only('/vm/a', { commitment: 60, openForWriting: false }), 0);
+    space.look(held, nothing, 1000);
+    expect(space.sumOf(held)).toBe(100);
+  });
+});

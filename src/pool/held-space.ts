@@ -1,0 +1,56 @@
+/**
+ * What reservations still hold. An image that has appeared under a reservation's path is counted by what it can come to
+ * consume, like any other; its reservation holds only what that does not cover yet, and ends when the image is finished.
+ */
+import type { Reservation } from '#wire';
+
+/** An image that is under way stays as it is for so long, or is as large as was asked for, before its reservation ends. */
+const SETTLED_MS = 10_000;
+
+/** What is there now under a reservation's path. */
+export interface Appeared {
+  readonly commitment: number;
+  readonly openForWriting: boolean;
+}
+
+interface Seen {
+  readonly commitment: number;
+  readonly sinceMs: number;
+}
+
+export class HeldSpace {
+  readonly #seen = new Map<string, Seen>();
+
+  /**
+   * Looks at the `held` reservations of a store after it was looked at. Returns those that their image has met.
+   *
+   * `appeared`: the image that lies under a path, undefined where there is none that can be counted.
+   */
+  look(held: readonly Reservation[], appeared: (path: string) => Appeared | undefined, nowMs: number): Reservation[] {
+    return held.filter((reservation) => {
+      const image = reservation.path === null ? undefined : appeared(reservation.path);
+      if (image === undefined) {
+        this.#seen.delete(reservation.key);
+        return false;
+      }
+      const before = this.#seen.get(reservation.key);
+      const sinceMs = before?.commitment === image.commitment ? before.sinceMs : nowMs;
+      this.#seen.set(reservation.key, { commitment: image.commitment, sinceMs });
+      const isSettled = !image.openForWriting && nowMs - sinceMs >= SETTLED_MS;
+      return image.commitment >= reservation.bytes || isSettled;
+    });
+  }
+
+  /** Bytes that `reservation` holds beyond what is counted as its image's commitment. */
+  bytesOf({ key, bytes }: Reservation): number {
+    return Math.max(0, bytes - (this.#seen.get(key)?.commitment ?? 0));
+  }
+
+  sumOf(held: readonly Reservation[]): number {
+    return held.reduce((sum, reservation) => sum + this.bytesOf(reservation), 0);
+  }
+
+  forget(key: string): void {
+    this.#seen.delete(key);
+  }
+}
