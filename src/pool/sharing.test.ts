@@ -82,7 +82,10 @@ describe('countSharing()', () => {
   });
 
   it('knows nothing of files without a map, and keeps what the host charges for its own map', () => {
-    const sharing = countSharing([{ allocation: 5 * BLOCK, ranges: undefined }, fileOf([{ physical: 0, count: 1, flagged: false }], BLOCK)]);
+    const sharing = countSharing([
+      { allocation: 5 * BLOCK, ranges: undefined },
+      fileOf([{ physical: 0, count: 1, flagged: false }], BLOCK),
+    ]);
     expect(sharing).toMatchObject({ allocation: 7 * BLOCK, shared: 0, files: [{ exclusive: 5 * BLOCK }, { exclusive: 2 * BLOCK }] });
   });
 

@@ -73,7 +73,8 @@ export function* sharingInSteps(files: readonly StoredFile[]): Generator<void, S
   for (const [file, { ranges }] of files.entries()) {
     if (file % FILES_PER_STEP === 0) yield;
     for (const [start, end, flagged] of runsOf(ranges)) {
-      if (crowded.length > 0 && touches(crowded, start, end)) boundaries.push({ at: start, file, step: 1, flagged }, { at: end, file, step: -1, flagged });
+      if (crowded.length > 0 && touches(crowded, start, end))
+        boundaries.push({ at: start, file, step: 1, flagged }, { at: end, file, step: -1, flagged });
       else if (flagged) outside[file] = (outside[file] as number) + end - start;
     }
   }

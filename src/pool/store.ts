@@ -7,6 +7,8 @@ import { type FileSharing, type PhysicalRanges, type Sharing, sharingInSteps } f
 /** A file that a scan found and examined. */
 export interface FoundImage {
   readonly report: ImageReport;
+  /** `device:inode`; undefined when the file could not be opened. */
+  readonly identity: string | undefined;
   /** st_blocks × 512; undefined when the file could not even be opened. */
   readonly allocation: number | undefined;
   /** undefined: where the filesystem does not tell, or its files share nothing. */
