@@ -3,6 +3,7 @@ import { read } from 'node:fs';
 import { asPlimsollError } from '#base';
 import type { BlockDevice, StorageMap } from '#block';
 import type { Ffi } from './ffi.ts';
+import { turnOver } from './turns.ts';
 
 /** Node refuses a single read of 2^31 bytes or more. */
 const MAX_BYTES_PER_READ = 2 ** 30;
@@ -26,6 +27,9 @@ export function fileDevice(fd: number, byteLength: number, image: string, ffi: (
         if (count === 0) break;
         filled += count;
       }
+      // What lies in memory is read without waiting, so a large image would keep everybody else waiting.
+      const over = turnOver();
+      if (over !== undefined) await over;
       return target.subarray(0, filled);
     },
   };

@@ -41,7 +41,16 @@ export interface HostFilesystem {
 /** What one run has learnt of filesystems: each is asked once, so figures taken from one cache belong together. */
 export class FilesystemCache {
   readonly #byDevice = new Map<bigint, Promise<HostFilesystem>>();
-  readonly #deviceOfUuid = new Map<string, string>();
+  /** The id that each superblock got, by its device and UUID. */
+  readonly #ids: Map<string, { readonly device: string; readonly id: string }>;
+
+  /** `before`: of an earlier run, whose ids stay valid as long as what bears them is mounted; its figures do not. */
+  constructor(before?: FilesystemCache) {
+    this.#ids = new Map();
+    if (before === undefined || before.#ids.size === 0) return;
+    const mounted = new Set(readMounts().map(({ device }) => device));
+    for (const [key, given] of before.#ids) if (mounted.has(given.device)) this.#ids.set(key, given);
+  }
 
   /** The filesystem of an open file; `device` is its st_dev. */
   of(fd: number, device: bigint): Promise<HostFilesystem> {
@@ -54,10 +63,15 @@ export class FilesystemCache {
     return asked;
   }
 
-  #claim(uuid: string, superblock: string): string {
-    const owner = this.#deviceOfUuid.get(uuid) ?? superblock;
-    this.#deviceOfUuid.set(uuid, owner);
-    return owner === superblock ? `uuid:${uuid}` : `uuid:${uuid}@${superblock}`;
+  #claim(uuid: string, device: string): string {
+    const key = `${device} ${uuid}`;
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known.id;
+    const plain = `uuid:${uuid}`;
+    const isTaken = [...this.#ids.values()].some(({ id }) => id === plain);
+    const id = isTaken ? `${plain}@${device}` : plain;
+    this.#ids.set(key, { device, id });
+    return id;
   }
 }
 

@@ -1,8 +1,10 @@
 /** The only system calls: files and their storage maps, filesystems, locks, walking, making files. */
 export { allocateSpace, type AllocateOptions, setLength, syncFile, writeAll } from './allocate.ts';
 export type { OpenOptions, RealPlace } from './descriptor.ts';
+export { type DirectoryEvent, DirectoryWatches, MOST_WATCHES, type WatchedDirectory, type WatchLack } from './directory-watches.ts';
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
 export { holesAsZeros, isHole } from './file-device.ts';
+export { type FileMark, isFresh, isSameMark, isSamePlace, markOf, markOfRemote, seePlace, type SeenPlace } from './file-mark.ts';
 export { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem.ts';
 export {
   fileUseOf,
@@ -20,7 +22,7 @@ export { inheritedDevice, readFully, writeFully } from './inherited.ts';
 export { markNoCow } from './ioctls.ts';
 export { JAILED_FILE, runJailedTool, type ToolAnswer } from './jailed-tool.ts';
 export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, startJailed } from './jail.ts';
-export { LockTable } from './locks.ts';
+export { lockKeyOf, LockTable } from './locks.ts';
 export type { LoopDevice, LoopSearch } from './loop-devices.ts';
 export type { Machine } from './machine-name.ts';
 export {
@@ -34,9 +36,20 @@ export {
   type OpenFileOptions,
   realPlacesOf,
 } from './open-file.ts';
-export { type Access, type HoldingProcess, ProcessFiles, type ProcessSearch } from './process-files.ts';
+export { type Access, type HoldingProcess, type MachineFiles, machinesWith, ProcessFiles, type ProcessSearch } from './process-files.ts';
 export { fileBeside } from './runtime-files.ts';
 export { sealProcess, type SealOrder } from './seal.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
-export { isNoDirectory, type WalkCounts, type WalkedPath, type WalkEntry, walkFiles, type WalkOptions } from './walk.ts';
+export { inTurns, turnOver } from './turns.ts';
+export {
+  isNoDirectory,
+  type WalkCounts,
+  walkDirectories,
+  type WalkedDirectory,
+  type WalkedPath,
+  type WalkEntry,
+  walkFiles,
+  WalkMemory,
+  type WalkOptions,
+} from './walk.ts';

@@ -30,17 +30,26 @@ export function isOpenForWriting(ffi: Ffi | undefined, fd: number, file: LockedF
   return conflict !== undefined;
 }
 
+export function lockKeyOf({ superblock, inode }: LockedFile): string {
+  return `${superblock}:${inode}`;
+}
+
 /** What /proc/locks said when it was first asked: one reading serves all files of a run. Source: proc_locks(5). */
 export class LockTable {
   #writers: ReadonlySet<string> | undefined | 'unread' = 'unread';
 
   /** undefined when there is no /proc/locks: then the question has no answer. */
   holdsWritingLock(file: LockedFile): boolean | undefined {
+    return this.writers()?.has(lockKeyOf(file));
+  }
+
+  /** All files with such a lock, by `lockKeyOf`. */
+  writers(): ReadonlySet<string> | undefined {
     if (this.#writers === 'unread') {
       const rows = readLockRows();
       this.#writers = rows === undefined ? undefined : writersIn(rows);
     }
-    return this.#writers?.has(`${file.superblock}:${file.inode}`);
+    return this.#writers;
   }
 }
 

@@ -10,9 +10,14 @@ export interface Machine {
 
 const SYSTEM_EMULATOR = /^(?:qemu-system-[\w.-]+|qemu-kvm|kvm)$/;
 
+/** Whether `program` is a QEMU that runs machines, by the name of its file. */
+export function isSystemEmulator(program: string): boolean {
+  return SYSTEM_EMULATOR.test(program);
+}
+
 /** The machine that `words`, the command line of `program`, starts; undefined when it starts none. */
 export function machineOf(program: string, words: readonly string[]): Machine | undefined {
-  if (!SYSTEM_EMULATOR.test(program)) return undefined;
+  if (!isSystemEmulator(program)) return undefined;
   let name: string | undefined;
   let uuid: string | undefined;
   for (const [index, word] of words.entries()) {

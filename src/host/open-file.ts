@@ -50,9 +50,14 @@ export class BufferPool {
   }
 }
 
-/** A cache that knows nothing yet. */
-export function newHostCache(): HostCache {
-  return { filesystems: new FilesystemCache(), locks: new LockTable(), buffers: new BufferPool(), ffi: undefined };
+/** A cache that knows nothing yet; of `before`, an earlier run's, it takes what does not age. */
+export function newHostCache(before?: HostCache): HostCache {
+  return {
+    filesystems: new FilesystemCache(before?.filesystems),
+    locks: new LockTable(),
+    buffers: before?.buffers ?? new BufferPool(),
+    ffi: before?.ffi,
+  };
 }
 
 export interface OpenFileOptions extends OpenOptions {

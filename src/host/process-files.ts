@@ -12,7 +12,8 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSyn
 import { basename } from 'node:path';
 import { asPlimsollError } from '#base';
 import { isByteRange, parseLockRow } from './lock-rows.ts';
-import { type Machine, machineOf, withoutSecrets } from './machine-name.ts';
+import { isSystemEmulator, type Machine, machineOf, withoutSecrets } from './machine-name.ts';
+import { turnOver } from './turns.ts';
 
 export type Access = 'read' | 'write' | 'read-write';
 
@@ -147,6 +148,45 @@ export class ProcessFiles {
       }
     }
     return { byPid, unseen };
+  }
+}
+
+/** A machine, and which of the files that were asked about it has open, by `dev:ino`. */
+export interface MachineFiles {
+  readonly pid: number;
+  readonly machine: Machine;
+  readonly files: ReadonlySet<string>;
+}
+
+/**
+ * The machines that have files open whose inode numbers `isSought` knows, in one pass over the processes: only of a QEMU
+ * are the descriptors looked at. What we may not look into is not seen.
+ *
+ * Throws: io, unsupported: there is no /proc.
+ */
+export async function machinesWith(isSought: (inode: string) => boolean, proc = '/proc'): Promise<MachineFiles[]> {
+  const found: MachineFiles[] = [];
+  for (const pid of pidsIn(proc)) {
+    const over = turnOver();
+    if (over !== undefined) await over;
+    if (!isSystemEmulator(programOf(proc, pid, []) ?? '')) continue;
+    const words = commandLineOf(proc, pid);
+    const machine = machineOf(programOf(proc, pid, words) ?? '', words);
+    const seen = filesOf(proc, pid);
+    if (machine === undefined || seen === 'unseen') continue;
+    const files = seen.flatMap(({ fd, inode }) => (isSought(inode) ? (identityBehind(proc, pid, fd) ?? []) : []));
+    if (files.length > 0) found.push({ pid, machine, files: new Set(files) });
+  }
+  return found;
+}
+
+function identityBehind(proc: string, pid: number, fd: number): string | undefined {
+  try {
+    const { dev, ino } = statSync(`${proc}/${pid}/fd/${fd}`, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    // Closed meanwhile.
+    return undefined;
   }
 }
 

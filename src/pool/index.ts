@@ -1,3 +1,5 @@
 /** One host's stores: what lies on them and whether its future fits. */
+export { Keeper, type KeeperOptions, type ProgressListener, type ScannedListener, type ScanProgress } from './keeper.ts';
+export type { GroupStorage, KeptStore } from './kept-store.ts';
 export { scan, type ScanEvent, type ScanOptions } from './scan.ts';
-export { countSharing, type Sharing, type StoredFile } from './sharing.ts';
+export { countSharing, type PhysicalRanges, type Sharing, type StoredFile } from './sharing.ts';

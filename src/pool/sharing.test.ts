@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StoredRange } from '#block';
-import { countSharing, type StoredFile } from './sharing.ts';
+import { countSharing, physicalRangesOf, type StoredFile } from './sharing.ts';
 
 const BLOCK = 4096;
 
@@ -26,7 +26,7 @@ function fileOf(pieces: readonly Piece[], extra = 0): StoredFile {
     });
     fileOffset += count * BLOCK;
   }
-  return { allocation: fileOffset + extra, map };
+  return { allocation: fileOffset + extra, ranges: physicalRangesOf(map) };
 }
 
 /** Block by block: how often each file refers to it. */
@@ -82,7 +82,10 @@ describe('countSharing()', () => {
   });
 
   it('knows nothing of files without a map, and keeps what the host charges for its own map', () => {
-    const sharing = countSharing([{ allocation: 5 * BLOCK, map: undefined }, fileOf([{ physical: 0, count: 1, flagged: false }], BLOCK)]);
+    const sharing = countSharing([
+      { allocation: 5 * BLOCK, ranges: undefined },
+      fileOf([{ physical: 0, count: 1, flagged: false }], BLOCK),
+    ]);
     expect(sharing).toMatchObject({ allocation: 7 * BLOCK, shared: 0, files: [{ exclusive: 5 * BLOCK }, { exclusive: 2 * BLOCK }] });
   });
 
@@ -90,8 +93,8 @@ describe('countSharing()', () => {
     const range = { fileOffset: 0, byteLength: BLOCK, physicalOffset: undefined, shared: false, unwritten: false, encoded: false };
     expect(
       countSharing([
-        { allocation: BLOCK, map: [range] },
-        { allocation: BLOCK, map: [range] },
+        { allocation: BLOCK, ranges: physicalRangesOf([range]) },
+        { allocation: BLOCK, ranges: physicalRangesOf([range]) },
       ]),
     ).toMatchObject({ allocation: 2 * BLOCK, shared: 0 });
   });

@@ -4,10 +4,30 @@
  */
 import type { StorageMap } from '#block';
 
+/** Where a file's bytes lie on the device: for each run its start, its end, and 1 where the filesystem calls it shared, else 0. */
+export type PhysicalRanges = Float64Array;
+
+/** Numbers of a run in PhysicalRanges. */
+export const RANGE_STRIDE = 3;
+
+/** Of `map` what sharing needs, in a sixth of the memory; runs whose place is not known share nothing that could be known. */
+export function physicalRangesOf(map: StorageMap): PhysicalRanges {
+  const ranges = new Float64Array(map.length * RANGE_STRIDE);
+  let at = 0;
+  for (const { physicalOffset, byteLength, shared } of map) {
+    if (physicalOffset === undefined) continue;
+    ranges[at] = physicalOffset;
+    ranges[at + 1] = physicalOffset + byteLength;
+    ranges[at + 2] = shared ? 1 : 0;
+    at += RANGE_STRIDE;
+  }
+  return at === ranges.length ? ranges : ranges.slice(0, at);
+}
+
 export interface StoredFile {
   readonly allocation: number;
   /** undefined: the file shares nothing that could be known. */
-  readonly map: StorageMap | undefined;
+  readonly ranges: PhysicalRanges | undefined;
 }
 
 export interface FileSharing {
@@ -32,11 +52,34 @@ export interface Sharing {
 
 /** Who uses which blocks. Units: bytes. */
 export function countSharing(files: readonly StoredFile[]): Sharing {
+  const steps = sharingInSteps(files);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+const FILES_PER_STEP = 500;
+const BOUNDARIES_PER_STEP = 10_000;
+
+/** As `countSharing`, with pauses to do something else in. */
+export function* sharingInSteps(files: readonly StoredFile[]): Generator<void, Sharing> {
   const between = files.map(() => 0);
   const outside = files.map(() => 0);
   const repeated = files.map(() => 0);
   const savings = { allocation: 0, shared: 0 };
-  sweep(boundariesOf(files), (length, users, isFlagged) => {
+  const boundaries: Boundary[] = [];
+  const crowded = yield* crowdedRuns(files);
+  for (const [file, { ranges }] of files.entries()) {
+    if (file % FILES_PER_STEP === 0) yield;
+    for (const [start, end, flagged] of runsOf(ranges)) {
+      if (crowded.length > 0 && touches(crowded, start, end))
+        boundaries.push({ at: start, file, step: 1, flagged }, { at: end, file, step: -1, flagged });
+      else if (flagged) outside[file] = (outside[file] as number) + end - start;
+    }
+  }
+  yield;
+  yield* sweep(boundaries, (length, users, isFlagged) => {
     let references = 0;
     for (const count of users.values()) references += count;
     if (references > 1) savings.allocation += (references - 1) * length;
@@ -66,6 +109,60 @@ function sharingOf(file: StoredFile, { between, outside, repeated }: { between: 
   return { shared, sharedOutside: Math.min(outside, shared), exclusive: Math.max(0, file.allocation - shared - repeated) };
 }
 
+export function* runsOf(ranges: PhysicalRanges | undefined): Generator<readonly [start: number, end: number, flagged: boolean]> {
+  if (ranges === undefined) return;
+  for (let at = 0; at < ranges.length; at += RANGE_STRIDE) yield [ranges[at] as number, ranges[at + 1] as number, ranges[at + 2] === 1];
+}
+
+/**
+ * Runs of blocks that are used more than once, by whomever: starts and ends in turn, ascending. Most blocks of a store are
+ * used once, and two sorted lists of numbers tell that without knowing whose they are.
+ */
+function* crowdedRuns(files: readonly StoredFile[]): Generator<void, Float64Array> {
+  const count = files.reduce((sum, { ranges }) => sum + (ranges?.length ?? 0) / RANGE_STRIDE, 0);
+  const starts = new Float64Array(count);
+  const ends = new Float64Array(count);
+  let filled = 0;
+  for (const [file, { ranges }] of files.entries()) {
+    if (file % FILES_PER_STEP === 0) yield;
+    if (ranges === undefined) continue;
+    for (let at = 0; at < ranges.length; at += RANGE_STRIDE) {
+      starts[filled] = ranges[at] as number;
+      ends[filled] = ranges[at + 1] as number;
+      filled += 1;
+    }
+  }
+  starts.sort();
+  yield;
+  ends.sort();
+  yield;
+  const crowded: number[] = [];
+  let ended = 0;
+  for (let begun = 0; begun < count; begun += 1) {
+    const at = starts[begun] as number;
+    while ((ends[ended] as number) <= at) {
+      ended += 1;
+      // Back to one user.
+      if (begun - ended === 1) crowded.push(ends[ended - 1] as number);
+    }
+    if (begun - ended === 1) crowded.push(at);
+  }
+  for (; count - ended > 1; ended += 1) if (count - ended === 2) crowded.push(ends[ended] as number);
+  return Float64Array.from(crowded);
+}
+
+/** Whether [start, end) has a byte in common with one of `runs`: starts and ends in turn, ascending. */
+export function touches(runs: Float64Array, start: number, end: number): boolean {
+  let low = 0;
+  let high = runs.length / 2;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((runs[2 * middle + 1] as number) <= start) low = middle + 1;
+    else high = middle;
+  }
+  return 2 * low < runs.length && (runs[2 * low] as number) < end;
+}
+
 /** Start or end of a physical range of a file. */
 interface Boundary {
   readonly at: number;
@@ -74,29 +171,17 @@ interface Boundary {
   readonly flagged: boolean;
 }
 
-function boundariesOf(files: readonly StoredFile[]): Boundary[] {
-  const boundaries: Boundary[] = [];
-  for (const [file, { map }] of files.entries()) {
-    for (const { physicalOffset, byteLength, shared } of map ?? []) {
-      if (physicalOffset === undefined) continue;
-      boundaries.push(
-        { at: physicalOffset, file, step: 1, flagged: shared },
-        { at: physicalOffset + byteLength, file, step: -1, flagged: shared },
-      );
-    }
-  }
-  return boundaries.sort((a, b) => a.at - b.at);
-}
-
 /** Calls `visit` for each stretch of blocks that the same files use, ascending. */
-function sweep(
-  boundaries: readonly Boundary[],
+function* sweep(
+  boundaries: Boundary[],
   visit: (length: number, users: ReadonlyMap<number, number>, isFlagged: boolean) => void,
-): void {
+): Generator<void> {
+  boundaries.sort((a, b) => a.at - b.at);
   const users = new Map<number, number>();
   let flagged = 0;
   let from = 0;
-  for (const { at, file, step, flagged: isFlagged } of boundaries) {
+  for (const [index, { at, file, step, flagged: isFlagged }] of boundaries.entries()) {
+    if (index % BOUNDARIES_PER_STEP === 0) yield;
     if (at > from && users.size > 0) visit(at - from, users, flagged > 0);
     from = at;
     if (isFlagged) flagged += step;

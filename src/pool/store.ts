@@ -1,14 +1,18 @@
-/** One filesystem and the images on it become a store report: sums, sharing, verdict. Pure. */
+/** One filesystem and the images on it become a store report: sums, sharing, verdict. Pure; in steps, since there may be many. */
 import { formatBytes } from '#base';
-import type { FileFacts } from '#block';
 import type { HostFilesystem } from '#host';
 import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
-import { countSharing, type FileSharing, type Sharing } from './sharing.ts';
+import { type FileSharing, type PhysicalRanges, type Sharing, sharingInSteps } from './sharing.ts';
 
 /** A file that a scan found and examined. */
 export interface FoundImage {
   readonly report: ImageReport;
-  readonly facts: FileFacts | undefined;
+  /** `device:inode`; undefined when the file could not be opened. */
+  readonly identity: string | undefined;
+  /** st_blocks × 512; undefined when the file could not even be opened. */
+  readonly allocation: number | undefined;
+  /** undefined: where the filesystem does not tell, or its files share nothing. */
+  readonly ranges: PhysicalRanges | undefined;
   readonly aliases: readonly string[];
   readonly backingOf: readonly string[];
 }
@@ -31,42 +35,90 @@ export interface StorePolicy {
   readonly frozenBacking: boolean;
 }
 
-/** The report of one store, its most dangerous image first. */
-export function reportStore(input: StoreInput, policy: StorePolicy): StoreReport {
+/** What the images of a store come to, whatever room the filesystem has. */
+export interface StoreSums {
+  readonly allocation: number;
+  /** null: not known of every image. */
+  readonly commitment: number | null;
+  /** Of what is known. */
+  readonly leastResidual: number;
+  readonly shared: number;
+  /** Nothing is missing that a yes needs. */
+  readonly isComplete: boolean;
+  /** Its most dangerous image first. */
+  readonly images: readonly ScannedImage[];
+  readonly findings: readonly Finding[];
+}
+
+/** The rows of an earlier report: what is as it was stays the same object, so that whoever compares finds what changed. */
+export class RowMemory {
+  readonly #rows = new WeakMap<ImageReport, { readonly key: string; readonly row: ScannedImage }>();
+
+  row(image: FoundImage, sharing: FileSharing, policy: StorePolicy): ScannedImage {
+    const { shared, sharedOutside, exclusive } = sharing;
+    const key = [shared, sharedOutside, exclusive, image.aliases.join('\0'), '', image.backingOf.join('\0')].join('\n');
+    const known = this.#rows.get(image.report);
+    if (known?.key === key) return known.row;
+    const row = scannedImage(image, sharing, policy);
+    this.#rows.set(image.report, { key, row });
+    return row;
+  }
+}
+
+const ROWS_PER_STEP = 500;
+
+/** The sums of one store, with pauses to do something else in. `rows` serves one policy. */
+export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory = new RowMemory()): Generator<void, StoreSums> {
   const { filesystem, images } = input;
-  const sharing = countSharing(
-    images.map(({ facts }) => ({ allocation: facts?.allocation ?? 0, map: filesystem.reflink === false ? undefined : facts?.map })),
-  );
-  const rows = images.map((image, index) => scannedImage(image, sharing.files[index] as FileSharing, policy));
+  const sharing = yield* sharingInSteps(images.map(({ allocation = 0, ranges }) => ({ allocation, ranges })));
+  const rows: ScannedImage[] = [];
+  for (const [index, image] of images.entries()) {
+    if (index % ROWS_PER_STEP === 0) yield;
+    rows.push(rowMemory.row(image, sharing.files[index] as FileSharing, policy));
+  }
+  yield;
   const known = rows.filter((row) => row.commitment !== null);
   const commitment = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
   const isPromise =
     filesystem.copyOnWrite !== true || rows.every((row) => !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
   const isComplete =
-    isPromise &&
-    known.length === rows.length &&
-    rows.every((row) => row.error === undefined) &&
-    input.unreadable.length === 0 &&
-    filesystem.size > 0;
-  // A block that a file outside of the scan shares stays its own when an image here writes a copy.
-  const residual = Math.max(0, commitment - sharing.allocation + sharing.sharedOutside);
-  const headroom = filesystem.available - residual - policy.floor;
+    isPromise && known.length === rows.length && rows.every((row) => row.error === undefined) && input.unreadable.length === 0;
+  yield;
+  const findings = storeFindings(input, rows, sharing, policy);
+  yield;
   return {
-    id: filesystem.id,
-    mount: filesystem.mount,
-    type: filesystem.type,
-    size: filesystem.size,
-    used: filesystem.used,
-    available: filesystem.available,
     allocation: sharing.allocation,
     commitment: known.length === rows.length ? commitment : null,
-    residual: known.length === rows.length ? residual : null,
+    // A block that a file outside of the scan shares stays its own when an image here writes a copy.
+    leastResidual: Math.max(0, commitment - sharing.allocation + sharing.sharedOutside),
     shared: sharing.shared,
-    floor: policy.floor,
-    headroom: filesystem.size > 0 && (known.length === rows.length || headroom < 0) ? headroom : null,
-    fits: verdict(isComplete, headroom, filesystem),
+    isComplete,
     images: rows.sort((a, b) => mostDangerousFirst(a, b, policy)),
-    findings: storeFindings(input, rows, sharing, policy),
+    findings,
+  };
+}
+
+/** The report of one store, from its sums and how full its filesystem is now. */
+export function reportStore(sums: StoreSums, filesystem: HostFilesystem, policy: StorePolicy): StoreReport {
+  const { id, mount, type, size, used, available } = filesystem;
+  const headroom = available - sums.leastResidual - policy.floor;
+  const isKnown = sums.commitment !== null;
+  return {
+    id,
+    mount,
+    type,
+    size,
+    used,
+    available,
+    allocation: sums.allocation,
+    commitment: sums.commitment,
+    residual: isKnown ? sums.leastResidual : null,
+    shared: sums.shared,
+    floor: policy.floor,
+    headroom: size > 0 && (isKnown || headroom < 0) ? headroom : null,
+    fits: verdict(sums.isComplete && size > 0, headroom, filesystem),
+    images: sums.images,
+    findings: sums.findings,
   };
 }
 
@@ -77,7 +129,7 @@ function verdict(isComplete: boolean, headroom: number, filesystem: HostFilesyst
 }
 
 function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePolicy): ScannedImage {
-  const { report, facts } = image;
+  const { report } = image;
   const findings = [...report.findings];
   if (sharing.sharedOutside > 0) {
     findings.push({
@@ -103,8 +155,8 @@ function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePoli
   return {
     ...report,
     findings,
-    exclusive: facts === undefined ? null : sharing.exclusive,
-    shared: facts === undefined ? null : sharing.shared,
+    exclusive: image.allocation === undefined ? null : sharing.exclusive,
+    shared: image.allocation === undefined ? null : sharing.shared,
     aliases: image.aliases,
     backingOf: image.backingOf,
   };

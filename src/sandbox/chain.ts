@@ -9,6 +9,8 @@ import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './re
 
 export interface ChainResult {
   readonly links: readonly ChainLink[];
+  /** The names that were looked up, as the kernel got them: whoever keeps the result sees by them whether it still holds. */
+  readonly lookedUp: readonly Buffer[];
   readonly findings: readonly Finding[];
   /** A chain that loops or is too deep: QEMU could not open the image. */
   readonly error?: PlimsollError;
@@ -41,6 +43,7 @@ export function dataFileReach(header: Qcow2Header): number {
 export async function followChain(file: OpenFile, header: Qcow2Header, options: ChainOptions): Promise<ChainResult> {
   const links: ChainLink[] = [];
   const findings: Finding[] = [];
+  const lookedUp: Buffer[] = [];
   const seen = new Set([file.identity]);
   const refersToFiles = header.externalDataFile || header.backingFile !== undefined;
   const allowed = refersToFiles ? await realPlacesOf(options.allowDirectories) : [];
@@ -53,8 +56,8 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
       nameBytes: header.dataFileNameBytes ?? Buffer.alloc(0),
       format: 'raw',
     } as const;
-    const { link, facts } = await openLink(from, reference, file, options.cache, allowed);
-    if (link.file === file.identity) return { links: [comesBack(link)], findings, error: loop(file.path, reference) };
+    const { link, facts } = await openLink(from, reference, file, options.cache, allowed, lookedUp);
+    if (link.file === file.identity) return { links: [comesBack(link)], lookedUp, findings, error: loop(file.path, reference) };
     const reach = dataFileReach(header);
     links.push(
       facts === undefined ? link : { ...link, capacity: header.capacity, commitment: rawFigures(facts, reach).commitment as number, reach },
@@ -64,10 +67,10 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
   let next = backingReference(header, 1);
   while (next !== undefined) {
     options.signal?.throwIfAborted();
-    if (next.depth > MAX_CHAIN_DEPTH) return { links, findings, error: tooDeep(file.path) };
-    const { link, header: nextHeader } = await openLink(from, next, file, options.cache, allowed);
+    if (next.depth > MAX_CHAIN_DEPTH) return { links, lookedUp, findings, error: tooDeep(file.path) };
+    const { link, header: nextHeader } = await openLink(from, next, file, options.cache, allowed, lookedUp);
     if (link.file !== undefined && seen.has(link.file))
-      return { links: [...links, comesBack(link)], findings, error: loop(file.path, next) };
+      return { links: [...links, comesBack(link)], lookedUp, findings, error: loop(file.path, next) };
     if (link.file !== undefined) seen.add(link.file);
     links.push(link);
     findings.push(...linkFindings(link));
@@ -75,7 +78,7 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
     from = referencedPath(from, next.nameBytes);
     next = nextHeader === undefined ? undefined : backingReference(nextHeader, next.depth + 1);
   }
-  return { links, findings };
+  return { links, lookedUp, findings };
 }
 
 function backingReference(header: Qcow2Header, depth: number): Reference | undefined {
@@ -96,6 +99,7 @@ async function openLink(
   image: OpenFile,
   cache: HostCache,
   allowed: readonly string[],
+  lookedUp: Buffer[],
 ): Promise<OpenedLink> {
   const base = {
     role: reference.role,
@@ -111,8 +115,10 @@ async function openLink(
   const refused = refusedName(reference.name);
   if (refused !== undefined) return { link: { ...base, status: 'refused', reason: refused } };
   let file: OpenFile | undefined;
+  const path = referencedPath(from, reference.nameBytes);
+  lookedUp.push(path);
   try {
-    file = await openImageFile(referencedPath(from, reference.nameBytes), { cache, permit: permitWithin(image, allowed) });
+    file = await openImageFile(path, { cache, permit: permitWithin(image, allowed) });
     return await describeLink(file, base, reference);
   } catch (thrown) {
     const error = asPlimsollError(thrown, 'follow a reference of the image');

@@ -67,7 +67,11 @@ export interface Examined {
   readonly filesystem: HostFilesystem | undefined;
   /** A file found by a scan that is no disk image. */
   readonly isOther: boolean;
+  /** Names that were looked up for what the image refers to. */
+  readonly lookedUp: readonly Buffer[];
 }
+
+const NOTHING_LOOKED_UP: readonly Buffer[] = [];
 
 /** Of a file up to this length the beginning is read at once, whatever it turns out to be. */
 const SMALL_FILE_BYTES = 1024 * KiB;
@@ -147,20 +151,22 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     const evidence = await gatherEvidence(file.device, prefix);
     const declared = options.rawFiles?.has(facts.identity) === true ? 'raw' : options.format;
     if (options.discovered === true && declared === undefined && isOtherFile(evidence, shown, facts.length))
-      return { report: { path: shown, ...known }, facts, filesystem, isOther: true };
+      return { report: { path: shown, ...known }, facts, filesystem, isOther: true, lookedUp: NOTHING_LOOKED_UP };
     const { format, source } = chooseFormat(evidence, declared, options.discovered === true);
     known = { ...known, format, formatSource: source };
+    if (format === 'qcow2') {
+      const { report, lookedUp } = await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache });
+      return { report, facts, filesystem, isOther: false, lookedUp };
+    }
     const report =
       format === 'raw'
         ? rawReport(shown, known, facts, prefix, options)
-        : format === 'qcow2'
-          ? await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache })
-          : await otherReport(shown, known, { format, device, facts }, options.signal);
-    return { report, facts, filesystem, isOther: false };
+        : await otherReport(shown, known, { format, device, facts }, options.signal);
+    return { report, facts, filesystem, isOther: false, lookedUp: NOTHING_LOOKED_UP };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
     const error = asPlimsollError(thrown, 'read image', shown);
-    return { report: { path: shown, ...known, error: error.toJSON() }, facts, filesystem, isOther: false };
+    return { report: { path: shown, ...known, error: error.toJSON() }, facts, filesystem, isOther: false, lookedUp: NOTHING_LOOKED_UP };
   } finally {
     cache.buffers.give(memory);
     await file?.close();
@@ -259,7 +265,7 @@ async function qcow2Report(
   known: Omit<ImageReport, 'path'>,
   { file, device, facts, prefix }: OpenImage,
   options: ExamineOptions & { cache: HostCache },
-): Promise<ImageReport> {
+): Promise<Pick<Examined, 'report' | 'lookedUp'>> {
   if (!hasQcow2Magic(prefix)) {
     throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
       doing: 'read qcow2 header',
@@ -279,12 +285,13 @@ async function qcow2Report(
     cache: options.cache,
     signal: options.signal,
   });
-  return combined(path.toString(), known, arithmetic, {
+  const report = combined(path.toString(), known, arithmetic, {
     findings: [...arithmetic.findings, ...chain.findings],
     chain: chain.links,
     details,
     error: chain.error?.toJSON(),
   });
+  return { report, lookedUp: chain.lookedUp };
 }
 
 async function otherReport(

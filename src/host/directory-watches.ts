@@ -1,0 +1,97 @@
+/**
+ * Which directories had changes, as soon as the kernel tells (inotify). A hint that makes a look come sooner, never the only
+ * reason for one: changes through a mapping, on other hosts, and under a mount put over a directory are not told.
+ */
+import { type FSWatcher, watch } from 'node:fs';
+
+/** A directory by device and inode number: watched as itself, whatever its name becomes. */
+export interface WatchedDirectory {
+  readonly key: string;
+  readonly pathBytes: Buffer;
+}
+
+/** names: something was created, deleted or renamed. content: something was written. */
+export type DirectoryEvent = 'names' | 'content';
+
+/** Why not all directories are watched. */
+export type WatchLack = 'limit' | 'failed' | undefined;
+
+/** Kernel memory of about 1 KiB each, and a share of fs.inotify.max_user_watches, which all programs of a user have together. */
+export const MOST_WATCHES = 4096;
+/** A directory whose machines write all the time would keep us busy with being told so: from so many events on it is left alone until `calm`. */
+const MOST_EVENTS = 2000;
+
+interface Watch {
+  readonly watcher: FSWatcher;
+  events: number;
+}
+
+export class DirectoryWatches {
+  readonly #onEvent: (event: DirectoryEvent) => void;
+  readonly #most: number;
+  readonly #watches = new Map<string, Watch>();
+  /** Told too much since the last `cover`. */
+  readonly #muted = new Set<string>();
+
+  constructor(onEvent: (event: DirectoryEvent) => void, most: number = MOST_WATCHES) {
+    this.#onEvent = onEvent;
+    this.#most = most;
+  }
+
+  get count(): number {
+    return this.#watches.size;
+  }
+
+  /** From now on exactly these are watched, as far as the kernel lets us; says why some are not. */
+  cover(directories: readonly WatchedDirectory[]): WatchLack {
+    this.#muted.clear();
+    for (const watched of this.#watches.values()) watched.events = 0;
+    const wanted = new Set(directories.map(({ key }) => key));
+    for (const key of Array.from(this.#watches.keys())) if (!wanted.has(key)) this.#drop(key);
+    let lack: WatchLack;
+    for (const { key, pathBytes } of directories) {
+      if (this.#watches.has(key)) continue;
+      if (this.#watches.size >= this.#most) return 'limit';
+      const refused = this.#add(key, pathBytes);
+      if (refused === 'limit') return 'limit';
+      lack ??= refused;
+    }
+    return lack;
+  }
+
+  close(): void {
+    for (const key of Array.from(this.#watches.keys())) this.#drop(key);
+  }
+
+  #add(key: string, pathBytes: Buffer): WatchLack {
+    try {
+      // By its path as bytes: Node gives the names in events back in the encoding that is asked for, and we need none.
+      const watcher = watch(pathBytes, { persistent: false, encoding: 'buffer' }, (type) => this.#note(key, type));
+      watcher.on('error', () => this.#drop(key));
+      this.#watches.set(key, { watcher, events: 0 });
+      return undefined;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      // Gone since it was read: the next look knows.
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+      return code === 'ENOSPC' || code === 'EMFILE' || code === 'ENOMEM' ? 'limit' : 'failed';
+    }
+  }
+
+  #note(key: string, type: string): void {
+    const watched = this.#watches.get(key);
+    if (watched === undefined || this.#muted.has(key)) return;
+    watched.events += 1;
+    if (watched.events >= MOST_EVENTS) {
+      this.#muted.add(key);
+      this.#drop(key);
+    }
+    this.#onEvent(type === 'rename' ? 'names' : 'content');
+  }
+
+  #drop(key: string): void {
+    const watched = this.#watches.get(key);
+    this.#watches.delete(key);
+    watched?.watcher.close();
+  }
+}

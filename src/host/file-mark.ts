@@ -1,0 +1,86 @@
+/**
+ * Whether a file is as it was, without opening it: who compares two marks of a name reads only what changed.
+ *
+ * Every write through the kernel sets ctime, and no program can set it back. Three kinds of change leave no mark: a write
+ * within the granularity of the clock after the look (`isFresh` says when that is possible), a store into a page that is
+ * mapped and already dirty (marked when the kernel writes it back), and what moves or shares blocks without writing
+ * (defragmentation, deduplication, a reflink made of the file).
+ */
+import { type BigIntStats, lstat, lstatSync, realpath, stat } from 'node:fs';
+import { promisify } from 'node:util';
+
+const lstatAsync = promisify(lstat);
+const statAsync = promisify(stat);
+const realpathAsync = promisify(realpath.native);
+
+/** What changes when a name leads elsewhere or the file behind it is written, truncated, or changes its owner or mode. */
+export interface FileMark {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly size: bigint;
+  /** st_blocks: can change without a write, as when XFS takes preallocation back. */
+  readonly blocks: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+/** FAT keeps times to two seconds; everything else is finer. */
+const GRANULARITY_NS = 2_000_000_000n;
+/** Times of a network filesystem are those of its server's clock. */
+const REMOTE_DOUBT_NS = 60_000_000_000n;
+
+/** The mark of the name itself, no link followed; undefined when nothing can be seen there. For local filesystems: it waits. */
+export function markOf(path: Buffer): FileMark | undefined {
+  try {
+    const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return stats === undefined ? undefined : markIn(stats);
+  } catch {
+    return undefined;
+  }
+}
+
+/** As `markOf`, where the answer may have to come from a server. */
+export async function markOfRemote(path: Buffer): Promise<FileMark | undefined> {
+  return markIn(await lstatAsync(path, { bigint: true }).catch(() => undefined));
+}
+
+function markIn(stats: BigIntStats): FileMark;
+function markIn(stats: BigIntStats | undefined): FileMark | undefined;
+function markIn(stats: BigIntStats | undefined): FileMark | undefined {
+  if (stats === undefined) return undefined;
+  const { dev, ino, size, blocks, mtimeNs, ctimeNs } = stats;
+  return { dev, ino, size, blocks, mtimeNs, ctimeNs };
+}
+
+/** Whether nothing was written between two marks, as far as marks can tell. */
+export function isSameMark(a: FileMark | undefined, b: FileMark | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a.ctimeNs === b.ctimeNs && a.mtimeNs === b.mtimeNs && a.size === b.size && a.blocks === b.blocks && a.ino === b.ino && a.dev === b.dev
+  );
+}
+
+/** Whether a change after `lookedAtMs` could leave the same mark, because the file was changed just before. */
+export function isFresh(mark: FileMark, lookedAtMs: number, isLocal: boolean): boolean {
+  return mark.ctimeNs >= BigInt(Math.floor(lookedAtMs)) * 1_000_000n - (isLocal ? GRANULARITY_NS : REMOTE_DOUBT_NS);
+}
+
+/** Where a name leads, all links followed, and the mark of the file there; both undefined when it leads nowhere. */
+export interface SeenPlace {
+  readonly path: Buffer;
+  readonly realPath: string | undefined;
+  readonly mark: FileMark | undefined;
+}
+
+/** Never throws, opens nothing. */
+export async function seePlace(path: Buffer): Promise<SeenPlace> {
+  const [mark, realPath] = await Promise.all([
+    statAsync(path, { bigint: true }).then(markIn, () => undefined),
+    realpathAsync(path).catch(() => undefined),
+  ]);
+  return { path, realPath, mark };
+}
+
+export function isSamePlace(a: SeenPlace, b: SeenPlace): boolean {
+  return a.realPath === b.realPath && isSameMark(a.mark, b.mark);
+}

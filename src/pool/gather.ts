@@ -1,0 +1,250 @@
+/** What one look saw, sorted by filesystem: one file per identity, backing files linked, data files counted as what they are. */
+import { dirname } from 'node:path';
+import { asPlimsollError, type SerializedError } from '#base';
+import { filesystemOf, type HostCache, type HostFilesystem } from '#host';
+import type { ChainLink, Finding, ImageReport } from '#wire';
+import type { Sighting } from './sighting.ts';
+import type { FoundImage, StoreInput } from './store.ts';
+
+/** What the walk tells of one filesystem beside its files. */
+export interface Notes {
+  readonly filesystem: HostFilesystem;
+  /** The named directories that lie on it. */
+  readonly directories: string[];
+  readonly notFollowed: { symlinks: number; specials: number };
+  readonly unreadable: Finding[];
+  /** Other filesystems below its directories. */
+  readonly crossings: Finding[];
+}
+
+export type ScanError = SerializedError & { readonly path: string };
+
+/** The stores of one look, by id, and what belongs to none. */
+export class StoreNotes {
+  readonly stores = new Map<string, Notes>();
+  readonly errors: ScanError[] = [];
+  readonly #cache: HostCache;
+  readonly #byDirectory = new Map<string, Promise<HostFilesystem>>();
+
+  constructor(cache: HostCache) {
+    this.#cache = cache;
+  }
+
+  of(filesystem: HostFilesystem): Notes {
+    const known = this.stores.get(filesystem.id);
+    if (known !== undefined) return known;
+    const made = { filesystem, directories: [], notFollowed: { symlinks: 0, specials: 0 }, unreadable: [], crossings: [] };
+    this.stores.set(filesystem.id, made);
+    return made;
+  }
+
+  /** Throws: not-found, io. */
+  async ofDirectory(directory: string | Buffer): Promise<Notes> {
+    const key = directory.toString('latin1');
+    const asked = this.#byDirectory.get(key) ?? filesystemOf(directory, this.#cache.filesystems);
+    this.#byDirectory.set(key, asked);
+    return this.of(await asked);
+  }
+
+  async noteUnreadable(path: string, error: SerializedError, isNamed: boolean): Promise<void> {
+    if (isNamed) this.errors.push({ ...error, path });
+    const finding: Finding = {
+      level: 'danger',
+      code: 'DIRECTORY_UNREADABLE',
+      message: `${path}: ${error.message}; what lies below is not known.`,
+    };
+    try {
+      const parent = await filesystemOf(dirname(path), this.#cache.filesystems);
+      // What lies below a named directory may lie on a store whose answer is then open; where it lies on another, none is made up.
+      if (isNamed) this.stores.get(parent.id)?.unreadable.push(finding);
+      else this.of(parent).unreadable.push(finding);
+    } catch (thrown) {
+      if (!isNamed) this.errors.push({ ...asPlimsollError(thrown, 'read directory', path).toJSON(), path });
+    }
+  }
+
+  async noteOtherFilesystem(path: string): Promise<void> {
+    const error = {
+      kind: 'refused',
+      code: 'OTHER_FILESYSTEM',
+      message: `${path} lies on another filesystem and was not entered: name it to scan it`,
+    } as const;
+    try {
+      const parent = await filesystemOf(dirname(path), this.#cache.filesystems);
+      this.stores.get(parent.id)?.crossings.push({ level: 'info', code: error.code, message: `${error.message}.` });
+    } catch {
+      this.errors.push({ ...error, path });
+    }
+  }
+}
+
+/** A file, by whichever of its names stands for it. */
+interface Found {
+  sighting: Sighting;
+  readonly aliases: string[];
+  readonly backingOf: string[];
+}
+
+/** A file that images claim as their external data file. */
+export interface Claim {
+  /** `device:inode`. */
+  readonly identity: string;
+  readonly path: string;
+  /** The largest of what the images say. */
+  readonly reach: number;
+  readonly claimants: readonly Sighting[];
+  /** As the walk found it; undefined when it lies elsewhere. */
+  readonly target: Sighting | undefined;
+}
+
+/** Reads a file as an external data file; undefined when it cannot be opened. */
+export type ReadClaim = (claim: Claim) => Promise<Sighting | undefined>;
+
+/** `input.filesystem` is as full as it was when it was asked first. */
+export interface GatheredStore {
+  readonly input: StoreInput;
+  readonly notes: Notes;
+}
+
+/** Every store with its images. */
+export async function gather(sightings: readonly Sighting[], notes: StoreNotes, readClaim: ReadClaim): Promise<GatheredStore[]> {
+  const byIdentity = new Map<string, Found>();
+  const images = new Map<Notes, Found[]>();
+  const others = new Map<Notes, { count: number; allocation: number }>();
+  for (const sighting of sightings) {
+    if (sighting.identity === undefined) await addUnopened(sighting, notes, images);
+    else addName(byIdentity, sighting.identity, sighting);
+  }
+  const beyond = await linkImages(byIdentity, notes, readClaim);
+  for (const found of [...byIdentity.values(), ...beyond]) {
+    const store = await storeOf(found.sighting, notes);
+    if (!found.sighting.isOther) pushTo(images, store, found);
+    else {
+      const before = others.get(store) ?? { count: 0, allocation: 0 };
+      others.set(store, { count: before.count + 1, allocation: before.allocation + (found.sighting.allocation ?? 0) });
+    }
+  }
+  return [...notes.stores.values()].map((store) => ({
+    notes: store,
+    input: {
+      filesystem: store.filesystem,
+      images: (images.get(store) ?? []).map((found) => foundImage(found, store)),
+      others: others.get(store) ?? { count: 0, allocation: 0 },
+      notFollowed: store.notFollowed,
+      unreadable: store.unreadable,
+    },
+  }));
+}
+
+function foundImage({ sighting, aliases, backingOf }: Found, { filesystem }: Notes): FoundImage {
+  return {
+    report: sighting.report,
+    identity: sighting.identity,
+    allocation: sighting.allocation,
+    ranges: filesystem.reflink === false ? undefined : sighting.ranges,
+    aliases: aliases.sort(byCodeUnits),
+    backingOf: backingOf.sort(byCodeUnits),
+  };
+}
+
+/** Of several names the first by its bytes stands for the file, in path and figures, of those by which it is an image at all. */
+function addName(byIdentity: Map<string, Found>, identity: string, sighting: Sighting): void {
+  const known = byIdentity.get(identity);
+  if (known === undefined) {
+    byIdentity.set(identity, { sighting, aliases: [], backingOf: [] });
+    return;
+  }
+  const before = known.sighting;
+  const isFirst = Buffer.compare(sighting.walked.pathBytes, before.walked.pathBytes) < 0;
+  const isBetter = before.isOther === sighting.isOther ? isFirst : before.isOther;
+  known.aliases.push((isBetter ? before : sighting).report.path);
+  if (isBetter) known.sighting = sighting;
+}
+
+/** A file that cannot be opened is an image with an error, on the store of its directory; one that vanished is none. */
+async function addUnopened(sighting: Sighting, notes: StoreNotes, images: Map<Notes, Found[]>): Promise<void> {
+  const { error, path } = sighting.report;
+  if (error === undefined || error.kind === 'not-found') return;
+  try {
+    pushTo(images, await notes.ofDirectory(dirname(path)), { sighting, aliases: [], backingOf: [] });
+  } catch {
+    notes.errors.push({ ...error, path });
+  }
+}
+
+/** What it was told when it was read may be old: the one that this look asked counts. */
+async function storeOf({ filesystem, walked }: Sighting, notes: StoreNotes): Promise<Notes> {
+  const known = filesystem === undefined ? undefined : notes.stores.get(filesystem.id);
+  if (known !== undefined) return known;
+  try {
+    return await notes.ofDirectory(dirname(walked.path));
+  } catch (thrown) {
+    if (filesystem === undefined) throw thrown;
+    return notes.of(filesystem);
+  }
+}
+
+/** Who is whose backing file, and how far external data files are written. Returns data files that lie elsewhere. */
+async function linkImages(byIdentity: ReadonlyMap<string, Found>, notes: StoreNotes, readClaim: ReadClaim): Promise<Found[]> {
+  const claims = new Map<string, { path: string; reach: number; claimants: Sighting[] }>();
+  for (const { sighting } of byIdentity.values()) {
+    for (const link of sighting.report.chain) {
+      if (link.role === 'backing' && link.depth === 1) {
+        if (link.file !== undefined) byIdentity.get(link.file)?.backingOf.push(sighting.report.path);
+      } else if (link.role === 'data') noteClaim(claims, sighting, link, notes);
+    }
+  }
+  const beyond: Found[] = [];
+  for (const [identity, { path, reach, claimants }] of claims) {
+    const target = byIdentity.get(identity);
+    const read = await readClaim({ identity, path, reach, claimants, target: target?.sighting });
+    if (read === undefined) continue;
+    if (target === undefined) beyond.push({ sighting: read, aliases: [], backingOf: [] });
+    else if (!isImageOfItsOwn(target.sighting.report, read.report)) target.sighting = read;
+  }
+  return beyond;
+}
+
+/** An external data file grows with its image, wherever it lies; one that cannot be read leaves the answer open. */
+function noteClaim(
+  claims: Map<string, { path: string; reach: number; claimants: Sighting[] }>,
+  image: Sighting,
+  { file, path, reach }: ChainLink,
+  notes: StoreNotes,
+): void {
+  if (reach !== undefined && path !== null && file !== undefined) {
+    const known = claims.get(file);
+    if (known === undefined) claims.set(file, { path, reach, claimants: [image] });
+    else {
+      known.reach = Math.max(known.reach, reach);
+      known.claimants.push(image);
+    }
+    return;
+  }
+  if (image.filesystem === undefined) return;
+  notes.of(notes.stores.get(image.filesystem.id)?.filesystem ?? image.filesystem).unreadable.push({
+    level: 'danger',
+    code: 'DATA_FILE_UNKNOWN',
+    message: `${image.report.path}: its external data file was not read, so what that can grow to is not in the sums.`,
+  });
+}
+
+/**
+ * Whether `found`, the file by its own signature, stands against `claimed`, the same file as another image's data: an image
+ * can claim any file beside it, and what is an image stays one, unless the claim makes it larger.
+ */
+function isImageOfItsOwn(found: ImageReport, claimed: ImageReport): boolean {
+  if (found.error !== undefined) return found.error.code !== 'SIGNATURE_MISSING';
+  return found.formatSource === 'signature' && (found.commitment ?? 0) >= (claimed.commitment ?? 0);
+}
+
+function pushTo(images: Map<Notes, Found[]>, store: Notes, found: Found): void {
+  const list = images.get(store);
+  if (list === undefined) images.set(store, [found]);
+  else list.push(found);
+}
+
+export function byCodeUnits(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

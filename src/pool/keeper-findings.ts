@@ -1,0 +1,80 @@
+/** What the keeper notices beside the images, in sentences. */
+import { resolve } from 'node:path';
+import type { PlimsollError } from '#base';
+import { seePlace, type WatchLack } from '#host';
+import type { Finding } from '#wire';
+
+/** Where each named directory leads, all links resolved: at first, and now. */
+export type LedPlaces = ReadonlyMap<string, { readonly first: string; readonly now: string }>;
+
+/** The real place of each directory that leads somewhere, by its name. */
+export async function placesOf(directories: readonly (string | Buffer)[]): Promise<ReadonlyMap<string, string>> {
+  const places = await Promise.all(
+    directories.map(async (name) => [name.toString(), (await seePlace(Buffer.from(name))).realPath] as const),
+  );
+  return new Map(places.flatMap(([name, place]) => (place === undefined ? [] : [[name, place]])));
+}
+
+/** `before` with where the directories lead now; one that leads nowhere for a time is not forgotten. */
+export function ledElsewhere(before: LedPlaces, places: ReadonlyMap<string, string>): LedPlaces {
+  const led = new Map(before);
+  for (const [name, now] of places) led.set(name, { first: before.get(name)?.first ?? now, now });
+  return led;
+}
+
+export function linkFindings(led: LedPlaces): Finding[] {
+  return [...led].flatMap(([name, { first, now }]): Finding[] => {
+    if (first !== now) {
+      return [
+        {
+          level: 'warning',
+          code: 'DIRECTORY_LEADS_ELSEWHERE',
+          message: `${name} leads to ${now}; when the watch began it led to ${first}.`,
+        },
+      ];
+    }
+    if (now === resolve(name)) return [];
+    return [
+      { level: 'info', code: 'DIRECTORY_IS_LINK', message: `${name} leads through a symbolic link to ${now}, which is what is watched.` },
+    ];
+  });
+}
+
+export function slowness(lookMs: number, everyMs: number): Finding[] {
+  if (lookMs <= everyMs) return [];
+  return [
+    {
+      level: 'warning',
+      code: 'SCAN_SLOW',
+      message: `The last look at the stores took ${seconds(lookMs)}, longer than the ${seconds(everyMs)} between two of them: what is shown is that much behind.`,
+    },
+  ];
+}
+
+export function unwatched(lack: WatchLack, watched: number, directories: number, everyMs: number): Finding[] {
+  if (lack === undefined) return [];
+  const why = lack === 'limit' ? 'the limit of watches is reached (fs.inotify.max_user_watches, or our own)' : 'the kernel refused';
+  return [
+    {
+      level: 'info',
+      code: 'WATCHES_LACKING',
+      message: `${watched} of ${directories} directories are watched, since ${why}: changes in the others are seen every ${seconds(everyMs)}.`,
+    },
+  ];
+}
+
+export function scanFailed(error: PlimsollError): Finding {
+  return { level: 'danger', code: 'SCAN_FAILED', message: `${error.message}; what is shown is as it was before.` };
+}
+
+export function cameBack(fromMs: number, untilMs: number): Finding {
+  return {
+    level: 'info',
+    code: 'STORE_CAME_BACK',
+    message: `The store was not there from ${new Date(fromMs).toISOString()} to ${new Date(untilMs).toISOString()}.`,
+  };
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+}

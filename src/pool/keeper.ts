@@ -1,0 +1,317 @@
+/**
+ * Keeps the reports of stores true: a full scan first, then looks that open only what changed.
+ *
+ * Looks come every `everyMs`, soon after the kernel tells of a change in a directory, and when somebody asks (`refresh`).
+ * What no look can see without opening files is caught by the full scan every `fullEveryMs`: blocks moved by
+ * defragmentation, shared by deduplication, or shared with files outside of the directories.
+ */
+import { asPlimsollError, requireOptions, requirePaths } from '#base';
+import { type DirectoryEvent, DirectoryWatches, machinesWith, type MachineFiles, type WatchLack } from '#host';
+import type { Finding } from '#wire';
+import { cameBack, ledElsewhere, type LedPlaces, linkFindings, placesOf, scanFailed, slowness, unwatched } from './keeper-findings.ts';
+import { changeBetween, type KeptStore, keptStore, machinesOf, vanishedStore } from './kept-store.ts';
+import { DEFAULT_CONCURRENCY, refuseFile } from './scan.ts';
+import type { StorePolicy } from './store.ts';
+import { type ImageStorage, type Looked, Survey } from './survey.ts';
+
+export interface KeeperOptions extends Partial<StorePolicy> {
+  readonly directories: readonly (string | Buffer)[];
+  /** Further directories (real paths) in which references may be followed. */
+  readonly allowDirectories?: readonly string[];
+  /** Files that are raw for certain. */
+  readonly rawFiles?: readonly (string | Buffer)[];
+  /** Longest time between two looks. */
+  readonly everyMs?: number;
+  /** Time from one full scan to the next. */
+  readonly fullEveryMs?: number;
+  /** Most directories that are watched; 0: none. */
+  readonly mostWatches?: number;
+}
+
+export interface ScanProgress {
+  /** The id of the store that is being read, where it is known. */
+  readonly store: string | undefined;
+  readonly filesSeen: number;
+  readonly imagesRead: number;
+  readonly ended: boolean;
+}
+
+export type ScannedListener = (store: KeptStore, changed: readonly string[], gone: readonly string[]) => void;
+export type ProgressListener = (progress: ScanProgress) => void;
+
+const SECOND = 1000;
+const DEFAULT_EVERY_MS = 60 * SECOND;
+const DEFAULT_FULL_EVERY_MS = 3600 * SECOND;
+/** From a change to the look: shorter for new and deleted names, since somebody made an image and will ask. */
+const NAMES_DELAY_MS = 500;
+const CONTENT_DELAY_MS = SECOND;
+/** Machines write all the time: of that, looks take at most the twentieth part; of what happens to names, the fifth. */
+const CONTENT_REST = 19;
+const NAMES_REST = 4;
+const PROGRESS_EVERY_MS = 200;
+/** That a store was away is said so long. */
+const REMEMBERED_ABSENCE_MS = 24 * 3600 * SECOND;
+
+interface PlannedLook {
+  readonly promise: Promise<void>;
+  everything: boolean;
+}
+
+interface Absence {
+  readonly fromMs: number;
+  /** undefined: still away. */
+  untilMs: number | undefined;
+}
+
+export class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #everyMs: number;
+  readonly #fullEveryMs: number;
+  readonly #surveyor: Survey;
+  readonly #watches: DirectoryWatches;
+  readonly #scanned = new Set<ScannedListener>();
+  readonly #progress = new Set<ProgressListener>();
+  readonly #stopping = new AbortController();
+  readonly #absences = new Map<string, Absence>();
+  /** What the kernel told while a look went on. */
+  readonly #told = new Set<DirectoryEvent>();
+  #led: LedPlaces = new Map();
+  #stores = new Map<string, KeptStore>();
+  #looked: Looked | undefined;
+  #running: Promise<void> | undefined;
+  #next: PlannedLook | undefined;
+  #timer: { readonly handle: NodeJS.Timeout; readonly atMs: number } | undefined;
+  #lack: WatchLack;
+  #lastMs = 0;
+  #lastFullAt = Number.NEGATIVE_INFINITY;
+  #failure: Finding | undefined;
+
+  /** Throws: usage, for what the types rule out. */
+  constructor(options: KeeperOptions) {
+    requireOptions('Keeper', options);
+    requirePaths('Keeper', 'directories', options.directories);
+    const { allowDirectories = [], rawFiles = [], floor = 0, frozenBacking = false, everyMs, fullEveryMs } = options;
+    this.#options = options;
+    this.#everyMs = everyMs ?? DEFAULT_EVERY_MS;
+    this.#fullEveryMs = fullEveryMs ?? DEFAULT_FULL_EVERY_MS;
+    const policy = { floor, frozenBacking };
+    this.#surveyor = new Survey(options.directories, {
+      policy,
+      allowDirectories,
+      rawFiles,
+      concurrency: DEFAULT_CONCURRENCY,
+      remembers: true,
+    });
+    this.#watches = new DirectoryWatches((event) => this.#onEvent(event), options.mostWatches);
+  }
+
+  /**
+   * The full scan; when it is over the stores are known and kept. `signal` ends the keeper, as `close` does.
+   *
+   * Throws: usage, NOT_A_DIRECTORY; the signal's reason, when aborted before the scan is over.
+   */
+  async start(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    for (const directory of this.#options.directories) refuseFile(directory);
+    signal?.addEventListener('abort', () => this.#stopping.abort(signal.reason), { once: true });
+    this.#stopping.signal.addEventListener('abort', () => this.#rest(), { once: true });
+    await this.refresh();
+  }
+
+  /**
+   * Looks at what changed. All who ask while a look goes on share one that begins when it is over, so that each gets one that
+   * began after it asked. All stores are looked at, whichever is asked for. `everything`: takes nothing over from before.
+   *
+   * Throws: the reason why the keeper ended; kind `bug`, when a look failed: the stores are then as before.
+   */
+  refresh(_store?: string, { everything = false }: { everything?: boolean } = {}): Promise<void> {
+    if (this.#stopping.signal.aborted) return Promise.reject(this.#stopping.signal.reason);
+    if (this.#next !== undefined) {
+      this.#next.everything ||= everything;
+      return this.#next.promise;
+    }
+    if (this.#running === undefined) return this.#run(everything);
+    const planned: { everything: boolean; promise: Promise<void> } = { everything, promise: Promise.resolve() };
+    planned.promise = this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined;
+        return this.#run(planned.everything);
+      });
+    this.#next = planned;
+    return planned.promise;
+  }
+
+  /** Those that are present, then those that vanished. */
+  stores(): readonly KeptStore[] {
+    return [...this.#stores.values()].sort((a, b) => Number(a.presence === 'vanished') - Number(b.presence === 'vanished'));
+  }
+
+  /** What the keeper noticed that belongs to no store: directories that cannot be read or lead elsewhere, watches, slow looks. */
+  findings(): readonly Finding[] {
+    const { errors = [], directories = [] } = this.#looked ?? {};
+    return [
+      ...(this.#failure === undefined ? [] : [this.#failure]),
+      ...errors.map(({ path, code, message }): Finding => ({ level: 'danger', code, message: `${path}: ${message}.` })),
+      ...linkFindings(this.#led),
+      ...slowness(this.#lastMs, this.#everyMs),
+      ...unwatched(this.#lack, this.#watches.count, directories.length, this.#everyMs),
+    ];
+  }
+
+  /** After each look, once for each store, whether or not something changed. Returns what ends it. */
+  onScanned(listener: ScannedListener): () => void {
+    this.#scanned.add(listener);
+    return () => this.#scanned.delete(listener);
+  }
+
+  /** Now and then while files are read, and once at the end. Returns what ends it. */
+  onProgress(listener: ProgressListener): () => void {
+    this.#progress.add(listener);
+    return () => this.#progress.delete(listener);
+  }
+
+  /** Ends watching and looking; what was known can still be asked. May be called twice. */
+  async close(): Promise<void> {
+    this.#stopping.abort(new Error('The keeper is closed'));
+    this.#rest();
+    await Promise.allSettled([this.#running, this.#next?.promise]);
+  }
+
+  #rest(): void {
+    this.#watches.close();
+    clearTimeout(this.#timer?.handle);
+    this.#timer = undefined;
+  }
+
+  #run(everything: boolean): Promise<void> {
+    if (this.#stopping.signal.aborted) return Promise.reject(this.#stopping.signal.reason);
+    clearTimeout(this.#timer?.handle);
+    this.#timer = undefined;
+    const running = this.#look(everything || performance.now() - this.#lastFullAt >= this.#fullEveryMs).finally(() => {
+      this.#running = undefined;
+      this.#plan(this.#everyMs);
+      // Whether the look saw it already is not known.
+      for (const event of this.#told) this.#planFor(event);
+      this.#told.clear();
+    });
+    this.#running = running;
+    return running;
+  }
+
+  /** The earlier of two plans stands. */
+  #plan(delayMs: number): void {
+    if (this.#stopping.signal.aborted) return;
+    const atMs = performance.now() + delayMs;
+    if (this.#timer !== undefined && this.#timer.atMs <= atMs) return;
+    clearTimeout(this.#timer?.handle);
+    const handle = setTimeout(() => {
+      this.#timer = undefined;
+      // Said by findings(): there is nobody here to throw it at.
+      this.refresh().catch(() => {});
+    }, delayMs);
+    this.#timer = { handle, atMs };
+  }
+
+  #onEvent(event: DirectoryEvent): void {
+    if (this.#running === undefined) this.#planFor(event);
+    else this.#told.add(event);
+  }
+
+  #planFor(event: DirectoryEvent): void {
+    const isNames = event === 'names';
+    this.#plan(Math.max(isNames ? NAMES_DELAY_MS : CONTENT_DELAY_MS, this.#lastMs * (isNames ? NAMES_REST : CONTENT_REST)));
+  }
+
+  async #look(everything: boolean): Promise<void> {
+    const { signal } = this.#stopping;
+    const began = performance.now();
+    try {
+      const places = await placesOf(this.#options.directories);
+      const looked = await this.#survey(everything, signal);
+      const found = await machinesIn(looked);
+      signal.throwIfAborted();
+      this.#lastMs = performance.now() - began;
+      if (everything) this.#lastFullAt = began;
+      this.#failure = undefined;
+      this.#looked = looked;
+      this.#led = ledElsewhere(this.#led, places);
+      this.#lack = this.#watches.cover(looked.directories.filter(({ isLocal }) => isLocal));
+      this.#keep(looked, found);
+    } catch (thrown) {
+      if (signal.aborted) throw signal.reason;
+      const error = asPlimsollError(thrown, 'look at the stores');
+      this.#failure = scanFailed(error);
+      throw error;
+    }
+  }
+
+  async #survey(everything: boolean, signal: AbortSignal): Promise<Looked> {
+    const look = this.#surveyor.look({ signal, everything });
+    let saidAt = performance.now();
+    let step = await look.next();
+    for (; step.done !== true; step = await look.next()) {
+      if (step.value.type !== 'progress' || performance.now() - saidAt < PROGRESS_EVERY_MS) continue;
+      saidAt = performance.now();
+      const { store, filesSeen, imagesRead } = step.value;
+      this.#tellProgress({ store, filesSeen, imagesRead, ended: false });
+    }
+    const { filesSeen, imagesRead } = step.value;
+    this.#tellProgress({ store: undefined, filesSeen, imagesRead, ended: true });
+    return step.value;
+  }
+
+  #tellProgress(progress: ScanProgress): void {
+    for (const listener of this.#progress) listener(progress);
+  }
+
+  /** Takes over what a look found; what it did not find stays, marked, if a named directory led there. */
+  #keep(looked: Looked, found: readonly MachineFiles[]): void {
+    const before = this.#stores;
+    const seen = { scannedAtMs: Date.now(), scanSeconds: this.#lastMs / SECOND };
+    const stores = new Map<string, KeptStore>();
+    for (const one of looked.stores) {
+      const { id } = one.report;
+      const machines = machinesOf(one.storage, found, before.get(id)?.machines);
+      stores.set(id, keptStore(one, { ...seen, machines }, this.#returned(id, seen.scannedAtMs)));
+    }
+    for (const [id, store] of before) {
+      if (stores.has(id) || store.directories.length === 0) continue;
+      if (store.presence === 'vanished') stores.set(id, store);
+      else {
+        this.#absences.set(id, { fromMs: seen.scannedAtMs, untilMs: undefined });
+        stores.set(id, vanishedStore(store, looked));
+      }
+    }
+    this.#stores = stores;
+    for (const [id, store] of stores) {
+      const { changed, gone } = changeBetween(before.get(id), store);
+      for (const listener of this.#scanned) listener(store, changed, gone);
+    }
+  }
+
+  /** What is said of a store that was away for a time. */
+  #returned(id: string, nowMs: number): readonly Finding[] {
+    const absence = this.#absences.get(id);
+    if (absence === undefined) return [];
+    absence.untilMs ??= nowMs;
+    if (nowMs - absence.untilMs > REMEMBERED_ABSENCE_MS) this.#absences.delete(id);
+    return [cameBack(absence.fromMs, absence.untilMs)];
+  }
+}
+
+/** Which machines have an image of any store open. Without a look at processes nobody is seen. */
+async function machinesIn({ stores }: Looked): Promise<readonly MachineFiles[]> {
+  const inodes = new Set(stores.flatMap(({ storage }) => [...inodesOf(storage)]));
+  return machinesWith((inode) => inodes.has(inode)).catch(() => []);
+}
+
+const inodes = new WeakMap<ImageStorage, ReadonlySet<string>>();
+
+function inodesOf(storage: ImageStorage): ReadonlySet<string> {
+  const known = inodes.get(storage);
+  if (known !== undefined) return known;
+  const made = new Set([...storage.values()].flatMap(({ identity }) => identity?.split(':')[1] ?? []));
+  inodes.set(storage, made);
+  return made;
+}

@@ -1,0 +1,128 @@
+/** What is kept of a store between looks, and the questions that need more than its report. */
+import type { MachineFiles } from '#host';
+import type { Finding, ScannedImage, StoreReport } from '#wire';
+import { countSharing } from './sharing.ts';
+import type { ImageStorage, Looked, LookedStore, StoredImage } from './survey.ts';
+
+/** What a group of images takes, as if they were one file. Units: bytes. */
+export interface GroupStorage {
+  /** To be read and written when all are copied elsewhere: a copy shares nothing. */
+  readonly copied: number;
+  /** What the store gets back when all are deleted: what no other file uses. */
+  readonly freed: number;
+}
+
+export interface KeptStore {
+  /** As `scan` would report it, with what the keeper noticed. */
+  readonly report: StoreReport;
+  /** The named directories that lie, or lay, on it. */
+  readonly directories: readonly string[];
+  /** vanished: no named directory leads to it any more; the report is the last one, which promises nothing. */
+  readonly presence: 'present' | 'vanished';
+  /** When the last look at it ended, in milliseconds since 1970, and how long it took. */
+  readonly scannedAtMs: number;
+  readonly scanSeconds: number;
+  /** The machines that have an image open, by its path; an image that is not in it was seen open in none. */
+  readonly machines: ReadonlyMap<string, string | null>;
+  /** Paths that are no image of the store count nothing. */
+  groupStorage(paths: readonly string[]): GroupStorage;
+}
+
+/** What changed on a store between two looks. */
+export interface StoreChange {
+  /** Paths of images that are new, or of which something is new. */
+  readonly changed: readonly string[];
+  readonly gone: readonly string[];
+}
+
+export function keptStore(
+  { report, directories, storage }: LookedStore,
+  seen: Pick<KeptStore, 'scannedAtMs' | 'scanSeconds' | 'machines'>,
+  findings: readonly Finding[],
+): KeptStore {
+  const group = groupCounter(report, storage);
+  return {
+    report: findings.length === 0 ? report : { ...report, findings: [...report.findings, ...findings] },
+    directories,
+    presence: 'present',
+    ...seen,
+    groupStorage: group,
+  };
+}
+
+/** `store`, to which no named directory leads any more: the last report, which now promises nothing. */
+export function vanishedStore(store: KeptStore, looked: Looked): KeptStore {
+  const { report, directories } = store;
+  const finding: Finding = {
+    level: 'danger',
+    code: 'STORE_VANISHED',
+    message: `The store is not there any more (${directories.map((one) => whereNow(one, looked)).join('; ')}): this is what it was when it was last seen.`,
+  };
+  return { ...store, presence: 'vanished', report: { ...report, fits: null, findings: [finding, ...report.findings] } };
+}
+
+function whereNow(directory: string, { stores, unreachable }: Looked): string {
+  const error = unreachable.get(directory);
+  if (error !== undefined) return `${directory}: ${error.message}`;
+  const other = stores.find((one) => one.directories.includes(directory));
+  return `${directory} now lies on ${other === undefined ? 'another filesystem' : `${other.report.id}, mounted at ${other.report.mount}`}`;
+}
+
+function groupCounter(report: StoreReport, storage: ImageStorage): KeptStore['groupStorage'] {
+  let sharing: ReadonlySet<string> | undefined;
+  return (paths) => {
+    sharing ??= new Set(report.images.flatMap((image) => ((image.shared ?? 0) > 0 ? [image.path] : [])));
+    const members = new Set(paths.filter((path) => storage.has(path)));
+    const files = [...members].map((path) => storage.get(path) as StoredImage);
+    const merged = { allocation: files.reduce((sum, file) => sum + file.allocation, 0), ranges: joined(files) };
+    // Who shares nothing with anybody shares nothing with the group.
+    const others = [...sharing].filter((path) => !members.has(path)).flatMap((path) => storage.get(path) ?? []);
+    return { copied: merged.allocation, freed: countSharing([merged, ...others]).files[0]?.exclusive ?? 0 };
+  };
+}
+
+function joined(files: readonly StoredImage[]): Float64Array {
+  const all = new Float64Array(files.reduce((sum, { ranges }) => sum + (ranges?.length ?? 0), 0));
+  let at = 0;
+  for (const { ranges } of files) {
+    if (ranges === undefined) continue;
+    all.set(ranges, at);
+    at += ranges.length;
+  }
+  return all;
+}
+
+/** By identity: a row of which nothing changed is the same object. */
+export function changeBetween(before: KeptStore | undefined, now: KeptStore): StoreChange {
+  const rows = new Map<string, ScannedImage>();
+  if (before?.report.images === now.report.images && before.machines === now.machines) return { changed: [], gone: [] };
+  for (const row of before?.report.images ?? []) rows.set(row.path, row);
+  const changed: string[] = [];
+  for (const row of now.report.images) {
+    const isSame = rows.get(row.path) === row && before?.machines.get(row.path) === now.machines.get(row.path);
+    if (!isSame) changed.push(row.path);
+    rows.delete(row.path);
+  }
+  return { changed, gone: [...rows.keys()] };
+}
+
+/** Images by the files that machines have open. `before`: kept when it says the same. */
+export function machinesOf(
+  storage: ImageStorage,
+  found: readonly MachineFiles[],
+  before: KeptStore['machines'] | undefined,
+): KeptStore['machines'] {
+  const machines = new Map<string, string | null>();
+  if (found.length > 0) {
+    for (const [path, { identity }] of storage) {
+      const names = identity === undefined ? [] : found.filter(({ files }) => files.has(identity)).map(nameOf);
+      if (names.length > 0) machines.set(path, [...new Set(names)].sort().join(', '));
+    }
+  }
+  const isSame = before?.size === machines.size && [...machines].every(([path, name]) => before.get(path) === name);
+  return isSame && before !== undefined ? before : machines;
+}
+
+function nameOf({ machine, pid }: MachineFiles): string {
+  return machine.name ?? machine.uuid ?? `process ${pid}`;
+}

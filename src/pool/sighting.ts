@@ -1,0 +1,138 @@
+/** One name below the directories as it was when it was read, and whether that still holds. */
+import {
+  type FileMark,
+  type HostFilesystem,
+  isFresh,
+  isSameMark,
+  isSamePlace,
+  lockKeyOf,
+  seePlace,
+  type SeenPlace,
+  type WalkedPath,
+} from '#host';
+import type { Examined } from '#sandbox';
+import type { ImageReport } from '#wire';
+import { type PhysicalRanges, physicalRangesOf } from './sharing.ts';
+
+export interface Sighting {
+  readonly walked: WalkedPath;
+  readonly report: ImageReport;
+  /** A file found by a scan that is no disk image. */
+  readonly isOther: boolean;
+  /** `device:inode`; undefined when the file could not be opened, as are the next four. */
+  readonly identity: string | undefined;
+  readonly filesystem: HostFilesystem | undefined;
+  readonly allocation: number | undefined;
+  readonly ranges: PhysicalRanges | undefined;
+  readonly lockKey: string | undefined;
+  readonly openForWriting: boolean | undefined;
+  /** Taken before the file was read; undefined where nothing is to be kept. */
+  readonly mark: FileMark | undefined;
+  /** A later change shows in `mark` or `references`, as far as changes do. */
+  readonly isSettled: boolean;
+  /** Where the names led that were looked up for it. */
+  readonly references: readonly SeenPlace[];
+}
+
+const NO_REFERENCES: readonly SeenPlace[] = [];
+
+/** A sighting of `walked` that is read once and not kept. */
+export function sightingOf(walked: WalkedPath, examined: Examined): Sighting {
+  const { report, facts, filesystem, isOther } = examined;
+  const isSharing = facts?.map !== undefined && filesystem?.reflink !== false;
+  return {
+    walked,
+    report,
+    isOther,
+    identity: facts?.identity,
+    filesystem,
+    allocation: facts?.allocation,
+    // Where files share nothing the map has done its work: of ten thousand images it would be most of the memory.
+    ranges: isSharing ? physicalRangesOf(facts.map) : undefined,
+    lockKey: undefined,
+    openForWriting: facts?.openForWriting,
+    mark: undefined,
+    isSettled: false,
+    references: NO_REFERENCES,
+  };
+}
+
+/**
+ * As `sightingOf`, with what shows whether it still holds. `mark`: of before the reading began, which was at `beganMs`.
+ *
+ * Of two sightings that say the same the report of the first stays, as the same object.
+ */
+export async function keptSighting(
+  walked: WalkedPath,
+  examined: Examined,
+  { mark, beganMs, before }: { mark: FileMark | undefined; beganMs: number; before: Sighting | undefined },
+): Promise<Sighting> {
+  const { facts, filesystem, lookedUp } = examined;
+  const sighting = sightingOf(walked, examined);
+  const isLocal = filesystem?.kind !== 'other';
+  const references = lookedUp.length === 0 ? NO_REFERENCES : await Promise.all(lookedUp.map(seePlace));
+  const isStable = (one: FileMark | undefined): boolean => one === undefined || !isFresh(one, beganMs, isLocal);
+  const isSame = before !== undefined && isSameOutcome(before, sighting);
+  return {
+    ...sighting,
+    report: isSame ? before.report : sighting.report,
+    ranges: isSame ? before.ranges : sighting.ranges,
+    lockKey: mark === undefined || filesystem === undefined ? undefined : lockKeyOf({ superblock: filesystem.device, inode: mark.ino }),
+    mark,
+    references,
+    isSettled:
+      mark !== undefined &&
+      facts !== undefined &&
+      facts.openForWriting !== true &&
+      !isPassing(sighting.report) &&
+      !hasPending(examined) &&
+      isStable(mark) &&
+      references.every((place) => isStable(place.mark)),
+  };
+}
+
+/** Errors that the next look may not meet again, though nothing changed. */
+function isPassing({ error }: ImageReport): boolean {
+  return error !== undefined && !['corrupt', 'unsupported', 'refused'].includes(error.kind);
+}
+
+/** Bytes that have no place yet get one without a sign, and can be shared from then on. */
+function hasPending({ facts, filesystem }: Examined): boolean {
+  if (filesystem?.reflink !== true) return false;
+  return facts?.map?.some((range) => range.physicalOffset === undefined && !range.encoded) === true;
+}
+
+function isSameOutcome(before: Sighting, now: Sighting): boolean {
+  return (
+    before.isOther === now.isOther &&
+    before.identity === now.identity &&
+    isSameRanges(before.ranges, now.ranges) &&
+    JSON.stringify(before.report) === JSON.stringify(now.report)
+  );
+}
+
+function isSameRanges(a: PhysicalRanges | undefined, b: PhysicalRanges | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.length === b.length && a.every((value, index) => value === b[index]);
+}
+
+/** What a look finds beside the file itself. */
+export interface Circumstances {
+  /** The filesystem that the directory lies on. */
+  readonly filesystem: string;
+  /** Files that somebody writes to, by `lockKeyOf`; undefined where that is not told. */
+  readonly writers: ReadonlySet<string> | undefined;
+}
+
+/** Whether the file is as it was read, what it refers to left aside. */
+export function stillHolds(sighting: Sighting, mark: FileMark | undefined, { filesystem, writers }: Circumstances): boolean {
+  if (!sighting.isSettled || sighting.filesystem?.id !== filesystem || !isSameMark(sighting.mark, mark)) return false;
+  if (writers === undefined || writers.size === 0 || sighting.lockKey === undefined) return true;
+  return !writers.has(sighting.lockKey);
+}
+
+/** Whether what it refers to is as it was. `see` answers for a name, once for all who refer to it. */
+export async function referencesHold(sighting: Sighting, see: (path: Buffer) => Promise<SeenPlace>): Promise<boolean> {
+  for (const place of sighting.references) if (!isSamePlace(place, await see(place.path))) return false;
+  return true;
+}

@@ -1,0 +1,165 @@
+/**
+ * Directories, looked at once or again and again: what did not change since the last look is not opened. A scan is a first
+ * look; the keeper of a daemon looks on. There is no second way to come to a report, so both say the same.
+ */
+import type { SerializedError } from '#base';
+import { type HostCache, type HostFilesystem, inTurns, newHostCache, WalkMemory } from '#host';
+import type { ImageReport, StoreReport } from '#wire';
+import { type Claim, gather, type GatheredStore, type ScanError } from './gather.ts';
+import { Look } from './look.ts';
+import type { StoredFile } from './sharing.ts';
+import type { Sighting } from './sighting.ts';
+import { reportStore, RowMemory, type StorePolicy, type StoreSums, sumsInSteps } from './store.ts';
+
+export interface SurveyOptions {
+  readonly policy: StorePolicy;
+  /** Further directories in which references may be followed; the looked-at ones always are. */
+  readonly allowDirectories: readonly string[];
+  /** Files that are raw for certain. */
+  readonly rawFiles: readonly (string | Buffer)[];
+  /** Images read at a time. */
+  readonly concurrency: number;
+  /** There will be further looks. */
+  readonly remembers: boolean;
+}
+
+export type SurveyEvent =
+  | { readonly type: 'progress'; readonly store: string | undefined; readonly filesSeen: number; readonly imagesRead: number }
+  /** An image that was read. */
+  | { readonly type: 'image'; readonly image: ImageReport };
+
+/** A store as one look found it. */
+export interface LookedStore {
+  readonly report: StoreReport;
+  readonly filesystem: HostFilesystem;
+  /** Named directories that lie on it. */
+  readonly directories: readonly string[];
+  /** What is known of each image's storage, by its path; the same object as long as it is the same. Empty where nothing is kept. */
+  readonly storage: ImageStorage;
+}
+
+export type ImageStorage = ReadonlyMap<string, StoredImage>;
+
+export interface StoredImage extends StoredFile {
+  /** `device:inode`. */
+  readonly identity: string | undefined;
+}
+
+export interface Looked {
+  readonly stores: readonly LookedStore[];
+  readonly errors: readonly ScanError[];
+  /** Directories that were read, to be watched. */
+  readonly directories: readonly { readonly key: string; readonly pathBytes: Buffer; readonly isLocal: boolean }[];
+  /** Named directories that led nowhere, with why. */
+  readonly unreachable: ReadonlyMap<string, SerializedError>;
+  readonly filesSeen: number;
+  readonly imagesRead: number;
+}
+
+/** What a look leaves to the next one. */
+export interface SurveyMemory {
+  cache: HostCache | undefined;
+  readonly walk: WalkMemory;
+  sightings: ReadonlyMap<object, Sighting>;
+  /** Real places of the directories in which references may be followed. */
+  allowedPlaces: string;
+  /** Identities of the files that are declared raw. */
+  rawFiles: ReadonlyMap<string, string>;
+  claims: ReadonlyMap<string, ReadClaimed>;
+}
+
+/** An external data file as it was read, and what that rested on. */
+export interface ReadClaimed {
+  readonly claim: Claim;
+  readonly sighting: Sighting;
+}
+
+interface SummedStore extends GatheredStore {
+  readonly sums: StoreSums;
+  readonly storage: ImageStorage;
+}
+
+export class Survey {
+  readonly #directories: readonly (string | Buffer)[];
+  readonly #options: SurveyOptions;
+  readonly #rows = new RowMemory();
+  readonly #memory: SurveyMemory = {
+    cache: undefined,
+    walk: new WalkMemory(),
+    sightings: new Map(),
+    allowedPlaces: '',
+    rawFiles: new Map(),
+    claims: new Map(),
+  };
+  #summed: readonly SummedStore[] = [];
+  #errors: readonly ScanError[] = [];
+  /** What the walk told besides images, as text: it has to be the same for the sums to be. */
+  #told = '';
+
+  constructor(directories: readonly (string | Buffer)[], options: SurveyOptions) {
+    this.#directories = directories;
+    this.#options = options;
+  }
+
+  /**
+   * Looks at all directories. `everything`: takes nothing over from before. Not to be begun before the last look is over; one
+   * that is given up leaves what was known.
+   *
+   * Throws: the signal's reason.
+   */
+  async *look({
+    signal,
+    everything = false,
+  }: {
+    signal?: AbortSignal | undefined;
+    everything?: boolean;
+  }): AsyncGenerator<SurveyEvent, Looked> {
+    const cache = newHostCache(this.#memory.cache);
+    const look = new Look(this.#directories, { ...this.#options, signal, everything, cache, memory: this.#memory });
+    const seen = yield* look.events();
+    const unmet = look.unmetRawFiles();
+    const told = JSON.stringify([seen.notes.errors, unmet, [...seen.notes.stores.values()].map(lastingNotes)]);
+    if (seen.hasChanged || told !== this.#told) {
+      this.#summed = await this.#sum(await gather(seen.sightings, seen.notes, (claim) => look.readClaim(claim)));
+      this.#told = told;
+      this.#errors = [...seen.notes.errors, ...unmet];
+    }
+    look.remember();
+    this.#memory.cache = cache;
+    const stores = this.#summed.map((store) => {
+      const notes = seen.notes.stores.get(store.notes.filesystem.id) ?? store.notes;
+      return lookedStore(store, notes.filesystem, notes.directories, this.#options.policy);
+    });
+    const { filesSeen, imagesRead, directories, unreachable } = seen;
+    return { stores, errors: this.#errors, directories, unreachable, filesSeen, imagesRead };
+  }
+
+  async #sum(stores: readonly GatheredStore[]): Promise<SummedStore[]> {
+    const summed: SummedStore[] = [];
+    for (const store of stores) {
+      const sums = await inTurns(sumsInSteps(store.input, this.#options.policy, this.#rows));
+      const storage: ImageStorage = new Map(
+        this.#options.remembers
+          ? store.input.images.map(
+              ({ report, identity, allocation = 0, ranges }) => [report.path, { identity, allocation, ranges }] as const,
+            )
+          : [],
+      );
+      // What the sums were made of is in them, and in the sightings.
+      summed.push({ notes: store.notes, input: { ...store.input, images: [] }, sums, storage });
+    }
+    return summed;
+  }
+}
+
+/** What of the notes the sums and findings rest on: not how full the filesystem is. */
+function lastingNotes({ filesystem, directories, notFollowed, unreadable, crossings }: GatheredStore['notes']): unknown {
+  const { used: _, available: __, size, ...lasting } = filesystem;
+  return [lasting, size === 0, directories, notFollowed, unreadable, crossings];
+}
+
+function lookedStore(store: SummedStore, filesystem: HostFilesystem, directories: readonly string[], policy: StorePolicy): LookedStore {
+  const report = reportStore(store.sums, filesystem, policy);
+  const findings = [...report.findings, ...store.notes.crossings];
+  return { report: { ...report, findings }, filesystem, directories, storage: store.storage };
+}
