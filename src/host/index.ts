@@ -39,6 +39,24 @@ export {
 export { type Access, type HoldingProcess, type MachineFiles, machinesWith, ProcessFiles, type ProcessSearch } from './process-files.ts';
 export { fileBeside } from './runtime-files.ts';
 export { sealProcess, type SealOrder } from './seal.ts';
+export {
+  asideOf,
+  beginStateFile,
+  copyStateFile,
+  ensureStateFile,
+  forgetAside,
+  hasLog,
+  keepAside,
+  overwriteStart,
+  prepareStateDirectory,
+  publishStateFile,
+  readBootId,
+  readStart,
+  removeStateFile,
+  stateFileIdentity,
+  type StateFileKind,
+  stateFileKind,
+} from './state-file.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
 export { inTurns, turnOver } from './turns.ts';

@@ -18,14 +18,15 @@ import type {
   StoreSample,
   StoreView,
 } from '#wire';
-import { admissionMessage, admits, sumOf } from './admission.ts';
-import { HeldSpace } from './held-space.ts';
-import type { History } from './history.ts';
-import { ImageIndex } from './image-views.ts';
-import { Keeper, type KeptStore, type Look } from './keeper.ts';
-import type { Ledger } from './ledger.ts';
-import { planStoreMoves } from './move-groups.ts';
-import { openState } from './state.ts';
+import { admits, explainVerdict, sumOf } from './admission.ts';
+import { LOOK_BACK_SECONDS } from './forecast.ts';
+import { type Appeared, HeldSpace } from './held-space.ts';
+import { History } from './history.ts';
+import { imageIdOf, ImageIndex } from './image-views.ts';
+import { Keeper } from './keeper.ts';
+import type { KeptStore } from './kept-store.ts';
+import { Ledger } from './ledger.ts';
+import { planStoreMoves } from './store-moves.ts';
 import { StoreRecord } from './store-record.ts';
 import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
 
@@ -50,16 +51,22 @@ export interface DaemonOptions {
 const COMPACT_EVERY_MS = 10 * 60 * 1000;
 /** More changed images than these in one look are told as one event of their store. */
 const MAX_IMAGE_EVENTS = 100;
+/** A store goes into the history at most so often, however often it is looked at. */
+const REMEMBER_EVERY_MS = 10_000;
 
 /** Watches the stores from now on; the first look at them is over when this answers. Throws: usage, io, conflict, unsupported. */
 export async function openDaemon(options: DaemonOptions): Promise<Watch> {
-  const state = await openState(options.stateDirectory);
+  const ledger = await Ledger.open(join(options.stateDirectory, 'ledger.sqlite'));
+  const history = await History.open(join(options.stateDirectory, 'history.sqlite')).catch((error: unknown) => {
+    ledger.close();
+    throw error;
+  });
+  const daemon = new Daemon(options, ledger, history);
   try {
-    const daemon = new Daemon(options, state);
     await daemon.start();
     return daemon;
   } catch (error) {
-    await state.close();
+    await daemon.close();
     throw error;
   }
 }
@@ -73,31 +80,35 @@ class Daemon implements Watch {
   readonly #held = new HeldSpace();
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
-  readonly #findings: Finding[];
-  /** Made anew when an image changed. */
+  readonly #rememberedAt = new Map<string, number>();
+  /** What the history has still to be told. */
+  readonly #toRemember = new Set<StoreRecord>();
+  #remembering: Promise<void> | undefined;
+  /** Made anew when something changed. */
   #index: ImageIndex | undefined;
+  #compacting: NodeJS.Timeout | undefined;
 
-  constructor(options: DaemonOptions, { ledger, history, findings }: State) {
+  constructor(options: DaemonOptions, ledger: Ledger, history: History) {
+    const { stores, everyMs, fullEveryMs, rawFiles, allowDirectories } = options;
     this.#options = options;
     this.#ledger = ledger;
     this.#history = history;
-    this.#findings = findings;
     this.#keeper = new Keeper({
-      directories: options.stores.flatMap(({ directories }) => directories),
-      allowDirectories: options.allowDirectories,
-      rawFiles: options.rawFiles,
+      directories: stores.flatMap(({ directories }) => directories),
       policyOf: (directories) => this.#orderOf(directories).rules,
-      everyMs: options.everyMs,
-      fullEveryMs: options.fullEveryMs,
+      allowDirectories,
+      rawFiles,
+      everyMs,
+      fullEveryMs,
     });
   }
 
   /** Until the first look at everything is over. */
   async start(): Promise<void> {
-    this.#keeper.onLook((look) => this.#take(look));
-    this.#keeper.onProgress((progress) => this.#tell({ type: 'scan', ...progress }));
+    this.#keeper.onScanned((store, changed, gone) => this.#take(store, changed, gone));
+    this.#keeper.onProgress(({ store = null, ...progress }) => this.#tell({ type: 'scan', store, ...progress }));
     await this.#keeper.start();
-    this.#compacting = setInterval(() => void this.#compact(), COMPACT_EVERY_MS);
+    this.#compacting = setInterval(() => void this.#history.compact(Date.now()), COMPACT_EVERY_MS);
     this.#compacting.unref();
   }
 
@@ -105,7 +116,7 @@ class Daemon implements Watch {
 
   status(): StatusReport {
     const { version } = this.#options;
-    return { schema: 'plimsoll.status/1', version, startedAt: this.#startedAt, stores: this.stores(), findings: this.#allFindings() };
+    return { schema: 'plimsoll.status/1', version, startedAt: this.#startedAt, stores: this.stores(), findings: this.#findings() };
   }
 
   stores(): readonly StoreView[] {
@@ -139,7 +150,7 @@ class Daemon implements Watch {
   }
 
   alerts(): readonly Alert[] {
-    return [...this.#records.values()].flatMap(({ alerts }) => alerts);
+    return [...this.#records.values()].flatMap(({ alert }) => alert ?? []);
   }
 
   reservations({ store, ended }: { readonly store?: string; readonly ended: boolean }): readonly Reservation[] {
@@ -170,25 +181,24 @@ class Daemon implements Watch {
     const path = request.path === undefined ? null : await this.#realName(request.path);
     const { key, bytes, ttlSeconds } = request;
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
-    const { outcome, reservation } = this.#ledger.reserve(
-      { key, store: record.id, bytes, path, ttlSeconds },
-      Date.now(),
-      (_held, own) => {
-        const others = this.#ledger.held(record.id).filter((one) => one.key !== own?.key);
-        const decision = this.#decide(record, request, this.#held.sumOf(others));
-        return { grant: decision.admitted === true || request.overcommit === true, outcome: decision };
-      },
-    );
-    if (reservation !== undefined) this.#tell({ type: 'reservation', reservation });
-    this.#republish(record);
-    return { ...outcome, reservation: reservation ?? null };
+    const others = this.#ledger.held(record.id).filter((one) => one.key !== key);
+    const reserved = this.#held.sumOf(others);
+    const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds }, Date.now(), () => {
+      const answer = this.#decide(record, request, reserved);
+      return { hold: answer.admitted === true || request.overcommit === true, answer };
+    });
+    if (reservation !== null) {
+      this.#tell({ type: 'reservation', reservation });
+      this.#judge(record);
+    }
+    return { ...decision.answer, reservation };
   }
 
   release(key: string): Reservation {
     const reservation = this.#ledger.release(key, Date.now());
     this.#ended(reservation);
     const record = this.#records.get(reservation.store);
-    if (record !== undefined) this.#republish(record);
+    if (record !== undefined) this.#judge(record);
     return reservation;
   }
 
@@ -207,7 +217,7 @@ class Daemon implements Watch {
       store: record.id,
       bytes,
       sum,
-      message: admissionMessage(sum, facts, bytes),
+      message: explainVerdict(sum, facts, bytes),
       scannedAt: new Date(record.kept.scannedAtMs).toISOString(),
       reservation: null,
     };
@@ -236,7 +246,12 @@ class Daemon implements Watch {
   /** As the keeper will name the image when it is there. */
   async #realName(path: string): Promise<string> {
     if (!isAbsolute(path)) {
-      throw new PlimsollError('usage', 'PATH_RELATIVE', { doing: 'reserve space', field: 'path', found: path, expected: 'an absolute path' });
+      throw new PlimsollError('usage', 'PATH_RELATIVE', {
+        doing: 'reserve space',
+        field: 'path',
+        found: path,
+        expected: 'an absolute path',
+      });
     }
     const directory = await realpath(dirname(path)).catch((error: unknown) => {
       throw asPlimsollError(error, 'reserve space', path);
@@ -260,42 +275,53 @@ class Daemon implements Watch {
     clearInterval(this.#compacting);
     this.#listeners.clear();
     await this.#keeper.close();
+    await this.#remembering;
     this.#history.close();
     this.#ledger.close();
   }
 
-  /** What the keeper found: counted, remembered, told. */
-  #take({ store, changed, gone }: Look): void {
+  /** What a look found: counted, remembered, told. */
+  #take(kept: KeptStore, changed: readonly string[], gone: readonly string[]): void {
     const now = Date.now();
-    const id = store.report.id;
-    const known = this.#records.get(id);
-    const record = known ?? new StoreRecord(store, this.#orderOf(store.directories).rules, this.#remembered(id, now));
-    this.#records.set(id, record);
-    record.look(store, { changed, gone }, now);
+    const { id } = kept.report;
+    const isFirst = !this.#records.has(id);
+    const record = this.#records.get(id) ?? this.#newRecord(kept, now);
+    record.look(kept, changed, () => this.#history.imagePoints(id, now - LOOK_BACK_SECONDS * 1000), now);
     this.#index = undefined;
     this.#expire();
     this.#meet(record, now);
     this.#remember(record, now);
-    this.#judge(record, now);
-    if (known === undefined) return;
-    if (changed.size <= MAX_IMAGE_EVENTS)
-      for (const path of changed) {
-        const image = record.imageAt(path);
-        if (image !== undefined) this.#tell({ type: 'image', image });
-      }
-    if (gone.length <= MAX_IMAGE_EVENTS)
-      for (const path of gone) this.#tell({ type: 'image-gone', store: id, id: imageIdOf(id, path), path });
+    this.#judge(record);
+    if (!isFirst) this.#tellImages(record, changed, gone);
   }
 
-  #judge(record: StoreRecord, now: number): void {
+  #newRecord(kept: KeptStore, now: number): StoreRecord {
+    const { id } = kept.report;
+    const order = this.#orderOf(kept.directories);
+    const others = this.#options.stores.filter(
+      (one) => one !== order && one.directories.some((directory) => kept.directories.includes(directory)),
+    );
+    const remarks = others.flatMap((other) => rulesDiffer(order, other));
+    const record = new StoreRecord(kept, { rules: order.rules, remarks }, this.#history.storePoints(id, now - LOOK_BACK_SECONDS * 1000));
+    this.#records.set(id, record);
+    return record;
+  }
+
+  #tellImages(record: StoreRecord, changed: readonly string[], gone: readonly string[]): void {
+    if (changed.length + gone.length > MAX_IMAGE_EVENTS) return;
+    for (const path of changed) {
+      const image = record.imageAt(path);
+      if (image !== undefined) this.#tell({ type: 'image', image });
+    }
+    for (const path of gone) this.#tell({ type: 'image-gone', store: record.id, id: imageIdOf(record.id, path), path });
+  }
+
+  #judge(record: StoreRecord): void {
+    const now = Date.now();
     const { raised, cleared } = record.judge(this.#reserved(record.id), now);
-    for (const alert of cleared) this.#tell({ type: 'alert', alert, state: 'cleared' });
-    for (const alert of raised) this.#tell({ type: 'alert', alert, state: 'raised' });
+    if (cleared !== undefined) this.#tell({ type: 'alert', alert: cleared, state: 'cleared' });
+    if (raised !== undefined) this.#tell({ type: 'alert', alert: raised, state: 'raised' });
     this.#tell({ type: 'store', store: record.view(this.#reserved(record.id), now) });
-  }
-
-  #republish(record: StoreRecord): void {
-    this.#judge(record, Date.now());
   }
 
   #meet(record: StoreRecord, now: number): void {
@@ -304,7 +330,16 @@ class Daemon implements Watch {
       if (image === undefined || image.error !== undefined || image.commitment === null) return undefined;
       return { commitment: image.commitment, openForWriting: image.openForWriting === true };
     };
-    for (const { key } of this.#held.look(this.#ledger.held(record.id), appeared, now)) this.#ended(this.#ledger.meet(key, now));
+    for (const { key } of this.#held.look(this.#ledger.held(record.id), appeared, now)) this.#meetOne(key, now);
+  }
+
+  /** What cannot be written stays held until a later look. */
+  #meetOne(key: string, now: number): void {
+    try {
+      this.#ended(this.#ledger.meet(key, now));
+    } catch (error) {
+      if (!(error instanceof PlimsollError) || error.code !== 'LEDGER_UNWRITABLE') throw error;
+    }
   }
 
   #expire(): void {
@@ -317,18 +352,26 @@ class Daemon implements Watch {
   }
 
   #remember(record: StoreRecord, atMs: number): void {
-    if (record.kept.presence === 'vanished') return;
-    this.#history.append({ atMs, store: record.sample(this.#reserved(record.id)), images: record.images });
+    const last = this.#rememberedAt.get(record.id);
+    const isEarly = last !== undefined && atMs >= last && atMs - last < REMEMBER_EVERY_MS;
+    if (record.kept.presence === 'vanished' || isEarly) return;
+    this.#rememberedAt.set(record.id, atMs);
+    this.#toRemember.add(record);
+    this.#remembering ??= this.#appendAll().finally(() => {
+      this.#remembering = undefined;
+    });
   }
 
-  async #compact(): Promise<void> {
-    await this.#history.compact(Date.now());
-  }
-
-  #remembered(id: string, now: number): RememberedGrowth {
-    const from = now - GROWTH_WINDOW_MS;
-    const points = this.#history.storePoints(id, from);
-    return { ...points, images: this.#history.imagePoints(id, from) };
+  /** One tick for all stores of one look, one after another: the history takes one at a time. */
+  async #appendAll(): Promise<void> {
+    await Promise.resolve();
+    while (this.#toRemember.size > 0) {
+      const records = [...this.#toRemember];
+      this.#toRemember.clear();
+      const stores = records.map((record) => record.state(this.#reserved(record.id)));
+      const images = records.flatMap((record) => record.imageStates());
+      await this.#history.append({ atMs: Date.now(), stores, images });
+    }
   }
 
   #tell(event: ServeEvent): void {
@@ -337,6 +380,10 @@ class Daemon implements Watch {
 
   #reserved(id: string): number {
     return this.#held.sumOf(this.#ledger.held(id));
+  }
+
+  #findings(): readonly Finding[] {
+    return [...this.#keeper.findings(), ...this.#ledger.findings(), ...this.#history.findings()];
   }
 
   #images(): ImageIndex {
@@ -354,4 +401,15 @@ class Daemon implements Watch {
     const found = this.#options.stores.find((order) => order.directories.some((one) => directories.includes(one)));
     return found ?? (this.#options.stores[0] as StoreOrder);
   }
+}
+
+function rulesDiffer(order: StoreOrder, other: StoreOrder): Finding[] {
+  if (JSON.stringify(order.rules) === JSON.stringify(other.rules)) return [];
+  const [mine, theirs] = [order, other].map(({ directories }) => directories.join(', '));
+  const message = `The rules of ${mine} hold for the whole store, also for ${theirs}, for which others are configured: a store has one set of rules.`;
+  return [{ level: 'warning', code: 'RULES_OF_ANOTHER', message }];
+}
+
+function unknown(code: 'STORE_UNKNOWN' | 'IMAGE_UNKNOWN', doing: string, found: string, expected: string): PlimsollError {
+  return new PlimsollError('not-found', code, { doing, found, expected });
 }

@@ -1,45 +1,51 @@
 /** What a daemon knows of one store from look to look: its last report, how it grew, how near to trouble it is. */
-import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreForecast, StoreReport, StoreRules, StoreView } from '#wire';
+import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreRules, StoreView } from '#wire';
 import { type StoreFacts, sumOf } from './admission.ts';
-import { forecastStore, outlookTo, type SizePoint } from './forecast.ts';
-import { GROWTH_WINDOW_MS, GrowthSeries } from './growth-book.ts';
+import { forecastStore, growthOf, outlookTo, type SizePoint } from './forecast.ts';
+import { GrowthSeries } from './growth-series.ts';
+import type { ImageState, StoreState } from './history.ts';
 import { imageIdOf } from './image-views.ts';
-import type { KeptStore } from './keeper.ts';
-import { judgeLevel, type LevelState } from './levels.ts';
+import type { KeptStore } from './kept-store.ts';
+import { alertOf, judgeLevel, type LevelState } from './levels.ts';
 
-/** What is remembered of a store and its images from before the daemon started. */
-export interface RememberedGrowth {
+/** Images whose growth is worked out anew in one look, beside those that changed: that of the others is a little older. */
+const REFRESHED_AT_ONCE = 200;
+
+/** Sizes over time, from before this look. */
+export interface RememberedSizes {
   readonly allocation: readonly SizePoint[];
-  readonly others: readonly SizePoint[];
-  /** By image id. */
-  readonly images: ReadonlyMap<string, readonly SizePoint[]>;
+  readonly available: readonly SizePoint[];
 }
 
-/** What a look found, against the one before. */
-export interface LookChanges {
-  readonly changed: ReadonlySet<string>;
-  readonly gone: readonly string[];
-}
+/** The sizes of an image over time, by its id. */
+export type ImageSizes = ReadonlyMap<string, readonly SizePoint[]>;
 
 export class StoreRecord {
   readonly id: string;
-  rules: StoreRules;
-  /** What the daemon itself has noticed of the store, beside what the scan says. */
-  remarks: readonly Finding[] = [];
+  readonly rules: StoreRules;
+  readonly #remarks: readonly Finding[];
   #kept: KeptStore;
   #level: LevelState | undefined;
+  #alert: Alert | undefined;
+  /** What images allocate, and what else fills the store. */
   readonly #allocation: GrowthSeries;
   readonly #others: GrowthSeries;
-  readonly #imageSeries: Map<string, GrowthSeries>;
   #images: readonly ImageView[] = [];
+  #byPath: ReadonlyMap<string, ImageView> = new Map();
+  readonly #growths = new Map<string, Growth>();
+  /** Where the next look goes on with refreshing growths. */
+  #refreshFrom = 0;
 
-  constructor(kept: KeptStore, rules: StoreRules, remembered: RememberedGrowth) {
+  /** `remarks`: what the daemon has noticed of the store, beside what looks say. */
+  constructor(kept: KeptStore, { rules, remarks }: { rules: StoreRules; remarks: readonly Finding[] }, remembered: RememberedSizes) {
     this.id = kept.report.id;
     this.rules = rules;
+    this.#remarks = remarks;
     this.#kept = kept;
     this.#allocation = new GrowthSeries(remembered.allocation);
-    this.#others = new GrowthSeries(remembered.others);
-    this.#imageSeries = new Map([...remembered.images].map(([id, points]) => [id, new GrowthSeries(points)]));
+    this.#others = new GrowthSeries(
+      remembered.allocation.map(({ atMs, bytes }, index) => ({ atMs, bytes: -bytes - (remembered.available[index]?.bytes ?? 0) })),
+    );
   }
 
   get kept(): KeptStore {
@@ -50,33 +56,45 @@ export class StoreRecord {
     return this.#images;
   }
 
-  /** Images by the names under which they are known: of hard links, each. */
+  get alert(): Alert | undefined {
+    return this.#alert;
+  }
+
+  /** The image by one of the names under which it is known: of hard links, each. */
   imageAt(path: string): ImageView | undefined {
-    return this.#images.find((image) => image.path === path || image.aliases.includes(path));
+    return this.#byPath.get(path);
   }
 
   /** Takes over what a look found. */
-  look(kept: KeptStore, { changed, gone }: LookChanges, nowMs: number): void {
-    const isFirst = this.#images.length === 0;
+  look(kept: KeptStore, changed: readonly string[], sizes: () => ImageSizes, nowMs: number): void {
+    const before = this.#kept;
     this.#kept = kept;
     if (kept.presence === 'vanished') return;
     const { report } = kept;
     this.#allocation.add(nowMs, report.allocation);
-    this.#others.add(nowMs, report.size - report.available - report.allocation);
-    for (const series of [this.#allocation, this.#others]) series.forget(nowMs - GROWTH_WINDOW_MS);
-    for (const path of gone) this.#imageSeries.delete(imageIdOf(this.id, path));
-    this.#images = report.images.map((image) => this.#imageView(image, isFirst || changed.has(image.path), nowMs));
+    // Only how it changes counts: the size of the filesystem is left out.
+    this.#others.add(nowMs, -report.available - report.allocation);
+    const isSame = before.report.images === report.images && changed.length === 0 && this.#images.length > 0;
+    if (isSame) return;
+    this.#refreshGrowths(changed, sizes(), nowMs);
+    this.#images = report.images.map((image) => this.#imageView(image));
+    this.#byPath = new Map(this.#images.flatMap((image) => [image.path, ...image.aliases].map((path) => [path, image] as const)));
   }
 
-  #imageView(image: ScannedImage, isChanged: boolean, nowMs: number): ImageView {
-    const id = imageIdOf(this.id, image.path);
-    const series = this.#imageSeries.get(id) ?? new GrowthSeries();
-    this.#imageSeries.set(id, series);
-    if (isChanged && image.allocation !== null) {
-      series.add(nowMs, image.allocation);
-      series.forget(nowMs - GROWTH_WINDOW_MS);
+  #refreshGrowths(changed: readonly string[], sizes: ImageSizes, nowMs: number): void {
+    const ids = this.#kept.report.images.map(({ path }) => imageIdOf(this.id, path));
+    const others = ids.slice(this.#refreshFrom, this.#refreshFrom + REFRESHED_AT_ONCE);
+    this.#refreshFrom = this.#refreshFrom + REFRESHED_AT_ONCE >= ids.length ? 0 : this.#refreshFrom + REFRESHED_AT_ONCE;
+    for (const id of [...changed.map((path) => imageIdOf(this.id, path)), ...others]) {
+      this.#growths.set(id, growthOf(sizes.get(id) ?? [], nowMs));
     }
-    const growth = series.growth(nowMs);
+    const known = new Set(ids);
+    for (const id of this.#growths.keys()) if (!known.has(id)) this.#growths.delete(id);
+  }
+
+  #imageView(image: ScannedImage): ImageView {
+    const id = imageIdOf(this.id, image.path);
+    const growth = this.#growths.get(id) ?? NOT_SEEN;
     return viewOf(image, {
       id,
       store: this.id,
@@ -111,23 +129,32 @@ export class StoreRecord {
     return reason?.message ?? 'not everything on the store could be read';
   }
 
-  /** Judges the level anew, and gives the alerts that began and ended by that. */
-  judge(reserved: number, nowMs: number): { readonly raised: readonly Alert[]; readonly cleared: readonly Alert[] } {
-    const before = this.#level?.alerts ?? [];
+  /** Judges the level anew, and gives the alert that began or ended by that. */
+  judge(reserved: number, nowMs: number): { readonly raised: Alert | undefined; readonly cleared: Alert | undefined } {
     const facts = this.facts(reserved, nowMs);
-    this.#level = judgeLevel(this.#level, facts, forecastStore(facts, this.rules), this.rules, nowMs);
-    const after = this.#level.alerts;
-    const has = (alerts: readonly Alert[], { level }: Alert): boolean => alerts.some((one) => one.level === level);
-    return {
-      raised: after.filter((alert) => !has(before, alert)),
-      cleared: before.filter((alert) => !has(after, alert)),
-    };
+    const forecast = forecastStore(facts, this.rules);
+    const before = this.#alert;
+    this.#level = judgeLevel(this.#level, facts, forecast, this.rules, nowMs);
+    this.#alert = alertOf(this.#level, facts, forecast, this.rules);
+    const isSame = before?.level === this.#alert?.level;
+    return { raised: isSame ? undefined : this.#alert, cleared: isSame ? undefined : before };
+  }
+
+  /** As its history remembers it. */
+  state(reserved: number): StoreState {
+    const { size, available, allocation, commitment, residual } = this.#kept.report;
+    return { id: this.id, size, available, allocation, commitment, residual, reserved };
+  }
+
+  imageStates(): ImageState[] {
+    return this.#images.flatMap(({ id, path, length, allocation, commitment }) =>
+      allocation === null ? [] : [{ id, storeId: this.id, path, length, allocation, commitment }],
+    );
   }
 
   view(reserved: number, nowMs: number): StoreView {
     const { report, directories, presence, scannedAtMs, scanSeconds } = this.#kept;
     const facts = this.facts(reserved, nowMs);
-    const forecast: StoreForecast = forecastStore(facts, this.rules);
     const headroom = report.headroom === null ? null : report.headroom - reserved;
     const { images, ...rest } = report;
     return {
@@ -135,7 +162,7 @@ export class StoreRecord {
       floor: this.rules.floor,
       headroom,
       fits: headroom !== null && headroom < 0 ? false : presence === 'vanished' ? null : report.fits,
-      findings: [...report.findings, ...this.remarks],
+      findings: [...report.findings, ...this.#remarks],
       directories,
       presence,
       imageCount: images.length,
@@ -144,9 +171,9 @@ export class StoreRecord {
       rules: this.rules,
       entitled: report.residual === null ? null : report.allocation + Math.ceil(this.rules.idleShare * report.residual),
       level: this.#level?.level ?? 'unknown',
-      alerts: this.#level?.alerts ?? [],
+      alerts: this.#alert === undefined ? [] : [this.#alert],
       sum: sumOf(facts, this.rules),
-      forecast,
+      forecast: forecastStore(facts, this.rules),
       scannedAt: new Date(scannedAtMs).toISOString(),
       scanSeconds,
     };
@@ -196,8 +223,4 @@ function viewOf(image: ScannedImage, { id, store, machine, growth, toCommitment 
   return image.error === undefined ? view : { ...view, error: image.error };
 }
 
-/** The report of a store that holds, in numbers for its history. */
-export function sampleOf(report: StoreReport, reserved: number): Omit<import('#wire').StoreSample, 'at'> {
-  const { size, available, allocation, commitment, residual } = report;
-  return { size, available, allocation, commitment, residual, reserved };
-}
+const NOT_SEEN: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, unknown: 'It was not seen before.' };
