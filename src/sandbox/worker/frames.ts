@@ -20,6 +20,8 @@ const MAX_TEXT_CHARACTERS = 4 * KiB;
 export type WorkerFrame =
   /** Sealed; the request may come. */
   | { readonly type: 'ready' }
+  /** A part of the answer, as soon as it is there; the result follows the last of them. */
+  | { readonly type: 'part'; readonly value: unknown }
   | { readonly type: 'result'; readonly value: unknown }
   | { readonly type: 'error'; readonly error: SerializedError }
   /** A name found in the image, as bytes: may this file be read? */
