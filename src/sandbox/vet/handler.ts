@@ -1,6 +1,7 @@
 /** Vetting as a request of the confined worker. */
 import { PlimsollError, type SerializedError } from '#base';
-import { type BlockDevice, withReadBudget } from '#block';
+import { type BlockDevice, withPrefix, withReadBudget } from '#block';
+import { PREFIX_BYTES } from '../metadata-device.ts';
 import { errorInside } from '../worker/error-inside.ts';
 import type { RequestFile, TellPart } from '../worker/handlers.ts';
 import { type Judgement, judge } from './judge.ts';
@@ -47,9 +48,11 @@ export async function vetManyHandler(
   tellPart: TellPart,
 ): Promise<null> {
   const { declared, policy, images } = params as VetManyParams;
+  // Lent to one image after the other: fresh memory for each would cost more than reading into it.
+  const memory = new Uint8Array(PREFIX_BYTES);
   for (const [index, device] of devices.entries()) {
     const { name, readBudget } = images[index] as VetManyParams['images'][number];
-    tellPart(await partOf(judge(withReadBudget(device, readBudget), { declared, policy, name, signal })));
+    tellPart(await partOf(judge(withReadBudget(withPrefix(device, memory), readBudget), { declared, policy, name, signal })));
   }
   return null;
 }

@@ -40,7 +40,8 @@ export async function vetFile(path: string | Buffer, options: VetOptions = {}): 
   options.signal?.throwIfAborted();
   await using opened = await openForVerdict(path, newHostCache());
   const judgement = options.unconfined === true ? await judgeInline(opened, options) : await judgeConfined(opened, options);
-  return reportOn(opened, judgement, options);
+  // Awaited: the file is closed on leaving.
+  return await reportOn(opened, judgement, options);
 }
 
 /** A file that is to be judged, and what it was before. Whoever has it closes it. */
@@ -128,6 +129,8 @@ async function hashOf(device: BlockDevice, signal: AbortSignal | undefined): Pro
   for (let at = 0; at < device.byteLength; at += HASH_STEP) {
     signal?.throwIfAborted();
     hash.update(await device.read(at, HASH_STEP, memory));
+    // What lies in the page cache is read without waiting: signals and workers get their turn here.
+    await new Promise(setImmediate);
   }
   return hash.digest('hex');
 }

@@ -108,7 +108,8 @@ class Lot {
           if (opened instanceof Error) throw opened;
           await using closing = opened;
           const judgement = await this.#judgement(judgedCount++);
-          return reportOn(closing, judgement, this.#options);
+          // Awaited: the file is closed on leaving.
+          return await reportOn(closing, judgement, this.#options);
         });
         this.#options.signal.throwIfAborted();
         yield outcome;
