@@ -130,7 +130,10 @@ describe('more files than one worker takes', () => {
   });
 
   it('are not opened all at once', async () => {
-    const paths = images('few', Array.from({ length: 12 }, (_, index) => `vm-${index}`));
+    const paths = images(
+      'few',
+      Array.from({ length: 12 }, (_, index) => `vm-${index}`),
+    );
     let most = 0;
     for await (const _ of vetSharing(each(paths), { filesPerWorker: 3 })) most = Math.max(most, openFiles().length);
     expect(most).toBeLessThanOrEqual(6);

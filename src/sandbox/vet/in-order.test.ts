@@ -60,11 +60,15 @@ describe('inLists()', () => {
   it.each([
     [0, []],
     [2, [[0, 1]]],
-    [
-      5,
-      [[0, 1], [2, 3], [4]],
-    ],
+    [5, [[0, 1], [2, 3], [4]]],
   ])('of %d items, two each', async (count, lists) => {
-    expect(await all(inLists(Array.from({ length: count }, (_, index) => index), 2))).toEqual(lists);
+    expect(
+      await all(
+        inLists(
+          Array.from({ length: count }, (_, index) => index),
+          2,
+        ),
+      ),
+    ).toEqual(lists);
   });
 });

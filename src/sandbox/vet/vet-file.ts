@@ -51,9 +51,9 @@ export interface OpenedForVerdict extends AsyncDisposable {
   readonly basics: FileBasics;
 }
 
-/** Throws: as openImageFile. `cache` is shared by the files of one run. */
-export async function openForVerdict(path: string | Buffer, cache: HostCache): Promise<OpenedForVerdict> {
-  const file = await openImageFile(path, { cache });
+/** Throws: as openImageFile. `cache` is shared by the files of one run; `isLocal` as in OpenOptions. */
+export async function openForVerdict(path: string | Buffer, cache: HostCache, isLocal = false): Promise<OpenedForVerdict> {
+  const file = await openImageFile(path, { cache, isLocal });
   try {
     return { file, before: file.stamp(), basics: await file.basics(), [Symbol.asyncDispose]: () => file.close() };
   } catch (error) {
@@ -68,9 +68,7 @@ async function judgeInline({ file }: OpenedForVerdict, { declared, policy = DEFA
 
 async function judgeConfined(opened: OpenedForVerdict, { declared, policy = DEFAULT_POLICY, signal }: VetOptions): Promise<Judgement> {
   const params: VetParams = { declared, policy, ...requestOn(opened) };
-  return checkedJudgement(
-    await runConfined({ name: 'vet', params }, { files: [descriptorOf(opened)], signal, image: opened.file.path }),
-  );
+  return checkedJudgement(await runConfined({ name: 'vet', params }, { files: [descriptorOf(opened)], signal, image: opened.file.path }));
 }
 
 /** What a confined worker is told of the file. */

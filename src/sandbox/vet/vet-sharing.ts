@@ -3,7 +3,7 @@
  * the files of the next are opened and it starts.
  */
 import { asPlimsollError, type PlimsollError } from '#base';
-import { descriptorsLeft, type HostCache, newHostCache } from '#host';
+import { descriptorsLeft, newHostCache } from '#host';
 import { inLists, inOrder } from './in-order.ts';
 import type { Judgement } from './judge.ts';
 import { DEFAULT_POLICY } from './policy.ts';
@@ -28,14 +28,15 @@ export interface SharingOptions extends VetOptions {
 }
 
 /** As vetMany, with a worker for as many files as this process may hold open. */
-export async function* vetSharing(
-  paths: AsyncIterable<string | Buffer>,
-  options: SharingOptions,
-): AsyncGenerator<VetOutcome, void> {
+export async function* vetSharing(paths: AsyncIterable<string | Buffer>, options: SharingOptions): AsyncGenerator<VetOutcome, void> {
   const lots = new Set<Lot>();
-  const cache = newHostCache();
+  const opener = new Opener();
+  let opening: Promise<unknown> = Promise.resolve();
   const task = async (names: readonly (string | Buffer)[], signal: AbortSignal): Promise<Lot> => {
-    const lot = new Lot(await openAll(names, cache, signal), { ...options, signal });
+    // One lot after the other: together the first would wait for the second.
+    const opened = opening.then(() => opener.openAll(names, signal));
+    opening = opened;
+    const lot = new Lot(await opened, { ...options, signal });
     lots.add(lot);
     return lot;
   };
@@ -59,19 +60,35 @@ interface Candidate {
   readonly opened: OpenedForVerdict | PlimsollError;
 }
 
-/** Does not throw: once the signal is aborted, what is left is not opened. */
-async function openAll(names: readonly (string | Buffer)[], cache: HostCache, signal: AbortSignal): Promise<Candidate[]> {
-  const task = async (path: string | Buffer): Promise<Candidate> => {
+class Opener {
+  readonly #cache = newHostCache();
+  /** Directories in which a file was found on a local filesystem. */
+  readonly #local = new Set<string>();
+
+  /** Does not throw: once the signal is aborted, what is left is not opened. */
+  async openAll(names: readonly (string | Buffer)[], signal: AbortSignal): Promise<Candidate[]> {
+    const candidates: Candidate[] = [];
+    const task = (path: string | Buffer): Promise<Candidate> => this.#open(path, signal);
+    for await (const candidate of inOrder(names, { atOnce: OPENED_AT_ONCE, signal: undefined, task })) candidates.push(candidate);
+    return candidates;
+  }
+
+  async #open(path: string | Buffer, signal: AbortSignal): Promise<Candidate> {
     try {
       signal.throwIfAborted();
-      return { path, opened: await openForVerdict(path, cache) };
+      const directory = directoryOf(path);
+      const opened = await openForVerdict(path, this.#cache, directory !== undefined && this.#local.has(directory));
+      if (directory !== undefined && opened.basics.filesystem !== 'other') this.#local.add(directory);
+      return { path, opened };
     } catch (error) {
       return { path, opened: asPlimsollError(error, 'vet image', path.toString()) };
     }
-  };
-  const candidates: Candidate[] = [];
-  for await (const candidate of inOrder(names, { atOnce: OPENED_AT_ONCE, signal: undefined, task })) candidates.push(candidate);
-  return candidates;
+  }
+}
+
+/** Of a name that is text. */
+function directoryOf(path: string | Buffer): string | undefined {
+  return typeof path === 'string' ? path.slice(0, path.lastIndexOf('/') + 1) : undefined;
 }
 
 /** The files of one worker, which begins at once. */
