@@ -1,5 +1,5 @@
 /** Images that share a confined worker: each gets the verdict that it gets alone, whatever the others do to the worker. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -112,6 +112,21 @@ describe('what cannot be opened', () => {
     const [good = '', other = ''] = images('missing', ['a', 'b']);
     const outcomes = await collected(vetMany([good, join(directory, 'none'), directory, other], { oneWorker: true }));
     expect(told(outcomes)).toEqual(['safe', 'IO_ENOENT', 'NOT_A_REGULAR_FILE', 'safe']);
+  });
+
+  it('is told from what a link leads to, also where others of its directory were opened before', async () => {
+    const paths = images('links', ['a', 'b', 'c']);
+    for (const [index, target] of ['b', '../links/c', '/dev/zero', 'nowhere'].entries()) {
+      const link = join(directory, 'links', `link-${index}`);
+      symlinkSync(target, link);
+      paths.push(link);
+    }
+    // So many names in front that the directory is known when the links come.
+    const names = [...Array.from({ length: 20 }, () => paths[0] as string), ...paths];
+    const outcomes = await collected(vetMany(names, { oneWorker: true }));
+    expect(told(outcomes.slice(20))).toEqual(['safe', 'safe', 'safe', 'safe', 'safe', 'NOT_A_REGULAR_FILE', 'IO_ENOENT']);
+    const inodes = outcomes.map(({ report }) => report?.identity.inode);
+    expect(inodes[23]).toBe(inodes[21]);
   });
 
   it('may be all there is, or nothing at all', async () => {
