@@ -17,8 +17,9 @@ import { pageOf, sectionOf } from './report.ts';
 import { sequentialRead } from './sequential-read.ts';
 import { startUp } from './start-up.ts';
 import { vetting } from './vet.ts';
+import { vetMany } from './vet-many.ts';
 
-const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, sequentialRead];
+const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, vetMany, sequentialRead];
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !QUESTIONS.some((question) => question.name === name));

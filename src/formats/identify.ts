@@ -109,11 +109,18 @@ function hasBytes(bytes: Uint8Array, at: number, wanted: string): boolean {
  * others compare without regard to case or spaces.
  */
 function looksLikeDescriptor(head: Uint8Array): boolean {
+  if (!beginsLikeDescriptor(head)) return false;
   const text = Array.from(head, (byte) => String.fromCharCode(byte)).join('');
   const lines = text.split('\n').map((line) => line.replaceAll(/[\s\0]/g, '').toLowerCase());
   if (lines[0]?.startsWith('#diskdescriptorfile') === true) return true;
   const first = lines.find((line) => line !== '' && !line.startsWith('#'));
   return first !== undefined && /^version=[0-9]/.test(first);
+}
+
+/** Whether the first byte that is no space, of those in Latin-1, and no NUL begins a comment or the word `version`: nearly never. */
+function beginsLikeDescriptor(head: Uint8Array): boolean {
+  const first = head.find((byte) => byte !== 0 && byte !== 0x20 && byte !== 0xa0 && (byte < 0x09 || byte > 0x0d));
+  return first === 0x23 || first === 0x56 || first === 0x76;
 }
 
 /** ext2, 3 and 4: the magic is two bytes only, so the fields around it must make sense too. */

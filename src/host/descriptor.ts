@@ -11,7 +11,7 @@ const openAsync = promisify(open);
 
 /** Not in Node's constants; the same on every architecture but alpha, parisc and sparc. Source: asm-generic/fcntl.h */
 const O_PATH = 0x200000;
-const { O_RDONLY, O_NONBLOCK, O_NOCTTY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = constants;
+const { O_RDONLY, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = constants;
 
 /** Where an opened object really is, all links resolved by the kernel. */
 export interface RealPlace {
@@ -23,7 +23,7 @@ export interface RealPlace {
 export interface OpenOptions {
   /** More flags for open(2), O_NOATIME for one; none that write or create. */
   readonly flags?: number;
-  /** The name was just listed on a local filesystem: looking it up waits for nobody, and needs no turn of the thread pool. */
+  /** The name lies in a directory of a local filesystem: unless it is a link, looking it up waits for nobody, and needs no turn of the thread pool. */
   readonly isLocal?: boolean;
   /** Called with the place of the object before it is opened for reading; refuses by throwing. */
   readonly permit?: (place: RealPlace) => void;
@@ -75,7 +75,7 @@ export function displayPath(path: string | Buffer): string {
 /** Only the look-up may wait for a slow filesystem's server, so only it goes through the thread pool. */
 async function withPlace<T>(path: string | Buffer, image: string, isLocal: boolean, use: (place: number, stats: Stats) => T): Promise<T> {
   try {
-    const place = isLocal ? openSync(path, O_PATH) : await openAsync(path, O_PATH);
+    const place = (isLocal ? lookUpNow(path) : undefined) ?? (await openAsync(path, O_PATH));
     try {
       return use(place, fstatSync(place));
     } finally {
@@ -84,6 +84,14 @@ async function withPlace<T>(path: string | Buffer, image: string, isLocal: boole
   } catch (error) {
     throw explainOpening(error as NodeJS.ErrnoException, image);
   }
+}
+
+/** undefined for a link, which may lead to where looking up takes long. */
+function lookUpNow(path: string | Buffer): number | undefined {
+  const place = openSync(path, O_PATH + O_NOFOLLOW);
+  if (!fstatSync(place).isSymbolicLink()) return place;
+  closeSync(place);
+  return undefined;
 }
 
 function explainOpening(error: NodeJS.ErrnoException, image: string): PlimsollError {

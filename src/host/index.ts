@@ -1,5 +1,6 @@
 /** The only system calls: files and their storage maps, filesystems, locks, walking, making files. */
 export { allocateSpace, type AllocateOptions, setLength, syncFile, writeAll } from './allocate.ts';
+export { descriptorsLeft } from './descriptors-left.ts';
 export type { OpenOptions, RealPlace } from './descriptor.ts';
 export { type DirectoryEvent, DirectoryWatches, MOST_WATCHES, type WatchedDirectory, type WatchLack } from './directory-watches.ts';
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
@@ -26,6 +27,7 @@ export { lockKeyOf, LockTable } from './locks.ts';
 export type { LoopDevice, LoopSearch } from './loop-devices.ts';
 export type { Machine } from './machine-name.ts';
 export {
+  type FileBasics,
   type FileStamp,
   type HostCache,
   identityOfFile,

@@ -75,6 +75,9 @@ export interface FileStamp {
   readonly ctimeNs: bigint;
 }
 
+/** What needs no map of the file. */
+export type FileBasics = Pick<FileFacts, 'length' | 'allocation' | 'filesystem' | 'openForWriting'>;
+
 export interface OpenFile extends RealPlace {
   /** The name it was opened by, for people. */
   readonly path: string;
@@ -85,6 +88,8 @@ export interface OpenFile extends RealPlace {
   readonly device: BlockDevice;
   /** Read anew at each call. Throws: io; unsupported, FILE_TOO_LONG. */
   facts(): Promise<FileFacts>;
+  /** The facts that need no map, as `facts`. */
+  basics(): Promise<FileBasics>;
   /** Which object this is, and its state: read anew at each call. Throws: io. */
   stamp(): FileStamp;
   filesystem(): Promise<HostFilesystem>;
@@ -141,6 +146,7 @@ function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCac
     identity: identityOf(stats),
     device: fileDevice(fd, Number(stats.size), path, () => cache.ffi),
     facts: () => readFacts(fd, path, cache),
+    basics: () => readBasics(fd, path, cache),
     stamp: () => stampOf(statOf(fd, path)),
     filesystem: () => cache.filesystems.of(fd, stDev),
     close: closeOnce,
@@ -150,6 +156,19 @@ function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCac
 
 function stampOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): FileStamp {
   return { device: Number(dev), inode: Number(ino), size: Number(size), mtimeNs, ctimeNs };
+}
+
+async function readBasics(fd: number, path: string, cache: HostCache): Promise<FileBasics> {
+  const ffi = await loadFfi();
+  cache.ffi = ffi;
+  const stats = statOf(fd, path);
+  const { kind, device } = await cache.filesystems.of(fd, stats.dev);
+  return {
+    length: Number(stats.size),
+    allocation: allocationOf(stats),
+    filesystem: kind,
+    openForWriting: isOpenForWriting(ffi, fd, { superblock: device, inode: stats.ino }, cache.locks),
+  };
 }
 
 async function readFacts(fd: number, path: string, cache: HostCache): Promise<FileFacts> {

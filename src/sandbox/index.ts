@@ -12,12 +12,17 @@ export { withGuestData } from './guest-data.ts';
 export {
   DEFAULT_POLICY,
   parsePolicy,
+  type SharingOptions,
   vet,
   VET_FORMATS,
   vetFile,
   type VetFormat,
+  vetMany,
+  type VetManyOptions,
   type VetOptions,
+  type VetOutcome,
   type VetPolicy,
+  vetSharing,
   vetStream,
 } from './vet/index.ts';
 export { examineUse, type ExamineUseOptions, who, type WhoOptions } from './who.ts';

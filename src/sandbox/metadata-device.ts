@@ -17,7 +17,7 @@ export function metadataDevice(device: BlockDevice, facts: FileFacts, memory: Ui
 }
 
 /** Bytes that may be read of a file's metadata. */
-export function metadataBudget(facts: FileFacts): number {
+export function metadataBudget(facts: Pick<FileFacts, 'filesystem' | 'allocation' | 'length'>): number {
   const storage = facts.filesystem === 'other' ? Math.max(facts.allocation, facts.length) : facts.allocation;
   return 2 * storage + READ_ALLOWANCE;
 }

@@ -63,13 +63,16 @@ describe('the doors', () => {
         "type Verdict",
         "type VetFormat",
         "type VetIdentity",
+        "type VetManyOptions",
         "type VetNext",
         "type VetOptions",
+        "type VetOutcome",
         "type VetPolicy",
         "type VetReason",
         "type VetReport",
         "type WhoOptions",
         "vet",
+        "vetMany",
         "who",
       ]
     `);

@@ -38,6 +38,7 @@ const COMMANDS: readonly (readonly [string, readonly string[]])[] = [
   ['plimsoll.scan/1', ['scan', '--json', 'vm', 'nowhere']],
   ['plimsoll.vet/1', ['vet', '--json', 'vm/web.qcow2', 'vm/db.raw']],
   ['plimsoll.vet/1', ['vet', '--json', '-f', 'raw', 'vm/broken.qcow2', 'vm/outside.qcow2']],
+  ['plimsoll.vet/1', ['vet', '--json', '--one-worker', 'vm/web.qcow2', 'vm/nowhere.qcow2', 'vm/db.raw']],
   ['plimsoll.who/1', ['who', '--json', 'vm/web.qcow2', 'vm/db.raw', 'vm/nowhere.qcow2']],
   ['plimsoll.who/1', ['who', '--json', '--locks-only', 'vm/web.qcow2']],
 ];

@@ -1,9 +1,10 @@
 /** `plimsoll vet`, as it is built. */
-import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { VetReport } from '#wire';
 import { COMMAND, plimsoll, run } from '../support/command.ts';
@@ -138,6 +139,45 @@ describe('vet', () => {
       ['safe', 'refused'],
       ['not-found', 'refused'],
     ]);
+  });
+
+  it('--one-worker prints what a worker for each image prints, to the byte, and ends the same', async () => {
+    const images = [at('good.qcow2'), at('none'), at('overlay.qcow2'), directory, at('disk.raw')];
+    for (const output of ['json', 'human']) {
+      const [own, shared] = [
+        await plimsoll(['vet', '--output', output, ...images]),
+        await plimsoll(['vet', '--output', output, '--one-worker', ...images]),
+      ];
+      expect(shared).toEqual(own);
+      expect(own.code).toBe(22);
+    }
+  });
+
+  it('--one-worker judges standard input in its place among the files', async () => {
+    const running = spawn(process.execPath, [COMMAND, 'vet', '--json', '--one-worker', at('good.qcow2'), '-', at('disk.raw')]);
+    createReadStream(at('overlay.qcow2')).pipe(running.stdin);
+    let text = '';
+    for await (const piece of running.stdout) text += String(piece);
+    const { images } = JSON.parse(text) as { images: VetReport[] };
+    expect(images.map(({ path, verdict }) => [path, verdict])).toEqual([
+      [at('good.qcow2'), 'safe'],
+      [null, 'refused'],
+      [at('disk.raw'), 'safe'],
+    ]);
+  });
+
+  it.each([[], ['--one-worker']])('%j ends at an interruption with 130, and leaves no process behind', async (...flags) => {
+    // Hashed one after the other, and long enough to be interrupted.
+    await run('truncate', ['-s', '3G', at('long.raw')]);
+    const words = ['vet', '--json', '--sha256', ...flags, at('good.qcow2'), ...Array.from({ length: 20 }, () => at('long.raw'))];
+    const running = spawn(process.execPath, [COMMAND, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = once(running, 'exit');
+    await once(running.stdout, 'data');
+    const children = (await run('pgrep', ['-P', String(running.pid)])).stdout.split('\n').filter((pid) => pid !== '');
+    running.stdout.resume();
+    running.kill('SIGINT');
+    expect((await exited)[0]).toBe(130);
+    for (const pid of children) expect(existsSync(`/proc/${pid}`)).toBe(false);
   });
 
   it('cannot compare a stream: exit code 2', async () => {

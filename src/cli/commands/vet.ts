@@ -2,9 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import { Argument } from 'commander';
 import { asPlimsollError, escapeForTerminal, PlimsollError } from '#base';
+import type { VetManyOptions } from '#sandbox';
 import { EXIT_CODE_OF_KIND, EXIT_CODES, type Verdict, type VetReport } from '#wire';
 import { imageNames } from '../image-names.ts';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
+import { progressLine } from '../progress-line.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
 
@@ -14,6 +16,7 @@ interface VetFlags extends OutputFlags {
   readonly sha256?: true;
   readonly compare?: true;
   readonly unconfined?: true;
+  readonly oneWorker?: true;
 }
 
 const EXIT_OF_VERDICT: Readonly<Record<Verdict, number>> = {
@@ -33,6 +36,7 @@ export function vetCommand(session: Session): VerbCommand {
     examples: [
       { does: 'before an upload is used', line: 'plimsoll vet -f qcow2 upload.qcow2' },
       { does: 'while it still arrives', line: 'curl -s https://example.org/disk.qcow2 | tee upload.part | plimsoll vet -' },
+      { does: 'a whole directory, fast', line: 'plimsoll vet --one-worker --json incoming/*.qcow2' },
       { does: "under a site's own rules, for a program", line: 'plimsoll vet --policy site.json --sha256 --json upload.img' },
     ],
     exits: ['ok', 'usage', 'vetRefused', 'vetAmbiguous', 'notFound', 'unsupported', 'refused', 'overBudget', 'io', 'bug', 'interrupted'],
@@ -48,14 +52,16 @@ export function vetCommand(session: Session): VerbCommand {
     .option('--policy <file>', 'what the site accepts, as JSON: see docs/vet.md')
     .option('--sha256', 'also hash the whole file, so that a swap can be noticed')
     .option('--compare', 'also ask qemu-img, itself confined, and say where the two disagree')
+    .option(
+      '--one-worker',
+      'one confined process for all images, not one for each: many times faster, but an image that takes it over could falsify ' +
+        'the verdicts on those that share it',
+    )
     .option('--unconfined', 'read the image in this process: without the wall that keeps a flaw in the parser harmless');
   return addOutputOptions(command).action((images: string[], flags: VetFlags) => runVet(images, flags, session));
 }
 
 async function runVet(operands: readonly string[], flags: VetFlags, session: Session): Promise<void> {
-  const { DEFAULT_POLICY, parsePolicy, vetFile, vetStream } = await import('#sandbox');
-  const policy = flags.policy === undefined ? DEFAULT_POLICY : parsePolicy(await readPolicy(flags.policy));
-  const options = { declared: flags.format, policy, unconfined: flags.unconfined === true, signal: session.signal };
   if (flags.compare === true && operands.includes('-'))
     throw new PlimsollError('usage', 'VET_COMPARE', {
       doing: 'vet standard input',
@@ -63,32 +69,80 @@ async function runVet(operands: readonly string[], flags: VetFlags, session: Ses
       expected: 'a file, which qemu-img can open',
     });
   const printer = flags.output === 'json' ? jsonPrinter(session) : await humanPrinter(session);
-  const whole = { ...options, sha256: flags.sha256 === true, compare: flags.compare === true };
-  for await (const name of namesOrStream(operands)) {
-    try {
-      const report = name === STREAM ? await vetStream(process.stdin, options) : await vetFile(name, whole);
-      session.exitCode = worse(session.exitCode, EXIT_OF_VERDICT[report.verdict]);
-      await printer.image(report);
-    } catch (thrown) {
-      session.signal.throwIfAborted();
-      // One that cannot be judged must not keep the others from it.
-      const error = asPlimsollError(thrown, 'vet image', name === STREAM ? undefined : name.toString());
-      if (operands.length === 1 && flags.output !== 'json') throw error;
-      session.exitCode = worse(session.exitCode, EXIT_CODE_OF_KIND[error.kind]);
-      await printer.error(name === STREAM ? null : name.toString(), error);
+  const progress = judgedSoFar(operands, session);
+  const isAlone = operands.length === 1 && flags.output !== 'json';
+  try {
+    for await (const { path, report, error } of outcomes(operands, await optionsOf(flags, session), session)) {
+      progress.clear();
+      if (report !== null) {
+        session.exitCode = worse(session.exitCode, EXIT_OF_VERDICT[report.verdict]);
+        await printer.image(report);
+      } else {
+        if (isAlone) throw error;
+        session.exitCode = worse(session.exitCode, EXIT_CODE_OF_KIND[error.kind]);
+        await printer.error(path === null ? null : path.toString(), error);
+      }
+      progress.oneMore();
     }
+  } finally {
+    progress.clear();
   }
   await printer.end();
 }
 
-/** Here - is an image, not a list of names. */
-const STREAM = Symbol('standard input');
+async function optionsOf(flags: VetFlags, session: Session): Promise<VetManyOptions> {
+  const { DEFAULT_POLICY, parsePolicy } = await import('#sandbox');
+  return {
+    declared: flags.format,
+    policy: flags.policy === undefined ? DEFAULT_POLICY : parsePolicy(await readPolicy(flags.policy)),
+    unconfined: flags.unconfined === true,
+    oneWorker: flags.oneWorker === true,
+    sha256: flags.sha256 === true,
+    compare: flags.compare === true,
+    signal: session.signal,
+  };
+}
 
-async function* namesOrStream(operands: readonly string[]): AsyncGenerator<string | Buffer | typeof STREAM> {
-  for (const operand of operands) {
-    if (operand === '-') yield STREAM;
-    else yield* imageNames({ operands: [operand], nulSeparated: false, input: process.stdin });
+/** Here - is an image, not a list of names: null is its path. */
+type Outcome =
+  | { readonly path: string | Buffer | null; readonly report: VetReport; readonly error: null }
+  | { readonly path: string | Buffer | null; readonly report: null; readonly error: PlimsollError };
+
+/** Of each operand, in their order; the files between streams are judged together. */
+async function* outcomes(operands: readonly string[], options: VetManyOptions, session: Session): AsyncGenerator<Outcome> {
+  const { vetMany } = await import('#sandbox');
+  for (let at = 0; at < operands.length; ) {
+    const stream = operands.indexOf('-', at);
+    const end = stream < 0 ? operands.length : stream;
+    const names = imageNames({ operands: operands.slice(at, end), nulSeparated: false, input: process.stdin });
+    if (end > at) yield* vetMany(names, options);
+    if (stream >= 0) yield await streamOutcome(options, session);
+    at = end + 1;
   }
+}
+
+async function streamOutcome(options: VetManyOptions, session: Session): Promise<Outcome> {
+  const { vetStream } = await import('#sandbox');
+  try {
+    return { path: null, report: await vetStream(process.stdin, options), error: null };
+  } catch (thrown) {
+    session.signal.throwIfAborted();
+    return { path: null, report: null, error: asPlimsollError(thrown, 'vet image') };
+  }
+}
+
+/** A line on standard error, where the verdicts themselves do not show how far it is. */
+function judgedSoFar(operands: readonly string[], session: Session): { oneMore(): void; clear(): void } {
+  if (operands.length === 1 || session.theme.terminal) return { oneMore: () => {}, clear: () => {} };
+  const line = progressLine(process.stderr, session.errorTheme);
+  let judgedCount = 0;
+  return {
+    oneMore: () => {
+      judgedCount += 1;
+      line.show(`${judgedCount} of ${operands.length} images judged`);
+    },
+    clear: () => line.clear(),
+  };
 }
 
 interface Printer {

@@ -1,7 +1,9 @@
 /** Vetting as a request of the confined worker. */
-import { PlimsollError } from '#base';
-import { type BlockDevice, withReadBudget } from '#block';
-import type { RequestFile } from '../worker/handlers.ts';
+import { PlimsollError, type SerializedError } from '#base';
+import { type BlockDevice, withPrefix, withReadBudget } from '#block';
+import { PREFIX_BYTES } from '../metadata-device.ts';
+import { errorInside } from '../worker/error-inside.ts';
+import type { RequestFile, TellPart } from '../worker/handlers.ts';
 import { type Judgement, judge } from './judge.ts';
 import type { VetPolicy } from './policy.ts';
 
@@ -26,6 +28,41 @@ export async function vetHandler(
   const { declared, policy, name, readBudget } = params as VetParams;
   const image = device ?? (await requestFile(new Uint8Array(0), KEPT_ENDS));
   return judge(withReadBudget(image, readBudget), { declared, policy, name, signal });
+}
+
+/** JSON: what several images have in common, and each its own. */
+export interface VetManyParams extends Pick<VetParams, 'declared' | 'policy'> {
+  /** In the order of the devices. */
+  readonly images: readonly Pick<VetParams, 'name' | 'readBudget'>[];
+}
+
+/** A part of the answer to `vet-many`: that on the next image, in the order of the request. */
+export type VetManyPart = { readonly judgement: Judgement } | { readonly error: SerializedError };
+
+/** Judges one image after the other. What one cannot be judged for keeps none of the others from its verdict. */
+export async function vetManyHandler(
+  params: unknown,
+  devices: readonly BlockDevice[],
+  signal: AbortSignal,
+  _requestFile: RequestFile,
+  tellPart: TellPart,
+): Promise<null> {
+  const { declared, policy, images } = params as VetManyParams;
+  // Lent to one image after the other: fresh memory for each would cost more than reading into it.
+  const memory = new Uint8Array(PREFIX_BYTES);
+  for (const [index, device] of devices.entries()) {
+    const { name, readBudget } = images[index] as VetManyParams['images'][number];
+    tellPart(await partOf(judge(withReadBudget(withPrefix(device, memory), readBudget), { declared, policy, name, signal })));
+  }
+  return null;
+}
+
+async function partOf(judging: Promise<Judgement>): Promise<VetManyPart> {
+  try {
+    return { judgement: await judging };
+  } catch (error) {
+    return { error: errorInside(error).toJSON() };
+  }
 }
 
 /** Throws: bug, WORKER_PROTOCOL. What comes from behind the wall is a stranger's word: it is held to its shape. */

@@ -4,3 +4,6 @@ export { DEFAULT_POLICY, parsePolicy, VET_FORMATS, type VetFormat, type VetPolic
 export { vetFile, type VetOptions } from './vet-file.ts';
 export { vetStream } from './vet-stream.ts';
 export { vet } from './vet.ts';
+export { vetMany, type VetManyOptions } from './vet-many.ts';
+export type { VetOutcome } from './vet-outcome.ts';
+export { type SharingOptions, vetSharing } from './vet-sharing.ts';

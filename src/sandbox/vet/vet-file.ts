@@ -1,12 +1,12 @@
 /** The verdict on a file: opened once, judged by its descriptor, with the identity of that very object. */
 import { createHash } from 'node:crypto';
 import type { BlockDevice } from '#block';
-import { type FileStamp, newHostCache, openImageFile } from '#host';
+import { type FileBasics, type FileStamp, type HostCache, newHostCache, openImageFile, type OpenFile } from '#host';
 import type { VetReason, VetReport } from '#wire';
 import { metadataBudget, metadataDevice } from '../metadata-device.ts';
-import { runConfined } from '../worker/client.ts';
+import { type ConfinedFile, runConfined } from '../worker/client.ts';
 import { compareWithQemu } from './compare.ts';
-import { checkedJudgement } from './handler.ts';
+import { checkedJudgement, type VetParams } from './handler.ts';
 import { type Judgement, judge } from './judge.ts';
 import { DEFAULT_POLICY, type VetPolicy } from './policy.ts';
 
@@ -37,26 +37,62 @@ const HASH_STEP = 1024 * 1024;
  * process runs into its limits; the signal's reason. What is wrong with the image is in the report.
  */
 export async function vetFile(path: string | Buffer, options: VetOptions = {}): Promise<VetReport> {
-  const { declared, policy = DEFAULT_POLICY, signal } = options;
-  signal?.throwIfAborted();
-  await using file = await openImageFile(path, { cache: newHostCache() });
-  const before = file.stamp();
-  const facts = await file.facts();
-  const ordered = { declared, policy, name: file.path };
-  const judgement =
-    options.unconfined === true
-      ? await judge(metadataDevice(file.device, facts), { ...ordered, signal })
-      : checkedJudgement(
-          await runConfined(
-            { name: 'vet', params: { ...ordered, readBudget: metadataBudget(facts) } },
-            { files: [{ fd: file.fd, byteLength: before.size }], signal, image: file.path },
-          ),
-        );
+  options.signal?.throwIfAborted();
+  await using opened = await openForVerdict(path, newHostCache());
+  const judgement = options.unconfined === true ? await judgeInline(opened, options) : await judgeConfined(opened, options);
+  // Awaited: the file is closed on leaving.
+  return await reportOn(opened, judgement, options);
+}
+
+/** A file that is to be judged, and what it was before. Whoever has it closes it. */
+export interface OpenedForVerdict extends AsyncDisposable {
+  readonly file: OpenFile;
+  readonly before: FileStamp;
+  readonly basics: FileBasics;
+}
+
+/** Throws: as openImageFile. `cache` is shared by the files of one run; `isLocal` as in OpenOptions. */
+export async function openForVerdict(path: string | Buffer, cache: HostCache, isLocal = false): Promise<OpenedForVerdict> {
+  const file = await openImageFile(path, { cache, isLocal });
+  try {
+    return { file, before: file.stamp(), basics: await file.basics(), [Symbol.asyncDispose]: () => file.close() };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function judgeInline({ file }: OpenedForVerdict, { declared, policy = DEFAULT_POLICY, signal }: VetOptions): Promise<Judgement> {
+  return judge(metadataDevice(file.device, await file.facts()), { declared, policy, name: file.path, signal });
+}
+
+async function judgeConfined(opened: OpenedForVerdict, { declared, policy = DEFAULT_POLICY, signal }: VetOptions): Promise<Judgement> {
+  const params: VetParams = { declared, policy, ...requestOn(opened) };
+  return checkedJudgement(await runConfined({ name: 'vet', params }, { files: [descriptorOf(opened)], signal, image: opened.file.path }));
+}
+
+/** What a confined worker is told of the file. */
+export function requestOn({ file, basics }: OpenedForVerdict): Pick<VetParams, 'name' | 'readBudget'> {
+  return { name: file.path, readBudget: metadataBudget(basics) };
+}
+
+/** What a confined worker gets of the file. */
+export function descriptorOf({ file, before }: OpenedForVerdict): ConfinedFile {
+  return { fd: file.fd, byteLength: before.size };
+}
+
+/**
+ * The report on a file that was judged: with the second opinion and the hash that were asked for, and whether it kept still.
+ *
+ * Throws: io; the signal's reason.
+ */
+export async function reportOn({ file, before, basics }: OpenedForVerdict, judgement: Judgement, options: VetOptions): Promise<VetReport> {
+  const { signal } = options;
   const compared = options.compare === true ? await compareWithQemu(file.fd, judgement, signal) : [];
   const sha256 = options.sha256 === true ? await hashOf(file.device, signal) : null;
   const changed = !isSame(before, file.stamp());
   return {
-    ...withUse(withReasons(judgement, compared), { changed, openForWriting: facts.openForWriting === true }),
+    ...withUse(withReasons(judgement, compared), { changed, openForWriting: basics.openForWriting === true }),
     path: file.path,
     identity: { device: before.device, inode: before.inode, size: before.size, mtimeNs: String(before.mtimeNs), sha256 },
   };
@@ -91,6 +127,8 @@ async function hashOf(device: BlockDevice, signal: AbortSignal | undefined): Pro
   for (let at = 0; at < device.byteLength; at += HASH_STEP) {
     signal?.throwIfAborted();
     hash.update(await device.read(at, HASH_STEP, memory));
+    // What lies in the page cache is read without waiting: signals and workers get their turn here.
+    await new Promise(setImmediate);
   }
   return hash.digest('hex');
 }

@@ -13,7 +13,7 @@ import type { BlockDevice } from '#block';
 import { fileBeside, type Jailed, type JailEnd, startJailed } from '#host';
 import { startFilter } from './filters.ts';
 import { type ClientFrame, encodeFrame, FrameDecoder, MAX_DATA_BYTES, protocolError, reviveError } from './frames.ts';
-import { handlerOf, type Handlers } from './handlers.ts';
+import { handlerOf, type Handlers, type RequestFile } from './handlers.ts';
 import { DEFAULT_LIMITS, type Limits, type WorkerOrder } from './limits.ts';
 
 export interface ConfinedRequest {
@@ -47,6 +47,11 @@ export interface ConfinedOptions {
   readonly signal?: AbortSignal | undefined;
   /** Without it every name is refused. */
   readonly onFileRequest?: OnFileRequest;
+  /**
+   * Hears each part of the answer; the limit by the clock then begins anew. Ends the worker by throwing, and the promise
+   * rejects with that. Without it a part is none of the protocol.
+   */
+  readonly onPart?: (part: unknown) => void;
   /** The name of the image, for messages. */
   readonly image?: string;
   /** The worker's bundle; that of dist/ when left out. */
@@ -86,16 +91,18 @@ export async function runUnconfined(
   handlers: Handlers,
   request: ConfinedRequest,
   devices: readonly BlockDevice[],
-  options: Pick<ConfinedOptions, 'signal' | 'onFileRequest' | 'image'> = {},
+  options: Pick<ConfinedOptions, 'signal' | 'onFileRequest' | 'onPart' | 'image'> = {},
 ): Promise<unknown> {
   const handler = handlerOf(handlers, request.name);
   const granted: GrantedFile[] = [];
   try {
-    return await handler(request.params, devices, options.signal ?? new AbortController().signal, async (name, role) => {
+    const requestFile: RequestFile = async (name, role) => {
       const file = await (options.onFileRequest ?? refuseAll)({ name, role });
       granted.push(file);
       return file.device;
-    });
+    };
+    const signal = options.signal ?? new AbortController().signal;
+    return await handler(request.params, devices, signal, requestFile, options.onPart ?? (() => {}));
   } finally {
     for (const file of granted) await file.close();
   }
@@ -147,7 +154,9 @@ class Conversation {
     const { channel, complaints } = this.#jailed;
     const { signal } = this.#options;
     const onAbort = (): void => this.#settle({ reason: signal?.reason });
-    const timer = setTimeout(() => this.#settle({ reason: this.#over('WORKER_TIME', `${this.#limits.wallMs} ms`) }), this.#limits.wallMs);
+    const onTimeout = (): void => this.#settle({ reason: this.#over('WORKER_TIME', `${this.#limits.wallMs} ms`) });
+    const timer = setTimeout(onTimeout, this.#limits.wallMs);
+    this.#onPartHeard = () => void timer.refresh();
     signal?.addEventListener('abort', onAbort, { once: true });
     channel.on('data', (piece: Uint8Array) => this.#hear(piece));
     // How it broke is told by how the worker ended.
@@ -190,6 +199,7 @@ class Conversation {
   }
 
   #onSettled = (): void => {};
+  #onPartHeard = (): void => {};
 
   /** The first verdict stands. The worker has nothing more to say then, whatever it does. */
   #settle(verdict: Verdict): void {
@@ -231,6 +241,7 @@ class Conversation {
     else if (!this.#isReady) this.#takeReady(type);
     else if (this.#isAnswering) this.#settle({ reason: protocolError(`${JSON.stringify(type)} before an answer`) });
     else if (type === 'result') this.#settle({ value: message['value'] });
+    else if (type === 'part') this.#takePart(message['value']);
     else if (type === 'file-request') this.#reply(this.#grant(message['role'], data));
     else if (type === 'read') this.#reply(this.#readFor(message));
     else this.#settle({ reason: protocolError(`a frame of type ${JSON.stringify(type)}`) });
@@ -241,6 +252,13 @@ class Conversation {
     this.#isReady = true;
     const files = (this.#options.files ?? []).map(({ byteLength }) => ({ byteLength }));
     this.#say({ type: 'request', name: this.#request.name, params: this.#request.params, files });
+  }
+
+  #takePart(part: unknown): void {
+    const { onPart } = this.#options;
+    if (onPart === undefined) throw protocolError('a part of an answer that has none');
+    this.#onPartHeard();
+    onPart(part);
   }
 
   /** An error of the policy is the worker's to hear; the image may be readable without that file. */

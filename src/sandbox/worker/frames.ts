@@ -20,6 +20,8 @@ const MAX_TEXT_CHARACTERS = 4 * KiB;
 export type WorkerFrame =
   /** Sealed; the request may come. */
   | { readonly type: 'ready' }
+  /** A part of the answer, as soon as it is there; the result follows the last of them. */
+  | { readonly type: 'part'; readonly value: unknown }
   | { readonly type: 'result'; readonly value: unknown }
   | { readonly type: 'error'; readonly error: SerializedError }
   /** A name found in the image, as bytes: may this file be read? */
@@ -44,10 +46,12 @@ export interface Frame<T> {
 }
 
 const NOTHING = new Uint8Array(0);
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder('utf-8', { fatal: true });
 
 /** Throws: over-budget, WORKER_OUTPUT, for what no frame may hold. */
 export function encodeFrame(message: WorkerFrame | ClientFrame, data: Uint8Array = NOTHING): Uint8Array {
-  const json = new TextEncoder().encode(JSON.stringify(message));
+  const json = ENCODER.encode(JSON.stringify(message));
   if (json.byteLength > MAX_JSON_BYTES || data.byteLength > MAX_DATA_BYTES) throw tooLong(json.byteLength + data.byteLength);
   const frame = new Uint8Array(HEADER_BYTES + json.byteLength + data.byteLength);
   const view = new DataView(frame.buffer);
@@ -71,7 +75,7 @@ export function frameLengths(header: Uint8Array): { jsonBytes: number; dataBytes
 export function decodeMessage(json: Uint8Array): { readonly type: string } & Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+    value = JSON.parse(DECODER.decode(json));
   } catch {
     throw protocolError('a frame that is no JSON');
   }

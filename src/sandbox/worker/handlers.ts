@@ -7,13 +7,22 @@
  */
 import { MiB, PlimsollError } from '#base';
 import type { BlockDevice } from '#block';
-import { vetHandler } from '../vet/handler.ts';
+import { vetHandler, vetManyHandler } from '../vet/handler.ts';
 
 /** Asks the policy outside for a file whose name was found in the image. Throws: what the policy says, kind `refused` mostly. */
 export type RequestFile = (name: Uint8Array, role: string) => Promise<BlockDevice>;
 
+/** Says a part of the answer ahead of the rest: what JSON can carry. */
+export type TellPart = (part: unknown) => void;
+
 /** The answer is what JSON can carry. Whoever shows it treats it as a stranger's. */
-export type Handler = (params: unknown, devices: readonly BlockDevice[], signal: AbortSignal, requestFile: RequestFile) => Promise<unknown>;
+export type Handler = (
+  params: unknown,
+  devices: readonly BlockDevice[],
+  signal: AbortSignal,
+  requestFile: RequestFile,
+  tellPart: TellPart,
+) => Promise<unknown>;
 
 export type Handlers = ReadonlyMap<string, Handler>;
 
@@ -52,4 +61,5 @@ async function probeHash(_params: unknown, [device]: readonly BlockDevice[], sig
 export const HANDLERS: Handlers = new Map<string, Handler>([
   ['probe-hash', probeHash],
   ['vet', vetHandler],
+  ['vet-many', vetManyHandler],
 ]);

@@ -1,8 +1,9 @@
 /** The inside of the wall: seals the process, says so, answers one request, ends. */
-import { asPlimsollError, PlimsollError } from '#base';
+import { asPlimsollError, type PlimsollError } from '#base';
 import type { BlockDevice } from '#block';
 import { CHANNEL_FD, FIRST_FILE_FD, inheritedDevice, readFully, sealProcess, writeFully } from '#host';
 import { sealFilter } from './filters.ts';
+import { errorInside } from './error-inside.ts';
 import {
   type ClientFrame,
   decodeMessage,
@@ -43,25 +44,11 @@ async function answer(handlers: Handlers, request: Extract<ClientFrame, { type: 
     const handler = handlerOf(handlers, request.name);
     const devices = request.files.map(({ byteLength }, index) => inheritedDevice(FIRST_FILE_FD + index, byteLength, IMAGE));
     // To abort means to kill, from outside: nobody in here can be trusted to notice.
-    const value = await handler(request.params, devices, new AbortController().signal, requestFile);
+    const value = await handler(request.params, devices, new AbortController().signal, requestFile, tellPart);
     return encodeFrame({ type: 'result', value });
   } catch (error) {
-    return encodeFrame({ type: 'error', error: (outOfMemory(error) ?? asPlimsollError(error, 'answer from inside the wall')).toJSON() });
+    return encodeFrame({ type: 'error', error: errorInside(error).toJSON() });
   }
-}
-
-/** A buffer that the limit did not let happen. (A heap that is full ends the process instead; the client knows that too.) */
-function outOfMemory(error: unknown): PlimsollError | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const isFromNode = (error as { code?: unknown }).code === 'ERR_MEMORY_ALLOCATION_FAILED';
-  const isFromV8 = error instanceof RangeError && /allocation failed|out of memory/i.test(error.message);
-  if (!isFromNode && !isFromV8) return undefined;
-  return new PlimsollError('over-budget', 'WORKER_MEMORY', {
-    doing: 'read image',
-    found: error.message,
-    expected: 'less memory',
-    cause: error,
-  });
 }
 
 function say(message: WorkerFrame, data?: Uint8Array): void {
@@ -77,6 +64,10 @@ function hear(): Frame<ClientFrame> {
 
 function expectBytes(length: number): Uint8Array {
   return readFully(CHANNEL_FD, length) ?? process.exit(0);
+}
+
+function tellPart(value: unknown): void {
+  say({ type: 'part', value });
 }
 
 function requestFile(name: Uint8Array, role: string): Promise<BlockDevice> {

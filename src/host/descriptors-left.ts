@@ -1,0 +1,16 @@
+/** How many files this process may still open. Source: proc_pid_limits(5), proc_pid_fd(5). */
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** What every process has, where /proc is not there to ask. */
+const USUAL_LIMIT = 1024;
+
+/** Of the soft limit, which Node raises to the hard one when it starts. At least 0. */
+export function descriptorsLeft(): number {
+  try {
+    const [, soft = ''] = /^Max open files +(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
+    const limit = soft === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(soft);
+    return Math.max(0, limit - readdirSync('/proc/self/fd').length);
+  } catch {
+    return USUAL_LIMIT / 2;
+  }
+}

@@ -1,0 +1,51 @@
+/** Tasks that run ahead of the one who takes their results; the results come in order. */
+
+export interface InOrderOptions<T, R> {
+  /** How many tasks are under way at most, the one waited for included. */
+  readonly atOnce: number;
+  readonly signal: AbortSignal | undefined;
+  /** Does not throw. Its signal is aborted by `signal`, and when nobody wants its result any more. */
+  readonly task: (item: T, signal: AbortSignal) => Promise<R>;
+}
+
+/**
+ * What `task` makes of each item, in the order of the items. Whoever stops early ends what is under way, and waits for that.
+ *
+ * Throws: the signal's reason; what `items` throws.
+ */
+export async function* inOrder<T, R>(
+  items: Iterable<T> | AsyncIterable<T>,
+  { atOnce, signal, task }: InOrderOptions<T, R>,
+): AsyncGenerator<R, void> {
+  const ending = new AbortController();
+  const either = signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal]);
+  const running: Promise<R>[] = [];
+  const next = async (): Promise<R> => {
+    const result = await (running.shift() as Promise<R>);
+    signal?.throwIfAborted();
+    return result;
+  };
+  try {
+    for await (const item of items) {
+      signal?.throwIfAborted();
+      running.push(task(item, either));
+      if (running.length >= atOnce) yield await next();
+    }
+    while (running.length > 0) yield await next();
+  } finally {
+    ending.abort();
+    await Promise.allSettled(running);
+  }
+}
+
+/** `items` in lists of `length`, the last one shorter. */
+export async function* inLists<T>(items: Iterable<T> | AsyncIterable<T>, length: number): AsyncGenerator<T[], void> {
+  let list: T[] = [];
+  for await (const item of items) {
+    list.push(item);
+    if (list.length < length) continue;
+    yield list;
+    list = [];
+  }
+  if (list.length > 0) yield list;
+}
