@@ -526,6 +526,13 @@ function bitmaps(): Vector[] {
       field: 'bitmap_table_size',
     },
     {
+      name: 'over-budget--bitmap-table-2-to-20-entries',
+      image: aQcow2()
+        .withBitmaps([{ tableOffset: l1, tableSize: 2 ** 20 }])
+        .withLength(2 ** 24),
+      code: 'QCOW2_BITMAP_SIZE',
+    },
+    {
       name: 'corrupt--bitmap-table-is-l1',
       image: aQcow2().withBitmaps([{ tableOffset: l1, tableSize: 1 }]),
       code: 'QCOW2_OVERLAP',

@@ -7,7 +7,7 @@
  */
 import { MiB, PlimsollError } from '#base';
 import type { BlockDevice } from '#block';
-import { vetHandler } from '../vet/handler.ts';
+import { vetHandler, vetPlacesHandler } from '../vet/handler.ts';
 
 /** Asks the policy outside for a file whose name was found in the image. Throws: what the policy says, kind `refused` mostly. */
 export type RequestFile = (name: Uint8Array, role: string) => Promise<BlockDevice>;
@@ -52,4 +52,5 @@ async function probeHash(_params: unknown, [device]: readonly BlockDevice[], sig
 export const HANDLERS: Handlers = new Map<string, Handler>([
   ['probe-hash', probeHash],
   ['vet', vetHandler],
+  ['vet-places', vetPlacesHandler],
 ]);
