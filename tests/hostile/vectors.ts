@@ -527,9 +527,7 @@ function bitmaps(): Vector[] {
     },
     {
       name: 'over-budget--bitmap-table-2-to-20-entries',
-      image: aQcow2()
-        .withBitmaps([{ tableOffset: l1, tableSize: 2 ** 20 }])
-        .withLength(2 ** 24),
+      image: aQcow2({ clusterBits: 9, capacity: 65_536 }).withBitmaps([{ tableOffset: 0, tableSize: 2 ** 20 }]),
       code: 'QCOW2_BITMAP_SIZE',
     },
     {
