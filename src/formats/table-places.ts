@@ -22,8 +22,6 @@ import { GTES_PER_GT, SPARSE_HEADER } from './vmdk/layout.ts';
 import { MOST_WINDOW_BYTES } from './vmdk/table-window.ts';
 
 const SECTOR = 512;
-/** L1 and refcount table entries: the bits that are an offset. */
-const QCOW2_OFFSET = 0x00fffffffffffe00n;
 
 /** The bytes that a file begins with. */
 interface Head {
@@ -64,10 +62,15 @@ function* qcow2({ view, byteLength }: Head): Generator<Run> {
   yield* tables;
   for (const { start, end } of tables) {
     for (let at = start; at < end && at + 8 <= byteLength; at += 8) {
-      const offset = Number(view.getBigUint64(at) & QCOW2_OFFSET);
+      const offset = qcow2Offset(view.getUint32(at), view.getUint32(at + 4));
       if (offset > 0) yield { start: offset, end: offset + clusterSize };
     }
   }
+}
+
+/** Bits 9 to 55 of an entry: qcow2 spec, "L1 table entry" and "Refcount table entry". */
+function qcow2Offset(high: number, low: number): number {
+  return (high % 2 ** 24) * 2 ** 32 + low - (low % SECTOR);
 }
 
 /** The directories, and what lies in front of the first grain: all tables of an image that was made in one go. */

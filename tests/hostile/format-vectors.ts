@@ -18,14 +18,9 @@ export interface FormatVector {
   readonly verdict: Verdict | undefined;
   /** Code of the reason that must be there. */
   readonly code: string | undefined;
-  /** The same of a stream, where it is another one. */
-  readonly streamCode: string | undefined;
 }
 
 const MOST_BYTES = 2 ** 30;
-
-/** Tables that no header announces, or that are more than is kept: what a stream comes to instead. */
-const IN_A_STREAM: Readonly<Record<string, string>> = {};
 
 /** Other reasons than the parser's error, which a verdict finds before. */
 const AS_VERDICT: Readonly<Record<string, string>> = {
@@ -72,7 +67,6 @@ export const FORMAT_VECTORS: readonly FormatVector[] = SOURCES.flatMap(([declare
       image: () => (isBytes ? image : fits ? image.bytes() : (image as Image)),
       verdict: isRead ? undefined : 'refused',
       code: isRead ? undefined : (AS_VERDICT[full] ?? (atRead === true ? AT_READ : code)),
-      streamCode: IN_A_STREAM[full],
     };
   }),
 );

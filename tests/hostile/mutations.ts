@@ -95,26 +95,26 @@ export function entryPlaces(name: string, base: number, count: number, width = 8
 const copies = new WeakMap<Subject, { readonly memory: Uint8Array; changed: Place[] }>();
 
 /** A copy of the subject that is as the subject again, whatever the last mutation changed. */
-function freshCopy(subject: Subject): { readonly memory: Uint8Array; changed: Place[] } {
-  const copy = copies.get(subject) ?? { memory: subject.bytes.slice(), changed: [] };
-  copies.set(subject, copy);
-  for (const { at, width } of copy.changed) copy.memory.set(subject.bytes.subarray(at, at + width), at);
+function freshCopy(original: Subject): { readonly memory: Uint8Array; changed: Place[] } {
+  const copy = copies.get(original) ?? { memory: original.bytes.slice(), changed: [] };
+  copies.set(original, copy);
+  for (const { at, width } of copy.changed) copy.memory.set(original.bytes.subarray(at, at + width), at);
   copy.changed = [];
   return copy;
 }
 
-/** Throws when somebody else than `mutate` wrote to a copy of `subject`: a reader that writes to what it reads. */
-export function requireOnlyMutated(subject: Subject): void {
-  if (!Buffer.from(freshCopy(subject).memory).equals(subject.bytes)) throw new Error('a reader wrote to the image');
+/** Throws when somebody else than `mutate` wrote to a copy of `original`: a reader that writes to what it reads. */
+export function requireOnlyMutated(original: Subject): void {
+  if (!Buffer.from(freshCopy(original).memory).equals(original.bytes)) throw new Error('a reader wrote to the image');
 }
 
 /**
  * The subject with up to three places changed, perhaps cut; and what was done. The bytes are good until the next mutation of
  * the same subject, and nobody may change them: `requireOnlyMutated`.
  */
-export function mutate(subject: Subject, random: () => number): { bytes: Uint8Array; changes: string[] } {
-  const { bytes, places } = subject;
-  const { memory: copy, changed } = freshCopy(subject);
+export function mutate(original: Subject, random: () => number): { bytes: Uint8Array; changes: string[] } {
+  const { bytes, places } = original;
+  const { memory: copy, changed } = freshCopy(original);
   const changes: string[] = [];
   const count = 1 + Math.floor(random() * 3);
   for (let index = 0; index < count; index += 1) {

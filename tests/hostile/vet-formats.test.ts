@@ -21,10 +21,10 @@ const WAYS = [
 
 describe.each(WAYS)('a verdict on a hostile image, $name', ({ vet, isStream, every }) => {
   const vectors = FORMAT_VECTORS.filter(({ fits }, index) => (fits || !isStream) && index % every === 0);
-  it.each(vectors)('$name', async ({ declared, image, verdict, code, streamCode }) => {
+  it.each(vectors)('$name', async ({ declared, image, verdict, code }) => {
     const report = await vet(image(), { declared });
     const codes = report.reasons.map((one) => one.code);
-    if (isStream && streamCode !== undefined) return expect(codes).toContain(streamCode);
+    // None of them is so long that a stream of it would be another thing: see vet-streams.test.ts.
     expect(codes).not.toContain('TABLES_NOT_READ');
     expect(codes).not.toContain('STREAM_NOT_KEPT');
     if (verdict === undefined) return;

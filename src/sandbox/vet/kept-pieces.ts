@@ -65,9 +65,7 @@ export class KeptPieces {
     if (start < HEAD_BYTES) this.#head.set(piece.subarray(0, HEAD_BYTES - start), start);
     this.byteLength += piece.byteLength;
     this.#keepAnnounced(piece, start);
-    for (let at = Math.max(0, piece.byteLength - TAIL_BYTES); at < piece.byteLength; at += TAIL_BYTES) {
-      this.#keepLast(piece.subarray(at, at + TAIL_BYTES));
-    }
+    this.#keepLast(piece);
   }
 
   #keepAnnounced(bytes: Uint8Array, start: number): void {
@@ -86,6 +84,12 @@ export class KeptPieces {
   }
 
   #keepLast(piece: Uint8Array): void {
+    if (piece.byteLength >= TAIL_BYTES) {
+      // What was kept before does not border on its last bytes.
+      this.#tail.set(piece.subarray(piece.byteLength - TAIL_BYTES));
+      this.#tailEnd = TAIL_BYTES;
+      return;
+    }
     if (this.#tailEnd + piece.byteLength > this.#tail.byteLength) {
       const kept = TAIL_BYTES - piece.byteLength;
       this.#tail.copyWithin(0, this.#tailEnd - kept, this.#tailEnd);
