@@ -113,7 +113,7 @@ export function requireOnlyMutated(original: Subject): void {
  * the same subject, and nobody may change them: `requireOnlyMutated`.
  */
 export function mutate(original: Subject, random: () => number): { bytes: Uint8Array; changes: string[] } {
-  const { bytes, places } = original;
+  const { places } = original;
   const { memory: copy, changed } = freshCopy(original);
   const changes: string[] = [];
   const count = 1 + Math.floor(random() * 3);
