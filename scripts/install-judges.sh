@@ -16,6 +16,16 @@ mkfs.xfs    xfsprogs
 xfs_io      xfsprogs
 mkfs.btrfs  btrfs-progs
 mkfs.ext4   e2fsprogs
+mkfs.minix  util-linux
+mkfs.cramfs util-linux
+mkfs.jfs    jfsutils
+mkfs.nilfs2 nilfs-tools
+mkfs.f2fs   f2fs-tools
+mkfs.exfat  exfatprogs
+mkfs.erofs  erofs-utils
+mkfs.reiserfs  reiserfsprogs
+mkapfs      apfsprogs
+mksquashfs  squashfs-tools
 filefrag    e2fsprogs
 chattr      e2fsprogs
 mount       mount

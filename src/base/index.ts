@@ -2,7 +2,7 @@
 export { requireArgument, requireFormat, requireOptions, requirePath, requirePaths, requireSignal } from './arguments.ts';
 export { asPlimsollError, type ErrorKind, type ErrorValue, type ErrorWhere, PlimsollError, type SerializedError } from './errors.ts';
 export { divideUp, GiB, KiB, MiB, readUint64, roundDown, roundUp, safeInteger, TiB } from './numbers.ts';
-export { escapeForTerminal, quoteForHumans } from './quote.ts';
+export { escapeForTerminal, escapeSentence, quoteForHumans } from './quote.ts';
 export {
   bytes,
   type Endian,

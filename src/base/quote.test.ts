@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { escapeForTerminal, quoteForHumans } from './quote.ts';
+import { escapeForTerminal, escapeSentence, quoteForHumans } from './quote.ts';
 
 /** What can move the cursor, forge a line, or show text in another order than it is. */
 const HARMFUL = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\p{Cs}/u;
@@ -33,6 +33,18 @@ describe('escapeForTerminal()', () => {
         (a, b) => a === b || escapeForTerminal(a) !== escapeForTerminal(b),
       ),
     );
+  });
+});
+
+describe('escapeSentence()', () => {
+  it('shows what is quoted in it once, as it was escaped', () => {
+    const name = 'a\\b\u001b[2J';
+    expect(escapeSentence(`The parent is ${quoteForHumans(name)}.`)).toBe('The parent is a\\\\b\\x1b[2J.');
+    expect(escapeForTerminal(`The parent is ${quoteForHumans(name)}.`)).toBe('The parent is a\\\\\\\\b\\\\x1b[2J.');
+  });
+
+  it('leaves nothing harmful, whatever comes', () => {
+    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => !HARMFUL.test(escapeSentence(text))));
   });
 });
 

@@ -18,6 +18,14 @@ export function escapeForTerminal(text: string): string {
   return text.replace(UNSAFE, escapeOne);
 }
 
+/**
+ * `text` with every unsafe character escaped but the backslash: for sentences whose quoted parts are escaped already, so that
+ * the reader sees each escape once.
+ */
+export function escapeSentence(text: string): string {
+  return text.replace(UNSAFE, (character) => (character === '\\' ? character : escapeOne(character)));
+}
+
 function escapeOne(character: string): string {
   if (character === '\n') return '\\n';
   if (character === '\t') return '\\t';

@@ -5,7 +5,9 @@
  * Sources: the specifications of the formats; for VMDK descriptors, what QEMU 7.2 takes for one.
  */
 import type { BlockDevice } from '#block';
-import { isWrapping, probe, PROBE_BYTES, probeFooter } from './probe.ts';
+import { FileEnds } from './file-ends.ts';
+import { FILESYSTEM_MAGICS, filesystemsOfHead, filesystemsOfTail } from './filesystem-signs.ts';
+import { isWrapping, probe, PROBE_BYTES, VHD_COOKIE } from './probe.ts';
 
 /**
  * container: holds a disk in a format of its own. wrapping: compressed or an archive. filesystem, partitions: what a raw
@@ -20,8 +22,10 @@ export interface Sign {
   readonly at: number;
 }
 
-/** What `identify` reads of the start: as far as the last signature, which is that of btrfs. */
-const HEAD_BYTES = 68 * 1024;
+/** What `identify` reads of the start: as far as the second label of a ZFS. */
+export const IDENTIFY_HEAD_BYTES = 512 * 1024;
+/** What it reads of the end: the last two labels of a ZFS, which end at a multiple of 256 KiB. */
+const TAIL_BYTES = 768 * 1024;
 const SECTOR = 512;
 const DISC_SECTOR = 2048;
 
@@ -31,16 +35,7 @@ interface Magic extends Sign {
 }
 
 const MAGICS: readonly Magic[] = [
-  { name: 'xfs', class: 'filesystem', at: 0, bytes: 'XFSB' },
-  { name: 'squashfs', class: 'filesystem', at: 0, bytes: 'hsqs' },
-  { name: 'ntfs', class: 'filesystem', at: 3, bytes: 'NTFS    ' },
-  { name: 'exfat', class: 'filesystem', at: 3, bytes: 'EXFAT   ' },
-  { name: 'apfs', class: 'filesystem', at: 32, bytes: 'NXSB' },
-  { name: 'erofs', class: 'filesystem', at: 1024, bytes: '\xe2\xe1\xf5\xe0' },
-  { name: 'f2fs', class: 'filesystem', at: 1024, bytes: '\x10\x20\xf5\xf2' },
-  { name: 'hfsplus', class: 'filesystem', at: 1024, bytes: 'H+\0\x04' },
-  { name: 'swap', class: 'filesystem', at: 4086, bytes: 'SWAPSPACE2' },
-  { name: 'btrfs', class: 'filesystem', at: 65_600, bytes: '_BHRfS_M' },
+  ...FILESYSTEM_MAGICS,
   { name: 'lvm2', class: 'partitions', at: 0, bytes: 'LABELONE' },
   { name: 'lvm2', class: 'partitions', at: SECTOR, bytes: 'LABELONE' },
   { name: 'lvm2', class: 'partitions', at: 2 * SECTOR, bytes: 'LABELONE' },
@@ -54,43 +49,53 @@ const MAGICS: readonly Magic[] = [
   ]),
 ];
 
-/** Of the last sector. */
+/** By their distance from the end. */
 const FOOTER_MAGICS: readonly Magic[] = [
-  { name: 'dmg', class: 'container', at: 0, bytes: 'koly' },
-  { name: 'gpt-backup', class: 'partitions', at: 0, bytes: 'EFI PART' },
+  { name: 'dmg', class: 'container', at: SECTOR, bytes: 'koly' },
+  { name: 'gpt-backup', class: 'partitions', at: SECTOR, bytes: 'EFI PART' },
+  { name: 'gpt-backup', class: 'partitions', at: 4096, bytes: 'EFI PART' },
 ];
 
 /**
  * Every sign in the file, by place.
  *
- * Reads the first 68 KiB and the last sector. Throws: io, over-budget.
+ * Reads the first 512 KiB and the last 768 KiB. Throws: io, over-budget.
  */
 export async function identify(device: BlockDevice): Promise<Sign[]> {
-  const head = await device.read(0, Math.min(HEAD_BYTES, device.byteLength));
-  const tailAt = Math.max(0, device.byteLength - SECTOR);
-  const tail = tailAt === 0 ? new Uint8Array(0) : await device.read(tailAt, SECTOR);
-  return [...signsOfHead(head), ...signsOfTail(tail, tailAt)].sort((a, b) => a.at - b.at);
+  const { byteLength } = device;
+  const head = (await device.read(0, Math.min(IDENTIFY_HEAD_BYTES, byteLength))).slice();
+  const tailAt = Math.max(0, byteLength - TAIL_BYTES);
+  const ends = new FileEnds(byteLength, head, await device.read(tailAt, byteLength - tailAt));
+  return [...signsOfHead(head, ends), ...signsOfTail(ends)].sort((a, b) => a.at - b.at);
 }
 
-function signsOfHead(head: Uint8Array): Sign[] {
-  const containers = probe(head.subarray(0, PROBE_BYTES)).map(({ format, at }): Sign => {
-    return { name: format, class: isWrapping(format) ? 'wrapping' : 'container', at };
+function signsOfHead(head: Uint8Array, ends: FileEnds): Sign[] {
+  const prefix = head.subarray(0, PROBE_BYTES);
+  const containers = probe(prefix).map(({ format, at }): Sign => {
+    const isOva = format === 'tar' && isOvf(firstMember(head));
+    return { name: isOva ? 'ova' : format, class: isWrapping(format) ? 'wrapping' : 'container', at };
   });
-  const signs = [...containers, ...MAGICS.filter((magic) => hasBytes(head, magic.at, magic.bytes)).map(asSign)];
-  if (!containers.some(({ name }) => name === 'vmdk') && looksLikeDescriptor(head.subarray(0, PROBE_BYTES)))
+  const signs = [...containers, ...MAGICS.filter((magic) => ends.has(magic.at, magic.bytes)).map(asSign)];
+  if (!containers.some(({ name }) => name === 'vmdk') && looksLikeDescriptor(prefix))
     signs.push({ name: 'vmdk', class: 'container', at: 0 });
-  if (isExt(head)) signs.push({ name: 'ext', class: 'filesystem', at: 1080 });
-  const fat = fatAt(head);
+  signs.push(...filesystemsOfHead(ends));
+  const fat = fatAt(head, ends);
   if (fat !== undefined) signs.push({ name: 'fat', class: 'filesystem', at: fat });
   if (isMbr(head, signs)) signs.push({ name: 'mbr', class: 'partitions', at: 510 });
   return signs;
 }
 
-function signsOfTail(tail: Uint8Array, tailAt: number): Sign[] {
-  const footers = probeFooter(tail).map((one): Sign => ({ name: 'vhd', class: 'container', at: tailAt + one.at }));
+function signsOfTail(ends: FileEnds): Sign[] {
+  const { byteLength } = ends;
+  if (byteLength <= SECTOR) return [];
+  // The second: the footer of a byte less that old programs wrote.
+  const footers = [byteLength - SECTOR, byteLength - SECTOR + 1].filter((at) => ends.has(at, VHD_COOKIE));
   return [
-    ...footers,
-    ...FOOTER_MAGICS.filter((magic) => hasBytes(tail, 0, magic.bytes)).map((magic) => ({ ...asSign(magic), at: tailAt })),
+    ...footers.map((at): Sign => ({ name: 'vhd', class: 'container', at })),
+    ...FOOTER_MAGICS.map((magic) => ({ ...magic, at: byteLength - magic.at }))
+      .filter((magic) => magic.at > 0 && ends.has(magic.at, magic.bytes))
+      .map(asSign),
+    ...filesystemsOfTail(ends),
   ];
 }
 
@@ -98,10 +103,21 @@ function asSign({ name, class: kind, at }: Magic): Sign {
   return { name, class: kind, at };
 }
 
-function hasBytes(bytes: Uint8Array, at: number, wanted: string): boolean {
-  if (bytes.byteLength < at + wanted.length) return false;
-  for (let index = 0; index < wanted.length; index += 1) if (bytes[at + index] !== wanted.charCodeAt(index)) return false;
-  return true;
+/** Where the name of a member, its type and its length stand: POSIX ustar, header of a member. */
+const TAR = { nameBytes: 100, sizeAt: 124, typeAt: 156, blockBytes: 512 } as const;
+
+/** The name of an archive's first member; what only describes the member that follows is none. */
+function firstMember(head: Uint8Array): string {
+  const text = (at: number, length: number): string => String.fromCharCode(...head.subarray(at, at + length)).replace(/\0.*$/s, '');
+  const type = text(TAR.typeAt, 1);
+  if (type !== 'x' && type !== 'g') return text(0, TAR.nameBytes);
+  const described = Number.parseInt(text(TAR.sizeAt, 12), 8);
+  return text((1 + Math.ceil(described / TAR.blockBytes)) * TAR.blockBytes, TAR.nameBytes);
+}
+
+/** An OVA begins with its description. Source: DMTF DSP0243, "Distribution as a single file". */
+function isOvf(memberName: string): boolean {
+  return memberName.toLowerCase().endsWith('.ovf');
 }
 
 /**
@@ -123,29 +139,21 @@ function beginsLikeDescriptor(head: Uint8Array): boolean {
   return first === 0x23 || first === 0x56 || first === 0x76;
 }
 
-/** ext2, 3 and 4: the magic is two bytes only, so the fields around it must make sense too. */
-function isExt(head: Uint8Array): boolean {
-  if (head.byteLength < 2048 || head[1080] !== 0x53 || head[1081] !== 0xef) return false;
-  const view = new DataView(head.buffer, head.byteOffset + 1024, 1024);
-  const [inodes, blocks, logBlockSize] = [view.getUint32(0, true), view.getUint32(4, true), view.getUint32(24, true)];
-  return inodes > 0 && blocks > 0 && logBlockSize <= 6 && view.getUint32(32, true) > 0 && view.getUint32(40, true) > 0;
-}
-
 /** FAT has no magic that must be there: a jump, a sector size, the type's name, and the mark of a boot sector. */
-function fatAt(head: Uint8Array): number | undefined {
+function fatAt(head: Uint8Array, ends: FileEnds): number | undefined {
   if (!hasBootMark(head) || (head[0] !== 0xeb && head[0] !== 0xe9)) return undefined;
   const sectorSize = (head[11] as number) + (head[12] as number) * 256;
   if (![512, 1024, 2048, 4096].includes(sectorSize)) return undefined;
-  return [54, 82].find((at) => hasBytes(head, at, 'FAT'));
+  return [54, 82].find((at) => ends.has(at, 'FAT'));
 }
 
 function hasBootMark(head: Uint8Array): boolean {
   return head[510] === 0x55 && head[511] === 0xaa;
 }
 
-/** The same mark ends the boot sectors of FAT, NTFS and exFAT, which are no partition tables. */
+/** The same mark ends the boot sectors of FAT, NTFS, exFAT and BitLocker, which are no partition tables. */
 function isMbr(head: Uint8Array, signs: readonly Sign[]): boolean {
-  if (!hasBootMark(head) || signs.some(({ name }) => ['fat', 'ntfs', 'exfat'].includes(name))) return false;
+  if (!hasBootMark(head) || signs.some(({ name }) => ['fat', 'ntfs', 'exfat', 'bitlocker'].includes(name))) return false;
   const entries = [446, 462, 478, 494].map((at) => head.subarray(at, at + 16));
   const areFlagsSound = entries.every((entry) => entry[0] === 0 || entry[0] === 0x80);
   return areFlagsSound && entries.some((entry) => entry[4] !== 0 && entry.subarray(12, 16).some((byte) => byte !== 0));

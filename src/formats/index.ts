@@ -14,7 +14,8 @@ export {
   readCensus,
   readQcow2Header,
 } from './qcow2/index.ts';
-export { identify, type Sign, type SignClass } from './identify.ts';
+export { identify, IDENTIFY_HEAD_BYTES, type Sign, type SignClass } from './identify.ts';
+export { tablePlaces } from './table-places.ts';
 export { openRaw } from './raw/index.ts';
 export { type Evidence, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {

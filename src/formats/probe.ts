@@ -73,9 +73,12 @@ export function probe(prefix: Uint8Array): Evidence[] {
   return found;
 }
 
+/** What a VHD's footer begins with. */
+export const VHD_COOKIE = 'conectix';
+
 /** A fixed VHD begins with the guest's own bytes; only its last sector tells. */
 export function probeFooter(lastSector: Uint8Array): Evidence[] {
-  return matches(lastSector, 0, 'conectix') ? [{ format: 'vhd', at: 0 }] : [];
+  return matches(lastSector, 0, VHD_COOKIE) ? [{ format: 'vhd', at: 0 }] : [];
 }
 
 function matches(prefix: Uint8Array, at: number, bytes: string): boolean {

@@ -106,6 +106,19 @@ describe('a VHD by QEMU', () => {
     }
   });
 
+  it.each([511, 510, 100, 80, 0, 512])(
+    'with %i bytes of a footer at the end of its fixed disk is read, or not, as by QEMU',
+    async (footerBytes) => {
+      const path = await newVhd('short', 'subformat=fixed,force_size=on', MiB);
+      await writeByQemu(path, 'vpc', ['write -q -P 5 0 1M']);
+      writeFileSync(path, readFileSync(path).subarray(0, MiB + footerBytes));
+      const byQemu = await capacityByQemu(path, 'vpc').catch(() => 'not read');
+      const byUs = await withFile(path, async (file) => (await openVhd(file)).capacity).catch(() => 'not read');
+      expect(byUs).toBe(byQemu);
+      expect(byQemu).toBe(footerBytes >= 100 ? MiB : 'not read');
+    },
+  );
+
   it('without its footer at the end is read all the same, as QEMU does', async () => {
     const path = await newVhd('cut', 'force_size=on', 3 * MiB);
     await writeByQemu(path, 'vpc', ['write -q -P 5 1M 2M']);

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { VetReport } from '#wire';
 import { COMMAND, plimsoll, run } from '../support/command.ts';
+import { aVhd } from '../support/vhd-builder.ts';
 
 let directory: string;
 const at = (name: string): string => join(directory, name);
@@ -33,6 +34,14 @@ describe('vet', () => {
     const { code, stdout } = await plimsoll(['vet', at('overlay.qcow2')]);
     expect(code).toBe(22);
     expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(/REFUSED.*read from another file.*At byte 8\. \[HAS_BACKING_FILE\]/);
+  });
+
+  it('escapes the name of a parent once', async () => {
+    const name = new Uint8Array(512);
+    Buffer.from('..\\é\x1b[2J', 'utf16le').swap16().copy(name);
+    writeFileSync(at('child.vhd'), aVhd({ diskType: 'differencing' }).withHeader('parentUnicodeName', name).bytes());
+    const { stdout } = await plimsoll(['vet', '-f', 'vhd', at('child.vhd')]);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toContain('difference to another one: ..\\\\é\\x1b[2J.');
   });
 
   it('refuses what is declared as something else, and what two readers read differently: exit codes 22 and 23', async () => {

@@ -91,15 +91,37 @@ export function entryPlaces(name: string, base: number, count: number, width = 8
   return Array.from({ length: count }, (_, index) => ({ name: `${name}[${index}]`, at: base + index * width, width }));
 }
 
-/** A copy of the subject with up to three places changed, perhaps cut; and what was done. */
-export function mutate({ bytes, places }: Subject, random: () => number): { bytes: Uint8Array; changes: string[] } {
-  const copy = bytes.slice();
+/** Memory for the mutated copies of a subject, which costs more to make than most images to read. */
+const copies = new WeakMap<Subject, { readonly memory: Uint8Array; changed: Place[] }>();
+
+/** A copy of the subject that is as the subject again, whatever the last mutation changed. */
+function freshCopy(original: Subject): { readonly memory: Uint8Array; changed: Place[] } {
+  const copy = copies.get(original) ?? { memory: original.bytes.slice(), changed: [] };
+  copies.set(original, copy);
+  for (const { at, width } of copy.changed) copy.memory.set(original.bytes.subarray(at, at + width), at);
+  copy.changed = [];
+  return copy;
+}
+
+/** Throws when somebody else than `mutate` wrote to a copy of `original`: a reader that writes to what it reads. */
+export function requireOnlyMutated(original: Subject): void {
+  if (!Buffer.from(freshCopy(original).memory).equals(original.bytes)) throw new Error('a reader wrote to the image');
+}
+
+/**
+ * The subject with up to three places changed, perhaps cut; and what was done. The bytes are good until the next mutation of
+ * the same subject, and nobody may change them: `requireOnlyMutated`.
+ */
+export function mutate(original: Subject, random: () => number): { bytes: Uint8Array; changes: string[] } {
+  const { places } = original;
+  const { memory: copy, changed } = freshCopy(original);
   const changes: string[] = [];
   const count = 1 + Math.floor(random() * 3);
   for (let index = 0; index < count; index += 1) {
     const place = places[Math.floor(random() * places.length)] as Place;
     const value = chooseValue(copy, place, random);
     copy.set(bigEndian(value, place.width), place.at);
+    changed.push(place);
     changes.push(`${place.name} at ${place.at} = 0x${value.toString(16)}`);
   }
   if (random() < 0.9) return { bytes: copy, changes };

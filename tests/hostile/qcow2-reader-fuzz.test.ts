@@ -9,7 +9,7 @@ import { openQcow2, readQcow2Header } from '#formats';
 import { aQcow2, COMPRESSED, COPIED } from '../support/qcow2-builder.ts';
 import { zstdFrame } from '../support/zstd-frames.ts';
 import { countOutcomes, kindOf } from './fuzzing.ts';
-import { mutate, type Place, type Subject, subjects } from './mutations.ts';
+import { mutate, type Place, requireOnlyMutated, type Subject, subjects } from './mutations.ts';
 
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 5000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261124);
@@ -127,6 +127,7 @@ describe('mutated images, as their guest reads them', () => {
       const snapshot = run % 3 === 0 && run % all.length < 4 ? 'two' : undefined;
       return { changes, outcome: () => outcome(bytes, snapshot) };
     });
+    for (const one of all) requireOnlyMutated(one);
     for (const kind of ['corrupt', 'read', 'unsupported']) expect([...seen.keys()]).toContain(kind);
     expect(seen.get('read')).toBeGreaterThan(RUNS / 8);
     expect(seen.has('over-budget')).toBe(false);

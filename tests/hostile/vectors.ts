@@ -526,6 +526,11 @@ function bitmaps(): Vector[] {
       field: 'bitmap_table_size',
     },
     {
+      name: 'over-budget--bitmap-table-2-to-20-entries',
+      image: aQcow2({ clusterBits: 9, capacity: 65_536 }).withBitmaps([{ tableOffset: 0, tableSize: 2 ** 20 }]),
+      code: 'QCOW2_BITMAP_SIZE',
+    },
+    {
       name: 'corrupt--bitmap-table-is-l1',
       image: aQcow2().withBitmaps([{ tableOffset: l1, tableSize: 1 }]),
       code: 'QCOW2_OVERLAP',

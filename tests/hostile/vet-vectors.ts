@@ -4,6 +4,7 @@
  */
 import { gzipSync } from 'node:zlib';
 import { aQcow2, COMPRESSED, COPIED } from '../support/qcow2-builder.ts';
+import { aVhd } from '../support/vhd-builder.ts';
 import type { VetPolicy } from '#sandbox';
 
 export interface VetVector {
@@ -52,6 +53,19 @@ function qcow2With(...pieces: readonly (readonly [number, string])[]): Buffer {
   const bytes = QCOW2();
   for (const [at, text] of pieces) bytes.write(text, at, 'latin1');
   return bytes;
+}
+
+/** Signs at places of a file of 1 MiB that a small qcow2 leaves empty: in its header's cluster, or behind its tables. */
+const FREE_PLACES = {
+  jfs: [32_768, 'JFS1'],
+  mdraid: [4096, '\xfc\x4e\x2b\xa9\x01\0\0\0'],
+  hfsplus: [1024, 'H+\0\x04'],
+  zfs: [928 * 1024, '\x0c\xb1\xba\0\0\0\0\0'],
+} as const;
+
+/** The first member's header, as far as anybody looks at it. `type`: '0' a file, '2' a link. */
+function anOva(memberName: string, type: string): Buffer {
+  return disk([0, memberName], [124, '00000000000'], [156, type], [257, 'ustar\x0000']);
 }
 
 export const VET_VECTORS: readonly VetVector[] = [
@@ -130,6 +144,27 @@ export const VET_VECTORS: readonly VetVector[] = [
     row: 11,
     bytes: () => disk(PARTITION, BOOT_MARK, [MiB - SECTOR, 'conectix']),
     code: 'FOOTER_ONLY',
+  },
+  {
+    name: 'safe--vhd-by-a-footer-of-511-bytes',
+    row: 11,
+    bytes: () =>
+      aVhd({ diskType: 'fixed', capacity: 8192 })
+        .cutAt(8192 + 511)
+        .bytes(),
+    declared: 'vhd',
+    code: 'FOOTER_ONLY',
+    at: 8192,
+  },
+  {
+    name: 'ambiguous--footer-of-511-bytes-behind-a-raw-disk',
+    row: 11,
+    bytes: () =>
+      aVhd({ diskType: 'fixed', capacity: 8192 })
+        .cutAt(8192 + 511)
+        .bytes(),
+    code: 'FOOTER_ONLY',
+    at: 8192,
   },
   {
     name: 'safe--installation-disc-with-mbr-and-gpt',
@@ -308,6 +343,95 @@ export const VET_VECTORS: readonly VetVector[] = [
   },
   { name: 'refused--longer-than-policy', row: 25, bytes: () => disk(), policy: { maxLength: 65_536 }, code: 'TOO_LONG' },
   { name: 'refused--gzip', row: 26, bytes: () => gzipSync(QCOW2()), code: 'WRAPPED', at: 0 },
+  { name: 'refused--gzip-in-gzip', row: 17, bytes: () => gzipSync(gzipSync(QCOW2())), code: 'WRAPPED', at: 0 },
+  ...Object.entries({ xz: '\xfd7zXZ\0', zstd: '\x28\xb5\x2f\xfd', bzip2: 'BZh9', zip: 'PK\x03\x04' }).map(
+    ([what, magic]): VetVector => ({ name: `refused--${what}`, row: 26, bytes: () => disk([0, magic]), code: 'WRAPPED', at: 0 }),
+  ),
+  {
+    name: 'refused--gzip-declared-raw-is-a-qcow2-too',
+    row: 26,
+    bytes: () => gzipSync(QCOW2()),
+    declared: 'qcow2',
+    code: 'FORMAT_MISMATCH',
+  },
+
+  // Nobody unpacks them: what their members are called, and what they link to, is for who does.
+  { name: 'refused--ova', row: 8, bytes: () => anOva('machine.ovf', '0'), code: 'WRAPPED', at: 257 },
+  { name: 'refused--ova-declared-tar', row: 8, bytes: () => anOva('machine.ovf', '0'), declared: 'tar', code: 'WRAPPED', at: 257 },
+  { name: 'refused--ova-declared-vmdk', row: 8, bytes: () => anOva('machine.ovf', '0'), declared: 'vmdk', code: 'FORMAT_MISMATCH' },
+  { name: 'refused--ova-whose-description-lies-above-it', row: 8, bytes: () => anOva('../../machine.OVF', '0'), code: 'WRAPPED', at: 257 },
+  { name: 'refused--ova-whose-description-is-a-link', row: 8, bytes: () => anOva('machine.ovf', '2'), code: 'WRAPPED', at: 257 },
+
+  {
+    name: 'refused--vmdk-descriptor-that-names-a-host-file',
+    row: 4,
+    bytes: () =>
+      Buffer.from(
+        '# Disk DescriptorFile\nversion=1\nCID=f0a4b3c2\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 8 FLAT "/etc/shadow" 0\n',
+      ),
+    code: 'NAMES_OTHER_FILE',
+  },
+  {
+    name: 'safe--qcow2-in-the-data-of-a-qcow2',
+    row: 17,
+    // What the guest stores is the guest's: here its disk begins with an image.
+    bytes: () => {
+      const image = aQcow2();
+      const at = image.allocate();
+      return Buffer.from(
+        image
+          .withBytes(at, QCOW2().subarray(0, 512))
+          .withL2(0, [COPIED + BigInt(at)])
+          .bytes(),
+      );
+    },
+  },
+  {
+    name: 'refused--all-places-share-one-compressed-cluster',
+    row: 22,
+    bytes: () => {
+      const image = aQcow2();
+      const entry = COMPRESSED + BigInt(image.allocate());
+      return Buffer.from(
+        image
+          .withL2(
+            0,
+            Array.from({ length: 8192 }, () => entry),
+          )
+          .bytes(),
+      );
+    },
+    code: 'REFCOUNT_TOO_LOW',
+  },
+  ...Object.entries(FREE_PLACES).map(
+    ([name, [at, text]]): VetVector => ({
+      name: `ambiguous--${name}-beside-a-qcow2`,
+      row: 11,
+      bytes: () => Buffer.from(aQcow2().withBytes(at, Buffer.from(text, 'latin1')).withLength(MiB).bytes()),
+      code: 'POLYGLOT',
+      at,
+    }),
+  ),
+  ...Object.entries(FREE_PLACES).map(
+    ([name, piece]): VetVector => ({ name: `safe--raw-disk-that-is-${name}`, row: 13, bytes: () => disk(piece), declared: 'raw' }),
+  ),
+  {
+    name: 'safe--zfs-in-the-data-of-a-qcow2',
+    row: 13,
+    bytes: () => {
+      const image = aQcow2();
+      const [at, text] = FREE_PLACES.zfs;
+      const data = at - (at % image.clusterSize);
+      return Buffer.from(
+        image
+          .withL2(0, [COPIED + BigInt(data)])
+          .withRefcount(data / image.clusterSize, 1)
+          .withBytes(at, Buffer.from(text, 'latin1'))
+          .withLength(MiB)
+          .bytes(),
+      );
+    },
+  },
 
   {
     name: 'refused--luks-inside-qcow2',

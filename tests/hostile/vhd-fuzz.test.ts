@@ -76,10 +76,13 @@ function outcome(bytes: Uint8Array): Promise<string> {
 }
 
 describe('mutated VHD images', () => {
-  it(`${RUNS} of them, seed ${SEED}: a value or a named error`, async () => {
+  it(`${RUNS} of them, seed ${SEED}: a value or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
     const all = subjects();
     const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
-      const { bytes, changes } = mutate(all[run % all.length] as Subject, random);
+      const mutated = mutate(all[run % all.length] as Subject, random);
+      const { changes } = mutated;
+      // Its own: checksums are mended all over it.
+      const bytes = mutated.bytes.slice();
       if (run % 5 !== 0) mend(bytes);
       return { changes, outcome: () => outcome(bytes) };
     });

@@ -29,7 +29,7 @@ const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261123);
 const READ_BUDGET = 64 * MiB;
 
 interface Subject {
-  readonly make: () => VhdxBuilder;
+  readonly image: VhdxBuilder;
   readonly places: readonly Place[];
 }
 
@@ -99,16 +99,16 @@ function subjects(): Subject[] {
     ...fieldPlaces(PARENT_LOCATOR_ENTRY.fields, locator + 20, 'names'),
   ];
   return [
-    { make: plain, places: placesOf(plain()) },
-    { make: large, places: placesOf(large()) },
-    { make: dirty, places: [...log, ...log, ...placesOf(dirty())] },
-    { make: child, places: [...names, ...placesOf(child())] },
+    { image: plain(), places: placesOf(plain()) },
+    { image: large(), places: placesOf(large()) },
+    { image: dirty(), places: [...log, ...log, ...placesOf(dirty())] },
+    { image: child(), places: [...names, ...placesOf(child())] },
   ];
 }
 
 /** Up to three places changed, checksums made anew more often than not; and what was done. */
-function mutate({ make, places }: Subject, random: () => number): { image: VhdxBuilder; changes: string[] } {
-  const image = make();
+function mutate({ image: unchanged, places }: Subject, random: () => number): { image: VhdxBuilder; changes: string[] } {
+  const image = unchanged.copy();
   const changes: string[] = [];
   const count = 1 + Math.floor(random() * 3);
   for (let index = 0; index < count; index += 1) {
@@ -195,7 +195,7 @@ describe('mutated VHDX images', () => {
   });
 
   it('the subjects themselves are read', async () => {
-    const kinds = await Promise.all(subjects().map(({ make }) => outcome(make(), true)));
+    const kinds = await Promise.all(subjects().map(({ image }) => outcome(image, true)));
     expect(kinds).toEqual(['image', 'image', 'image', 'refused']);
   });
 });

@@ -8,6 +8,7 @@ import { PlimsollError } from '#base';
 import { memoryDevice } from '#block';
 import { type ConfinedOptions, runConfined } from '#sandbox';
 import { ROOT } from '../support/root.ts';
+import { callNames, callsOfReadyWorker, callsOutwards } from '../support/strace.ts';
 import { bundleWorker } from '../support/worker-bundle.ts';
 
 const MiB = 2 ** 20;
@@ -465,22 +466,9 @@ describe('seen from outside, by strace', () => {
   it('the worker opens, connects, runs and makes nothing once it is ready', () => {
     const trace = join(directory, 'trace');
     expect(clientUnder(['strace', '-f', '-qq', '-o', trace], 'probe-hash')).toHaveProperty('value');
-    const lines = readFileSync(trace, 'utf8').split('\n');
-    const readyAt = lines.findIndex((line) => line.includes('write(3,') && line.includes('ready'));
-    expect(readyAt).toBeGreaterThan(0);
-    const pid = lines[readyAt]?.split(' ')[0] ?? '';
-    const threads = lines.flatMap((line) => (line.startsWith(`${pid} `) ? [/clone3?.*= (\d+)$/.exec(line)?.[1]] : []));
-    const own = new Set([pid, ...threads.filter((one) => one !== undefined)]);
-    // The C library's allocator asks for this when a thread first needs an arena: it is refused, as all else would be.
-    const isAllocator = (line: string): boolean => line.includes('"/proc/sys/vm/overcommit_memory"') && line.includes('EPERM');
-    const after = lines.slice(readyAt).filter((line) => own.has(line.split(' ')[0] ?? '') && !isAllocator(line));
+    const after = callsOfReadyWorker(readFileSync(trace, 'utf8'));
     expect(after.length).toBeGreaterThan(10);
-    expect(
-      after.filter((line) =>
-        /^\d+ +(<\.\.\. )?(open|creat|stat|newfstatat|access|socket|connect|bind|exec|clone|fork|vfork|kill)/.test(line),
-      ),
-    ).toEqual([]);
-    const calls = new Set(after.flatMap((line) => /^\d+ +(\w+)\(/.exec(line)?.[1] ?? []));
-    expect([...calls]).toContain('pread64');
+    expect(callsOutwards(after)).toEqual([]);
+    expect(callNames(after)).toContain('pread64');
   });
 });

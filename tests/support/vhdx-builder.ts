@@ -40,6 +40,9 @@ export interface LogEntryChoice {
 export const LOG_GUID = '00112233-4455-6677-8899-aabbccddeeff';
 export const LOG = MiB;
 const PAGE = 4096;
+const NO_PAGE = new Uint8Array(PAGE);
+/** Each structure with a checksum has so much room for itself. */
+const SEAL_SLOT = 64 * KiB;
 
 type HeaderField = Exclude<keyof typeof HEADER.fields, number | symbol>;
 
@@ -56,6 +59,10 @@ export class VhdxBuilder {
   readonly blocks: number;
   readonly logLength: number;
   readonly #pages = new Map<number, Uint8Array>();
+  /** Pages that somebody else has too: copied before they are written. */
+  readonly #shared = new Set<number>();
+  /** Structures whose checksum does not fit what was written since. */
+  readonly #stale = new Set<number>();
   readonly #seals = new Map<number, number>();
   readonly #unsealed = new Set<number>();
   readonly #items = new Map<string, { readonly entryAt: number; readonly at: number }>();
@@ -63,12 +70,17 @@ export class VhdxBuilder {
   #itemCount = 0;
   #itemsEnd = 64 * KiB;
 
-  constructor({ capacity = 8 * MiB, blockSize = MiB, logicalSectorSize = 512, flags = 0, logLength = MiB }: VhdxChoice) {
+  constructor(choice: VhdxChoice, from?: VhdxBuilder) {
+    const { capacity = 8 * MiB, blockSize = MiB, logicalSectorSize = 512, flags = 0, logLength = from?.logLength ?? MiB } = choice;
     this.logLength = logLength;
     this.bat = LOG + logLength;
     this.metadata = this.bat + MiB;
     this.blocks = this.metadata + MiB;
     this.#length = this.blocks;
+    if (from !== undefined) {
+      this.#takeOver(from);
+      return;
+    }
     this.withBytes(0, latin1('vhdxfile')).withBytes(8, utf16('plimsoll'));
     for (const [index, at] of HEADER_OFFSETS.entries()) {
       this.withBytes(at, latin1('head'));
@@ -93,7 +105,9 @@ export class VhdxBuilder {
   }
 
   withBytes(at: number, bytes: ArrayLike<number>): this {
-    for (let index = 0; index < bytes.length; index += 1) this.#page(at + index)[(at + index) % PAGE] = bytes[index] as number;
+    for (let index = 0; index < bytes.length; index += 1) this.#pageToWrite(at + index)[(at + index) % PAGE] = bytes[index] as number;
+    const slot = Math.floor(at / SEAL_SLOT) * SEAL_SLOT;
+    if (this.#seals.has(slot)) this.#stale.add(slot);
     this.#length = Math.max(this.#length, at + bytes.length);
     return this;
   }
@@ -223,8 +237,23 @@ export class VhdxBuilder {
   /** The image as it stands; later changes do not show. */
   device(): BlockDevice {
     this.#seal();
-    const pages = new Map([...this.#pages].map(([index, page]) => [index, page.slice()]));
-    return pagedDevice(pages, this.#length);
+    return pagedDevice(this.#share(), this.#length);
+  }
+
+  /** The image as it stands, whole. */
+  bytes(): Uint8Array {
+    this.#seal();
+    const bytes = new Uint8Array(this.#length);
+    for (const [index, page] of this.#pages) {
+      if (index * PAGE < bytes.byteLength) bytes.set(page.subarray(0, bytes.byteLength - index * PAGE), index * PAGE);
+    }
+    return bytes;
+  }
+
+  /** Another builder of the same image, checksums made: changes to one do not show in the other. */
+  copy(): VhdxBuilder {
+    this.#seal();
+    return new VhdxBuilder({}, this);
   }
 
   /** Writes it as a sparse file. */
@@ -239,20 +268,49 @@ export class VhdxBuilder {
 
   #seal(): void {
     const length = this.#length;
-    for (const [at, byteLength] of this.#seals) {
+    for (const at of this.#stale) {
       if (this.#unsealed.has(at)) continue;
+      const byteLength = this.#seals.get(at) as number;
       this.withU32(at + 4, 0);
       let checksum = 0;
       for (let page = at; page < at + byteLength; page += PAGE) checksum = crc32c(this.#page(page), checksum);
       this.withU32(at + 4, checksum);
+      this.#stale.delete(at);
     }
     this.#length = length;
   }
 
+  /** The pages, from now on for others too. */
+  #share(): Map<number, Uint8Array> {
+    for (const index of this.#pages.keys()) this.#shared.add(index);
+    return new Map(this.#pages);
+  }
+
+  #takeOver(from: VhdxBuilder): void {
+    for (const [index, page] of from.#share()) {
+      this.#pages.set(index, page);
+      this.#shared.add(index);
+    }
+    for (const [at, byteLength] of from.#seals) this.#seals.set(at, byteLength);
+    for (const at of from.#stale) this.#stale.add(at);
+    for (const at of from.#unsealed) this.#unsealed.add(at);
+    for (const [name, item] of from.#items) this.#items.set(name, item);
+    this.#length = from.#length;
+    this.#itemCount = from.#itemCount;
+    this.#itemsEnd = from.#itemsEnd;
+  }
+
   #page(at: number): Uint8Array {
+    return this.#pages.get(Math.floor(at / PAGE)) ?? NO_PAGE;
+  }
+
+  #pageToWrite(at: number): Uint8Array {
     const index = Math.floor(at / PAGE);
-    const page = this.#pages.get(index) ?? new Uint8Array(PAGE);
+    const there = this.#pages.get(index);
+    if (there !== undefined && !this.#shared.has(index)) return there;
+    const page = there?.slice() ?? new Uint8Array(PAGE);
     this.#pages.set(index, page);
+    this.#shared.delete(index);
     return page;
   }
 }

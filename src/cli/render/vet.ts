@@ -1,5 +1,5 @@
 /** A verdict for people: in words that can be forwarded. */
-import { escapeForTerminal, formatBytes, formatExact } from '#base';
+import { escapeForTerminal, escapeSentence, formatBytes, formatExact } from '#base';
 import type { Verdict, VetReason, VetReport } from '#wire';
 import { wrapAfter } from './text.ts';
 import type { Style, Theme } from './theme.ts';
@@ -43,7 +43,7 @@ export function vetLines(report: VetReport, theme: Theme): string[] {
 function reasonLines({ level, code, message, at }: VetReason, theme: Theme): string[] {
   const { mark, style } = MARKS[level];
   const place = at === undefined || message.includes('at byte') ? '' : ` At byte ${at}.`;
-  const [first = '', ...others] = wrapAfter(`  ${mark}  `, escapeForTerminal(`${message}${place} [${code}]`), theme.width);
+  const [first = '', ...others] = wrapAfter(`  ${mark}  `, escapeSentence(`${message}${place} [${code}]`), theme.width);
   return [first.replace(mark, () => theme.paint(style, mark)), ...others];
 }
 

@@ -62,6 +62,8 @@ export interface Census {
   readonly beyondEnd: number;
   /** Host clusters that more than one guest cluster of the active tables uses: none in an image that is sound. */
   readonly usedTwice: number;
+  /** Host clusters that hold the compressed data of more places than their refcount says. */
+  readonly undercounted: number;
   /** A host cluster of guest data (shared, of a snapshot, compressed) that also holds a table: nothing writes it in place. */
   readonly dataOverTable: number | undefined;
   /** The first entry that contradicts the specification and that QEMU may still read: where it lies, and why. */
@@ -175,6 +177,7 @@ class CensusTaker {
       needsRebuild: header.dirty && this.#referenced.countWithout(used) > 0,
       beyondEnd: this.#beyondEnd,
       usedTwice: this.#usedTwice(),
+      undercounted: header.dirty ? 0 : this.#undercounted(),
       unsound: this.#unsound,
       dataOverTable: this.#claims.firstWith(this.#otherData),
     };
@@ -185,6 +188,14 @@ class CensusTaker {
     const shared = this.#activeShared.count();
     const inBoth = shared - this.#activeShared.countWithout(this.#inPlace);
     return this.#inPlaceCount - this.#inPlace.count() + this.#activeSharedCount - shared + inBoth;
+  }
+
+  #undercounted(): number {
+    let count = 0;
+    for (const [cluster, references] of this.#compressed.references) {
+      if (references > (this.#compressed.refcounts.get(cluster) ?? 0)) count += 1;
+    }
+    return count;
   }
 
   /** Structures that the header itself places; refcounts only where they can be trusted. */

@@ -24,6 +24,8 @@ export class CompressedCollector implements CompressedClusters {
   readonly firstCluster: number[] = [];
   readonly clusterCount: number[] = [];
   readonly refcounts = new Map<number, number>();
+  /** How many of them touch each host cluster: less than its refcount, where snapshots do too, and never more. */
+  readonly references = new Map<number, number>();
 
   /** The next one in guest order: it touches the host clusters [first, end). */
   add(first: number, end: number, byteLength: number, allocatedBefore: number): void {
@@ -33,6 +35,9 @@ export class CompressedCollector implements CompressedClusters {
     this.allocatedBefore.push(allocatedBefore);
     this.firstCluster.push(first);
     this.clusterCount.push(end - first);
-    for (let cluster = first; cluster < end; cluster += 1) this.refcounts.set(cluster, 0);
+    for (let cluster = first; cluster < end; cluster += 1) {
+      this.refcounts.set(cluster, 0);
+      this.references.set(cluster, (this.references.get(cluster) ?? 0) + 1);
+    }
   }
 }

@@ -52,15 +52,15 @@ export interface VhdImage {
  * Throws: corrupt, unsupported, over-budget, io. Differencing disks open; see `VhdImage.device`.
  */
 export async function openVhd(device: BlockDevice, signal?: AbortSignal): Promise<VhdImage> {
-  const { footer, hasFooterAtEnd } = await readFooter(device);
+  const { footer, hasFooterAtEnd, endOffset } = await readFooter(device);
   const { capacity } = footer;
   if (footer.dataOffset === undefined) {
-    if (capacity + SECTOR > device.byteLength) {
+    if (capacity > endOffset) {
       throw new PlimsollError('corrupt', 'VHD_FIXED_LENGTH', {
         doing: 'read VHD footer',
         field: 'capacity',
         found: capacity,
-        expected: `at most ${device.byteLength - SECTOR}, what the file has in front of its footer`,
+        expected: `at most ${endOffset}, what the file has in front of its footer`,
       });
     }
     return { capacity, footer, hasFooterAtEnd, blocks: undefined, parent: undefined, device: fixedDisk(device, capacity) };
@@ -69,7 +69,7 @@ export async function openVhd(device: BlockDevice, signal?: AbortSignal): Promis
   const header = parseDynamicHeader(content, footer.dataOffset, device.byteLength, capacity);
   const parent = footer.diskType === 'differencing' ? await readParent(device, content, footer.dataOffset) : undefined;
   const entries = await readEntries(device, header.tableOffset, header.maxTableEntries, 'big', signal);
-  const dataEnd = device.byteLength - (hasFooterAtEnd ? SECTOR : 0);
+  const dataEnd = hasFooterAtEnd ? endOffset : device.byteLength;
   checkEntries(entries, header, dataEnd, metadataRuns(header, parent));
   const blocks = { ...header, entries, ...countBlocks(entries, header, capacity) };
   const mapping = mappingOf(device, capacity, blocks, footer.diskType === 'differencing');
@@ -105,7 +105,7 @@ export async function* vhdAmbiguousRuns(
 }
 
 /** The footer by QEMU's rules: a copy at 0 decides, and where there is none the disk is fixed. Two that differ are refused. */
-async function readFooter(device: BlockDevice): Promise<{ footer: VhdFooter; hasFooterAtEnd: boolean }> {
+async function readFooter(device: BlockDevice): Promise<{ footer: VhdFooter; hasFooterAtEnd: boolean; endOffset: number }> {
   const { byteLength } = device;
   if (byteLength < SECTOR) {
     throw new PlimsollError('corrupt', 'VHD_TOO_SHORT', {
@@ -115,12 +115,14 @@ async function readFooter(device: BlockDevice): Promise<{ footer: VhdFooter; has
     });
   }
   const first = (await readWhole(device, 0, SECTOR)).slice();
-  const endOffset = byteLength - SECTOR;
-  const last = (await readWhole(device, endOffset, SECTOR)).slice();
+  // Old programs wrote a footer of 511 bytes. QEMU looks into the last sector, zeros where the file ends in it.
+  const endOffset = Math.ceil(byteLength / SECTOR) * SECTOR - SECTOR;
+  const last = new Uint8Array(SECTOR);
+  last.set(await readWhole(device, endOffset, byteLength - endOffset));
   if (!hasFooterCookie(first)) {
     const footer = parseFooter(last, endOffset);
     if (footer.diskType !== 'fixed') throw badCopy(0, `no copy of the footer of a ${footer.diskType} disk`, 'the footer');
-    return { footer, hasFooterAtEnd: true };
+    return { footer, hasFooterAtEnd: true, endOffset };
   }
   const footer = parseFooter(first, 0);
   if (footer.diskType === 'fixed') throw badCopy(60, 'the footer of a fixed disk', "the guest's first sector");
@@ -134,7 +136,7 @@ async function readFooter(device: BlockDevice): Promise<{ footer: VhdFooter; has
       expected: 'the same footer twice',
     });
   }
-  return { footer, hasFooterAtEnd };
+  return { footer, hasFooterAtEnd, endOffset };
 }
 
 function isIntact(sector: Uint8Array): boolean {

@@ -4,7 +4,7 @@ import { GRAIN_TABLE_BYTES } from './layout.ts';
 import { readWhole } from './read-whole.ts';
 
 /** 128 tables; a window grows to it as long as tables are asked for in order. */
-const MOST_WINDOW_BYTES = 256 * 1024;
+export const MOST_WINDOW_BYTES = 256 * 1024;
 
 export class TableWindow {
   readonly #file: BlockDevice;

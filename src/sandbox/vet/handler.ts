@@ -1,10 +1,12 @@
 /** Vetting as a request of the confined worker. */
 import { PlimsollError, type SerializedError } from '#base';
-import { type BlockDevice, withPrefix, withReadBudget } from '#block';
+import { type BlockDevice, type Run, withPrefix, withReadBudget } from '#block';
+import { tablePlaces } from '#formats';
 import { PREFIX_BYTES } from '../metadata-device.ts';
 import { errorInside } from '../worker/error-inside.ts';
 import type { RequestFile, TellPart } from '../worker/handlers.ts';
 import { type Judgement, judge } from './judge.ts';
+import { placesToKeep } from './kept-pieces.ts';
 import type { VetPolicy } from './policy.ts';
 
 /** JSON. */
@@ -63,6 +65,35 @@ async function partOf(judging: Promise<Judgement>): Promise<VetManyPart> {
   } catch (error) {
     return { error: errorInside(error).toJSON() };
   }
+}
+
+/** Where the tables lie that the beginning of a stream announces. */
+export async function vetPlacesHandler(
+  _params: unknown,
+  _devices: unknown,
+  _signal: AbortSignal,
+  requestFile: RequestFile,
+): Promise<Run[]> {
+  return placesIn(await requestFile(new Uint8Array(0), KEPT_ENDS));
+}
+
+/** The places to keep, as `head`, the first bytes of a stream, announces them. */
+export async function placesIn(head: BlockDevice): Promise<Run[]> {
+  return placesToKeep(tablePlaces(await head.read(0, head.byteLength)));
+}
+
+/** Throws: bug, WORKER_PROTOCOL. As in `checkedJudgement`; what is kept stays within its bound, whatever was answered. */
+export function checkedPlaces(value: unknown): Run[] {
+  const isRun = (one: unknown): one is Run => {
+    const { start, end } = (one ?? {}) as Partial<Run>;
+    return Number.isSafeInteger(start) && Number.isSafeInteger(end);
+  };
+  if (Array.isArray(value) && value.every(isRun)) return placesToKeep(value);
+  throw new PlimsollError('bug', 'WORKER_PROTOCOL', {
+    doing: 'vet image',
+    found: 'an answer that is no list of places',
+    expected: 'places',
+  });
 }
 
 /** Throws: bug, WORKER_PROTOCOL. What comes from behind the wall is a stranger's word: it is held to its shape. */

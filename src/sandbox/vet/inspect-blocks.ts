@@ -1,9 +1,10 @@
 /** VHD, VDI and VHDX: a table of blocks, and perhaps a parent that the rest is read from. */
 import { quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
-import { openVdi, openVhd, openVhdx, readVhdx, vhdAmbiguousRuns } from '#formats';
+import { openVdi, openVhd, openVhdx, readVhdx, vhdAmbiguousRuns, type VhdImage } from '#formats';
 import { isGuestData } from './data-places.ts';
 import type { Inspected, InspectContext } from './inspectors.ts';
+import { noteUnlessKept } from './reasons.ts';
 
 export async function inspectVhd(device: BlockDevice, context: InspectContext): Promise<Inspected> {
   const { reasons, signal } = context;
@@ -12,20 +13,29 @@ export async function inspectVhd(device: BlockDevice, context: InspectContext): 
   if (parent !== undefined) judgeParent(parent.unicodeName.text ?? parent.uniqueId, context);
   if (!image.hasFooterAtEnd)
     reasons.note('FOOTER_MISSING', 'The footer at the end is missing: the image was not closed, or something follows it.');
-  if (parent === undefined && blocks !== undefined) {
-    for await (const { start } of vhdAmbiguousRuns(device, image, signal)) {
-      reasons.ambiguous('SECTOR_BITMAP', 'A sector holds data that its bitmap calls unwritten: QEMU shows it, others show zeros.', start);
-      break;
-    }
-  }
+  const sawBitmaps = parent !== undefined || blocks === undefined || (await judgeBitmaps(device, image, context));
   judgeSizes(footer, context);
   const isData = (at: number): Promise<boolean> => isGuestData(image.device, at);
   return {
     capacity: image.capacity,
-    examined: 'tables',
+    examined: sawBitmaps ? 'tables' : 'header',
     details: { subformat: footer.diskType },
     ...(parent === undefined ? { isData } : {}),
   };
+}
+
+/** Says where a bitmap hides data. false: not all of it could be looked at. */
+async function judgeBitmaps(device: BlockDevice, image: VhdImage, { reasons, signal }: InspectContext): Promise<boolean> {
+  try {
+    for await (const { start } of vhdAmbiguousRuns(device, image, signal)) {
+      reasons.ambiguous('SECTOR_BITMAP', 'A sector holds data that its bitmap calls unwritten: QEMU shows it, others show zeros.', start);
+      break;
+    }
+    return true;
+  } catch (thrown) {
+    noteUnlessKept(thrown, reasons);
+    return false;
+  }
 }
 
 export async function inspectVdi(device: BlockDevice, context: InspectContext): Promise<Inspected> {

@@ -1,10 +1,11 @@
 /** qcow2: what it refers to, what it holds, and whether its tables are sound. */
-import { PlimsollError, quoteForHumans } from '#base';
+import { quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
 import { type Census, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
 import { refusedName } from '../references.ts';
 import type { Inspected, InspectContext } from './inspectors.ts';
 import { MAX_SNAPSHOTS } from './policy.ts';
+import { noteUnlessKept } from './reasons.ts';
 
 /** Offsets in the header: qcow2 spec, "Header". */
 const AT = { backingFile: 8, cryptMethod: 32, nbSnapshots: 60, incompatibleFeatures: 72 } as const;
@@ -82,12 +83,7 @@ async function censusIfKept(device: BlockDevice, header: Qcow2Header, { reasons,
   try {
     return await readCensus(device, header, signal);
   } catch (thrown) {
-    if (!(thrown instanceof PlimsollError) || thrown.code !== 'STREAM_NOT_KEPT') throw thrown;
-    reasons.note(
-      'TABLES_NOT_READ',
-      'The tables lie behind what is kept of a stream: vet the file again once it is stored.',
-      thrown.where.at,
-    );
+    noteUnlessKept(thrown, reasons);
     return undefined;
   }
 }
@@ -100,6 +96,11 @@ function judgeCensus(census: Census, { reasons }: InspectContext): void {
       `${census.unaccountedCount} clusters are in use and not marked so: the first write may overwrite data.`,
     );
   }
+  if (census.undercounted > 0)
+    reasons.refuse(
+      'REFCOUNT_TOO_LOW',
+      `${census.undercounted} clusters hold the compressed data of more places than their refcounts say: freed by one, they are gone for all.`,
+    );
   if (census.usedTwice > 0)
     reasons.refuse(
       'CLUSTER_USED_TWICE',

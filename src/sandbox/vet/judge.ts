@@ -4,7 +4,7 @@
  */
 import { formatBytes } from '#base';
 import type { BlockDevice } from '#block';
-import { identify, type Sign } from '#formats';
+import { identify, IDENTIFY_HEAD_BYTES, type Sign } from '#formats';
 import type { VetReport } from '#wire';
 import { type Inspected, inspectorOf } from './inspectors.ts';
 import { nextSteps } from './next-steps.ts';
@@ -46,7 +46,7 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
     }
   }
   const foreign = await signsOutsideData(signs, inspected);
-  refuseOtherReadings(foreign, format, declared !== undefined, reasons);
+  refuseOtherReadings(foreign, { format, isDeclared: declared !== undefined, isExamined: inspected?.examined === 'tables' }, reasons);
   const capacity = inspected?.capacity ?? null;
   if (capacity !== null) refuseSizes(capacity, device.byteLength, policy, reasons);
   const verdict = reasons.verdict();
@@ -89,8 +89,12 @@ function chooseFormat(signs: readonly Sign[], declared: string | undefined, reas
       `The disk begins like ${wrapping.name}: if that is what it is, unpack it, and vet what comes out.`,
       wrapping.at,
     );
-  if (wrapping !== undefined && (declared === undefined || declared === wrapping.name)) {
-    reasons.refuse('WRAPPED', `The file is ${wrapping.name}, not a disk image: unpack it, and vet what comes out.`, wrapping.at);
+  const isOva = wrapping?.name === 'ova';
+  if (wrapping !== undefined && (declared === undefined || declared === wrapping.name || (isOva && declared === 'tar'))) {
+    const message = isOva
+      ? 'The file is an OVA, an archive with the disks of a machine in it: extract its disks (the .vmdk files), and vet each of them.'
+      : `The file is ${wrapping.name}, not a disk image: unpack it, and vet what comes out.`;
+    reasons.refuse('WRAPPED', message, wrapping.at);
     return null;
   }
   const [only] = containers;
@@ -127,7 +131,11 @@ function readable(name: string, signs: readonly Sign[], reasons: Reasons): VetFo
 }
 
 /** Container beside container, or a container over a disk that has a life of its own: two guests see two disks. */
-function refuseOtherReadings(signs: readonly Sign[], format: VetFormat | null, isDeclared: boolean, reasons: Reasons): void {
+function refuseOtherReadings(
+  signs: readonly Sign[],
+  { format, isDeclared, isExamined }: { format: VetFormat | null; isDeclared: boolean; isExamined: boolean },
+  reasons: Reasons,
+): void {
   const containers = signs.filter(({ class: kind }) => kind === 'container');
   const names = new Set(containers.map(({ name }) => name));
   if (names.size > 1) {
@@ -146,6 +154,8 @@ function refuseOtherReadings(signs: readonly Sign[], format: VetFormat | null, i
     if (sign.class === 'container' || sign.class === 'wrapping') continue;
     // A copy of the first sectors can lie inside a container's own data at the end.
     if (sign.name === 'gpt-backup') continue;
+    // Behind a table that nobody has seen, what lies at the end may be the guest's.
+    if (!isExamined && sign.at >= IDENTIFY_HEAD_BYTES) continue;
     reasons.ambiguous(
       'POLYGLOT',
       `Beside ${format ?? 'an image'} the file is ${sign.name} at byte ${sign.at}: read as raw it is another disk.`,

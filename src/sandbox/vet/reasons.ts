@@ -1,5 +1,5 @@
 /** Gathering the reasons of a verdict. */
-import { asPlimsollError, type PlimsollError } from '#base';
+import { asPlimsollError, PlimsollError } from '#base';
 import type { Verdict, VetReason } from '#wire';
 
 export class Reasons {
@@ -47,6 +47,12 @@ export class Reasons {
   #add(level: VetReason['level'], code: string, message: string, at: number | undefined): void {
     this.#list.push({ level, code, message, ...(at === undefined ? {} : { at }) });
   }
+}
+
+/** Notes that tables lie in a part of a stream that was not kept; any other error is thrown on. */
+export function noteUnlessKept(thrown: unknown, reasons: Reasons): void {
+  if (!(thrown instanceof PlimsollError) || thrown.code !== 'STREAM_NOT_KEPT') throw thrown;
+  reasons.note('TABLES_NOT_READ', 'Tables lie behind what is kept of a stream: vet the file again once it is stored.', thrown.where.at);
 }
 
 const LEVELS = ['refuse', 'ambiguous', 'note'] as const;

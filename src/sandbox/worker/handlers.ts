@@ -7,7 +7,7 @@
  */
 import { MiB, PlimsollError } from '#base';
 import type { BlockDevice } from '#block';
-import { vetHandler, vetManyHandler } from '../vet/handler.ts';
+import { vetHandler, vetManyHandler, vetPlacesHandler } from '../vet/handler.ts';
 
 /** Asks the policy outside for a file whose name was found in the image. Throws: what the policy says, kind `refused` mostly. */
 export type RequestFile = (name: Uint8Array, role: string) => Promise<BlockDevice>;
@@ -62,4 +62,5 @@ export const HANDLERS: Handlers = new Map<string, Handler>([
   ['probe-hash', probeHash],
   ['vet', vetHandler],
   ['vet-many', vetManyHandler],
+  ['vet-places', vetPlacesHandler],
 ]);

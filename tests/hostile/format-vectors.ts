@@ -1,0 +1,72 @@
+/** The hostile images of every format as verdicts are asked about them: what each is declared as, and what comes out. */
+import type { Verdict } from '#wire';
+import type { Image } from './vet-ways.ts';
+import { VDI_VECTORS } from './vdi-vectors.ts';
+import { VECTORS } from './vectors.ts';
+import { VHD_VECTORS } from './vhd-vectors.ts';
+import { VHDX_VECTORS } from './vhdx-vectors.ts';
+import { VMDK_VECTORS } from './vmdk-vectors.ts';
+
+export interface FormatVector {
+  /** `<format>/<name of the vector>`. */
+  readonly name: string;
+  readonly declared: string;
+  readonly image: () => Image;
+  /** Whether memory holds it, so that it can be streamed. */
+  readonly fits: boolean;
+  /** undefined: readable, and the verdict is whatever else there is to say of it. */
+  readonly verdict: Verdict | undefined;
+  /** Code of the reason that must be there. */
+  readonly code: string | undefined;
+}
+
+const MOST_BYTES = 2 ** 30;
+
+/** Other reasons than the parser's error, which a verdict finds before. */
+const AS_VERDICT: Readonly<Record<string, string>> = {
+  'vmdk/corrupt--empty': 'EMPTY',
+  'vhd/corrupt--empty-file': 'EMPTY',
+  'vdi/corrupt--empty-file': 'EMPTY',
+  'vhdx/corrupt--empty-file': 'EMPTY',
+  'vhdx/refused--differencing': 'HAS_PARENT',
+  'vhdx/refused--differencing-without-names': 'HAS_PARENT',
+};
+
+/** Compressed grains are the guest's data, which no verdict looks at: their reader meets these. */
+const ONLY_WHEN_READ = /^corrupt--(marker-|no-zlib|zlib-|bomb|grain-one-byte-short)/;
+/** Images that are read, whatever figures or findings come of them. */
+const READABLE = /^(read|report|finding)--/;
+/** A difference to another image is refused as that, before anybody misses its bytes. */
+const AT_READ = 'HAS_PARENT';
+
+interface Source {
+  readonly name: string;
+  readonly image: Uint8Array | { readonly length?: number; bytes(): Uint8Array; write?(path: string): unknown };
+  readonly code?: string;
+  readonly atRead?: boolean;
+}
+
+const SOURCES: readonly (readonly [string, readonly Source[]])[] = [
+  ['qcow2', VECTORS],
+  ['vmdk', VMDK_VECTORS],
+  ['vhd', VHD_VECTORS],
+  ['vdi', VDI_VECTORS],
+  ['vhdx', VHDX_VECTORS],
+];
+
+export const FORMAT_VECTORS: readonly FormatVector[] = SOURCES.flatMap(([declared, sources]) =>
+  sources.map(({ name, image, code, atRead }) => {
+    const full = `${declared}/${name}`;
+    const isBytes = image instanceof Uint8Array;
+    const fits = isBytes || (image.length ?? 0) <= MOST_BYTES;
+    const isRead = READABLE.test(name) || (declared === 'vmdk' && ONLY_WHEN_READ.test(name));
+    return {
+      name: full,
+      declared,
+      fits,
+      image: () => (isBytes ? image : fits ? image.bytes() : (image as Image)),
+      verdict: isRead ? undefined : 'refused',
+      code: isRead ? undefined : (AS_VERDICT[full] ?? (atRead === true ? AT_READ : code)),
+    };
+  }),
+);

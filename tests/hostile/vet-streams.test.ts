@@ -1,0 +1,82 @@
+/** Images as QEMU makes them, longer than what is kept of a stream's beginning: judged as they arrive. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { vetFile, vetStream } from '#sandbox';
+import { qemuImg, runTool } from '../support/qemu.ts';
+import { arriving } from './vet-ways.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'plimsoll-vet-streams-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const MiB = 2 ** 20;
+
+/** Where QEMU puts the block allocation table of a VHD. */
+const TABLE_AT = 1536;
+
+function writtenTo(bytes: Uint8Array): string {
+  const path = join(directory, 'changed');
+  writeFileSync(path, bytes);
+  return path;
+}
+
+interface Made {
+  readonly driver: string;
+  readonly capacity: string;
+  readonly options?: readonly string[];
+  readonly writes: readonly string[];
+}
+
+const MADE: readonly Made[] = [
+  { driver: 'qcow2', capacity: '4G', writes: ['write -P 1 0 6M', 'write -P 2 600M 1M', 'write -P 3 3G 1M'] },
+  { driver: 'qcow2', capacity: '1G', options: ['-o', 'cluster_size=4k'], writes: ['write -P 1 0 8M', 'write -P 2 900M 64k'] },
+  { driver: 'vpc', capacity: '1G', writes: ['write -P 1 0 9M', 'write -P 2 900M 3M'] },
+  { driver: 'vhdx', capacity: '1G', writes: ['write -P 1 0 9M', 'write -P 2 900M 3M'] },
+  { driver: 'vdi', capacity: '2T', writes: ['write -P 1 0 2M', 'write -P 2 1T 1M'] },
+  { driver: 'vmdk', capacity: '100G', writes: ['write -P 1 0 1M', 'write -P 2 99G 1M'] },
+];
+
+async function make({ driver, capacity, options = [], writes }: Made): Promise<string> {
+  const path = join(directory, 'made');
+  rmSync(path, { force: true });
+  await qemuImg(directory, 'create', '-q', '-f', driver, ...options, path, capacity);
+  if (writes.length > 0) await runTool('qemu-io', ['-f', driver, ...writes.flatMap((write) => ['-c', write]), path]);
+  return path;
+}
+
+describe('a stream that is longer than what is kept of its beginning', () => {
+  it.each(MADE)('is judged like the file: $driver of $capacity', async (made) => {
+    const path = await make(made);
+    const bytes = readFileSync(path);
+    expect(bytes.byteLength).toBeGreaterThan(5 * MiB);
+    const { path: _, identity, ...ofFile } = await vetFile(path, { sha256: true });
+    for (const unconfined of [true, false]) {
+      const { path: __, identity: streamed, ...ofStream } = await vetStream(arriving(bytes), { unconfined });
+      expect(ofStream).toEqual(ofFile);
+      expect(streamed.sha256).toBe(identity.sha256);
+    }
+    expect([ofFile.verdict, ofFile.examined]).toEqual(['safe', 'tables']);
+  });
+
+  it('is refused where nothing announces the tables: a VMDK whose header has them behind its first grain', async () => {
+    const bytes = readFileSync(await make(MADE[5] as Made));
+    // overHead, in sectors: VMware's own stream-optimised images have tables that follow their grains.
+    bytes.writeUInt32LE(128, 64);
+    expect((await vetFile(writtenTo(bytes), { unconfined: true })).verdict).toBe('safe');
+    const { verdict, reasons } = await vetStream(arriving(bytes), { unconfined: true });
+    expect([verdict, reasons.map(({ code }) => code)]).toEqual(['refused', ['STREAM_NOT_KEPT']]);
+  });
+
+  it('says so where a sector bitmap of a VHD wants its data looked at', async () => {
+    const path = await make(MADE[2] as Made);
+    const bytes = readFileSync(path);
+    const sectors = Array.from({ length: 512 }, (_, index) => bytes.readUInt32BE(TABLE_AT + index * 4));
+    const wentBy = sectors.find((sector) => sector * 512 > 5 * MiB && sector * 512 < bytes.byteLength - 5 * MiB) as number;
+    // By its bitmap, eight sectors of the block were never written.
+    bytes[wentBy * 512 + 3] = 0;
+    expect((await vetFile(writtenTo(bytes), { unconfined: true })).reasons.map(({ code }) => code)).toEqual(['SECTOR_BITMAP']);
+    const { verdict, examined, reasons } = await vetStream(arriving(bytes), { unconfined: true });
+    expect([verdict, examined, reasons.map(({ code }) => code)]).toEqual(['safe', 'header', ['TABLES_NOT_READ']]);
+  });
+});
