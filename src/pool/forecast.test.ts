@@ -31,7 +31,12 @@ function bounds(points: readonly SizePoint[], nowMs = NOW): [number, number] {
 
 describe('growthOf(): patterns', () => {
   it('constant: none', () => {
-    expect(growthOf(history(DAY, 60, () => 5 * GiB), NOW)).toEqual({ low: 0, high: 0, samples: 1441, spanSeconds: DAY, unknown: null });
+    expect(
+      growthOf(
+        history(DAY, 60, () => 5 * GiB),
+        NOW,
+      ),
+    ).toEqual({ low: 0, high: 0, samples: 1441, spanSeconds: DAY, unknown: null });
   });
 
   it('linear: its rate', () => {
@@ -120,7 +125,12 @@ describe('growthOf(): what is not known', () => {
     [8 * 60, 60, 'The history has 9 samples over 8 min; growth is told from 10 samples over 10 min on.'],
     [590, 1, 'The history has 591 samples over 9 min; growth is told from 10 samples over 10 min on.'],
   ])('a history of %d s, sampled every %d s', (seconds, step, unknown) => {
-    expect(growthOf(history(seconds, step, () => 7), NOW)).toMatchObject({ low: null, high: null, spanSeconds: seconds, unknown });
+    expect(
+      growthOf(
+        history(seconds, step, () => 7),
+        NOW,
+      ),
+    ).toMatchObject({ low: null, high: null, spanSeconds: seconds, unknown });
   });
 
   it('no history', () => {
@@ -131,15 +141,30 @@ describe('growthOf(): what is not known', () => {
     const points = history(DAY, 60, () => 7);
     expect(growthOf(points, NOW + HOUR * 1000).unknown).toBeNull();
     expect(growthOf(points, NOW + HOUR * 1000 + 1000).unknown).toBe('The latest sample is 60 min old.');
-    expect(growthOf(history(20 * HOUR, HOUR, () => 7), NOW + 3 * HOUR * 1000).unknown).toBeNull();
+    expect(
+      growthOf(
+        history(20 * HOUR, HOUR, () => 7),
+        NOW + 3 * HOUR * 1000,
+      ).unknown,
+    ).toBeNull();
   });
 
   it('the shortest history that will do is one', () => {
-    expect(growthOf(history(600, 60, (second) => second), NOW)).toMatchObject({ low: 1, high: 1, samples: 11, spanSeconds: 600 });
+    expect(
+      growthOf(
+        history(600, 60, (second) => second),
+        NOW,
+      ),
+    ).toMatchObject({ low: 1, high: 1, samples: 11, spanSeconds: 600 });
   });
 
   it('what is older than a week is left out', () => {
-    expect(growthOf(history(10 * DAY, HOUR, (second) => (second < 2 * DAY ? second * GiB : 0)), NOW)).toMatchObject({
+    expect(
+      growthOf(
+        history(10 * DAY, HOUR, (second) => (second < 2 * DAY ? second * GiB : 0)),
+        NOW,
+      ),
+    ).toMatchObject({
       low: 0,
       high: 0,
       spanSeconds: 7 * DAY,
@@ -177,7 +202,11 @@ describe('growthOf(): a clock that jumps, and bad samples', () => {
   });
 
   it('what is no number is left out', () => {
-    const bad = [{ atMs: Number.NaN, bytes: 1 }, { atMs: NOW - 5, bytes: Number.NaN }, { atMs: NOW - 5, bytes: Infinity }];
+    const bad = [
+      { atMs: Number.NaN, bytes: 1 },
+      { atMs: NOW - 5, bytes: Number.NaN },
+      { atMs: NOW - 5, bytes: Infinity },
+    ];
     expect(growthOf([...line.slice(0, -1), ...bad, ...line.slice(-1)], NOW)).toEqual(growthOf(line, NOW));
   });
 
@@ -260,7 +289,13 @@ describe('outlookTo()', () => {
     ['distance not known', null, {}, 5, { outcome: 'unknown', reason: 'How far away it is, is not known.' }],
     ['growth not known', 5, { low: null, high: null, unknown: 'Too short.' }, null, { outcome: 'unknown', reason: 'Too short.' }],
     ['no growth', 5, { low: -3, high: 0 }, null, { outcome: 'unknown', reason: expect.stringContaining('Nothing grew in the 24 h') }],
-    ['low growth does not lead there', 7200, { low: 0 }, null, { earliest: 360, latest: null, reason: 'The low growth does not lead there.' }],
+    [
+      'low growth does not lead there',
+      7200,
+      { low: 0 },
+      null,
+      { earliest: 360, latest: null, reason: 'The low growth does not lead there.' },
+    ],
     [
       'low growth leads there too late to tell',
       20 * EXTRAPOLATION * DAY,
@@ -273,7 +308,11 @@ describe('outlookTo()', () => {
       20 * EXTRAPOLATION * DAY + 20,
       {},
       null,
-      { outcome: 'unknown', earliest: null, reason: 'Not within 10 days at the growth that was seen; 24 h of history support no further look.' },
+      {
+        outcome: 'unknown',
+        earliest: null,
+        reason: 'Not within 10 days at the growth that was seen; 24 h of history support no further look.',
+      },
     ],
   ])('%s', (_, distance, growth, mostToCome, expected) => {
     expect(outlookTo(distance, { ...STEADY, ...growth }, mostToCome)).toMatchObject(expected);
@@ -358,7 +397,12 @@ describe('forecastStore()', () => {
       { ...FACTS, residual: null, growth: unseen },
       mergeRules(RULES, { warning: { percent: 50 }, critical: { percent: 5 } }),
     );
-    expect([toWarning.outcome, toCritical.outcome, toCritical.reason, growth.unknown]).toEqual(['reached', 'unknown', 'No history.', 'No history.']);
+    expect([toWarning.outcome, toCritical.outcome, toCritical.reason, growth.unknown]).toEqual([
+      'reached',
+      'unknown',
+      'No history.',
+      'No history.',
+    ]);
   });
 
   it('knows nothing of a filesystem without a size', () => {

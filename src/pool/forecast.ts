@@ -97,7 +97,8 @@ function usualStep(history: readonly Sample[]): number {
 function whyUnknown(history: readonly Sample[], nowMs: number): string | null {
   const span = spanOf(history);
   if (history.length < MIN_SAMPLES || span < MIN_SPAN_SECONDS) {
-    const has = history.length === 0 ? 'no samples' : `${history.length} sample${history.length === 1 ? '' : 's'} over ${formatSeconds(span)}`;
+    const has =
+      history.length === 0 ? 'no samples' : `${history.length} sample${history.length === 1 ? '' : 's'} over ${formatSeconds(span)}`;
     return `The history has ${has}; growth is told from ${MIN_SAMPLES} samples over ${formatSeconds(MIN_SPAN_SECONDS)} on.`;
   }
   const silence = nowMs / 1000 - (history.at(-1) as Sample).at;
@@ -285,7 +286,11 @@ function toSecondsBefore(facts: StoreFacts, distance: number, seconds: number, g
  *
  * What `judgeLevel` goes by, and the moves that lead back above a level.
  */
-export function distancesTo(facts: StoreFacts, { floor }: StoreRules, { bytes, percent }: LevelRule): Record<'bytes' | 'percent', number | null> {
+export function distancesTo(
+  facts: StoreFacts,
+  { floor }: StoreRules,
+  { bytes, percent }: LevelRule,
+): Record<'bytes' | 'percent', number | null> {
   return {
     bytes: bytes === null ? null : facts.available - floor - bytes,
     percent: percent === null || facts.size <= 0 ? null : Math.ceil(facts.available - (percent / 100) * facts.size),
