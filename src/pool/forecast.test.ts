@@ -221,8 +221,9 @@ const times = fc
   .array(fc.integer({ min: 1, max: 1200 }), { minLength: 20, maxLength: 200 })
   .filter((steps) => steps.reduce((sum, step) => sum + step, 0) > 1200)
   .map((steps) => {
-    const ends = steps.reduce<number[]>((all, step) => [...all, (all.at(-1) ?? 0) + step], []);
-    const last = ends.at(-1) as number;
+    const ends: number[] = [];
+    let last = 0;
+    for (const step of steps) ends.push((last += step));
     return ends.map((second) => ({ atMs: NOW - (last - second) * 1000, second }));
   });
 const walk = fc

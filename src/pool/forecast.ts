@@ -214,8 +214,8 @@ interface Rates {
 /** Seconds until `distance` bytes have come; null: at these rates they never do. */
 function secondsTo(distance: number, { images, others, residual }: Rates): number | null {
   if (distance <= 0) return 0;
-  const together = images + others;
-  const seconds = together > 0 ? distance / together : null;
+  const rate = images + others;
+  const seconds = rate > 0 ? distance / rate : null;
   if (residual === null || images <= 0) return seconds;
   if (seconds !== null && images * seconds <= residual) return seconds;
   return others > 0 ? (distance - residual) / others : null;
