@@ -379,6 +379,16 @@ describe('forecastStore()', () => {
     expect(forecastStore(FACTS, mergeRules(RULES, { warning })).toWarning).toMatchObject({ outcome: 'expected', earliest });
   });
 
+  it('to warning by seconds, where images are full before: by what the others bring', () => {
+    const facts = { ...FACTS, residual: 200_000, otherGrowth: { ...QUIET, low: 1, high: 5 } };
+    // The floor is 300,000 away. At 5/s the others bring 100,000 of it in 20,000 s; 10,000 s before, 50,000 are left to them.
+    expect(forecastStore(facts, mergeRules(RULES, { warning: { seconds: 10_000 } })).toWarning).toMatchObject({
+      outcome: 'expected',
+      earliest: 10_000,
+      latest: 50_000,
+    });
+  });
+
   it.each([
     ['bytes', { bytes: 300_000 }],
     ['percent', { percent: 50 }],
