@@ -177,7 +177,7 @@ describe('explainVerdict()', () => {
       'a no that may be worse',
       { residual: null, residualAtLeast: 360 * GiB },
       undefined,
-      'What the store has promised does not fit if every image is filled (policy promise): 10 GiB are lacking. Perhaps more: what the images may still write is not known of all of them.',
+      'What the store holds and has promised does not fit if every image is filled (policy promise): 10 GiB are lacking. Perhaps more: what the images may still write is not known of all of them.',
     ],
   ])('%s', (_, part, bytes, sentence) => {
     const facts = { ...FACTS, ...part };

@@ -96,7 +96,7 @@ export function admits(sum: PolicySum, facts: StoreFacts): boolean | null {
 /** The verdict as a sentence. `bytes`: what was asked for; without it the sentence is about the store as it is. */
 export function explainVerdict(sum: PolicySum, facts: StoreFacts, bytes?: number): string {
   const verdict = admits(sum, facts);
-  const what = bytes === undefined ? 'What the store has promised' : formatBytes(bytes);
+  const what = bytes === undefined ? 'What the store holds and has promised' : formatBytes(bytes);
   const rule = POLICY_WORDS[sum.policy];
   if (verdict === null) return `Whether ${lowerFirst(what)} fits ${rule} could not be told. ${sum.unknown ?? facts.doubt ?? ''}`.trim();
   const left = sum.left as number;

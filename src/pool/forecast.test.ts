@@ -221,8 +221,9 @@ const times = fc
   .array(fc.integer({ min: 1, max: 1200 }), { minLength: 20, maxLength: 200 })
   .filter((steps) => steps.reduce((sum, step) => sum + step, 0) > 1200)
   .map((steps) => {
-    const ends = steps.reduce<number[]>((all, step) => [...all, (all.at(-1) ?? 0) + step], []);
-    const last = ends.at(-1) as number;
+    const ends: number[] = [];
+    let last = 0;
+    for (const step of steps) ends.push((last += step));
     return ends.map((second) => ({ atMs: NOW - (last - second) * 1000, second }));
   });
 const walk = fc
@@ -376,6 +377,16 @@ describe('forecastStore()', () => {
     ['the first of them', { bytes: 100_000, percent: 40, seconds: 14_000 }, 1_000],
   ])('to warning by %s', (_, warning, earliest) => {
     expect(forecastStore(FACTS, mergeRules(RULES, { warning })).toWarning).toMatchObject({ outcome: 'expected', earliest });
+  });
+
+  it('to warning by seconds, where images are full before: by what the others bring', () => {
+    const facts = { ...FACTS, residual: 200_000, otherGrowth: { ...QUIET, low: 1, high: 5 } };
+    // The floor is 300,000 away. At 5/s the others bring 100,000 of it in 20,000 s; 10,000 s before, 50,000 are left to them.
+    expect(forecastStore(facts, mergeRules(RULES, { warning: { seconds: 10_000 } })).toWarning).toMatchObject({
+      outcome: 'expected',
+      earliest: 10_000,
+      latest: 50_000,
+    });
   });
 
   it.each([

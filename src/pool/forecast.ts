@@ -214,8 +214,8 @@ interface Rates {
 /** Seconds until `distance` bytes have come; null: at these rates they never do. */
 function secondsTo(distance: number, { images, others, residual }: Rates): number | null {
   if (distance <= 0) return 0;
-  const together = images + others;
-  const seconds = together > 0 ? distance / together : null;
+  const rate = images + others;
+  const seconds = rate > 0 ? distance / rate : null;
   if (residual === null || images <= 0) return seconds;
   if (seconds !== null && images * seconds <= residual) return seconds;
   return others > 0 ? (distance - residual) / others : null;
@@ -269,15 +269,21 @@ function ratesAt({ growth, otherGrowth, residual }: StoreFacts, bound: 'low' | '
   return { images: growth[bound] ?? 0, others: otherGrowth[bound] ?? 0, residual };
 }
 
-/** When it comes to be `seconds` from `distance` being gone, at the high growth, which stays as it is whatever comes. */
+/** When it comes to be `seconds` from `distance` being gone at the high growth, which stays as it is whatever comes. */
 function toSecondsBefore(facts: StoreFacts, distance: number, seconds: number, growth: Growth): Outlook {
   const outlook = toDistance(facts, distance, growth);
   if (outlook.outcome !== 'expected' || outlook.earliest === null) return outlook;
   if (outlook.earliest <= seconds) return REACHED;
   const earliest = outlook.earliest - seconds;
   const { images, others, residual } = ratesAt(facts, 'high');
-  const withinSeconds = Math.min(images * seconds, residual ?? Infinity) + others * seconds;
-  const { latest, reason } = outlookAt(growth, (bound) => secondsTo(distance - withinSeconds, ratesAt(facts, bound)));
+  const { latest, reason } = outlookAt(growth, (bound) => {
+    const rates = ratesAt(facts, bound);
+    const uncapped = secondsTo(distance - (images + others) * seconds, rates);
+    if (residual === null) return uncapped;
+    // Whatever the images have written by then, with what is left to them it is their residual: others have to bring the rest.
+    const capped = secondsTo(distance - residual - others * seconds, { images: 0, others: rates.others, residual: null });
+    return uncapped === null || capped === null ? null : Math.max(uncapped, capped);
+  });
   return { outcome: 'expected', earliest, latest: latest === null ? null : Math.max(earliest, latest), reason };
 }
 

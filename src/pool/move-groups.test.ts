@@ -1,62 +1,47 @@
 import { describe, expect, it } from 'vitest';
-import type { ChainLink, ImageView } from '#wire';
-import { groupsOf, sharedBasesOf } from './move-groups.ts';
+import { type ChainedImage, groupImages } from './move-groups.ts';
 
-const link = (path: string): ChainLink => ({
-  role: 'backing',
-  depth: 1,
-  name: path,
-  path,
-  declaredFormat: 'qcow2',
-  format: 'qcow2',
-  status: 'opened',
-  capacity: 0,
-  length: 0,
-  allocation: 0,
-});
-
-function image(path: string, rest: { machine?: string; backing?: string; backingOf?: readonly string[] } = {}): ImageView {
-  const chain = rest.backing === undefined ? [] : [link(rest.backing)];
-  return { path, machine: rest.machine ?? null, chain, backingOf: rest.backingOf ?? [] } as unknown as ImageView;
+function image(path: string, machine: string | null = null, ...backing: string[]): ChainedImage {
+  return { path, machine, backing };
 }
 
-const pathsOf = (groups: readonly (readonly ImageView[])[]): string[][] => groups.map((group) => group.map(({ path }) => path).toSorted());
-
-describe('groups of images that move together', () => {
-  it('leaves strangers apart', () => {
-    expect(pathsOf(groupsOf([image('/a'), image('/b')]))).toEqual([['/a'], ['/b']]);
+describe('groupImages()', () => {
+  it('takes the disks of a machine together, and others by themselves', () => {
+    expect(groupImages([image('b', 'web'), image('a', 'web'), image('c'), image('d', 'mail')])).toEqual([
+      { machine: 'web', own: ['a', 'b'], shared: [] },
+      { machine: null, own: ['c'], shared: [] },
+      { machine: 'mail', own: ['d'], shared: [] },
+    ]);
   });
 
-  it('keeps the disks of a machine together', () => {
-    const images = [image('/a', { machine: 'web' }), image('/b'), image('/c', { machine: 'web' })];
-    expect(pathsOf(groupsOf(images))).toEqual([['/a', '/c'], ['/b']]);
+  it('takes a chain whole', () => {
+    const chain = [image('top', null, 'middle'), image('middle', null, 'base'), image('base')];
+    expect(groupImages(chain)).toEqual([{ machine: null, own: ['base', 'middle', 'top'], shared: [] }]);
   });
 
-  it('keeps an overlay with the backing file that serves it alone, however deep', () => {
-    const images = [
-      image('/base', { backingOf: ['/mid'] }),
-      image('/mid', { backing: '/base', backingOf: ['/top'] }),
-      image('/top', { backing: '/mid' }),
-    ];
-    expect(pathsOf(groupsOf(images))).toEqual([['/base', '/mid', '/top']]);
+  it('leaves a backing file that others use', () => {
+    const clones = [image('a', 'one', 'base'), image('b', null, 'base'), image('base', 'one')];
+    expect(groupImages(clones)).toEqual([
+      { machine: 'one', own: ['a'], shared: ['base'] },
+      { machine: null, own: ['b'], shared: ['base'] },
+    ]);
   });
 
-  it('lets a backing file of several overlays stay, and names it', () => {
-    const images = [
-      image('/base', { backingOf: ['/one', '/two'] }),
-      image('/one', { backing: '/base' }),
-      image('/two', { backing: '/base' }),
-    ];
-    expect(pathsOf(groupsOf(images))).toEqual([['/base'], ['/one'], ['/two']]);
-    expect(sharedBasesOf([images[1] as ImageView], new Map(images.map((one) => [one.path, one])))).toEqual(['/base']);
+  it('takes a backing file along that only disks of one machine use', () => {
+    const disks = [image('a', 'one', 'base'), image('b', 'one', 'base'), image('base')];
+    expect(groupImages(disks)).toEqual([{ machine: 'one', own: ['a', 'b', 'base'], shared: [] }]);
   });
 
-  it('joins what a machine joins, in any order', () => {
-    const images = [
-      image('/base', { backingOf: ['/top'], machine: 'web' }),
-      image('/log', { machine: 'web' }),
-      image('/top', { backing: '/base' }),
-    ];
-    expect(pathsOf(groupsOf(images.toReversed()))).toEqual([['/base', '/log', '/top']]);
+  it('sees a machine that runs on what another image is made on', () => {
+    expect(groupImages([image('overlay', null, 'disk'), image('disk', 'web')])).toEqual([
+      { machine: null, own: ['overlay'], shared: ['disk'] },
+    ]);
+  });
+
+  it('passes over backing files that are not there, and chains without an end', () => {
+    expect(groupImages([image('a', null, 'elsewhere'), image('x', null, 'y'), image('y', null, 'x'), image('z', null, 'y')])).toEqual([
+      { machine: null, own: ['a'], shared: [] },
+      { machine: null, own: ['x', 'y', 'z'], shared: [] },
+    ]);
   });
 });

@@ -40,7 +40,7 @@ describe('mergeRules()', () => {
     ['critical.seconds', { critical: { seconds: -5 } }, 'critical.seconds is -5'],
     ['critical.seconds', { critical: { seconds: '4h' } }, 'critical.seconds is 4h'],
   ])('refuses a wrong %s: %j', (field, changes, message) => {
-    const merge = (): unknown => mergeRules(DEFAULT_RULES, changes as PartialRules, 'read the rules of /srv/vm');
+    const merge = (): unknown => mergeRules(DEFAULT_RULES, changes, 'read the rules of /srv/vm');
     expect(merge).toThrow(expect.objectContaining({ kind: 'usage', code: 'RULE_VALUE', where: expect.objectContaining({ field }) }));
     expect(merge).toThrow(`Cannot read the rules of /srv/vm: `);
     expect(merge).toThrow(message);

@@ -61,8 +61,9 @@ export interface Term {
 export interface PolicySum {
   readonly policy: Policy;
   readonly terms: readonly Term[];
-  /** null: a term is not known, `unknown` says which. */
+  /** null: a term is not known, `unknown` says which. Below 0 although one is not known: what is known is too much. */
   readonly left: number | null;
+  /** What is not known; beside a `left` of 0 and more: why the sum is still no yes. */
   readonly unknown: string | null;
 }
 
@@ -228,12 +229,12 @@ export interface Move {
 
 export interface MovePlan {
   readonly store: string;
-  /** What the sum lacks now; 0: nothing has to be moved. */
+  /** What the sum lacks now, or what lacks to be past the warning's thresholds where that is more; 0: nothing has to be moved. */
   readonly lacking: number | null;
   readonly moves: readonly Move[];
-  /** What the sum lacks when all are made. */
+  /** What lacks when all are made; null: not known. */
   readonly lackingAfter: number | null;
-  /** Why there are none, or not enough: `no beneficial move`, ... */
+  /** Why there are none, or not enough; what else is to be known of the choice. */
   readonly remark: string | null;
 }
 

@@ -1,0 +1,290 @@
+/**
+ * Which images to move off a store so that it is back in order with the fewest bytes copied.
+ *
+ * In order: the store's sum leaves at least 0, and no threshold of its warning is reached. What a group's leaving gains
+ * the sum, by the policy; C is what the store's sums count as the group's commitment, F what is freed:
+ *
+ *   promise       C, which is F and the residual C − F that is no longer to come
+ *   entitled(p)   F + p × (C − F)
+ *   watch         F + min(T × its share of the images' growth, C − F)
+ *
+ * C − F, not C − allocation: the last of a shared set to stay needs no storage to come apart from the one that left.
+ * A group's share of the growth is the store's high growth in proportion to its own; the highs of all groups together
+ * are more, as they do not grow at the same time. A threshold gains F.
+ *
+ * Every gain is what the group brings by itself; two that share blocks bring no less together.
+ */
+import { formatBytes } from '#base';
+import type { Growth, Move, MovePlan, StoreRules } from '#wire';
+import { admits, explainVerdict, horizon, type StoreFacts, sumOf } from './admission.ts';
+import { formatSeconds } from './durations.ts';
+import { distancesTo, forecastStore } from './forecast.ts';
+import { type Candidate, type Choice, chooseCover, type Gain, type Room } from './move-choice.ts';
+
+/**
+ * Images that can only move together, as `groupImages` finds them: of one machine, or one chain, with the backing files
+ * that only they use (`own`), and those that others use too (`shared`), which are copied and stay.
+ */
+export interface MoveGroup {
+  /** All that is copied. */
+  readonly images: Move['images'];
+  readonly machine: string | null;
+  /** Bytes to copy: `groupStorage` of own and shared images. */
+  readonly copied: number;
+  /** Bytes that the store gets back: `groupStorage` of own images. */
+  readonly freed: number;
+  /** What the store's sums count of the commitments of own images, each whole: a frozen backing file with its allocation. */
+  readonly counted: number | null;
+  /** The commitments of own and shared images, each whole: what they can come to elsewhere, where nothing is shared. */
+  readonly commitment: number | null;
+  /** High bound of what the group allocates, bytes per second. */
+  readonly growthHigh: number | null;
+  readonly inUse: boolean | null;
+}
+
+export interface MoveInput {
+  readonly facts: StoreFacts;
+  readonly rules: StoreRules;
+  /** All groups of the store, also those that should stay: their growth is part of the store's. */
+  readonly groups: readonly MoveGroup[];
+  readonly target?: { readonly facts: StoreFacts; readonly rules: StoreRules };
+  /** Bytes per second that a copy makes; null: not known, and time is not looked at. */
+  readonly bandwidth: number | null;
+}
+
+/** A group that may be moved, and what that brings. */
+interface Movable extends Candidate {
+  readonly group: MoveGroup;
+  /** Seconds that the copy takes, null where no bandwidth is known. */
+  readonly seconds: number | null;
+}
+
+/**
+ * What to move. The choice is the one with the fewest bytes copied where `chooseCover` can look at all of them, else a
+ * good one, and the remark says so. Moves are listed by what they gain for each byte copied, the most first, and in this
+ * order they all fit on the target. Where nothing is enough, what helps most is listed, and the remark says what lacks.
+ *
+ * The same input gives the same plan. Throws: usage, RULE_VALUE, by the rules of a target.
+ */
+export function planMoves(input: MoveInput): MovePlan {
+  const { store } = input.facts;
+  const need = needOf(input);
+  if (need === null) {
+    const remark = `What the store lacks could not be told. ${sumOf(input.facts, input.rules).unknown ?? ''}`.trim();
+    return { store, lacking: null, moves: [], lackingAfter: null, remark };
+  }
+  const lacking = Math.max(need.sum, need.level);
+  if (lacking === 0) return { store, lacking, moves: [], lackingAfter: 0, remark: null };
+  const situation = situationOf(input);
+  const tried = input.groups.map((group) => tryGroup(group, situation));
+  const candidates = tried.filter((one): one is Movable => typeof one !== 'string');
+  const refusals = tried.filter((one): one is Refusal => typeof one === 'string');
+  const choice = chooseCover(candidates, need, situation.room);
+  const moves = listMoves(choice.chosen, input);
+  const after = remaining(need, choice.chosen);
+  // The sum may lack more than is known.
+  const isKnown = sumOf(input.facts, input.rules).left !== null;
+  return {
+    store,
+    lacking,
+    moves,
+    lackingAfter: isKnown ? Math.max(after.sum, after.level) : null,
+    remark: remarkOn({ ...situation, after, choice, candidates, refusals }),
+  };
+}
+
+/** What the store lacks: for its sum, and to be past every threshold of its warning; null: neither is known to lack. */
+function needOf({ facts, rules }: MoveInput): Gain | null {
+  const { left } = sumOf(facts, rules);
+  const { bytes, percent } = distancesTo(facts, rules, rules.warning);
+  const { seconds } = rules.warning;
+  const short = [bytes, percent, seconds === null ? null : distanceInTime(facts, rules, seconds)];
+  const level = Math.max(0, ...short.map((distance) => (distance === null || distance > 0 ? 0 : 1 - distance)));
+  if (left === null && level === 0) return null;
+  return { sum: Math.max(0, -(left ?? 0)), level };
+}
+
+/** Bytes above the floor beyond what comes in `seconds` at the high growth; null: that is not known, or too far away. */
+function distanceInTime(facts: StoreFacts, rules: StoreRules, seconds: number): number | null {
+  const { outcome, earliest } = forecastStore(facts, rules).toFloor;
+  if (outcome === 'unknown' || outcome === 'never') return null;
+  if ((earliest ?? Infinity) > seconds) return null;
+  const images = Math.min((facts.growth.high ?? 0) * seconds, facts.residual ?? Infinity);
+  return Math.floor(facts.available - rules.floor - images - (facts.otherGrowth.high ?? 0) * seconds);
+}
+
+/** What is the same for every group of a plan. */
+interface Situation {
+  readonly input: MoveInput;
+  /** The store's high growth for a byte of the groups' high growths together. */
+  readonly growthShare: number;
+  /** Until the store could be down at its floor, or full where it is below that already. */
+  readonly secondsLeft: number;
+  readonly room: Room<Movable>;
+}
+
+function situationOf(input: MoveInput): Situation {
+  const { facts, rules, groups, target } = input;
+  const highs = groups.reduce((sum, { growthHigh }) => sum + (growthHigh ?? 0), 0);
+  const { toFloor, toFull } = forecastStore(facts, rules);
+  return {
+    input,
+    growthShare: highs === 0 ? 0 : Math.min(1, (facts.growth.high ?? 0) / highs),
+    secondsLeft: (toFloor.outcome === 'reached' ? toFull : toFloor).earliest ?? Infinity,
+    room: target === undefined ? ENDLESS : target.facts.store === facts.store ? NONE : roomOn(target.facts, target.rules),
+  };
+}
+
+const ENDLESS: Room<Movable> = { take: () => ENDLESS };
+const NONE: Room<Movable> = { take: () => undefined };
+
+/** Room for what leaves a store, with all of it there, in keeping with its own rules. */
+function roomOn(facts: StoreFacts, rules: StoreRules): Room<Movable> {
+  return {
+    take({ group }) {
+      const after = withGroup(facts, group);
+      return admits(sumOf(after, rules), after) === true ? roomOn(after, rules) : undefined;
+    },
+  };
+}
+
+/** Why a group cannot be chosen. */
+type Refusal = 'gains nothing' | 'too late' | 'target';
+
+function tryGroup(group: MoveGroup, situation: Situation): Movable | Refusal {
+  const { copied, inUse } = group;
+  const seconds = copySeconds(group, situation.input.bandwidth);
+  const movable = { ...gainOf(group, situation), group, seconds, copied, inUse, path: group.images[0]?.path ?? '' };
+  if (movable.sum <= 0 && movable.level <= 0) return 'gains nothing';
+  if (seconds === Infinity || (seconds !== null && seconds > situation.secondsLeft)) return 'too late';
+  return situation.room.take(movable) === undefined ? 'target' : movable;
+}
+
+function gainOf(group: MoveGroup, { input: { rules }, growthShare }: Situation): Gain {
+  const { freed } = group;
+  // Of a commitment that is not known, only what is freed is sure.
+  const residual = Math.max(0, (group.counted ?? freed) - freed);
+  if (rules.policy === 'promise') return { sum: freed + residual, level: freed };
+  if (rules.policy === 'entitled') return { sum: freed + Math.floor(rules.idleShare * residual), level: freed };
+  const growth = (group.growthHigh ?? 0) * growthShare;
+  return { sum: freed + Math.min(Math.floor(growth * horizon(rules)), residual), level: freed };
+}
+
+/** Seconds to copy a group that grows meanwhile; Infinity: the copy never catches up. What is rewritten in place costs more. */
+function copySeconds({ copied, growthHigh, inUse }: MoveGroup, bandwidth: number | null): number | null {
+  if (bandwidth === null) return null;
+  const speed = bandwidth - (inUse === false ? 0 : (growthHigh ?? 0));
+  return speed <= 0 ? Infinity : copied / speed;
+}
+
+/** A store as it would be with a group copied to it: whole, as nothing is shared there. */
+function withGroup(facts: StoreFacts, { copied, commitment, growthHigh }: MoveGroup): StoreFacts {
+  return {
+    ...facts,
+    available: facts.available - copied,
+    allocation: facts.allocation + copied,
+    residual: facts.residual === null || commitment === null ? null : facts.residual + Math.max(0, commitment - copied),
+    growth: withHigh(facts.growth, growthHigh),
+  };
+}
+
+function withHigh(growth: Growth, more: number | null): Growth {
+  if (growth.high === null) return growth;
+  if (more === null) return { ...growth, low: null, high: null, unknown: 'How fast the images grow that would come here is not known.' };
+  return { ...growth, high: growth.high + more };
+}
+
+function listMoves(chosen: readonly Movable[], { facts, target }: MoveInput): Move[] {
+  let there = target?.facts;
+  return chosen.map((movable) => {
+    const { images, machine, copied, freed, inUse } = movable.group;
+    if (there !== undefined) there = withGroup(there, movable.group);
+    return {
+      images,
+      machine,
+      from: facts.store,
+      to: target?.facts.store ?? null,
+      copied,
+      freed,
+      relief: movable.sum,
+      leftOnTarget: target === undefined || there === undefined ? null : sumOf(there, target.rules).left,
+      inUse,
+      reason: reasonOf(movable),
+    };
+  });
+}
+
+function reasonOf({ group, sum, seconds }: Movable): string {
+  const who = group.machine === null ? (group.images.length === 1 ? 'The image' : 'The chain') : `The machine ${group.machine}`;
+  const shared = group.copied - group.freed;
+  return [
+    `${who} gives the sum ${formatBytes(sum)} for ${formatBytes(group.copied)} copied.`,
+    shared > 0 ? `${formatBytes(shared)} of it stay, as other images share them.` : '',
+    seconds === null ? '' : `Copying takes ${formatSeconds(Math.ceil(seconds))} or more.`,
+    USE_TEXT[String(group.inUse) as 'true' | 'false' | 'null'],
+  ]
+    .filter((sentence) => sentence !== '')
+    .join(' ');
+}
+
+const USE_TEXT = {
+  true: 'It is in use: move it live, with its machine.',
+  false: 'It is not in use.',
+  null: 'Whether it is in use is not known: look before it is moved.',
+} as const;
+
+function remaining(need: Gain, chosen: readonly Gain[]): Gain {
+  const left = (part: keyof Gain): number => Math.max(0, need[part] - chosen.reduce((sum, one) => sum + one[part], 0));
+  return { sum: left('sum'), level: left('level') };
+}
+
+interface Outcome extends Situation {
+  /** What is still needed. */
+  readonly after: Gain;
+  readonly choice: Choice<Movable>;
+  readonly candidates: readonly Movable[];
+  readonly refusals: readonly Refusal[];
+}
+
+function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: Outcome): string | null {
+  const lacking = Math.max(after.sum, after.level);
+  const { left, unknown } = sumOf(input.facts, input.rules);
+  const sentences = [
+    ...(left === null ? [`What the sum lacks could not be told; this is for the warning level alone. ${unknown ?? ''}`.trim()] : []),
+    ...(choice.chosen.length === 0 ? ['No beneficial move.'] : []),
+    ...(choice.chosen.length > 0 && lacking > 0 ? [`Not enough: ${formatBytes(lacking)} would still be lacking.`] : []),
+    ...(lacking > 0 ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
+    ...timeText(choice.chosen, secondsLeft),
+    ...(lacking === 0 && !choice.isBest ? ['There are too many choices to compare them all: another may copy less.'] : []),
+  ];
+  return sentences.length === 0 ? null : sentences.join(' ');
+}
+
+function timeText(chosen: readonly Movable[], secondsLeft: number): string[] {
+  const seconds = chosen.reduce((sum, one) => sum + (one.seconds ?? 0), 0);
+  if (seconds <= secondsLeft) return [];
+  return [`One after the other they take ${formatSeconds(seconds)}, and the store may be at its end in ${formatSeconds(secondsLeft)}.`];
+}
+
+function refusalTexts(refusals: readonly Refusal[], { facts, target }: MoveInput): string[] {
+  const count = (reason: Refusal): number => refusals.filter((one) => one === reason).length;
+  const texts: string[] = [];
+  if (target !== undefined && target.facts.store === facts.store) return ['The target is the store itself.'];
+  if (count('too late') > 0) texts.push(`${groupsText(count('too late'))} cannot be moved in time.`);
+  if (count('target') > 0 && target !== undefined) {
+    const alone = explainVerdict(sumOf(target.facts, target.rules), target.facts);
+    texts.push(`${groupsText(count('target'))} would break the rules of the target. There, as it is now: ${alone}`);
+  }
+  if (count('gains nothing') > 0) texts.push(`${groupsText(count('gains nothing'))} would gain the store nothing.`);
+  return texts;
+}
+
+/** Groups that would help and fit on the target alone, and not beside those that were chosen. */
+function crowdedOut(after: Gain, chosen: readonly Movable[], candidates: readonly Movable[]): string[] {
+  const out = candidates.filter((one) => !chosen.includes(one) && ((after.sum > 0 && one.sum > 0) || (after.level > 0 && one.level > 0)));
+  return out.length === 0 ? [] : [`${groupsText(out.length)} would not fit on the target beside the others.`];
+}
+
+function groupsText(count: number): string {
+  return count === 1 ? '1 group of images' : `${count} groups of images`;
+}
