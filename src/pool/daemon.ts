@@ -26,7 +26,7 @@ import { imageIdOf, ImageIndex } from './image-views.ts';
 import { Keeper } from './keeper.ts';
 import type { KeptStore } from './kept-store.ts';
 import { Ledger } from './ledger.ts';
-import { planStoreMoves } from './store-moves.ts';
+import { planStoreMoves, type StandingStore } from './store-moves.ts';
 import { StoreRecord } from './store-record.ts';
 import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
 
@@ -160,13 +160,12 @@ class Daemon implements Watch {
   }
 
   moves(store: string, target: string | undefined): MovePlan {
-    const record = this.#record(store);
-    const now = Date.now();
-    const to = target === undefined ? undefined : this.#record(target);
-    return planStoreMoves({
-      from: { record, facts: record.facts(this.#reserved(record.id), now) },
-      to: to === undefined ? undefined : { record: to, facts: to.facts(this.#reserved(to.id), now) },
-    });
+    const standing = (id: string): StandingStore => {
+      const record = this.#record(id);
+      return { record, facts: record.facts(this.#reserved(id), Date.now()) };
+    };
+    // How fast a copy is nobody has said: then time is not looked at.
+    return planStoreMoves(standing(store), target === undefined ? undefined : standing(target), null);
   }
 
   // What decides.
