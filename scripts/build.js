@@ -47,8 +47,8 @@ async function bundle() {
     platform: 'node',
     target: OLDEST_NODE,
     conditions: ['source'],
-    // koffi carries a native library beside its JavaScript and must stay a package of its own.
-    external: ['koffi'],
+    // These carry a native library beside their JavaScript and must stay packages of their own.
+    external: ['koffi', 'libsql'],
     // commander is CommonJS and asks for Node's modules by require().
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
     define: { PLIMSOLL_VERSION: JSON.stringify(version) },

@@ -37,6 +37,24 @@ export {
 export { type Access, type HoldingProcess, ProcessFiles, type ProcessSearch } from './process-files.ts';
 export { fileBeside } from './runtime-files.ts';
 export { sealProcess, type SealOrder } from './seal.ts';
+export {
+  asideOf,
+  beginStateFile,
+  copyStateFile,
+  ensureStateFile,
+  forgetAside,
+  hasLog,
+  keepAside,
+  overwriteStart,
+  prepareStateDirectory,
+  publishStateFile,
+  readBootId,
+  readStart,
+  removeStateFile,
+  stateFileIdentity,
+  type StateFileKind,
+  stateFileKind,
+} from './state-file.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
 export { isNoDirectory, type WalkCounts, type WalkedPath, type WalkEntry, walkFiles, type WalkOptions } from './walk.ts';

@@ -101,7 +101,7 @@ export const LAYERS: readonly Layer[] = [
       sandbox: 'strange bytes are read behind it or not at all',
     },
     node: { 'node:path': 'names of directories' },
-    packages: nothing,
+    packages: { libsql: { file: 'database.ts', reason: 'the embedded database of reservations and history' } },
   },
   {
     name: 'create',

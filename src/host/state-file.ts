@@ -1,0 +1,250 @@
+/**
+ * Files in which plimsoll keeps what it must not forget: in a directory that nobody else may write, each readable by its
+ * owner only, a damaged one renamed and never removed.
+ *
+ * All calls are synchronous, as the database is that works on these files. None of them opens a database file that is in
+ * use: closing it again would drop the locks of the whole process on it (fcntl(2), F_SETLK).
+ */
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { asPlimsollError, PlimsollError } from '#base';
+
+const DOING = 'open state file';
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
+/** Group and others, of the last nine bits: `rwxrwxrwx`. */
+const WRITABLE_BY_OTHERS = /^.{3}.w.|.{6}.w.$/;
+/** Names for damaged files of the same second. */
+const MOST_NAMES = 1000;
+
+/** Ends the name of the link that leads to the file put aside. */
+const MARK = '.aside';
+
+/** directory: what stands there instead of a file, which can be put aside; empty: a file of zero bytes. */
+export type StateFileKind = 'missing' | 'empty' | 'file' | 'directory';
+
+/**
+ * The directory of `file`, made if it is missing (mode 0700), as its path without links: systemd's own state directories
+ * are links.
+ *
+ * Throws: refused, STATE_DIRECTORY_UNSAFE, when others may write in it, or it is theirs; not-found, io.
+ */
+export function prepareStateDirectory(path: string): string {
+  return attempt(path, () => {
+    mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
+    const directory = realpathSync(path);
+    refuseUnsafe(directory, lstatSync(directory));
+    return directory;
+  });
+}
+
+/**
+ * What `file` is. A file of ours that others may read is closed to them.
+ *
+ * Throws: refused, STATE_FILE_REFUSED, for a link, device, fifo or socket; io.
+ */
+export function stateFileKind(file: string): StateFileKind {
+  return attempt(file, () => {
+    const stats = lstatSync(file, { throwIfNoEntry: false });
+    if (stats === undefined) return 'missing';
+    if (stats.isDirectory()) return 'directory';
+    if (!stats.isFile()) throw refusedFile(file, stats);
+    if (permissions(stats) !== FILE_MODE) chmodSync(file, FILE_MODE);
+    return stats.size === 0 ? 'empty' : 'file';
+  });
+}
+
+/** Device and inode, to see whether a name still leads to the same file; undefined when it leads nowhere. */
+export function stateFileIdentity(file: string): string | undefined {
+  const stats = lstatSync(file, { throwIfNoEntry: false, bigint: true });
+  return stats === undefined ? undefined : `${stats.dev}:${stats.ino}`;
+}
+
+/** An empty file with mode 0600, unless something has that name. It is never replaced: it may be locked by then. */
+export function ensureStateFile(file: string): void {
+  attempt(file, () => {
+    try {
+      closeSync(openSync(file, 'wx', FILE_MODE));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  });
+}
+
+/** A new empty file with mode 0600; what had that name is removed, with its journal. */
+export function beginStateFile(file: string): void {
+  attempt(file, () => {
+    removeStateFile(file);
+    closeSync(openSync(file, 'wx', FILE_MODE));
+  });
+}
+
+/** Gives the complete `from` the name `to`, for good. */
+export function publishStateFile(from: string, to: string): void {
+  attempt(to, () => {
+    renameSync(from, to);
+    syncDirectory(dirname(to));
+  });
+}
+
+/** A copy to work on, with its log; the original is only read. */
+export function copyStateFile(from: string, to: string): void {
+  attempt(to, () => {
+    beginStateFile(to);
+    copyFileSync(from, to);
+    if (lstatSync(`${from}-wal`, { throwIfNoEntry: false })?.isFile() === true) copyFileSync(`${from}-wal`, `${to}-wal`);
+  });
+}
+
+/** Makes `replacement` the first bytes of `file`. */
+export function overwriteStart(file: string, replacement: Uint8Array): void {
+  const fd = openSync(file, 'r+');
+  try {
+    writeSync(fd, replacement, 0, replacement.length, 0);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The first `byteLength` bytes of a file that nobody has locked. */
+export function readStart(file: string, byteLength: number): Buffer {
+  const start = Buffer.alloc(byteLength);
+  const fd = openSync(file, 'r');
+  try {
+    readSync(fd, start, 0, byteLength, 0);
+    return start;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function removeStateFile(file: string): void {
+  for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${suffix}`, { force: true });
+}
+
+/**
+ * Renames `file` and its log to NAME.corrupt-<time> and returns that name; nothing is removed but the index of the log, which
+ * is made anew from it. Until `forgetAside`, `asideOf` gives the name, also to a later process.
+ *
+ * The log goes last: one without its file is put aside by the next start, but never a file without its log, whose last
+ * entries would then be missing unnoticed.
+ */
+export function keepAside(file: string, nowMs: number): string {
+  return attempt(file, () => {
+    const aside = freeName(file, nowMs);
+    forgetAside(file);
+    // A link holds a name and is made at once or not at all.
+    symlinkSync(basename(aside), `${file}${MARK}`);
+    for (const suffix of ['', '-wal', '-journal']) {
+      if (lstatSync(`${file}${suffix}`, { throwIfNoEntry: false }) !== undefined) renameSync(`${file}${suffix}`, `${aside}${suffix}`);
+    }
+    rmSync(`${file}-shm`, { force: true });
+    syncDirectory(dirname(file));
+    return basename(aside);
+  });
+}
+
+/** The name that `keepAside` gave and nobody has dealt with yet. */
+export function asideOf(file: string): string | undefined {
+  try {
+    return basename(readlinkSync(`${file}${MARK}`));
+  } catch {
+    return undefined;
+  }
+}
+
+export function forgetAside(file: string): void {
+  rmSync(`${file}${MARK}`, { force: true });
+}
+
+/** Whether there is a log of `file`, with anything in it. */
+export function hasLog(file: string): boolean {
+  return (lstatSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
+}
+
+function freeName(file: string, nowMs: number): string {
+  const time = new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  for (let count = 0; count < MOST_NAMES; count += 1) {
+    const name = join(dirname(file), `${basename(file)}.corrupt-${time}${count === 0 ? '' : `-${count}`}`);
+    const isTaken = ['', '-wal', '-journal'].some((suffix) => lstatSync(`${name}${suffix}`, { throwIfNoEntry: false }) !== undefined);
+    if (!isTaken) return name;
+  }
+  throw new PlimsollError('conflict', 'FILE_EXISTS', { doing: 'keep damaged file aside', image: file, found: `${MOST_NAMES} of them` });
+}
+
+function refuseUnsafe(directory: string, stats: Stats): void {
+  const isOurs = stats.uid === process.geteuid?.();
+  const writable = WRITABLE_BY_OTHERS.test(modeText(stats));
+  if (stats.isDirectory() && isOurs && !writable) return;
+  throw new PlimsollError('refused', 'STATE_DIRECTORY_UNSAFE', {
+    doing: 'use state directory',
+    image: directory,
+    found: stats.isDirectory() ? `a directory of user ${stats.uid} with mode ${permissions(stats).toString(8)}` : 'no directory',
+    expected: 'a directory of its own, that nobody else may write',
+  });
+}
+
+function modeText(stats: Stats): string {
+  const bits = permissions(stats).toString(2).padStart(9, '0');
+  return [...bits].map((bit, index) => (bit === '1' ? ('rwx'[index % 3] ?? '-') : '-')).join('');
+}
+
+function permissions(stats: Stats): number {
+  return stats.mode % 0o1000;
+}
+
+function refusedFile(file: string, stats: Stats): PlimsollError {
+  return new PlimsollError('refused', 'STATE_FILE_REFUSED', {
+    doing: DOING,
+    image: file,
+    found: stats.isSymbolicLink() ? 'a symbolic link' : 'a special file',
+    expected: 'a regular file',
+  });
+}
+
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r');
+  try {
+    fsyncSync(fd);
+  } catch (error) {
+    // Some filesystems do not flush directories; SQLite goes on then, too.
+    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function attempt<T>(file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw asPlimsollError(error, DOING, file);
+  }
+}
+
+/** What names this boot of the machine: as long as it is the same, its monotonic clock counts on. */
+export function readBootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    // Without /proc: no earlier deadline is taken for one of this boot.
+    return `unknown since ${Date.now()}`;
+  }
+}

@@ -1,0 +1,486 @@
+/**
+ * A file that plimsoll keeps for itself, as an SQLite database (libsql): one process at a time, what is damaged is put aside
+ * and made anew, and nothing is acknowledged before it is safe.
+ *
+ * Exclusion is a transaction on a second, empty file (`NAME.lock`) that stays open as long as the database is. It is a lock
+ * of the kernel, so it is gone with the process, however that ends; and it is held, too, while the database itself is being
+ * replaced. The database is locked exclusively as well, so that SQLite needs no memory shared through a file (-shm): no
+ * space for it on a full disk, and no SIGBUS.
+ *
+ * libsql closes a file only when its object is garbage, so `close` gives the locks back by itself. Statements give text only
+ * up to its first NUL and every lone surrogate as U+FFFD: what comes from outside is stored as JSON (`asText`).
+ */
+import type Sqlite from 'libsql';
+import { basename, dirname, join } from 'node:path';
+import { PlimsollError } from '#base';
+import {
+  asideOf,
+  beginStateFile,
+  copyStateFile,
+  ensureStateFile,
+  forgetAside,
+  hasLog,
+  keepAside,
+  overwriteStart,
+  prepareStateDirectory,
+  publishStateFile,
+  readStart,
+  removeStateFile,
+  stateFileIdentity,
+  stateFileKind,
+} from '#host';
+
+type SqliteDatabase = Sqlite.Database;
+type SqliteConstructor = new (file: string, options?: { readonly timeout?: number }) => SqliteDatabase;
+
+export type Value = string | number | null;
+
+export interface DatabaseChoice {
+  /** Its directory is made if it is missing. */
+  readonly file: string;
+  /** Migration n leads from user_version n to n + 1; only ever add to the end. */
+  readonly migrations: readonly string[];
+  /** full: flushed before a write returns. normal: a power cut can take the last writes, never damage the file. */
+  readonly durability: 'full' | 'normal';
+  /** whole: every page is looked at when it is opened, which takes as long as reading it. */
+  readonly check: 'whole' | 'schema';
+  /** Bytes that are kept allocated, so that small changes can be made on a full disk; 0: none. */
+  readonly slackBytes: number;
+  /**
+   * The file was damaged and is kept as `aside`; `fresh` is new. `damaged` opens a copy, where that can be done, to read
+   * from it what can be read.
+   */
+  readonly onRebuilt: (event: Rebuilt) => void;
+  readonly now?: () => number;
+}
+
+export interface Rebuilt {
+  /** Name of the damaged file in the same directory. */
+  readonly aside: string;
+  readonly reason: string;
+  readonly fresh: Connection;
+  /** Calls `read` with the damaged database, then, if that threw, with its header replaced; the last result, else undefined. */
+  readonly readDamaged: <T>(read: (damaged: Connection) => T) => T | undefined;
+}
+
+/** Checkpoint after so many pages of 4 KiB: the log stays within the slack. */
+const CHECKPOINT_PAGES = 64;
+/** Somebody may look into the file with another tool for a moment. */
+const BUSY_MS = 200;
+/** Of every SQLite file. Source: "Database File Format", 1.3; bytes 92-95 are version-valid-for. */
+const HEADER_BYTES = 100;
+const PAGE_BYTES = 4096;
+const VERSION_VALID_FOR_AT = 92;
+
+/** Nothing can be told of what the database holds any more. Source: SQLite's result codes. */
+const DAMAGE = /^SQLITE_(CORRUPT|NOTADB)/;
+const FULL = /^SQLITE_(FULL|IOERR_WRITE|IOERR_SHMSIZE|CANTOPEN|READONLY|IOERR_FSYNC|IOERR_TRUNCATE|BUSY)/;
+
+/** Prepared statements by their text, over one open file. */
+export class Connection {
+  readonly #raw: SqliteDatabase;
+  readonly #statements = new Map<string, Sqlite.Statement>();
+
+  constructor(raw: SqliteDatabase) {
+    this.#raw = raw;
+  }
+
+  /** The rows, each as a list of its columns. */
+  all(sql: string, ...values: readonly Value[]): unknown[][] {
+    return this.#prepared(sql, true).all(...values) as unknown[][];
+  }
+
+  /** Rows one after another: what was read before an error is kept. */
+  *each(sql: string, ...values: readonly Value[]): Generator<unknown[]> {
+    yield* this.#prepared(sql, true).iterate(...values) as IterableIterator<unknown[]>;
+  }
+
+  /** Returns how many rows changed. */
+  run(sql: string, ...values: readonly Value[]): number {
+    return this.#prepared(sql, false).run(...values).changes;
+  }
+
+  exec(sql: string): void {
+    this.#raw.exec(sql);
+  }
+
+  /** Forgets all prepared statements and the file; the kernel closes it when the garbage is collected. */
+  abandon(): void {
+    this.#statements.clear();
+    this.#raw.close();
+  }
+
+  rollback(): void {
+    if (this.#raw.inTransaction) this.#raw.exec('ROLLBACK');
+  }
+
+  #prepared(sql: string, isQuery: boolean): Sqlite.Statement {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#raw.prepare(sql);
+      if (isQuery) statement.raw(true);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+/**
+ * The database, open and locked.
+ *
+ * Throws: conflict, STATE_IN_USE, when another process has it; unsupported, SQLITE_UNAVAILABLE, STATE_NEWER; refused,
+ * STATE_DIRECTORY_UNSAFE, STATE_FILE_REFUSED; io, STATE_UNUSABLE.
+ */
+export async function openDatabase(choice: DatabaseChoice): Promise<StateDatabase> {
+  return new StateDatabase(await loadSqlite(), choice);
+}
+
+async function loadSqlite(): Promise<SqliteConstructor> {
+  try {
+    const loaded = (await import('libsql')) as unknown as { readonly default: SqliteConstructor };
+    return loaded.default;
+  } catch (cause) {
+    throw new PlimsollError('unsupported', 'SQLITE_UNAVAILABLE', {
+      doing: 'open database',
+      found: `the package libsql cannot be loaded: ${cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause)}`,
+      expected: `npm install libsql, with optional dependencies, on a system that it has a binary for (@libsql/linux-${process.arch}-gnu or -musl)`,
+      cause,
+    });
+  }
+}
+
+export class StateDatabase {
+  readonly file: string;
+  readonly #sqlite: SqliteConstructor;
+  readonly #choice: DatabaseChoice;
+  readonly #lock: Connection;
+  #connection: Connection | undefined;
+  #identity: string | undefined;
+  #isClosed = false;
+  /** A damaged file was put aside, and what can be read from it is not here yet. */
+  #isUnsettled = false;
+  #reason = 'it was damaged when it was last used';
+  #header: Buffer | undefined;
+
+  constructor(sqlite: SqliteConstructor, choice: DatabaseChoice) {
+    this.#sqlite = sqlite;
+    this.#choice = choice;
+    this.file = join(prepareStateDirectory(dirname(choice.file)), basename(choice.file));
+    this.#lock = this.#takeLock();
+    try {
+      this.#translated(() => this.#connected());
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** What `work` reads. Where the file turns out to be damaged, it is made anew and `work` runs again. Throws as `write`. */
+  read<T>(work: (connection: Connection) => T): T {
+    return this.#translated(() => this.#withRebuild(work));
+  }
+
+  /**
+   * `work` in one transaction, which is kept whole or not at all; durable on return as chosen. May run twice, as in `read`.
+   *
+   * Throws: io, STATE_UNWRITABLE when there is no room or permission, STATE_UNUSABLE for all else; what `work` throws itself.
+   */
+  write<T>(work: (connection: Connection) => T): T {
+    return this.read((connection) => transaction(connection, work));
+  }
+
+  /**
+   * As `write`, for what makes the database grow: done only if slack is left for what does not. Otherwise the last space would
+   * go to what can be refused.
+   */
+  writeMore<T>(work: (connection: Connection) => T): T {
+    return this.read((connection) => {
+      if (freeBytes(connection) < this.#choice.slackBytes / 2) takeSlack(connection, this.#choice.slackBytes);
+      return transaction(connection, work);
+    });
+  }
+
+  /** May be called twice. The file is left complete, without a log. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#connection !== undefined) leave(this.#connection);
+    this.#connection = undefined;
+    leave(this.#lock);
+  }
+
+  #withRebuild<T>(work: (connection: Connection) => T): T {
+    if (this.#isClosed) throw new PlimsollError('bug', 'STATE_CLOSED', { doing: 'use database', image: this.file });
+    if (this.#connection !== undefined && stateFileIdentity(this.file) !== this.#identity) {
+      this.#putAside('the file was removed or replaced while it was in use');
+    }
+    try {
+      return work(this.#connected());
+    } catch (error) {
+      if (!DAMAGE.test(sqliteCode(error))) throw error;
+      this.#putAside(messageOf(error));
+      return work(this.#connected());
+    }
+  }
+
+  #connected(): Connection {
+    const connection = this.#connection ?? this.#connect();
+    if (this.#isUnsettled) this.#settle(connection);
+    return connection;
+  }
+
+  #connect(): Connection {
+    const wrong = this.#wrongFromOutside();
+    if (wrong !== undefined) this.#putAside(wrong);
+    else this.#isUnsettled = asideOf(this.file) !== undefined;
+    this.#connection = stateFileKind(this.file) === 'missing' ? this.#create() : this.#openExisting();
+    return this.#connection;
+  }
+
+  #wrongFromOutside(): string | undefined {
+    const kind = stateFileKind(this.file);
+    if (kind === 'directory') return 'a directory had its name';
+    if (kind === 'empty') return 'the file was empty';
+    return kind === 'missing' && hasLog(this.file) ? 'the file was missing, only its log was there' : undefined;
+  }
+
+  #openExisting(): Connection {
+    try {
+      return this.#open();
+    } catch (error) {
+      if (!DAMAGE.test(sqliteCode(error))) throw error;
+      this.#putAside(messageOf(error));
+      return this.#create();
+    }
+  }
+
+  #putAside(reason: string): void {
+    this.#connection?.abandon();
+    this.#connection = undefined;
+    keepAside(this.file, this.#now());
+    this.#isUnsettled = true;
+    this.#reason = reason;
+  }
+
+  /** Whatever ends this half-way, the next call or the next process does it again. */
+  #settle(fresh: Connection): void {
+    const aside = asideOf(this.file);
+    const readDamaged = <T>(read: (damaged: Connection) => T): T | undefined => this.#readDamaged(aside, read);
+    if (aside !== undefined) this.#choice.onRebuilt({ aside, reason: this.#reason, fresh, readDamaged });
+    forgetAside(this.file);
+    this.#isUnsettled = false;
+  }
+
+  /** Made under another name, so that a crash leaves no half of it under this one. */
+  #create(): Connection {
+    const begun = `${this.file}.new`;
+    beginStateFile(begun);
+    const connection = new Connection(new this.#sqlite(begun));
+    try {
+      connection.exec('PRAGMA synchronous=FULL');
+      connection.exec(['BEGIN', ...this.#choice.migrations, `PRAGMA user_version=${this.#choice.migrations.length}`, 'COMMIT'].join(';\n'));
+    } finally {
+      connection.abandon();
+    }
+    this.#header = readStart(begun, HEADER_BYTES);
+    publishStateFile(begun, this.file);
+    return this.#open();
+  }
+
+  #open(): Connection {
+    const connection = new Connection(new this.#sqlite(this.file, { timeout: BUSY_MS }));
+    try {
+      connection.exec(`PRAGMA busy_timeout=${BUSY_MS}`);
+      connection.exec('PRAGMA locking_mode=EXCLUSIVE');
+      connection.exec('PRAGMA journal_mode=WAL');
+      connection.exec(`PRAGMA synchronous=${this.#choice.durability.toUpperCase()}`);
+      connection.exec(`PRAGMA wal_autocheckpoint=${this.#checkpointPages()}`);
+      this.#migrate(connection);
+      requireWhole(connection, this.#choice.check);
+      this.#identity = stateFileIdentity(this.file);
+      if (this.#choice.slackBytes > 0) this.#tryForSlack(connection);
+      return connection;
+    } catch (error) {
+      connection.abandon();
+      throw error;
+    }
+  }
+
+  #now(): number {
+    return (this.#choice.now ?? Date.now)();
+  }
+
+  #checkpointPages(): number {
+    return this.#choice.slackBytes > 0 ? CHECKPOINT_PAGES : CHECKPOINT_PAGES * 16;
+  }
+
+  #migrate(connection: Connection): void {
+    const version = Number(connection.all('PRAGMA user_version')[0]?.[0] ?? 0);
+    const known = this.#choice.migrations.length;
+    if (version > known) {
+      throw new PlimsollError('unsupported', 'STATE_NEWER', {
+        doing: 'open database',
+        image: this.file,
+        field: 'version',
+        found: version,
+        expected: `at most ${known}: it was written by a later plimsoll`,
+      });
+    }
+    if (version === known) return;
+    transaction(connection, () => {
+      for (const migration of this.#choice.migrations.slice(version)) connection.exec(migration);
+      connection.exec(`PRAGMA user_version=${known}`);
+    });
+  }
+
+  /** A full disk is no reason not to open. */
+  #tryForSlack(connection: Connection): void {
+    try {
+      takeSlack(connection, this.#choice.slackBytes);
+    } catch (error) {
+      if (!FULL.test(sqliteCode(error))) throw error;
+    }
+  }
+
+  #takeLock(): Connection {
+    const file = `${this.file}.lock`;
+    // Opening it would drop the lock of an earlier holder in this very process.
+    if (stateFileKind(file) === 'missing') ensureStateFile(file);
+    const connection = new Connection(new this.#sqlite(file));
+    try {
+      connection.exec('PRAGMA journal_mode=MEMORY');
+      connection.exec('BEGIN EXCLUSIVE');
+      return connection;
+    } catch (error) {
+      connection.abandon();
+      throw this.#lockError(error);
+    }
+  }
+
+  #lockError(error: unknown): unknown {
+    if (!sqliteCode(error).startsWith('SQLITE_BUSY')) return this.#asIoError(error);
+    return new PlimsollError('conflict', 'STATE_IN_USE', {
+      doing: 'open database',
+      image: this.file,
+      found: 'another process uses it',
+      expected: 'one plimsoll serve per state directory',
+      cause: error,
+    });
+  }
+
+  /** Works on a copy: reading a database with a log can change it. */
+  #readDamaged<T>(aside: string | undefined, read: (damaged: Connection) => T): T | undefined {
+    const copy = `${this.file}.salvage`;
+    for (const header of [undefined, this.#header]) {
+      try {
+        copyStateFile(join(dirname(this.file), aside ?? ''), copy);
+        if (header !== undefined) overwriteStart(copy, withoutLength(header));
+        const connection = new Connection(new this.#sqlite(copy));
+        try {
+          return read(connection);
+        } finally {
+          connection.abandon();
+        }
+      } catch {
+        // What cannot be read is lost, and the finding says so.
+      } finally {
+        removeStateFile(copy);
+      }
+    }
+    return undefined;
+  }
+
+  #translated<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw this.#asIoError(error);
+    }
+  }
+
+  #asIoError(error: unknown): unknown {
+    const code = sqliteCode(error);
+    if (code === '') return error;
+    const where = { doing: 'use database', image: this.file, found: `${messageOf(error)} (${code})`, cause: error };
+    if (FULL.test(code)) return new PlimsollError('io', 'STATE_UNWRITABLE', where);
+    return new PlimsollError('io', 'STATE_UNUSABLE', where);
+  }
+}
+
+/** Text from outside as it is stored: no NUL, no lone surrogate, different for different strings. */
+export function asText(value: string): string {
+  return JSON.stringify(value);
+}
+
+export function fromText(stored: unknown): string {
+  return JSON.parse(String(stored)) as string;
+}
+
+function transaction<T>(connection: Connection, work: (connection: Connection) => T): T {
+  connection.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work(connection);
+    connection.exec('COMMIT');
+    return result;
+  } catch (error) {
+    try {
+      connection.rollback();
+    } catch {
+      // SQLite took the transaction back by itself.
+    }
+    throw error;
+  }
+}
+
+/**
+ * Writes and removes a blob: its pages stay free inside the file, and the log keeps the length it took. Both are used again
+ * before new space is.
+ */
+function takeSlack(connection: Connection, byteLength: number): void {
+  connection.exec('CREATE TABLE IF NOT EXISTS slack (filler BLOB)');
+  connection.exec('DELETE FROM slack');
+  transaction(connection, () => connection.run('INSERT INTO slack VALUES (zeroblob(?))', byteLength));
+  connection.exec('DELETE FROM slack');
+  // What lies in the log alone has no space in the file yet.
+  connection.all('PRAGMA wal_checkpoint(RESTART)');
+}
+
+function freeBytes(connection: Connection): number {
+  return Number(connection.all('PRAGMA freelist_count')[0]?.[0] ?? 0) * PAGE_BYTES;
+}
+
+/** The header, saying that the length of the database is that of its file. */
+function withoutLength(header: Buffer): Buffer {
+  const changed = Buffer.from(header);
+  changed.fill(0xff, VERSION_VALID_FOR_AT, VERSION_VALID_FOR_AT + 4);
+  return changed;
+}
+
+function requireWhole(connection: Connection, check: DatabaseChoice['check']): void {
+  connection.all('SELECT name FROM sqlite_schema');
+  if (check === 'schema') return;
+  const [row] = connection.all('PRAGMA integrity_check(1)');
+  if (row?.[0] !== 'ok') throw Object.assign(new Error(String(row?.[0])), { code: 'SQLITE_CORRUPT' });
+}
+
+/** Gives all locks back: those of a log by leaving it, which also writes it into the file. */
+function leave(connection: Connection): void {
+  try {
+    connection.rollback();
+    connection.all('PRAGMA journal_mode=DELETE');
+    connection.all('PRAGMA locking_mode=NORMAL');
+    connection.all('SELECT count(*) FROM sqlite_schema');
+  } catch {
+    // What was acknowledged is in the log, which the next start reads.
+  }
+  connection.abandon();
+}
+
+function sqliteCode(error: unknown): string {
+  const code = (error as { readonly code?: unknown } | undefined)?.code;
+  return error instanceof Error && !(error instanceof PlimsollError) && typeof code === 'string' && code.startsWith('SQLITE_') ? code : '';
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
