@@ -46,6 +46,8 @@ export interface DatabaseChoice {
   readonly check: 'whole' | 'schema';
   /** Bytes that are kept allocated, so that small changes can be made on a full disk; 0: none. */
   readonly slackBytes: number;
+  /** Pages of 4 KiB kept in memory. */
+  readonly cachePages: number;
   /**
    * The file was damaged and is kept as `aside`; `fresh` is new. `damaged` opens a copy, where that can be done, to read
    * from it what can be read.
@@ -210,7 +212,7 @@ export class StateDatabase {
   }
 
   #withRebuild<T>(work: (connection: Connection) => T): T {
-    if (this.#isClosed) throw new PlimsollError('bug', 'STATE_CLOSED', { doing: 'use database', image: this.file });
+    if (this.#isClosed) throw new PlimsollError('bug', 'DATABASE_CLOSED', { doing: 'use database', image: this.file });
     if (this.#connection !== undefined && stateFileIdentity(this.file) !== this.#identity) {
       this.#putAside('the file was removed or replaced while it was in use');
     }
@@ -292,11 +294,13 @@ export class StateDatabase {
     try {
       connection.exec(`PRAGMA busy_timeout=${BUSY_MS}`);
       connection.exec('PRAGMA locking_mode=EXCLUSIVE');
+      connection.exec(`PRAGMA cache_size=${this.#choice.cachePages}`);
+      // Before anything is written: a damaged file is kept as it was found.
+      requireWhole(connection, this.#choice.check);
       connection.exec('PRAGMA journal_mode=WAL');
       connection.exec(`PRAGMA synchronous=${this.#choice.durability.toUpperCase()}`);
       connection.exec(`PRAGMA wal_autocheckpoint=${this.#checkpointPages()}`);
       this.#migrate(connection);
-      requireWhole(connection, this.#choice.check);
       this.#identity = stateFileIdentity(this.file);
       if (this.#choice.slackBytes > 0) this.#tryForSlack(connection);
       return connection;

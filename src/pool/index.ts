@@ -1,3 +1,13 @@
 /** One host's stores: what lies on them and whether its future fits. */
 export { scan, type ScanEvent, type ScanOptions } from './scan.ts';
 export { countSharing, type Sharing, type StoredFile } from './sharing.ts';
+export { History, type HistoryChoice, type ImageState, type StoreState, type Tick } from './history.ts';
+export {
+  type Holding,
+  Ledger,
+  type LedgerClock,
+  type LedgerRequest,
+  LONGEST_TTL_SECONDS,
+  MAX_KEY_LENGTH,
+  type Reserved,
+} from './ledger.ts';

@@ -23,7 +23,7 @@ import {
   fromText,
   openDatabase,
   type Rebuilt,
-  StateDatabase,
+  type StateDatabase,
   type Value,
 } from './database.ts';
 
@@ -42,6 +42,8 @@ const REMOVED_AT_ONCE = 1000;
 /** Old records are looked for at least so often. */
 const CLEANING_MS = 600_000;
 const SLACK_BYTES = 2 ** 20;
+/** What is held is in memory anyhow; the fewer pages are, the sooner damage to the file is noticed. */
+const CACHE_PAGES = 16;
 
 /** Stored states all take the same space, so that ending a reservation needs none. */
 const STATES = { held: 2, released: 3, expired: 4, met: 5 } as const;
@@ -153,6 +155,7 @@ export class Ledger {
       durability: 'full',
       check: 'whole',
       slackBytes: SLACK_BYTES,
+      cachePages: CACHE_PAGES,
       onRebuilt,
       now: clock.wallMs,
     };
@@ -429,9 +432,9 @@ function isOver({ deadlineMs }: Held, monotonicMs: number): boolean {
 
 function removeOld(connection: Connection, nowMs: number): void {
   const [row] = connection.all('SELECT count(*) FROM reservation WHERE state <> 2');
-  const tooMany = Math.max(Number(row?.[0] ?? 0) - MAX_ENDED, 0);
+  const surplus = Math.max(Number(row?.[0] ?? 0) - MAX_ENDED, 0);
   const oldest = 'SELECT id FROM reservation WHERE state <> 2 ORDER BY ended_ms LIMIT ?';
-  connection.run(`DELETE FROM reservation WHERE id IN (${oldest})`, Math.min(tooMany, REMOVED_AT_ONCE));
+  connection.run(`DELETE FROM reservation WHERE id IN (${oldest})`, Math.min(surplus, REMOVED_AT_ONCE));
   const old = 'SELECT id FROM reservation WHERE state <> 2 AND ended_ms < ? ORDER BY ended_ms LIMIT ?';
   connection.run(`DELETE FROM reservation WHERE id IN (${old})`, nowMs - ENDED_KEPT_MS, REMOVED_AT_ONCE);
 }

@@ -1,0 +1,566 @@
+/**
+ * What stores and images were, over time: for charts and for forecasts. Losing it costs foresight, nothing else, so it
+ * never fails its caller: what could not be written is a finding, and is tried again with the next sample.
+ *
+ * Samples lie on grids of time, a table per grid (`TIERS`), the finer ones kept for a shorter while; each sample goes to all
+ * of them when it comes, so that thinning out is only deleting. They are real samples with the time they were taken, no
+ * means: of a store the coarse grids keep, per slot, the one with the least available space and the one with the most; of an
+ * image the first of each slot, on the finest grid only if it changed. Rows are in order of (slot, series): writing a tick
+ * appends, and the samples of one image are found by going from slot to slot.
+ *
+ * Time: a clock that was set back leaves samples in its future. Nobody knows which of the two times was wrong, so they stay;
+ * until the clock gets there they are not shown and do not count, and then they are written over. A clock that was set ahead
+ * must not make all that is kept look old, so nothing is deleted until it has gone evenly for an hour.
+ */
+import type { Finding, ImageSample, StoreSample } from '#wire';
+import { PlimsollError } from '#base';
+import { asText, type Connection, fromText, openDatabase, type StateDatabase, type Value } from './database.ts';
+import { thinned } from './thinning.ts';
+import type { HistoryQuery } from './watch.ts';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** How much there was of something at a time. */
+export interface SizePoint {
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+interface Tier {
+  readonly table: string;
+  readonly stepMs: number;
+  /** The coarsest is kept as long as the caller chose. */
+  readonly keptMs: number;
+}
+
+const STORE_TIERS: readonly Tier[] = [
+  { table: 'store_minute', stepMs: MINUTE, keptMs: 14 * DAY },
+  { table: 'store_ten', stepMs: 10 * MINUTE, keptMs: 90 * DAY },
+  { table: 'store_hour', stepMs: HOUR, keptMs: Number.POSITIVE_INFINITY },
+];
+const IMAGE_TIERS: readonly Tier[] = [
+  { table: 'image_ten', stepMs: 10 * MINUTE, keptMs: 2 * DAY },
+  { table: 'image_hour', stepMs: HOUR, keptMs: 7 * DAY },
+  { table: 'image_quarter', stepMs: 6 * HOUR, keptMs: 30 * DAY },
+  { table: 'image_day', stepMs: DAY, keptMs: Number.POSITIVE_INFINITY },
+];
+const DEFAULT_RETENTION_MS = 400 * DAY;
+
+/** Times are in seconds: `slot` begins one of the grid, `late` is how long after that the sample was taken. */
+const MIGRATIONS = [
+  [
+    'CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL, store TEXT, last INTEGER NOT NULL) STRICT',
+    'CREATE UNIQUE INDEX store_name ON series (name) WHERE store IS NULL',
+    'CREATE UNIQUE INDEX image_name ON series (name) WHERE store IS NOT NULL',
+    ...STORE_TIERS.map(
+      ({ table }) =>
+        `CREATE TABLE ${table} (slot INTEGER, series INTEGER, most INTEGER, late INTEGER, size INTEGER NOT NULL, available INTEGER NOT NULL,
+           allocation INTEGER NOT NULL, commitment INTEGER, residual INTEGER, reserved INTEGER NOT NULL,
+           PRIMARY KEY (slot, series, most)) STRICT, WITHOUT ROWID`,
+    ),
+    ...IMAGE_TIERS.map(
+      ({ table }) =>
+        `CREATE TABLE ${table} (slot INTEGER, series INTEGER, late INTEGER, length INTEGER, allocation INTEGER NOT NULL, commitment INTEGER,
+           PRIMARY KEY (slot, series)) STRICT, WITHOUT ROWID`,
+    ),
+  ].join(';\n'),
+];
+
+/** Images written before others get their turn: some milliseconds. */
+const IMAGES_AT_ONCE = 250;
+/** Rows deleted before others get their turn. */
+const ROWS_AT_ONCE = 1000;
+/** The clock has gone evenly for so long before anything is deleted. */
+const STEADY_MS = HOUR;
+/** More than this between what the wall clock and the monotonic one say passed is a jump. */
+const JUMP_MS = 2 * MINUTE;
+/** Points of an image that are kept at hand for forecasts, each first of equal ones and the last. */
+const MAX_POINTS = 64;
+/** What forecasts look back on when the process has just begun. */
+const LOADED_MS = 7 * DAY;
+const CACHE_PAGES = 4096;
+
+export interface StoreState extends Omit<StoreSample, 'at'> {
+  readonly id: string;
+}
+
+export interface ImageState {
+  readonly id: string;
+  readonly storeId: string;
+  readonly path: string;
+  readonly length: number | null;
+  readonly allocation: number;
+  readonly commitment: number | null;
+}
+
+export interface Tick {
+  readonly atMs: number;
+  readonly stores: readonly StoreState[];
+  readonly images: readonly ImageState[];
+}
+
+export interface HistoryChoice {
+  /** How long the coarsest samples are kept. */
+  readonly retentionMs?: number;
+  readonly monotonicMs?: () => number;
+}
+
+/** What is at hand of a series. */
+interface Series {
+  readonly number: number;
+  readonly id: string;
+  /** undefined for a store. */
+  readonly storeId: string | undefined;
+  /** The slot, per tier, that has its sample. */
+  slots: number[];
+  lastSeconds: number;
+  length: number | null | undefined;
+  allocation: number | undefined;
+  commitment: number | null | undefined;
+  points: SizePoint[];
+}
+
+export class History {
+  readonly #database: StateDatabase;
+  readonly #retentionMs: number;
+  readonly #monotonicMs: () => number;
+  readonly #rebuilt: Finding[];
+  #unwritable: Finding | undefined;
+  #stores = new Map<string, Series>();
+  #images = new Map<string, Series>();
+  /** Of the transaction that is being written: not there if it fails. */
+  #begun: Series[] = [];
+  #lastAtMs = Number.POSITIVE_INFINITY;
+  /** Wall clock less monotonic clock at the last tick, and since when that has been so. */
+  #offsetMs: number | undefined;
+  #steadySinceMs: number;
+  #isAppending = false;
+
+  private constructor(database: StateDatabase, choice: HistoryChoice, rebuilt: Finding[]) {
+    this.#database = database;
+    this.#retentionMs = choice.retentionMs ?? DEFAULT_RETENTION_MS;
+    this.#monotonicMs = choice.monotonicMs ?? ((): number => Number(process.hrtime.bigint() / 1_000_000n));
+    this.#steadySinceMs = this.#monotonicMs();
+    this.#rebuilt = rebuilt;
+  }
+
+  /** The history in `file`, made if it is missing; a damaged one is kept aside. Throws as `openDatabase`. */
+  static async open(file: string, choice: HistoryChoice = {}): Promise<History> {
+    const rebuilt: Finding[] = [];
+    const known: { history: History | undefined } = { history: undefined };
+    const database = await openDatabase({
+      file,
+      migrations: MIGRATIONS,
+      durability: 'normal',
+      check: 'schema',
+      slackBytes: 0,
+      cachePages: CACHE_PAGES,
+      onRebuilt: ({ aside, reason }) => {
+        const message = `The history of stores and images was damaged (${reason}). It is kept as ${aside}, and a new one was begun: forecasts start over`;
+        rebuilt.push({ level: 'danger', code: 'HISTORY_REBUILT', message });
+        known.history?.forgetSeries();
+      },
+    });
+    const history = new History(database, choice, rebuilt);
+    known.history = history;
+    try {
+      await history.#load();
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+    return history;
+  }
+
+  findings(): readonly Finding[] {
+    return this.#unwritable === undefined ? this.#rebuilt : [...this.#rebuilt, this.#unwritable];
+  }
+
+  /**
+   * Adds a tick; in pieces, between which others get their turn. While one is being added another is left out. Never rejects:
+   * what could not be written is a finding until it could again.
+   */
+  async append(tick: Tick): Promise<void> {
+    if (this.#isAppending) return;
+    this.#isAppending = true;
+    try {
+      this.#seeClock(tick.atMs);
+      this.#write((connection) => {
+        for (const one of tick.stores) this.#addStore(connection, one, tick.atMs);
+      });
+      for (let begin = 0; begin < tick.images.length; begin += IMAGES_AT_ONCE) {
+        const piece = tick.images.slice(begin, begin + IMAGES_AT_ONCE);
+        this.#addImages(piece, tick.atMs);
+        await breathe();
+      }
+      this.#unwritable = undefined;
+    } catch (error) {
+      this.#unwritable = unwritable(error);
+    } finally {
+      this.#isAppending = false;
+    }
+  }
+
+  /** Samples of a store, in order of time, at most `query.points`. Empty for a store that nobody knows. */
+  storeSamples(id: string, query: HistoryQuery): readonly StoreSample[] {
+    const rows = this.#storeRows(id, query);
+    return thinned(rows, query.points, ({ available }) => available).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
+  }
+
+  /** As `storeSamples`. */
+  imageSamples(id: string, query: HistoryQuery): readonly ImageSample[] {
+    const rows = this.#imageRows(this.#images.get(id), query);
+    return thinned(rows, query.points, ({ allocation }) => allocation).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
+  }
+
+  /** Allocation and available space of a store since `fromMs`, at most a few hundred points each. */
+  storePoints(id: string, fromMs: number): { readonly allocation: readonly SizePoint[]; readonly available: readonly SizePoint[] } {
+    const toMs = Math.min(this.#lastAtMs, Number.MAX_SAFE_INTEGER);
+    const rows = thinned(this.#storeRows(id, { fromMs, toMs, points: 300 }), 300, ({ available }) => available);
+    return {
+      allocation: rows.map(({ atMs, allocation }) => ({ atMs, bytes: allocation })),
+      available: rows.map(({ atMs, available }) => ({ atMs, bytes: available })),
+    };
+  }
+
+  /**
+   * What the images of a store allocated since `fromMs`, by image, at most 64 points each; of equal ones in a row the first and
+   * the last. From memory.
+   */
+  imagePoints(storeId: string, fromMs: number): ReadonlyMap<string, readonly SizePoint[]> {
+    const result = new Map<string, readonly SizePoint[]>();
+    for (const [id, { points, storeId: lyingOn }] of this.#images) {
+      if (lyingOn !== storeId) continue;
+      const visible = points.filter(({ atMs }) => atMs >= fromMs && atMs <= this.#lastAtMs);
+      if (visible.length > 0) result.set(id, visible);
+    }
+    return result;
+  }
+
+  /** Deletes what is too old, in pieces between which others get their turn; how many rows. Never rejects. */
+  async compact(nowMs: number): Promise<number> {
+    if (this.#monotonicMs() - this.#steadySinceMs < STEADY_MS) return 0;
+    let deleted = 0;
+    try {
+      for (const { table, keptMs } of [...STORE_TIERS, ...IMAGE_TIERS]) {
+        const oldest = seconds(nowMs - Math.min(keptMs, this.#retentionMs));
+        deleted += await this.#deleteBefore(table, oldest);
+      }
+      this.#forgetOldSeries(seconds(nowMs - this.#retentionMs));
+    } catch (error) {
+      this.#unwritable = unwritable(error);
+    }
+    return deleted;
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  /** The file is new: numbers of series mean nothing any more. What is at hand for forecasts goes with them. */
+  forgetSeries(): void {
+    this.#stores = new Map();
+    this.#images = new Map();
+  }
+
+  async #deleteBefore(table: string, slot: number): Promise<number> {
+    const nth = `SELECT slot, series FROM ${table} WHERE slot < ? ORDER BY slot, series LIMIT 1 OFFSET ${ROWS_AT_ONCE}`;
+    for (let total = 0; ; ) {
+      const [changes, isLast] = this.#write((connection) => {
+        const [edge] = connection.all(nth, slot) as [number, number][];
+        if (edge === undefined) return [connection.run(`DELETE FROM ${table} WHERE slot < ?`, slot), true];
+        return [connection.run(`DELETE FROM ${table} WHERE (slot, series) < (?, ?)`, ...edge), false];
+      });
+      total += changes;
+      if (isLast) return total;
+      await breathe();
+    }
+  }
+
+  /** Series without a sample that is kept. */
+  #forgetOldSeries(oldestSeconds: number): void {
+    const gone = this.#database.read((connection) =>
+      connection.all(`SELECT id FROM series WHERE last < ? LIMIT ${ROWS_AT_ONCE}`, oldestSeconds),
+    );
+    if (gone.length === 0) return;
+    const numbers = new Set(gone.map(([id]) => Number(id)));
+    this.#write((connection) => {
+      for (const number of numbers) connection.run('DELETE FROM series WHERE id = ?', number);
+    });
+    for (const list of [this.#stores, this.#images]) {
+      for (const [id, { number }] of list) if (numbers.has(number)) list.delete(id);
+    }
+  }
+
+  #seeClock(atMs: number): void {
+    const now = this.#monotonicMs();
+    const offsetMs = atMs - now;
+    if (this.#offsetMs !== undefined && Math.abs(offsetMs - this.#offsetMs) > JUMP_MS) this.#clockJumped(now);
+    this.#offsetMs = offsetMs;
+    this.#lastAtMs = atMs;
+  }
+
+  /** What was noted as written may lie in another time: all is written anew. */
+  #clockJumped(now: number): void {
+    this.#steadySinceMs = now;
+    for (const one of this.#images.values()) one.slots = [];
+  }
+
+  #addStore(connection: Connection, state: StoreState, atMs: number): void {
+    const series = this.#stores.get(state.id) ?? this.#newSeries(connection, state.id, undefined, atMs);
+    this.#note(connection, series, atMs);
+    const { size, available, allocation, commitment, residual, reserved } = state;
+    const { slot, late } = place(atMs, MINUTE);
+    const values = [slot, series.number, late, size, available, allocation, commitment, residual, reserved];
+    connection.run('INSERT OR REPLACE INTO store_minute VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?)', ...values);
+    for (const { table, stepMs } of STORE_TIERS.slice(1)) {
+      const begin = place(atMs, stepMs).slot;
+      for (const [most, order] of [
+        [0, ''],
+        [1, 'DESC'],
+      ] as const)
+        connection.run(putExtreme(table, order), begin, most, begin, begin, slot, series.number);
+    }
+  }
+
+  /** All of a piece or nothing of it: what is at hand is changed only when it is written. */
+  #addImages(piece: readonly ImageState[], atMs: number): void {
+    const rows: { readonly table: string; readonly values: Value[] }[] = [];
+    const written: (() => void)[] = [];
+    this.#write((connection) => {
+      rows.length = 0;
+      written.length = 0;
+      for (const state of piece) {
+        const known = this.#images.get(state.id);
+        const series = known?.storeId === state.storeId ? known : this.#newSeries(connection, state.id, state.storeId, atMs);
+        this.#note(connection, series, atMs);
+        const { length, allocation, commitment } = state;
+        const hasChanged = series.length !== length || series.allocation !== allocation || series.commitment !== commitment;
+        const slots = IMAGE_TIERS.map(({ stepMs }) => place(atMs, stepMs));
+        for (const [index, { table }] of IMAGE_TIERS.entries()) {
+          const at = slots[index] ?? { slot: 0, late: 0 };
+          if (series.slots[index] === at.slot || (index === 0 && !hasChanged)) continue;
+          rows.push({ table, values: [at.slot, series.number, at.late, length, allocation, commitment] });
+          written.push(() => (series.slots[index] = at.slot));
+        }
+        written.push(() => remember(series, state, atMs));
+      }
+      for (const { table } of IMAGE_TIERS)
+        putImages(
+          connection,
+          table,
+          rows.filter((one) => one.table === table).map(({ values }) => values),
+        );
+    });
+    for (const one of written) one();
+  }
+
+  #newSeries(connection: Connection, id: string, storeId: string | undefined, atMs: number): Series {
+    const store = storeId === undefined ? null : asText(storeId);
+    const kind = storeId === undefined ? 'store IS NULL' : 'store IS NOT NULL';
+    connection.run(`DELETE FROM series WHERE name = ? AND ${kind} AND store IS NOT ?`, asText(id), store);
+    connection.run('INSERT OR IGNORE INTO series (name, store, last) VALUES (?, ?, ?)', asText(id), store, seconds(atMs));
+    const [row] = connection.all(`SELECT id FROM series WHERE name = ? AND ${kind}`, asText(id));
+    const series = emptySeries(Number(row?.[0]), id, storeId, seconds(atMs));
+    this.#begun.push(series);
+    (storeId === undefined ? this.#stores : this.#images).set(id, series);
+    return series;
+  }
+
+  /** Once a day: so that what nobody sees any more can be told. */
+  #note(connection: Connection, series: Series, atMs: number): void {
+    const now = seconds(atMs);
+    if (Math.abs(now - series.lastSeconds) < DAY / SECOND) return;
+    connection.run('UPDATE series SET last = ? WHERE id = ?', now, series.number);
+    Object.assign(series, { lastSeconds: now });
+  }
+
+  #storeRows(id: string, query: HistoryQuery): readonly StoreRow[] {
+    const series = this.#stores.get(id);
+    if (series === undefined) return [];
+    const toMs = Math.min(query.toMs, this.#lastAtMs);
+    const tier = tierFor(STORE_TIERS, { ...query, toMs }, this.#now(toMs));
+    const bounds = [seconds(query.fromMs - tier.stepMs), seconds(toMs)];
+    const sql = `SELECT slot, late, size, available, allocation, commitment, residual, reserved FROM ${tier.table}
+      WHERE slot > ? AND slot <= ? AND series = ? ORDER BY slot, most`;
+    const rows = this.#database.read((connection) => connection.all(sql, ...bounds, series.number)).map(storeRow);
+    const inOrder = rows.filter(({ atMs }) => atMs >= query.fromMs && atMs <= toMs).sort((a, b) => a.atMs - b.atMs);
+    // Where the least and the most are the same sample.
+    return inOrder.filter((row, index) => row.atMs !== inOrder[index - 1]?.atMs);
+  }
+
+  #imageRows(series: Series | undefined, query: HistoryQuery): readonly ImageRow[] {
+    if (series === undefined) return [];
+    const toMs = Math.min(query.toMs, this.#lastAtMs);
+    const now = this.#now(toMs);
+    // Only what changed is on the finest grid: the next one has the rest.
+    const coarse = tierFor(IMAGE_TIERS.slice(1), { ...query, toMs }, now);
+    const tiers = coarse === IMAGE_TIERS[1] ? IMAGE_TIERS.slice(0, 2) : [coarse];
+    const rows = tiers.flatMap((tier) =>
+      this.#rowsOfGrid(series.number, tier, Math.max(query.fromMs, now - Math.min(tier.keptMs, this.#retentionMs)), toMs),
+    );
+    const all = [...rows, ...lastKnown(series)].filter(({ atMs }) => atMs >= query.fromMs && atMs <= toMs).sort((a, b) => a.atMs - b.atMs);
+    return all.filter((row, index) => row.atMs !== all[index - 1]?.atMs);
+  }
+
+  /** From slot to slot: a row lies at its place or not at all. */
+  #rowsOfGrid(number: number, { table, stepMs }: Tier, fromMs: number, toMs: number): ImageRow[] {
+    const [first, last, step] = [place(fromMs, stepMs).slot, place(toMs, stepMs).slot, stepMs / SECOND];
+    const sql = `WITH RECURSIVE grid (at) AS (SELECT ? UNION ALL SELECT at + ? FROM grid WHERE at + ? <= ?)
+      SELECT slot, late, length, allocation, commitment FROM grid CROSS JOIN ${table} ON slot = at AND series = ?`;
+    return this.#database.read((connection) => connection.all(sql, first, step, step, last, number)).map(imageRow);
+  }
+
+  /** The end of what is kept; a query may end before that. */
+  #now(toMs: number): number {
+    return Number.isFinite(this.#lastAtMs) ? this.#lastAtMs : toMs;
+  }
+
+  /** Series, and of each image what forecasts need, slot by slot. */
+  async #load(): Promise<void> {
+    const rows = this.#database.read((connection) => connection.all('SELECT id, name, store, last FROM series'));
+    const byNumber = new Map<number, Series>();
+    for (const [number, name, store, last] of rows) {
+      const series = emptySeries(Number(number), fromText(name), store === null ? undefined : fromText(store), Number(last));
+      byNumber.set(series.number, series);
+      (series.storeId === undefined ? this.#stores : this.#images).set(series.id, series);
+    }
+    await this.#loadPoints(byNumber);
+  }
+
+  async #loadPoints(byNumber: ReadonlyMap<number, Series>): Promise<void> {
+    const newest = Number(this.#database.read((connection) => connection.all('SELECT max(slot) FROM image_ten'))[0]?.[0] ?? 0);
+    const fromSlot = newest - LOADED_MS / SECOND;
+    // Six-hourly first, then what changed of late: each list of points stays in order.
+    for (const [table, from, to] of [
+      ['image_quarter', fromSlot, newest - DAY / SECOND],
+      ['image_hour', newest - DAY / SECOND, newest],
+    ] as const) {
+      const slots = this.#database.read((connection) => slotsOf(connection, table, from, to));
+      for (const slot of slots) {
+        const sql = `SELECT series, late, allocation FROM ${table} WHERE slot = ?`;
+        for (const [number, late, allocation] of this.#database.read((connection) => connection.all(sql, slot))) {
+          const series = byNumber.get(Number(number));
+          if (series !== undefined) addPoint(series, { atMs: (slot + Number(late)) * SECOND, bytes: Number(allocation) });
+        }
+        await breathe();
+      }
+    }
+  }
+
+  #write<T>(work: (connection: Connection) => T): T {
+    this.#begun = [];
+    try {
+      return this.#database.write(work);
+    } catch (error) {
+      for (const { id, storeId } of this.#begun) (storeId === undefined ? this.#stores : this.#images).delete(id);
+      throw error;
+    }
+  }
+}
+
+interface StoreRow extends Omit<StoreSample, 'at'> {
+  readonly atMs: number;
+}
+
+interface ImageRow extends Omit<ImageSample, 'at'> {
+  readonly atMs: number;
+}
+
+function emptySeries(number: number, id: string, storeId: string | undefined, lastSeconds: number): Series {
+  return { number, id, storeId, slots: [], lastSeconds, length: undefined, allocation: undefined, commitment: undefined, points: [] };
+}
+
+function remember(series: Series, { length, allocation, commitment }: ImageState, atMs: number): void {
+  Object.assign(series, { length, allocation, commitment });
+  addPoint(series, { atMs, bytes: allocation });
+}
+
+/** What is not on a coarse grid yet. */
+function lastKnown({ points, length, allocation, commitment }: Series): ImageRow[] {
+  const last = points.at(-1);
+  if (last === undefined || allocation === undefined) return [];
+  return [{ atMs: Math.floor(last.atMs / SECOND) * SECOND, length: length ?? null, allocation, commitment: commitment ?? null }];
+}
+
+/** Of three equal ones in a row the middle one says nothing. When there are too many, every other one of the older half goes. */
+function addPoint(series: Series, point: SizePoint): void {
+  const { points } = series;
+  while ((points.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY) >= point.atMs) points.pop();
+  if (points.at(-1)?.bytes === point.bytes && points.at(-2)?.bytes === point.bytes) points.pop();
+  points.push(point);
+  if (points.length > MAX_POINTS) Object.assign(series, { points: points.filter((_, index) => index > MAX_POINTS / 2 || index % 2 === 0) });
+}
+
+/** The finest grid that reaches back to `fromMs`, unless a coarser one has points enough. */
+function tierFor(tiers: readonly Tier[], { fromMs, toMs, points }: HistoryQuery, nowMs: number): Tier {
+  const reaching = tiers.filter(({ keptMs }) => nowMs - keptMs <= fromMs);
+  const enough = reaching.filter(({ stepMs }) => (toMs - fromMs) / stepMs >= points / 2);
+  return enough.at(-1) ?? reaching[0] ?? (tiers.at(-1) as Tier);
+}
+
+function slotsOf(connection: Connection, table: string, from: number, to: number): number[] {
+  const sql = `WITH RECURSIVE slots (at) AS (SELECT min(slot) FROM ${table} WHERE slot > ?
+    UNION ALL SELECT (SELECT min(slot) FROM ${table} WHERE slot > at) FROM slots WHERE at IS NOT NULL) SELECT at FROM slots WHERE at <= ?`;
+  return connection.all(sql, from, to).map(([at]) => Number(at));
+}
+
+/** Of the samples of a slot up to now the one with the least or the most available space; of equal ones the first. */
+function putExtreme(table: string, order: '' | 'DESC'): string {
+  return `INSERT OR REPLACE INTO ${table} SELECT ?, series, ?, slot + late - ?, size, available, allocation, commitment, residual, reserved
+    FROM store_minute WHERE slot >= ? AND slot <= ? AND series = ? ORDER BY available ${order}, slot LIMIT 1`;
+}
+
+/** Many rows by one statement: a call costs more than a row. */
+function putImages(connection: Connection, table: string, rows: readonly (readonly Value[])[]): void {
+  if (rows.length === 0) return;
+  const columns = [0, 1, 2, 3, 4, 5].map((index) => `value ->> ${index}`).join(', ');
+  connection.run(`INSERT OR REPLACE INTO ${table} SELECT ${columns} FROM json_each(?)`, JSON.stringify(rows));
+}
+
+function storeRow(row: readonly unknown[]): StoreRow {
+  const [slot, late, size, available, allocation, commitment, residual, reserved] = row as (number | null)[];
+  return {
+    atMs: (Number(slot) + Number(late)) * SECOND,
+    size: Number(size),
+    available: Number(available),
+    allocation: Number(allocation),
+    commitment: commitment ?? null,
+    residual: residual ?? null,
+    reserved: Number(reserved),
+  };
+}
+
+function imageRow(row: readonly unknown[]): ImageRow {
+  const [slot, late, length, allocation, commitment] = row as (number | null)[];
+  const atMs = (Number(slot) + Number(late)) * SECOND;
+  return { atMs, length: length ?? null, allocation: Number(allocation), commitment: commitment ?? null };
+}
+
+function place(atMs: number, stepMs: number): { readonly slot: number; readonly late: number } {
+  const slotMs = Math.floor(atMs / stepMs) * stepMs;
+  return { slot: slotMs / SECOND, late: Math.floor((atMs - slotMs) / SECOND) };
+}
+
+function seconds(ms: number): number {
+  return Math.floor(ms / SECOND);
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function breathe(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+function unwritable(error: unknown): Finding {
+  const found = error instanceof PlimsollError ? String(error.where.found ?? error.message) : String(error);
+  const message = `The history cannot be written: ${found}. What was written stays; samples are missing until it can be again`;
+  return { level: 'warning', code: 'HISTORY_UNWRITABLE', message };
+}
