@@ -1,7 +1,8 @@
 /** A process that reserves and releases is killed, 200 times: what it acknowledged is true, whatever it was doing. */
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -130,6 +131,33 @@ describe('a killed ledger', () => {
     expect(error).toBeUndefined();
     expect(unflushed(stderr)).toEqual({ acknowledged: expect.any(Number), early: [] });
     expect(unflushed(stderr).acknowledged).toBeGreaterThan(3);
+  });
+});
+
+describe('a second process', () => {
+  it('is told that the ledger is in use, until the first is killed', async () => {
+    const file = join(scratch, 'shared', 'ledger.db');
+    const first = spawn(process.execPath, [bundle, file, 'first'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(first.stdout, 'data');
+    const second = spawnSync(process.execPath, [bundle, file, 'second'], { encoding: 'utf8' });
+    expect([second.status, second.stdout]).toEqual([1, '']);
+    expect(second.stderr).toContain('STATE_IN_USE');
+    first.kill('SIGKILL');
+    await once(first, 'exit');
+    const third = spawnSync(process.execPath, [bundle, file, 'third'], { encoding: 'utf8', timeout: 1000, killSignal: 'SIGKILL' });
+    expect(third.stdout).toMatch(/^\["held",/);
+  });
+});
+
+describe('without libsql', () => {
+  it('the error says what to install', () => {
+    const alone = mkdtempSync(join(tmpdir(), 'plimsoll-alone-'));
+    copyFileSync(bundle, join(alone, 'child.mjs'));
+    const { stderr, status } = spawnSync(process.execPath, [join(alone, 'child.mjs'), join(alone, 'l.db'), 'x'], { encoding: 'utf8' });
+    rmSync(alone, { recursive: true });
+    expect(status).toBe(1);
+    expect(stderr).toContain('SQLITE_UNAVAILABLE');
+    expect(stderr).toContain('npm install libsql');
   });
 });
 
