@@ -29,8 +29,8 @@ import { asPlimsollError, PlimsollError } from '#base';
 const DOING = 'open state file';
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
-/** Group and others, of the last nine bits: `rwxrwxrwx`. */
-const WRITABLE_BY_OTHERS = /^.{3}.w.|.{6}.w.$/;
+/** The permissions in octal: a digit for group or others with the bit of writing, 2. */
+const WRITABLE_BY_OTHERS = /[2367].$|[2367]$/;
 /** Names for damaged files of the same second. */
 const MOST_NAMES = 1000;
 
@@ -191,19 +191,14 @@ function freeName(file: string, nowMs: number): string {
 
 function refuseUnsafe(directory: string, stats: Stats): void {
   const isOurs = stats.uid === process.geteuid?.();
-  const writable = WRITABLE_BY_OTHERS.test(modeText(stats));
-  if (stats.isDirectory() && isOurs && !writable) return;
+  const mode = permissions(stats).toString(8).padStart(3, '0');
+  if (stats.isDirectory() && isOurs && !WRITABLE_BY_OTHERS.test(mode)) return;
   throw new PlimsollError('refused', 'STATE_DIRECTORY_UNSAFE', {
     doing: 'use state directory',
     image: directory,
-    found: stats.isDirectory() ? `a directory of user ${stats.uid} with mode ${permissions(stats).toString(8)}` : 'no directory',
+    found: stats.isDirectory() ? `a directory of user ${stats.uid} with mode ${mode}` : 'no directory',
     expected: 'a directory of its own, that nobody else may write',
   });
-}
-
-function modeText(stats: Stats): string {
-  const bits = permissions(stats).toString(2).padStart(9, '0');
-  return [...bits].map((bit, index) => (bit === '1' ? ('rwx'[index % 3] ?? '-') : '-')).join('');
 }
 
 function permissions(stats: Stats): number {

@@ -212,7 +212,7 @@ export class StateDatabase {
   }
 
   #withRebuild<T>(work: (connection: Connection) => T): T {
-    if (this.#isClosed) throw new PlimsollError('bug', 'STATE_CLOSED', { doing: 'use database', image: this.file });
+    if (this.#isClosed) throw new PlimsollError('bug', 'DATABASE_CLOSED', { doing: 'use database', image: this.file });
     if (this.#connection !== undefined && stateFileIdentity(this.file) !== this.#identity) {
       this.#putAside('the file was removed or replaced while it was in use');
     }

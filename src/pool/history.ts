@@ -39,7 +39,8 @@ interface Tier {
 const STORE_TIERS: readonly Tier[] = [
   { table: 'store_minute', stepMs: MINUTE, keptMs: 14 * DAY },
   { table: 'store_ten', stepMs: 10 * MINUTE, keptMs: 90 * DAY },
-  { table: 'store_hour', stepMs: HOUR, keptMs: Number.POSITIVE_INFINITY },
+  { table: 'store_hour', stepMs: HOUR, keptMs: 366 * DAY },
+  { table: 'store_day', stepMs: DAY, keptMs: Number.POSITIVE_INFINITY },
 ];
 const IMAGE_TIERS: readonly Tier[] = [
   { table: 'image_ten', stepMs: 10 * MINUTE, keptMs: 2 * DAY },
@@ -70,7 +71,7 @@ const MIGRATIONS = [
 ];
 
 /** Images written before others get their turn: some milliseconds. */
-const IMAGES_AT_ONCE = 250;
+const IMAGES_AT_ONCE = 100;
 /** Rows deleted before others get their turn. */
 const ROWS_AT_ONCE = 1000;
 /** The clock has gone evenly for so long before anything is deleted. */
@@ -234,7 +235,7 @@ export class History {
     const result = new Map<string, readonly SizePoint[]>();
     for (const [id, { points, storeId: lyingOn }] of this.#images) {
       if (lyingOn !== storeId) continue;
-      const visible = points.filter(({ atMs }) => atMs >= fromMs && atMs <= this.#lastAtMs);
+      const visible = between(points, fromMs, this.#lastAtMs);
       if (visible.length > 0) result.set(id, visible);
     }
     return result;
@@ -316,13 +317,12 @@ export class History {
     const { slot, late } = place(atMs, MINUTE);
     const values = [slot, series.number, late, size, available, allocation, commitment, residual, reserved];
     connection.run('INSERT OR REPLACE INTO store_minute VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?)', ...values);
-    for (const { table, stepMs } of STORE_TIERS.slice(1)) {
+    for (const [index, { table, stepMs }] of STORE_TIERS.slice(1).entries()) {
+      const finer = STORE_TIERS[index]?.table ?? '';
       const begin = place(atMs, stepMs).slot;
-      for (const [most, order] of [
-        [0, ''],
-        [1, 'DESC'],
-      ] as const)
-        connection.run(putExtreme(table, order), begin, most, begin, begin, slot, series.number);
+      const bounds = [begin, seconds(atMs), series.number, seconds(atMs)];
+      connection.run(putExtreme(table, finer, ''), begin, 0, begin, ...bounds);
+      connection.run(putExtreme(table, finer, 'DESC'), begin, 1, begin, ...bounds);
     }
   }
 
@@ -479,6 +479,13 @@ function remember(series: Series, { length, allocation, commitment }: ImageState
   addPoint(series, { atMs, bytes: allocation });
 }
 
+/** Of points in order of time. */
+function between(points: readonly SizePoint[], fromMs: number, toMs: number): readonly SizePoint[] {
+  const begin = points.findIndex(({ atMs }) => atMs >= fromMs);
+  const last = points.findLastIndex(({ atMs }) => atMs <= toMs);
+  return begin < 0 ? [] : points.slice(begin, last + 1);
+}
+
 /** What is not on a coarse grid yet. */
 function lastKnown({ points, length, allocation, commitment }: Series): ImageRow[] {
   const last = points.at(-1);
@@ -508,10 +515,10 @@ function slotsOf(connection: Connection, table: string, from: number, to: number
   return connection.all(sql, from, to).map(([at]) => Number(at));
 }
 
-/** Of the samples of a slot up to now the one with the least or the most available space; of equal ones the first. */
-function putExtreme(table: string, order: '' | 'DESC'): string {
+/** Of a slot's samples up to now, on the next finer grid, the one with the least or the most available space; of equal ones the first. */
+function putExtreme(table: string, finer: string, order: '' | 'DESC'): string {
   return `INSERT OR REPLACE INTO ${table} SELECT ?, series, ?, slot + late - ?, size, available, allocation, commitment, residual, reserved
-    FROM store_minute WHERE slot >= ? AND slot <= ? AND series = ? ORDER BY available ${order}, slot LIMIT 1`;
+    FROM ${finer} WHERE slot >= ? AND slot <= ? AND series = ? AND slot + late <= ? ORDER BY available ${order}, slot + late LIMIT 1`;
 }
 
 /** Many rows by one statement: a call costs more than a row. */

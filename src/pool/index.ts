@@ -3,3 +3,13 @@ export { Keeper, type KeeperOptions, type ProgressListener, type ScannedListener
 export type { GroupStorage, KeptStore } from './kept-store.ts';
 export { scan, type ScanEvent, type ScanOptions } from './scan.ts';
 export { countSharing, type PhysicalRanges, type Sharing, type StoredFile } from './sharing.ts';
+export { History, type HistoryChoice, type ImageState, type StoreState, type Tick } from './history.ts';
+export {
+  type Holding,
+  Ledger,
+  type LedgerClock,
+  type LedgerRequest,
+  LONGEST_TTL_SECONDS,
+  MAX_KEY_LENGTH,
+  type Reserved,
+} from './ledger.ts';

@@ -23,7 +23,7 @@ import {
   fromText,
   openDatabase,
   type Rebuilt,
-  StateDatabase,
+  type StateDatabase,
   type Value,
 } from './database.ts';
 
@@ -432,9 +432,9 @@ function isOver({ deadlineMs }: Held, monotonicMs: number): boolean {
 
 function removeOld(connection: Connection, nowMs: number): void {
   const [row] = connection.all('SELECT count(*) FROM reservation WHERE state <> 2');
-  const tooMany = Math.max(Number(row?.[0] ?? 0) - MAX_ENDED, 0);
+  const surplus = Math.max(Number(row?.[0] ?? 0) - MAX_ENDED, 0);
   const oldest = 'SELECT id FROM reservation WHERE state <> 2 ORDER BY ended_ms LIMIT ?';
-  connection.run(`DELETE FROM reservation WHERE id IN (${oldest})`, Math.min(tooMany, REMOVED_AT_ONCE));
+  connection.run(`DELETE FROM reservation WHERE id IN (${oldest})`, Math.min(surplus, REMOVED_AT_ONCE));
   const old = 'SELECT id FROM reservation WHERE state <> 2 AND ended_ms < ? ORDER BY ended_ms LIMIT ?';
   connection.run(`DELETE FROM reservation WHERE id IN (${old})`, nowMs - ENDED_KEPT_MS, REMOVED_AT_ONCE);
 }
