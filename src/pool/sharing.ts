@@ -85,7 +85,10 @@ export function* sharingInSteps(files: readonly StoredFile[]): Generator<void, S
     if (references > 1) savings.allocation += (references - 1) * length;
     if (users.size > 1) {
       savings.shared += length;
-      for (const file of users.keys()) between[file] = (between[file] as number) + length;
+      for (const [file, count] of users) {
+        between[file] = (between[file] as number) + length;
+        repeated[file] = (repeated[file] as number) + (count - 1) * length;
+      }
     } else if (isFlagged && references === 1) {
       for (const file of users.keys()) outside[file] = (outside[file] as number) + length;
     } else {
