@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fullyMapped } from './fully-mapped.ts';
 import { growth } from './growth.ts';
+import { keeping } from './keeper.ts';
 import { manyImages } from './many-images.ts';
 import type { Answer, Question } from './question.ts';
 import { pageOf, sectionOf } from './report.ts';
@@ -18,7 +19,7 @@ import { sequentialRead } from './sequential-read.ts';
 import { startUp } from './start-up.ts';
 import { vetting } from './vet.ts';
 
-const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, sequentialRead];
+const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, keeping, growth, vetting, sequentialRead];
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !QUESTIONS.some((question) => question.name === name));

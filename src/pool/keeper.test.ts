@@ -78,12 +78,19 @@ async function scanned(directories: readonly string[], options: Partial<KeeperOp
 /** How full a filesystem is may change between two looks; all else may not. */
 function lasting(reports: readonly StoreReport[]): unknown[] {
   return reports
-    .map(({ used: _, available: __, headroom: ___, ...rest }) => ({ ...rest, images: rest.images.toSorted((a, b) => (a.path < b.path ? -1 : 1)) }))
+    .map((report) => ({
+      ...report,
+      ...{ used: 0, available: 0, headroom: report.headroom === null },
+      images: report.images.toSorted((a, b) => (a.path < b.path ? -1 : 1)),
+    }))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 function reportsOf(keeper: Keeper): StoreReport[] {
-  return keeper.stores().filter(({ presence }) => presence === 'present').map(({ report }) => report);
+  return keeper
+    .stores()
+    .filter(({ presence }) => presence === 'present')
+    .map(({ report }) => report);
 }
 
 async function expectTrue(keeper: Keeper, directories: readonly string[], options: Partial<KeeperOptions> = {}): Promise<void> {
@@ -179,7 +186,8 @@ describe.runIf(mountable)('after any sequence of changes the keeper says what a 
           count += 1;
           const directory = join(base, `run-${count}`);
           mkdirSync(join(directory, 'vms'), { recursive: true });
-          for (const deed of ['qcow2', 'raw']) for (const a of NAMES) if (deed === n2format(a)) attempt(directory, { deed, a, b: a, n: 50 });
+          for (const deed of ['qcow2', 'raw'])
+            for (const a of NAMES) if (deed === n2format(a)) attempt(directory, { deed, a, b: a, n: 50 });
           const keeper = await keeperOf([directory]);
           for (const one of steps) {
             attempt(directory, one);
@@ -264,7 +272,11 @@ describe('a look after the first', () => {
     {
       await using _ = await qemuIoOn('-f', 'raw', join(root, 'a.raw'));
       await expectTrue(keeper, [root]);
-      expect(theStore(keeper).report.images.filter((image) => image.openForWriting === true).map(({ path }) => path)).toEqual([join(root, 'a.raw')]);
+      expect(
+        theStore(keeper)
+          .report.images.filter((image) => image.openForWriting === true)
+          .map(({ path }) => path),
+      ).toEqual([join(root, 'a.raw')]);
       expect(await imagesReadDuring(keeper, () => keeper.refresh())).toBe(1);
     }
     await expectTrue(keeper, [root]);
@@ -274,7 +286,12 @@ describe('a look after the first', () => {
   it('notices a reference that a link leads elsewhere now, and another directory that is allowed', async () => {
     pretendTimePasses();
     for (const name of ['first', 'second', 'pool']) mkdirSync(join(root, name));
-    const [first, second, pool, link] = ['first', 'second', 'pool', 'link'].map((name) => join(root, name)) as [string, string, string, string];
+    const [first, second, pool, link] = ['first', 'second', 'pool', 'link'].map((name) => join(root, name)) as [
+      string,
+      string,
+      string,
+      string,
+    ];
     truncateSync(openAndClose(join(first, 'base.raw')), 2 * MiB);
     truncateSync(openAndClose(join(second, 'base.raw')), 4 * MiB);
     symlinkSync(first, link);
@@ -403,12 +420,15 @@ describe('watching', () => {
     await until(() => theStore(keeper).report.images[0]?.path === join(root, 'later', 'new.raw'));
     rmSync(join(root, 'later'), { recursive: true });
     await until(() => lengths().length === 0);
+    expect(keeper.findings()).toEqual([]);
   });
 
   it('goes by the clock where it may not watch, and says so', async () => {
     for (const name of ['one', 'two', 'three']) mkdirSync(join(root, name));
     const keeper = await keeperOf([root], { mostWatches: 2, everyMs: 100 });
-    expect(keeper.findings()).toMatchObject([{ code: 'WATCHES_LACKING', message: expect.stringMatching(/^2 of 4 directories are watched/) }]);
+    expect(keeper.findings()).toMatchObject([
+      { code: 'WATCHES_LACKING', message: expect.stringMatching(/^2 of 4 directories are watched/) },
+    ]);
     writeFileSync(join(root, 'one', 'a.raw'), Buffer.alloc(MiB));
     await until(() => theStore(keeper).report.images.length === 1);
   });
@@ -458,7 +478,11 @@ describe.runIf(mountable)('on filesystems of their own', () => {
       const byId = (): KeptStore => keeper.stores().find(({ report }) => report.id === id) as KeptStore;
       expect(byId()).toMatchObject({ presence: 'vanished', directories: [place] });
       expect(byId().report.images.map(({ path }) => path)).toEqual([join(place, 'a.raw')]);
-      expect(byId().report.findings[0]).toMatchObject({ code: 'STORE_VANISHED', level: 'danger', message: expect.stringContaining('now lies on') });
+      expect(byId().report.findings[0]).toMatchObject({
+        code: 'STORE_VANISHED',
+        level: 'danger',
+        message: expect.stringContaining('now lies on'),
+      });
       // What is mounted below is a store of its own, and an empty one.
       expect(keeper.stores().map(({ presence, report }) => [presence, report.images.length])).toEqual([
         ['present', 0],

@@ -159,7 +159,7 @@ export function touches(runs: Float64Array, start: number, end: number): boolean
   let low = 0;
   let high = runs.length / 2;
   while (low < high) {
-    const middle = (low + high) >>> 1;
+    const middle = Math.floor((low + high) / 2);
     if ((runs[2 * middle + 1] as number) <= start) low = middle + 1;
     else high = middle;
   }
