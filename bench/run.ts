@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fullyMapped } from './fully-mapped.ts';
 import { growth } from './growth.ts';
-import { history } from './history.ts';
+const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, vetMany, sequentialRead, history, keeper];
 import { manyImages } from './many-images.ts';
 import type { Answer, Question } from './question.ts';
 import { pageOf, sectionOf } from './report.ts';
@@ -20,7 +20,7 @@ import { startUp } from './start-up.ts';
 import { vetting } from './vet.ts';
 import { vetMany } from './vet-many.ts';
 
-const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, vetMany, sequentialRead, history];
+const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, vetMany, sequentialRead, history, keeper];
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !QUESTIONS.some((question) => question.name === name));

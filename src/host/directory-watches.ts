@@ -49,6 +49,7 @@ export class DirectoryWatches {
     const wanted = new Set(directories.map(({ key }) => key));
     for (const key of Array.from(this.#watches.keys())) if (!wanted.has(key)) this.#drop(key);
     let lack: WatchLack;
+    if (this.#most === 0) return lack;
     for (const { key, pathBytes } of directories) {
       if (this.#watches.has(key)) continue;
       if (this.#watches.size >= this.#most) return 'limit';

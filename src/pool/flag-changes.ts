@@ -92,7 +92,7 @@ function firstBehind(runs: Float64Array, position: number): number {
   let low = 0;
   let high = runs.length / 2;
   while (low < high) {
-    const middle = (low + high) >>> 1;
+    const middle = Math.floor((low + high) / 2);
     if ((runs[2 * middle + 1] as number) <= position) low = middle + 1;
     else high = middle;
   }

@@ -1,7 +1,7 @@
 /** What one look saw, sorted by filesystem: one file per identity, backing files linked, data files counted as what they are. */
 import { dirname } from 'node:path';
 import { asPlimsollError, type SerializedError } from '#base';
-import { filesystemOf, type HostCache, type HostFilesystem } from '#host';
+import { filesystemOf, type HostCache, type HostFilesystem, turnOver } from '#host';
 import type { ChainLink, Finding, ImageReport } from '#wire';
 import type { Sighting } from './sighting.ts';
 import type { FoundImage, StoreInput } from './store.ts';
@@ -112,11 +112,15 @@ export async function gather(sightings: readonly Sighting[], notes: StoreNotes, 
   const images = new Map<Notes, Found[]>();
   const others = new Map<Notes, { count: number; allocation: number }>();
   for (const sighting of sightings) {
+    const over = turnOver();
+    if (over !== undefined) await over;
     if (sighting.identity === undefined) await addUnopened(sighting, notes, images);
     else addName(byIdentity, sighting.identity, sighting);
   }
   const beyond = await linkImages(byIdentity, notes, readClaim);
   for (const found of [...byIdentity.values(), ...beyond]) {
+    const over = turnOver();
+    if (over !== undefined) await over;
     const store = await storeOf(found.sighting, notes);
     if (!found.sighting.isOther) pushTo(images, store, found);
     else {

@@ -16,18 +16,13 @@ import type { Finding, ImageSample, StoreSample } from '#wire';
 import { PlimsollError } from '#base';
 import { asText, type Connection, fromText, openDatabase, type StateDatabase, type Value } from './database.ts';
 import { thinned } from './thinning.ts';
+import type { SizePoint } from './forecast.ts';
 import type { HistoryQuery } from './watch.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-
-/** How much there was of something at a time. */
-export interface SizePoint {
-  readonly atMs: number;
-  readonly bytes: number;
-}
 
 interface Tier {
   readonly table: string;

@@ -6,10 +6,10 @@
  * defragmentation, shared by deduplication, or shared with files outside of the directories.
  */
 import { asPlimsollError, requireOptions, requirePaths } from '#base';
-import { type DirectoryEvent, DirectoryWatches, machinesWith, type MachineFiles, type WatchLack } from '#host';
+import { type DirectoryEvent, DirectoryWatches, inTurns, machinesWith, type MachineFiles, type WatchLack } from '#host';
 import type { Finding } from '#wire';
 import { cameBack, ledElsewhere, type LedPlaces, linkFindings, placesOf, scanFailed, slowness, unwatched } from './keeper-findings.ts';
-import { changeBetween, type KeptStore, keptStore, machinesOf, vanishedStore } from './kept-store.ts';
+import { changeInSteps, type KeptStore, keptStore, machinesOf, type StoreChange, vanishedStore } from './kept-store.ts';
 import { DEFAULT_CONCURRENCY, refuseFile } from './scan.ts';
 import type { StorePolicy } from './store.ts';
 import { type ImageStorage, type Looked, Survey } from './survey.ts';
@@ -152,7 +152,7 @@ export class Keeper {
     const { errors = [], directories = [] } = this.#looked ?? {};
     return [
       ...(this.#failure === undefined ? [] : [this.#failure]),
-      ...errors.map(({ path, code, message }): Finding => ({ level: 'danger', code, message: `${path}: ${message}.` })),
+      ...errors.map((error): Finding => ({ level: 'danger', code: error.code, message: `${error.path}: ${error.message}.` })),
       ...linkFindings(this.#led),
       ...slowness(this.#lastMs, this.#everyMs),
       ...unwatched(this.#lack, this.#watches.count, directories.length, this.#everyMs),
@@ -237,7 +237,7 @@ export class Keeper {
       this.#looked = looked;
       this.#led = ledElsewhere(this.#led, places);
       this.#lack = this.#watches.cover(looked.directories.filter(({ isLocal }) => isLocal));
-      this.#keep(looked, found);
+      await this.#keep(looked, found);
     } catch (thrown) {
       if (signal.aborted) throw signal.reason;
       const error = asPlimsollError(thrown, 'look at the stores');
@@ -266,7 +266,7 @@ export class Keeper {
   }
 
   /** Takes over what a look found; what it did not find stays, marked, if a named directory led there. */
-  #keep(looked: Looked, found: readonly MachineFiles[]): void {
+  async #keep(looked: Looked, found: readonly MachineFiles[]): Promise<void> {
     const before = this.#stores;
     const seen = { scannedAtMs: Date.now(), scanSeconds: this.#lastMs / SECOND };
     const stores = new Map<string, KeptStore>();
@@ -283,9 +283,11 @@ export class Keeper {
         stores.set(id, vanishedStore(store, looked));
       }
     }
+    const changes = new Map<string, StoreChange>();
+    for (const [id, store] of stores) changes.set(id, await inTurns(changeInSteps(before.get(id), store)));
     this.#stores = stores;
     for (const [id, store] of stores) {
-      const { changed, gone } = changeBetween(before.get(id), store);
+      const { changed, gone } = changes.get(id) as StoreChange;
       for (const listener of this.#scanned) listener(store, changed, gone);
     }
   }
@@ -302,16 +304,16 @@ export class Keeper {
 
 /** Which machines have an image of any store open. Without a look at processes nobody is seen. */
 async function machinesIn({ stores }: Looked): Promise<readonly MachineFiles[]> {
-  const inodes = new Set(stores.flatMap(({ storage }) => [...inodesOf(storage)]));
-  return machinesWith((inode) => inodes.has(inode)).catch(() => []);
+  const sought = stores.map(({ storage }) => inodesOf(storage));
+  return machinesWith((inode) => sought.some((inodes) => inodes.has(inode))).catch(() => []);
 }
 
-const inodes = new WeakMap<ImageStorage, ReadonlySet<string>>();
+const inodesByStorage = new WeakMap<ImageStorage, ReadonlySet<string>>();
 
 function inodesOf(storage: ImageStorage): ReadonlySet<string> {
-  const known = inodes.get(storage);
+  const known = inodesByStorage.get(storage);
   if (known !== undefined) return known;
   const made = new Set([...storage.values()].flatMap(({ identity }) => identity?.split(':')[1] ?? []));
-  inodes.set(storage, made);
+  inodesByStorage.set(storage, made);
   return made;
 }

@@ -92,13 +92,16 @@ function joined(files: readonly StoredImage[]): Float64Array {
   return all;
 }
 
-/** By identity: a row of which nothing changed is the same object. */
-export function changeBetween(before: KeptStore | undefined, now: KeptStore): StoreChange {
+const ROWS_PER_STEP = 1000;
+
+/** By identity: a row of which nothing changed is the same object. In steps, with pauses to do something else in. */
+export function* changeInSteps(before: KeptStore | undefined, now: KeptStore): Generator<void, StoreChange> {
   const rows = new Map<string, ScannedImage>();
   if (before?.report.images === now.report.images && before.machines === now.machines) return { changed: [], gone: [] };
   for (const row of before?.report.images ?? []) rows.set(row.path, row);
   const changed: string[] = [];
-  for (const row of now.report.images) {
+  for (const [index, row] of now.report.images.entries()) {
+    if (index % ROWS_PER_STEP === 0) yield;
     const isSame = rows.get(row.path) === row && before?.machines.get(row.path) === now.machines.get(row.path);
     if (!isSame) changed.push(row.path);
     rows.delete(row.path);

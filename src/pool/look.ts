@@ -115,7 +115,8 @@ export class Look {
   remember(): void {
     const { memory, remembers } = this.#options;
     if (!remembers) return;
-    memory.sightings = new Map((this.#sightings as Sighting[]).map((sighting) => [sighting.walked, sighting]));
+    const isAsBefore = this.#takenOver.size === this.#sightings.length && !this.#hasGone();
+    if (!isAsBefore) memory.sightings = new Map((this.#sightings as Sighting[]).map((sighting) => [sighting.walked, sighting]));
     memory.allowedPlaces = this.#allowedPlaces;
     memory.rawFiles = this.#rawFiles;
     if (this.#claims.size > 0 || this.#hasChanged()) memory.claims = this.#claims;

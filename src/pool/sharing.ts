@@ -85,7 +85,10 @@ export function* sharingInSteps(files: readonly StoredFile[]): Generator<void, S
     if (references > 1) savings.allocation += (references - 1) * length;
     if (users.size > 1) {
       savings.shared += length;
-      for (const file of users.keys()) between[file] = (between[file] as number) + length;
+      for (const [file, count] of users) {
+        between[file] = (between[file] as number) + length;
+        repeated[file] = (repeated[file] as number) + (count - 1) * length;
+      }
     } else if (isFlagged && references === 1) {
       for (const file of users.keys()) outside[file] = (outside[file] as number) + length;
     } else {
@@ -156,7 +159,7 @@ export function touches(runs: Float64Array, start: number, end: number): boolean
   let low = 0;
   let high = runs.length / 2;
   while (low < high) {
-    const middle = (low + high) >>> 1;
+    const middle = Math.floor((low + high) / 2);
     if ((runs[2 * middle + 1] as number) <= start) low = middle + 1;
     else high = middle;
   }

@@ -93,7 +93,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
     leastResidual: Math.max(0, commitment - sharing.allocation + sharing.sharedOutside),
     shared: sharing.shared,
     isComplete,
-    images: rows.sort((a, b) => mostDangerousFirst(a, b, policy)),
+    images: yield* mostDangerousFirst(rows, policy),
     findings,
   };
 }
@@ -179,10 +179,25 @@ function countedResidual(row: ScannedImage, policy: StorePolicy): number {
 }
 
 /** What could not be read first: nobody knows how dangerous it is. Then by what may still be written. */
-function mostDangerousFirst(a: ScannedImage, b: ScannedImage, policy: StorePolicy): number {
-  const unknown = Number(b.error !== undefined) - Number(a.error !== undefined);
-  if (unknown !== 0) return unknown;
-  return countedResidual(b, policy) - countedResidual(a, policy) || (a.path < b.path ? -1 : 1);
+function* mostDangerousFirst(rows: readonly ScannedImage[], policy: StorePolicy): Generator<void, ScannedImage[]> {
+  const ranked = rows.map((row) => ({
+    row,
+    danger: row.error === undefined ? countedResidual(row, policy) : Number.MAX_VALUE,
+    path: row.path,
+  }));
+  yield;
+  ranked.sort((a, b) => b.danger - a.danger || residualOfUnread(b, a, policy) || (a.path < b.path ? -1 : 1));
+  yield;
+  return ranked.map(({ row }) => row);
+}
+
+interface Ranked {
+  readonly row: ScannedImage;
+}
+
+/** Of two that could not be read; others are told apart already. */
+function residualOfUnread(a: Ranked, b: Ranked, policy: StorePolicy): number {
+  return a.row.error === undefined || b.row.error === undefined ? 0 : countedResidual(a.row, policy) - countedResidual(b.row, policy);
 }
 
 function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing: Sharing, policy: StorePolicy): Finding[] {
