@@ -104,6 +104,16 @@ export const LAYERS: readonly Layer[] = [
     packages: nothing,
   },
   {
+    name: 'server',
+    layers: {
+      base: 'names of strangers are escaped',
+      wire: 'what is said, and its definitions',
+      pool: `${TYPES_ONLY}the Watch that it answers from`,
+    },
+    node: nothing,
+    packages: nothing,
+  },
+  {
     name: 'create',
     layers: {
       base: 'errors, sizes, numbers',
