@@ -38,19 +38,24 @@ export function metricsText(watch: Watch): string {
 /** The same text piece by piece, and others get their turn between the pieces. The samples are of the moment of the first one. */
 export async function* metricsChunks(watch: Watch): AsyncGenerator<string, void, void> {
   for (const piece of metricsPieces(watch)) {
-    yield piece;
+    if (piece !== '') yield piece;
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
+/** Pieces of the text in order; some are empty, where work was done. */
 function* metricsPieces(watch: Watch): Generator<string, void, void> {
   const status = watch.status();
   const images = imagesOf(watch, status.stores);
   for (const metric of DAEMON_METRICS) yield familyOf(metric, [[{ status, omittedCount: images.omittedCount }, '']]);
   const stores = status.stores.map((store) => [store, labelsText({ store: store.id, mount: store.mount })] as const);
   for (const metric of STORE_METRICS) yield familyOf(metric, stores);
-  const labelled = images.shown.map((image) => [image, labelsText(labelsOfImage(image))] as const);
-  for (const metric of IMAGE_METRICS) yield* imageFamilyOf(metric, labelled);
+  const ofImages: LabelledImage[] = [];
+  for (const slice of slices(images.shown)) {
+    for (const image of slice) ofImages.push(labelled(image));
+    yield '';
+  }
+  for (const metric of IMAGE_METRICS) yield* imageFamilyOf(metric, ofImages);
 }
 
 interface ShownImages {
@@ -77,14 +82,18 @@ function isKnown(store: StoreView): boolean {
   return store.presence === 'present' && store.scannedAt !== null;
 }
 
+/** An image and what stands behind the name of each of its metrics, up to the value. */
+interface LabelledImage {
+  readonly image: ImageView;
+  readonly behindName: string;
+}
+
 /** A name that cannot be shown as it is gets the image's id beside it, so that no two images share their labels. */
-function labelsOfImage({ store, path, machine, id }: ImageView): Labels {
-  return {
-    store,
-    path,
-    ...(machine === null ? {} : { domain: machine }),
-    ...(isShownExactly(path) ? {} : { image: id }),
-  };
+function labelled(image: ImageView): LabelledImage {
+  const { store, path, machine, id } = image;
+  const domain = machine === null ? '' : `,domain="${labelValue(machine)}"`;
+  const which = isShownExactly(path) ? '' : `,image="${labelValue(id)}"`;
+  return { image, behindName: `{store="${labelValue(store)}",path="${labelValue(path)}"${domain}${which}} ` };
 }
 
 // ---- what is told -------------------------------------------------------------------------------------------------------
@@ -214,13 +223,13 @@ function familyOf<Subject>({ name, help, samples }: Metric<Subject>, subjects: r
   return lines.length === 0 ? '' : headOf(name, help) + lines.join('');
 }
 
-function* imageFamilyOf({ name, help, valueOf }: ImageMetric, images: readonly (readonly [ImageView, string])[]): Generator<string> {
+function* imageFamilyOf({ name, help, valueOf }: ImageMetric, images: readonly LabelledImage[]): Generator<string, void, void> {
   let head = headOf(name, help);
-  for (let first = 0; first < images.length; first += LINES_PER_PIECE) {
+  for (const slice of slices(images)) {
     let lines = '';
-    for (const [image, labels] of images.slice(first, first + LINES_PER_PIECE)) {
+    for (const { image, behindName } of slice) {
       const value = valueOf(image);
-      if (value !== null) lines += lineOf(name, labels, value);
+      if (value !== null) lines += `${name}${behindName}${value}\n`;
     }
     if (lines === '') continue;
     yield head + lines;
@@ -228,12 +237,16 @@ function* imageFamilyOf({ name, help, valueOf }: ImageMetric, images: readonly (
   }
 }
 
+function* slices<T>(list: readonly T[]): Generator<readonly T[], void, void> {
+  for (let first = 0; first < list.length; first += LINES_PER_PIECE) yield list.slice(first, first + LINES_PER_PIECE);
+}
+
 function headOf(name: string, help: string): string {
   return `# HELP ${name} ${help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}\n# TYPE ${name} gauge\n`;
 }
 
 function lineOf(name: string, labels: string, value: number): string {
-  const text = value === Infinity ? '+Inf' : String(value);
+  const text = value === Infinity ? '+Inf' : value;
   return labels === '' ? `${name} ${text}\n` : `${name}{${labels}} ${text}\n`;
 }
 
