@@ -67,7 +67,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'host',
     layers: { base: 'errors and checked numbers', block: 'a file is a BlockDevice with facts' },
     node: {
-      'node:child_process': 'the jail of a confined worker',
+      'node:child_process': 'the jail of a confined worker; systemd-notify where there is no koffi',
       'node:crypto': 'names of temporary files that nobody can foresee',
       'node:fs': 'constants, and the calls that must not wait for the thread pool',
       'node:module': 'where koffi is installed, for the jail',
