@@ -12,13 +12,14 @@ import { join } from 'node:path';
 import { fullyMapped } from './fully-mapped.ts';
 import { growth } from './growth.ts';
 import { manyImages } from './many-images.ts';
+import { metrics } from './metrics.ts';
 import type { Answer, Question } from './question.ts';
 import { pageOf, sectionOf } from './report.ts';
 import { sequentialRead } from './sequential-read.ts';
 import { startUp } from './start-up.ts';
 import { vetting } from './vet.ts';
 
-const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, sequentialRead];
+const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, sequentialRead, metrics];
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !QUESTIONS.some((question) => question.name === name));
