@@ -136,7 +136,7 @@ describe('pingWatchdog()', () => {
     ['the time is nonsense', { WATCHDOG_USEC: 'soon' }],
     ['another process is meant', { WATCHDOG_USEC: '4000', WATCHDOG_PID: '1' }],
   ])('is silent where %s', async (_, env) => {
-    const sent = vi.fn(() => 1);
+    const sent = vi.fn<() => number>(() => 1);
     const ffi = await loadFfi();
     if (ffi === undefined) throw new Error('koffi does not load here: this test needs it');
     setFfiForTests({ ...ffi, sendDatagram: sent });

@@ -1,6 +1,6 @@
 /** What lies in deploy/, judged by what it is for: systemd's own checks, promtool, and a Prometheus that scrapes and answers. */
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -316,6 +316,26 @@ describe('dashboard and rules together', () => {
   });
 });
 
+describe('docs/deploy.md', () => {
+  const page = readFileSync(join(ROOT, 'docs', 'deploy.md'), 'utf8');
+  const inTables = (name: string): string[] =>
+    [...page.matchAll(/^\| `(\w+)` \|/gm)].flatMap(([, word = '']) => (word.startsWith(name) ? word : []));
+
+  it('lists every metric, and none that is not there', () => {
+    expect(inTables('plimsoll_').sort()).toEqual([...families.keys()].sort());
+  });
+
+  it('lists every alert, and none that is not there', () => {
+    expect(inTables('Plimsoll')).toEqual(alertNames);
+  });
+
+  it('names only files of deploy/ that are there', () => {
+    const named = [...page.matchAll(/\bdeploy\/[\w./-]*\w/g)].map(([name]) => name);
+    expect(named.length).toBeGreaterThan(5);
+    expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
+  });
+});
+
 describe('a Prometheus with the configuration of deploy/', () => {
   const TOKEN = 'a-token-of-more-than-thirty-two-characters';
   let plimsoll: Server;
@@ -347,7 +367,8 @@ describe('a Prometheus with the configuration of deploy/', () => {
     prometheus.stderr?.setEncoding('utf8').on('data', (piece: string) => {
       complaints += piece;
     });
-    await vi.waitFor(async () => expect(await ask('up == 1')).toHaveLength(1), { timeout: 30_000, interval: 200 });
+    const isScraped = async (): Promise<boolean> => (await ask('up == 1').catch(() => [])).length === 1;
+    await vi.waitUntil(isScraped, { timeout: 30_000, interval: 200 });
   });
   afterAll(() => {
     prometheus.kill('SIGKILL');
