@@ -10,7 +10,7 @@ import type { ScanReport } from '#wire';
 import { METRICS_CONTENT_TYPE, metricsText } from '../../src/server/metrics.ts';
 import { COMMAND, run } from '../support/command.ts';
 import { readExposition } from '../support/exposition.ts';
-import { canMount } from '../support/loop-mount.ts';
+import { canMount, withFilesystem } from '../support/loop-mount.ts';
 import { ROOT } from '../support/root.ts';
 import { anImageView, aStoreView, aWatch } from '../support/watch.ts';
 
@@ -207,6 +207,25 @@ describe.runIf(canMount('permissions on images of others'))('a user without capa
     makeImage(images, 'shut.qcow2', 0o600);
     makeImage(images, 'open.qcow2', 0o640);
     expect((await scanWithoutPowers(images)).readable).toEqual(['open.qcow2']);
+  });
+
+  it('gets the same figures where all is read-only, devices are not there, and nothing of root is left', async () => {
+    await using filesystem = await withFilesystem('xfs', 300 * 2 ** 20);
+    makeImage(filesystem.path, 'a.qcow2', 0o644);
+    // A shared block, and a written one: the figures need the filesystem's map and its identity.
+    expect(say('qemu-io', '-c', 'write 0 1M', join(filesystem.path, 'a.qcow2')).status).toBe(0);
+    expect(say('cp', '--reflink=always', join(filesystem.path, 'a.qcow2'), join(filesystem.path, 'b.qcow2')).status).toBe(0);
+    const scan = [process.execPath, COMMAND, 'scan', '--json', filesystem.path] as const;
+    const [program, ...words] = scan;
+    const free = await run(program, words);
+    const asTheUnit = ['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc', '--tmpfs', '/run', '--unshare-ipc', '--cap-drop', 'ALL'];
+    const confined = await run('bwrap', [...asTheUnit, ...scan]);
+    expect(JSON.parse(confined.stdout)).toEqual(JSON.parse(free.stdout));
+    const [store] = (JSON.parse(free.stdout) as ScanReport).stores;
+    expect([store?.id, store?.shared]).toEqual([expect.stringMatching(/^uuid:/), expect.any(Number)]);
+    expect(store?.shared).toBeGreaterThan(0);
+    const written = await run('bwrap', [...asTheUnit, 'touch', join(filesystem.path, 'c')]);
+    expect(written.stderr).toContain('Read-only file system');
   });
 
   it('reads all of them with CAP_DAC_READ_SEARCH, which the drop-in gives', async () => {
