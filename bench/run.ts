@@ -11,8 +11,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fullyMapped } from './fully-mapped.ts';
 import { growth } from './growth.ts';
-const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, vetMany, sequentialRead, history, keeper];
+import { history } from './history.ts';
+import { keeping } from './keeper.ts';
 import { manyImages } from './many-images.ts';
+import { metrics } from './metrics.ts';
 import type { Answer, Question } from './question.ts';
 import { pageOf, sectionOf } from './report.ts';
 import { sequentialRead } from './sequential-read.ts';
@@ -20,7 +22,18 @@ import { startUp } from './start-up.ts';
 import { vetting } from './vet.ts';
 import { vetMany } from './vet-many.ts';
 
-const QUESTIONS: readonly Question[] = [startUp, fullyMapped, manyImages, growth, vetting, vetMany, sequentialRead, history, keeper];
+const QUESTIONS: readonly Question[] = [
+  startUp,
+  fullyMapped,
+  manyImages,
+  keeping,
+  growth,
+  vetting,
+  vetMany,
+  sequentialRead,
+  history,
+  metrics,
+];
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !QUESTIONS.some((question) => question.name === name));

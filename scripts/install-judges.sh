@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that the foreign programs which the tests ask for the truth are there: QEMU, the filesystems' own tools,
-# the shells that completions are for, bubblewrap and what looks at it from outside. As root on Debian it installs what is missing; else it lists it and fails.
+# the shells that completions are for, bubblewrap and what looks at it from outside, systemd and Prometheus. As root on Debian it installs what is missing; else it lists it and fails.
 set -euo pipefail
 
 PATH="$PATH:/usr/sbin:/sbin" # mkfs lives there, also for who is not root
@@ -37,6 +37,12 @@ fuser       psmisc
 python3     python3
 bwrap       bubblewrap
 strace      strace
+promtool    prometheus
+prometheus  prometheus
+systemd-analyze     systemd
+systemd-notify      systemd
+systemd-sysusers    systemd
+setfacl     acl
 script      bsdutils
 man         man-db
 fish        fish

@@ -13,3 +13,5 @@ export {
   MAX_KEY_LENGTH,
   type Reserved,
 } from './ledger.ts';
+export { type DaemonOptions, openDaemon, type StoreOrder } from './daemon.ts';
+export type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
