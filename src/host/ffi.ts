@@ -49,6 +49,11 @@ export interface Ffi {
   renameNoReplace(from: Uint8Array, to: Uint8Array): CallResult;
   /** linkat of an open descriptor: gives a file that was opened with O_TMPFILE a name; -EEXIST when it is taken. */
   linkDescriptor(fd: number, to: Uint8Array): CallResult;
+  /**
+   * Sends `message` as one datagram to the Unix socket at `address` (sun_path: a path, or a NUL and an abstract name) and
+   * does not wait: -EAGAIN when the receiver's queue is full. -EINVAL when the address is too long.
+   */
+  sendDatagram(address: Uint8Array, message: Uint8Array): CallResult;
 }
 
 /** What a process can take from itself and never get back. Each returns 0, or the negated errno. */
@@ -99,8 +104,16 @@ const SOCK_FILTER_BYTES = 8;
 const PAGE_BYTES = 4096;
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
+const AF_UNIX = 1;
 const AF_INET = 2;
 const SOCK_STREAM = 1;
+/** SOCK_DGRAM with SOCK_CLOEXEC. */
+const CLOSING_DATAGRAMS = 0x8_0002;
+/** MSG_DONTWAIT with MSG_NOSIGNAL. */
+const NEITHER_WAIT_NOR_SIGNAL = 0x4040;
+/** struct sockaddr_un: sun_family u16 at 0, sun_path of 108 bytes at 2. */
+const SUN_PATH_AT = 2;
+const SUN_PATH_BYTES = 108;
 
 let loading: Promise<Ffi | undefined> | undefined;
 
@@ -154,6 +167,9 @@ function bindCalls(koffi: Koffi): Ffi {
   const fstatfs = libc.func('int fstatfs(int fd, void *buffer)');
   const renameat2 = libc.func('int renameat2(int fromDirectory, void *from, int toDirectory, void *to, unsigned int flags)');
   const linkat = libc.func('int linkat(int fromDirectory, void *from, int toDirectory, void *to, int flags)');
+  const socket = libc.func('int socket(int domain, int type, int protocol)');
+  const sendto = libc.func('int64_t sendto(int fd, void *message, size_t length, int flags, void *address, unsigned int addressLength)');
+  const close = libc.func('int close(int fd)');
   const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
 
   return {
@@ -186,6 +202,15 @@ function bindCalls(koffi: Koffi): Ffi {
     linkDescriptor: (fd, to) =>
       // The link below /proc leads to the open file itself; needs no capability, unlike AT_EMPTY_PATH.
       orErrno(linkat(AT_FDCWD, nulTerminated(Buffer.from(`/proc/self/fd/${integer(fd)}`)), AT_FDCWD, nulTerminated(to), AT_SYMLINK_FOLLOW)),
+    sendDatagram: (address, message) => {
+      if (address.byteLength > SUN_PATH_BYTES) return -ERRNO.EINVAL;
+      const fd = orErrno(socket(AF_UNIX, CLOSING_DATAGRAMS, 0));
+      if (fd < 0) return fd;
+      const to = unixAddress(address);
+      const result = orErrno(sendto(fd, message, message.byteLength, NEITHER_WAIT_NOR_SIGNAL, to, to.byteLength));
+      close(fd);
+      return result;
+    },
   };
 }
 
@@ -253,6 +278,13 @@ function conflictIn(lock: Buffer): LockConflict | undefined {
     exclusive: type === F_WRLCK,
     pid: pid > 0 ? pid : undefined,
   };
+}
+
+function unixAddress(sunPath: Uint8Array): Buffer {
+  const address = Buffer.alloc(SUN_PATH_AT + sunPath.byteLength);
+  address.writeUInt16LE(AF_UNIX, 0);
+  address.set(sunPath, SUN_PATH_AT);
+  return address;
 }
 
 function nulTerminated(path: Uint8Array): Buffer {

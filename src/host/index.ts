@@ -23,6 +23,7 @@ export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, s
 export { LockTable } from './locks.ts';
 export type { LoopDevice, LoopSearch } from './loop-devices.ts';
 export type { Machine } from './machine-name.ts';
+export { notifyManager, pingWatchdog } from './notify.ts';
 export {
   type FileStamp,
   type HostCache,

@@ -1,5 +1,6 @@
 /** The application behind every door: routes, limits, one body for all errors. It listens nowhere by itself. */
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { fastify, type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { PlimsollError } from '#base';
 import type { Watch } from '#pool';
@@ -54,12 +55,20 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
     { prefix: '/api/v1' },
   );
   app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
-    const { metricsText } = await import('./metrics.ts');
-    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(metricsText(watch));
+    const { METRICS_CONTENT_TYPE, metricsChunks } = await import('./metrics.ts');
+    const chunks = metricsChunks(watch);
+    // What fails at the beginning is still an answer of its own.
+    const first = await chunks.next();
+    return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(withFirst(first.value ?? '', chunks)));
   });
   await addDashboard(app, webDirectory);
   await app.ready();
   return app;
+}
+
+async function* withFirst(first: string, others: AsyncGenerator<string, void, void>): AsyncGenerator<string, void, void> {
+  yield first;
+  yield* others;
 }
 
 function addEntry(app: TypedApp, { doorOf }: AppParts): void {

@@ -3,3 +3,4 @@ export { DEFAULT_LISTEN, DEFAULT_PORT, hostAndPort, isLoopback, parseListen, typ
 export { LOG_LEVELS, type LogLevel, openLog } from './log.ts';
 export { openServer, type RunningServer, type ServerLimits, type ServerOptions } from './server.ts';
 export { readToken } from './token.ts';
+export { MAX_METRIC_IMAGES, METRICS_CONTENT_TYPE, metricsChunks, metricsText } from './metrics.ts';

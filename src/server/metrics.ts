@@ -1,7 +1,284 @@
-/** The metrics page for Prometheus. */
+/**
+ * The figures as Prometheus reads them: text exposition format 0.0.4.
+ *
+ * What is not known has no sample: 0 is a figure. A time that is never reached is +Inf. A store that has vanished, or was
+ * not scanned yet, shows no figures of what lies on it, and its images none. Source: prometheus.io/docs/instrumenting/exposition_formats.
+ */
+import { escapeForTerminal } from '#base';
 import type { Watch } from '#pool';
+import { DEFINITIONS, type FindingLevel, type ImageView, type Level, type Outlook, type StatusReport, type StoreView } from '#wire';
 
-/** The text of /metrics, in Prometheus's format. */
+export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+/** Images that get samples, six each: what has the most still to be written comes first, the others are counted. */
+export const MAX_METRIC_IMAGES = 20_000;
+/** Characters of a label. Longer names, which only somebody makes who wants to hurt, are cut, so that a scrape stays bounded. */
+export const MAX_LABEL_CHARACTERS = 512;
+/** Lines that are made at one go: about a millisecond. */
+const LINES_PER_PIECE = 1000;
+
+const LEVELS: readonly Level[] = ['ok', 'warning', 'critical', 'unknown'];
+const FINDING_LEVELS: readonly FindingLevel[] = ['info', 'warning', 'danger'];
+
+type Labels = Readonly<Record<string, string>>;
+/** One value of a metric; null: not known, no sample. */
+type Sample = readonly [value: number | null, labels?: Labels];
+
+interface Metric<Subject> {
+  readonly name: string;
+  readonly help: string;
+  readonly samples: (subject: Subject) => readonly Sample[];
+}
+
+/** All samples of this moment. Throws: what `watch` throws. */
 export function metricsText(watch: Watch): string {
-  return `# TYPE plimsoll_stores gauge\nplimsoll_stores ${watch.stores().length}\n`;
+  return [...metricsPieces(watch)].join('');
+}
+
+/** The same text piece by piece, and others get their turn between the pieces. The samples are of the moment of the first one. */
+export async function* metricsChunks(watch: Watch): AsyncGenerator<string, void, void> {
+  for (const piece of metricsPieces(watch)) {
+    if (piece !== '') yield piece;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Pieces of the text in order; some are empty, where work was done. */
+function* metricsPieces(watch: Watch): Generator<string, void, void> {
+  const status = watch.status();
+  const images = imagesOf(watch, status.stores);
+  for (const metric of DAEMON_METRICS) yield familyOf(metric, [[{ status, omittedCount: images.omittedCount }, '']]);
+  const stores = status.stores.map((store) => [store, labelsText({ store: store.id, mount: store.mount })] as const);
+  for (const metric of STORE_METRICS) yield familyOf(metric, stores);
+  const ofImages: LabelledImage[] = [];
+  for (const slice of slices(images.shown)) {
+    for (const image of slice) ofImages.push(labelled(image));
+    yield '';
+  }
+  for (const metric of IMAGE_METRICS) yield* imageFamilyOf(metric, ofImages);
+}
+
+interface ShownImages {
+  readonly shown: readonly ImageView[];
+  readonly omittedCount: number;
+}
+
+/** The images of stores that are there, at most MAX_METRIC_IMAGES of them. */
+function imagesOf(watch: Watch, stores: readonly StoreView[]): ShownImages {
+  const seen: ImageView[] = [];
+  let total = 0;
+  do {
+    const limit = MAX_METRIC_IMAGES - seen.length;
+    const page = watch.images({ sort: 'residual', descending: true, offset: seen.length, limit });
+    total = page.total;
+    if (page.images.length === 0) break;
+    for (const image of page.images.slice(0, limit)) seen.push(image);
+  } while (seen.length < Math.min(total, MAX_METRIC_IMAGES));
+  const present = new Set(stores.filter(isKnown).map(({ id }) => id));
+  return { shown: seen.filter(({ store }) => present.has(store)), omittedCount: total - seen.length };
+}
+
+function isKnown(store: StoreView): boolean {
+  return store.presence === 'present' && store.scannedAt !== null;
+}
+
+/** An image and what stands behind the name of each of its metrics, up to the value. */
+interface LabelledImage {
+  readonly image: ImageView;
+  readonly behindName: string;
+}
+
+/** A name that cannot be shown as it is gets the image's id beside it, so that no two images share their labels. */
+function labelled(image: ImageView): LabelledImage {
+  const { store, path, machine, id } = image;
+  const domain = machine === null ? '' : `,domain="${labelValue(machine)}"`;
+  const which = isShownExactly(path) ? '' : `,image="${labelValue(id)}"`;
+  return { image, behindName: `{store="${labelValue(store)}",path="${labelValue(path)}"${domain}${which}} ` };
+}
+
+// ---- what is told -------------------------------------------------------------------------------------------------------
+
+interface Daemon {
+  readonly status: StatusReport;
+  readonly omittedCount: number;
+}
+
+const DAEMON_METRICS: readonly Metric<Daemon>[] = [
+  {
+    name: 'plimsoll_build_info',
+    help: 'the version of plimsoll; always 1',
+    samples: ({ status }) => [[1, { version: status.version }]],
+  },
+  {
+    name: 'plimsoll_start_timestamp_seconds',
+    help: 'when the daemon was started, seconds since 1970',
+    samples: ({ status }) => [[secondsOf(status.startedAt)]],
+  },
+  {
+    name: 'plimsoll_findings',
+    help: 'what the daemon found wrong with itself and its configuration; `plimsoll status` says what',
+    samples: ({ status }) =>
+      FINDING_LEVELS.map((level) => [status.findings.filter((finding) => finding.level === level).length, { level }]),
+  },
+  {
+    name: 'plimsoll_images_omitted',
+    help: `images that have no samples, because there are more than ${MAX_METRIC_IMAGES}; those with the smallest residual`,
+    samples: ({ omittedCount }) => [[omittedCount]],
+  },
+];
+
+const STORE_METRICS: readonly Metric<StoreView>[] = [
+  {
+    name: 'plimsoll_store_present',
+    help: '1: the filesystem is there; 0: it has vanished, and what is known of it only is of old',
+    samples: ({ presence }) => [[presence === 'present' ? 1 : 0]],
+  },
+  ofStore('size_bytes', 'size of the filesystem', ({ size }) => size),
+  ofStore('available_bytes', 'bytes that an unprivileged process may still write to the filesystem', ({ available }) => available),
+  ofStore('allocation_bytes', `${DEFINITIONS.allocation}; all images together, shared blocks once`, ({ allocation }) => allocation),
+  ofStore(
+    'commitment_bytes',
+    `${DEFINITIONS.commitment}; all images together, each file once; absent: not known, or no bound`,
+    ({ commitment }) => commitment,
+  ),
+  ofStore('residual_bytes', `${DEFINITIONS.residual}; all images together, un-sharing included`, ({ residual }) => residual),
+  {
+    name: 'plimsoll_store_reserved_bytes',
+    help: 'held by reservations for images that are not there yet',
+    samples: ({ reserved }) => [[reserved]],
+  },
+  ofStore('shared_bytes', 'bytes that more than one file uses, counted once', ({ shared }) => shared),
+  ofStore('headroom_bytes', `${DEFINITIONS.headroom}; what is reserved counts as residual`, ({ headroom }) => headroom),
+  {
+    name: 'plimsoll_store_floor_bytes',
+    help: 'free bytes that must always remain',
+    samples: ({ floor }) => [[floor]],
+  },
+  {
+    name: 'plimsoll_store_seconds_to_full',
+    help: 'seconds until nothing is available: earliest at the high growth, latest at the low one; +Inf: never, not even if all is written; absent: not known',
+    samples: (store) => (isKnown(store) ? boundsOf(store.forecast.toFull) : []),
+  },
+  {
+    name: 'plimsoll_store_level',
+    help: 'how near the store is to trouble: 1 for the level that it is at, 0 for the others',
+    samples: (store) => LEVELS.map((level) => [store.level === level ? 1 : 0, { level }]),
+  },
+  ofStore('images', 'image files found', ({ imageCount }) => imageCount),
+  ofStore('unreadable_images', 'image files that could not be read; the sums leave them out', ({ unreadableCount }) => unreadableCount),
+  {
+    name: 'plimsoll_store_last_scan_timestamp_seconds',
+    help: 'when the last scan of the store ended, seconds since 1970; absent: not scanned yet',
+    samples: ({ scannedAt }) => [[scannedAt === null ? null : secondsOf(scannedAt)]],
+  },
+  {
+    name: 'plimsoll_store_last_scan_duration_seconds',
+    help: 'how long the last scan of the store took',
+    samples: ({ scanSeconds }) => [[scanSeconds]],
+  },
+];
+
+interface ImageMetric {
+  readonly name: string;
+  readonly help: string;
+  readonly valueOf: (image: ImageView) => number | null;
+}
+
+const IMAGE_METRICS: readonly ImageMetric[] = [
+  { name: 'plimsoll_image_capacity_bytes', help: DEFINITIONS.capacity, valueOf: ({ capacity }) => capacity },
+  { name: 'plimsoll_image_length_bytes', help: DEFINITIONS.length, valueOf: ({ length }) => length },
+  { name: 'plimsoll_image_allocation_bytes', help: DEFINITIONS.allocation, valueOf: ({ allocation }) => allocation },
+  { name: 'plimsoll_image_commitment_bytes', help: DEFINITIONS.commitment, valueOf: ({ commitment }) => commitment },
+  { name: 'plimsoll_image_residual_bytes', help: DEFINITIONS.residual, valueOf: ({ residual }) => residual },
+  { name: 'plimsoll_image_exclusive_bytes', help: DEFINITIONS.exclusive, valueOf: ({ exclusive }) => exclusive },
+];
+
+/** A figure of what lies on a store, which only a scan of the store that is there can tell. */
+function ofStore(name: string, help: string, valueOf: (store: StoreView) => number | null): Metric<StoreView> {
+  return { name: `plimsoll_store_${name}`, help, samples: (store) => [[isKnown(store) ? valueOf(store) : null]] };
+}
+
+function boundsOf({ outcome, earliest, latest }: Outlook): readonly Sample[] {
+  if (outcome === 'unknown') return [];
+  const within = (seconds: number | null): number => (outcome === 'reached' ? 0 : outcome === 'never' ? Infinity : (seconds ?? Infinity));
+  return [
+    [within(earliest), { bound: 'earliest' }],
+    [within(latest), { bound: 'latest' }],
+  ];
+}
+
+function secondsOf(time: string): number {
+  return Date.parse(time) / 1000;
+}
+
+// ---- the format ---------------------------------------------------------------------------------------------------------
+
+function familyOf<Subject>({ name, help, samples }: Metric<Subject>, subjects: readonly (readonly [Subject, string])[]): string {
+  const lines = subjects.flatMap(([subject, common]) =>
+    samples(subject).flatMap(([value, own]) => {
+      const labels = own === undefined ? common : [common, labelsText(own)].filter((text) => text !== '').join(',');
+      return value === null ? [] : [lineOf(name, labels, value)];
+    }),
+  );
+  return lines.length === 0 ? '' : headOf(name, help) + lines.join('');
+}
+
+function* imageFamilyOf({ name, help, valueOf }: ImageMetric, images: readonly LabelledImage[]): Generator<string, void, void> {
+  let head = headOf(name, help);
+  for (const slice of slices(images)) {
+    let lines = '';
+    for (const { image, behindName } of slice) {
+      const value = valueOf(image);
+      if (value !== null) lines += `${name}${behindName}${value}\n`;
+    }
+    if (lines === '') continue;
+    yield head + lines;
+    head = '';
+  }
+}
+
+function* slices<T>(list: readonly T[]): Generator<readonly T[], void, void> {
+  for (let first = 0; first < list.length; first += LINES_PER_PIECE) yield list.slice(first, first + LINES_PER_PIECE);
+}
+
+function headOf(name: string, help: string): string {
+  return `# HELP ${name} ${help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}\n# TYPE ${name} gauge\n`;
+}
+
+function lineOf(name: string, labels: string, value: number): string {
+  const text = value === Infinity ? '+Inf' : value;
+  return labels === '' ? `${name} ${text}\n` : `${name}{${labels}} ${text}\n`;
+}
+
+function labelsText(labels: Labels): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}="${labelValue(value)}"`)
+    .join(',');
+}
+
+/** Printable ASCII without what the format escapes: nearly every name. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+/**
+ * Quotes, backslashes and line ends are escaped as the format wants it and come out as they were. Other control characters
+ * and what turns text around, which the format would let through, are shown as `\x1b`: a label ends in terminals and in mails.
+ */
+function labelValue(text: string): string {
+  const cut = text.length <= MAX_LABEL_CHARACTERS ? text : `${text.slice(0, MAX_LABEL_CHARACTERS - 1)}…`;
+  if (PLAIN.test(cut)) return cut;
+  return Array.from(cut, escapedCharacter).join('');
+}
+
+function escapedCharacter(character: string): string {
+  if (character === '\n') return '\\n';
+  if (character === '"') return '\\"';
+  if (character === '\\') return '\\\\';
+  return escapeForTerminal(character).replaceAll('\\', '\\\\');
+}
+
+/** Whether the label of `text` comes out as `text`. U+FFFD stands for bytes that are not UTF-8: of several, nobody knows which. */
+function isShownExactly(text: string): boolean {
+  if (text.length > MAX_LABEL_CHARACTERS) return false;
+  if (PLAIN.test(text)) return true;
+  return Array.from(text).every((character) => character === '\n' || character === '\\' || escapeForTerminal(character) === character);
 }

@@ -67,7 +67,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'host',
     layers: { base: 'errors and checked numbers', block: 'a file is a BlockDevice with facts' },
     node: {
-      'node:child_process': 'the jail of a confined worker',
+      'node:child_process': 'the jail of a confined worker; systemd-notify where there is no koffi',
       'node:crypto': 'names of temporary files that nobody can foresee',
       'node:fs': 'constants, and the calls that must not wait for the thread pool',
       'node:module': 'where koffi is installed, for the jail',
@@ -101,6 +101,16 @@ export const LAYERS: readonly Layer[] = [
       sandbox: 'strange bytes are read behind it or not at all',
     },
     node: { 'node:path': 'names of directories' },
+    packages: nothing,
+  },
+  {
+    name: 'server',
+    layers: {
+      base: 'names of strangers are escaped',
+      wire: 'what is said, and its definitions',
+      pool: `${TYPES_ONLY}the Watch that it answers from`,
+    },
+    node: nothing,
     packages: nothing,
   },
   {
