@@ -1,0 +1,260 @@
+import { GiB } from '#base';
+import type { Growth, Policy, StoreRules } from '#wire';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { admits, explainVerdict, type SpaceRequest, type StoreFacts, sumOf } from './admission.ts';
+import { DEFAULT_RULES } from './rules.ts';
+
+const QUIET: Growth = { low: 0, high: 0, samples: 100, spanSeconds: 86_400, unknown: null };
+const UNSEEN: Growth = { low: null, high: null, samples: 3, spanSeconds: 120, unknown: 'The history is too short.' };
+
+const FACTS: StoreFacts = {
+  store: 'uuid:1',
+  size: 1000 * GiB,
+  available: 400 * GiB,
+  allocation: 600 * GiB,
+  residual: 300 * GiB,
+  reserved: 40 * GiB,
+  growth: QUIET,
+  otherGrowth: QUIET,
+  doubt: null,
+};
+
+function rules(changes: Partial<StoreRules> = {}): StoreRules {
+  return { ...DEFAULT_RULES, floor: 10 * GiB, ...changes };
+}
+
+function growing(high: number): Growth {
+  return { ...QUIET, high };
+}
+
+/** Terms by name, in GiB. */
+function terms(facts: StoreFacts, of: StoreRules, request?: SpaceRequest): Record<string, number> {
+  return Object.fromEntries(sumOf(facts, of, request).terms.map(({ name, bytes }) => [name, bytes / GiB]));
+}
+
+describe('sumOf(): promise', () => {
+  it('takes away everything that may still be written, and what is held', () => {
+    expect(terms(FACTS, rules(), { bytes: 20 * GiB })).toEqual({ available: 400, floor: -10, reserved: -40, request: -20, residual: -300 });
+    expect(sumOf(FACTS, rules(), { bytes: 20 * GiB })).toMatchObject({ policy: 'promise', left: 30 * GiB, unknown: null });
+  });
+
+  it('names every term of zero without a sign', () => {
+    const sum = sumOf({ ...FACTS, residual: 0, reserved: 0 }, rules({ floor: 0 }));
+    expect(sum.terms.map(({ bytes }) => Object.is(bytes, -0))).not.toContain(true);
+    expect(sum.terms).toHaveLength(4);
+  });
+
+  it('is unmoved by what guests wrote since the scan', () => {
+    const before = sumOf(FACTS, rules());
+    const after = sumOf({ ...FACTS, available: FACTS.available - GiB, residual: 299 * GiB }, rules());
+    expect(after.left).toBe(before.left);
+  });
+
+  it('knows nothing about growth, and needs not to', () => {
+    expect(sumOf({ ...FACTS, growth: UNSEEN, otherGrowth: UNSEEN }, rules()).left).toBe(50 * GiB);
+  });
+});
+
+describe('sumOf(): entitled', () => {
+  it('takes away a share of the residual, rounded up', () => {
+    expect(terms(FACTS, rules({ policy: 'entitled' }))).toMatchObject({ residual: -75 });
+    expect(sumOf({ ...FACTS, residual: 3 }, rules({ policy: 'entitled' })).terms).toContainEqual(
+      expect.objectContaining({ name: 'residual', bytes: -1 }),
+    );
+  });
+
+  it('counts no residual at a share of 0, known or not', () => {
+    expect(terms({ ...FACTS, residual: null }, rules({ policy: 'entitled', idleShare: 0 }))).toEqual({
+      available: 400,
+      floor: -10,
+      reserved: -40,
+    });
+    expect(sumOf({ ...FACTS, residual: null }, rules({ policy: 'entitled', idleShare: 0 })).left).toBe(350 * GiB);
+  });
+
+  it('takes policy and share from the request', () => {
+    expect(sumOf(FACTS, rules(), { bytes: 0, policy: 'entitled', idleShare: 0.5 })).toMatchObject({ policy: 'entitled', left: 200 * GiB });
+  });
+});
+
+describe('sumOf(): watch', () => {
+  const watch = rules({ policy: 'watch', noticeSeconds: 40, relieveSeconds: 984 });
+
+  it('takes away what grows until the store could be relieved', () => {
+    const facts = { ...FACTS, growth: growing(GiB / 8), otherGrowth: growing(GiB / 64) };
+    expect(terms(facts, watch)).toEqual({
+      available: 400,
+      floor: -10,
+      reserved: -40,
+      'growth of images': -128,
+      'growth of other files': -16,
+    });
+  });
+
+  it('caps the growth of images by their residual, that of other files by nothing', () => {
+    const facts = { ...FACTS, residual: 2 * GiB, growth: growing(GiB), otherGrowth: growing(GiB) };
+    expect(terms(facts, watch)).toMatchObject({ 'growth of images': -2, 'growth of other files': -1024 });
+  });
+
+  it('counts the growth of images whole where no residual is known', () => {
+    expect(terms({ ...FACTS, residual: null, growth: growing(GiB / 8) }, watch)).toMatchObject({ 'growth of images': -128 });
+  });
+
+  it('is a yes without a history of images where even all that they may write fits', () => {
+    const facts = { ...FACTS, growth: UNSEEN };
+    expect(sumOf(facts, watch)).toMatchObject({ left: 50 * GiB, unknown: null });
+    expect(admits(sumOf(facts, watch), facts)).toBe(true);
+  });
+
+  it('says what is missing where it would not', () => {
+    const sum = sumOf({ ...FACTS, growth: UNSEEN, residual: 500 * GiB }, watch);
+    expect(sum).toMatchObject({ left: null, unknown: 'How fast images grow is not known: the history is too short.' });
+  });
+
+  it('cannot do without the growth of other files', () => {
+    const facts = { ...FACTS, otherGrowth: UNSEEN };
+    expect(sumOf(facts, watch).unknown).toBe('How fast other files grow is not known: the history is too short.');
+    expect(admits(sumOf(facts, watch), facts)).toBeNull();
+  });
+
+  it('is a no whatever the growth, where a request alone is too large', () => {
+    const facts = { ...FACTS, growth: UNSEEN, otherGrowth: UNSEEN, residual: null };
+    const sum = sumOf(facts, watch, { bytes: 351 * GiB });
+    expect(sum.left).toBe(-GiB);
+    expect(admits(sum, facts)).toBe(false);
+  });
+});
+
+describe('sumOf(): what is not known', () => {
+  it('is null without a residual', () => {
+    const facts = { ...FACTS, residual: null };
+    expect(sumOf(facts, rules())).toMatchObject({ left: null, unknown: 'What the images may still write is not known of all of them.' });
+    expect(admits(sumOf(facts, rules()), facts)).toBeNull();
+  });
+
+  it('is a no where what is known of the residual is too much already', () => {
+    const facts = { ...FACTS, residual: null, residualAtLeast: 351 * GiB };
+    expect(sumOf(facts, rules())).toMatchObject({ left: -GiB, unknown: expect.stringContaining('not known') });
+    expect(admits(sumOf(facts, rules()), facts)).toBe(false);
+    expect(sumOf({ ...facts, residualAtLeast: 350 * GiB }, rules()).left).toBeNull();
+  });
+
+  it('lets a doubt stand against a yes and not against a no', () => {
+    const facts = { ...FACTS, doubt: 'Available space is an estimate on btrfs.' };
+    expect(sumOf(facts, rules())).toMatchObject({ left: 50 * GiB, unknown: facts.doubt });
+    expect(admits(sumOf(facts, rules()), facts)).toBeNull();
+    const tooMuch = sumOf(facts, rules(), { bytes: 51 * GiB });
+    expect(tooMuch).toMatchObject({ left: -GiB, unknown: null });
+    expect(admits(tooMuch, facts)).toBe(false);
+  });
+
+  it('is everything on a filesystem without a size', () => {
+    const facts = { ...FACTS, size: 0, available: 0 };
+    expect(sumOf(facts, rules())).toMatchObject({ left: null, unknown: 'The filesystem states no size.' });
+  });
+
+  it.each([-1, 0.5, Number.NaN, 2 ** 53])('refuses a request of %d bytes', (bytes) => {
+    expect(() => sumOf(FACTS, rules(), { bytes })).toThrow(expect.objectContaining({ kind: 'usage', code: 'REQUEST_BYTES' }));
+  });
+
+  it('refuses a share that is none', () => {
+    expect(() => sumOf(FACTS, rules(), { bytes: 1, idleShare: 2 })).toThrow(expect.objectContaining({ code: 'RULE_VALUE' }));
+  });
+});
+
+describe('explainVerdict()', () => {
+  it.each<[string, Partial<StoreFacts>, number | undefined, string]>([
+    ['yes', {}, 20 * GiB, '20 GiB fits if every image is filled (policy promise): 30 GiB are left.'],
+    ['no', {}, 60 * GiB, '60 GiB does not fit if every image is filled (policy promise): 10 GiB are lacking.'],
+    [
+      'perhaps',
+      { residual: null },
+      20 * GiB,
+      'Whether 20 GiB fits if every image is filled (policy promise) could not be told. What the images may still write is not known of all of them.',
+    ],
+    [
+      'a no that may be worse',
+      { residual: null, residualAtLeast: 360 * GiB },
+      undefined,
+      'What the store has promised does not fit if every image is filled (policy promise): 10 GiB are lacking. Perhaps more: what the images may still write is not known of all of them.',
+    ],
+  ])('%s', (_, part, bytes, sentence) => {
+    const facts = { ...FACTS, ...part };
+    expect(explainVerdict(sumOf(facts, rules(), bytes === undefined ? undefined : { bytes }), facts, bytes)).toBe(sentence);
+  });
+});
+
+describe('every sum', () => {
+  const bytes = fc.integer({ min: 0, max: 2 ** 46 });
+  const growth = fc.option(bytes, { nil: null }).map((rate): Growth => (rate === null ? UNSEEN : growing(rate / 1000)));
+  const facts = fc.record<StoreFacts>({
+    store: fc.constant('uuid:1'),
+    size: bytes.map((size) => size + 1),
+    available: bytes,
+    allocation: bytes,
+    residual: fc.option(bytes, { nil: null }),
+    reserved: bytes,
+    growth,
+    otherGrowth: growth,
+    doubt: fc.option(fc.constant('doubt'), { nil: null }),
+  });
+  const anyRules = fc.record({ floor: bytes, idleShare: fc.double({ min: 0, max: 1, noNaN: true }) }).map((part) => rules(part));
+  const policies = fc.constantFrom<Policy>('promise', 'watch', 'entitled');
+
+  it('adds up exactly, and is null with a reason only', () => {
+    fc.assert(
+      fc.property(facts, anyRules, bytes, policies, (store, of, asked, policy) => {
+        const sum = sumOf(store, of, { bytes: asked, policy });
+        if (sum.left === null) expect(sum.unknown).toEqual(expect.any(String));
+        else expect(sum.terms.reduce((all, term) => all + term.bytes, 0)).toBe(sum.left);
+      }),
+    );
+  });
+
+  it('is the promise where all are entitled to everything', () => {
+    fc.assert(
+      fc.property(facts, anyRules, bytes, (store, of, asked) => {
+        const entitled = sumOf(store, of, { bytes: asked, policy: 'entitled', idleShare: 1 });
+        expect({ ...entitled, policy: 'promise' }).toEqual(sumOf(store, of, { bytes: asked, policy: 'promise' }));
+      }),
+    );
+  });
+
+  it('is what the answer said, once the request is held', () => {
+    fc.assert(
+      fc.property(facts, anyRules, bytes, policies, (store, of, asked, policy) => {
+        const answered = sumOf(store, of, { bytes: asked, policy });
+        const held = sumOf({ ...store, reserved: store.reserved + asked }, { ...of, policy });
+        expect(held.left).toBe(answered.left);
+      }),
+    );
+  });
+
+  it('never turns from a no into a yes by what comes to be known', () => {
+    fc.assert(
+      fc.property(facts, anyRules, policies, bytes, (store, of, policy, residual) => {
+        const before = admits(sumOf(store, { ...of, policy }), store);
+        const told = {
+          ...store,
+          residual: store.residual ?? residual,
+          growth: store.growth.high === null ? growing(residual) : store.growth,
+          otherGrowth: store.otherGrowth.high === null ? growing(residual) : store.otherGrowth,
+        };
+        const after = admits(sumOf(told, { ...of, policy }), told);
+        if (before !== null) expect(after).toBe(before);
+      }),
+    );
+  });
+
+  it('under watch never takes more for images than the promise does', () => {
+    fc.assert(
+      fc.property(facts, anyRules, (store, of) => {
+        const alone = { ...store, otherGrowth: growing(0) };
+        const [watch, promise] = [sumOf(alone, { ...of, policy: 'watch' }), sumOf(alone, { ...of, policy: 'promise' })];
+        fc.pre(store.residual !== null && store.growth.high !== null);
+        expect(watch.left).toBeGreaterThanOrEqual(promise.left as number);
+      }),
+    );
+  });
+});

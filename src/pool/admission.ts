@@ -1,0 +1,211 @@
+/**
+ * The sum that decides whether something fits on a store, the same for every asker: admission, levels, moves, the view.
+ *
+ *   promise       available − floor − residual − reserved − request ≥ 0
+ *   entitled(p)   available − floor − p × residual − reserved − request ≥ 0
+ *   watch         available − floor − min(g⁺ × T, residual) − o⁺ × T − reserved − request ≥ 0
+ *
+ * g⁺ is the high growth of what the images allocate, o⁺ that of everything else on the store, T the time until trouble
+ * is noticed and relieved. entitled(1) is the promise, entitled(0) counts no residual. docs/admission.md explains them.
+ *
+ * Reservations and the request count whole under every policy. What a policy is lenient about is how images that exist
+ * will go on; nothing is known of one that is not there, and an import, a clone or a preallocation writes all of it at
+ * once. Weighed by p = 0, a reservation would hold nothing. And both weigh the same, so that a request leaves the sum,
+ * once it is held, where the answer to it said.
+ */
+import { formatBytes, PlimsollError } from '#base';
+import type { Growth, Policy, PolicySum, StoreRules, Term } from '#wire';
+import { formatSeconds } from './durations.ts';
+import { checkRules } from './rules.ts';
+
+/** What is known of a store at one moment. Units: bytes, and bytes per second. */
+export interface StoreFacts {
+  readonly store: string;
+  /** 0: the filesystem states none, and nothing can be told. */
+  readonly size: number;
+  /**
+   * Never taken before the residual. Of the same scan, guests that wrote since have lowered both alike, and the promise
+   * is unchanged; taken later, what they wrote counts twice: too little is left, never too much.
+   */
+  readonly available: number;
+  readonly allocation: number;
+  /** What images may still write, shared blocks as they would come apart; null: not known of all of them. */
+  readonly residual: number | null;
+  /** Where `residual` is null: what of it is known. It may be enough for a no. */
+  readonly residualAtLeast?: number;
+  /** Held for images that are not there yet. */
+  readonly reserved: number;
+  /** Of what images allocate. */
+  readonly growth: Growth;
+  /** Of what else fills the store. */
+  readonly otherGrowth: Growth;
+  /** Why a yes cannot be given whatever the sum says, as a sentence; null: nothing stands against it. */
+  readonly doubt: string | null;
+}
+
+export interface SpaceRequest {
+  readonly bytes: number;
+  /** Instead of the rules'. */
+  readonly policy?: Policy;
+  readonly idleShare?: number;
+}
+
+/** A term as far as it is known: exact where both bounds are the same. */
+interface BoundedTerm {
+  /** null: nothing need be counted. */
+  readonly atLeast: Term | null;
+  /** null: no bound is known. */
+  readonly atMost: Term | null;
+  /** Why it is not exact. */
+  readonly unknown: string | null;
+}
+
+/**
+ * The store's sum under its policy, with `request` in it where one is given.
+ *
+ * The terms add up to `left` exactly. Where a term is not known, its bounds may decide: with the most that it can be, the
+ * sum is a sure yes; with the least, a sure no, and `unknown` says what was left out of it. Between the two `left` is
+ * null, and the terms are those that are known. `unknown` beside a `left` of 0 and more is the store's doubt: the sum is
+ * right, and still no yes.
+ *
+ * Units: whole bytes; what is multiplied is rounded up.
+ * Throws: usage, REQUEST_BYTES, RULE_VALUE.
+ */
+export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceRequest): PolicySum {
+  const policy = request?.policy ?? rules.policy;
+  const asked = { ...rules, policy, idleShare: request?.idleShare ?? rules.idleShare };
+  if (request !== undefined) checkRequest(request, asked);
+  const known = knownTerms(facts, asked, request);
+  const future = futureTerms(facts, asked);
+  const least = [...known, ...future.flatMap(({ atLeast }) => atLeast ?? [])];
+  const most = future.some(({ atMost }) => atMost === null) ? null : [...known, ...future.flatMap(({ atMost }) => atMost ?? [])];
+  const unknown = future.flatMap((term) => term.unknown ?? []).join(' ') || null;
+  if (facts.size <= 0) return { policy, terms: least, left: null, unknown: 'The filesystem states no size.' };
+  if (total(least) < 0) return { policy, terms: least, left: total(least), unknown };
+  if (most !== null && total(most) >= 0) return { policy, terms: most, left: total(most), unknown: facts.doubt };
+  return { policy, terms: least, left: null, unknown };
+}
+
+/** Whether what the sum asks fits: null, when that cannot be told. */
+export function admits(sum: PolicySum, facts: StoreFacts): boolean | null {
+  if (sum.left === null) return null;
+  if (sum.left < 0) return false;
+  return facts.doubt === null ? true : null;
+}
+
+/** The verdict as a sentence. `bytes`: what was asked for; without it the sentence is about the store as it is. */
+export function explainVerdict(sum: PolicySum, facts: StoreFacts, bytes?: number): string {
+  const verdict = admits(sum, facts);
+  const what = bytes === undefined ? 'What the store has promised' : formatBytes(bytes);
+  const rule = POLICY_WORDS[sum.policy];
+  if (verdict === null) return `Whether ${lowerFirst(what)} fits ${rule} could not be told. ${sum.unknown ?? facts.doubt ?? ''}`.trim();
+  const left = sum.left as number;
+  if (verdict) return `${what} fits ${rule}: ${formatBytes(left)} are left.`;
+  const short = `${what} does not fit ${rule}: ${formatBytes(-left)} are lacking.`;
+  return sum.unknown === null ? short : `${short} Perhaps more: ${lowerFirst(sum.unknown)}`;
+}
+
+const POLICY_WORDS: Readonly<Record<Policy, string>> = {
+  promise: 'if every image is filled (policy promise)',
+  watch: 'until the store could be relieved (policy watch)',
+  entitled: 'with a share of what images may still write (policy entitled)',
+};
+
+function checkRequest({ bytes }: SpaceRequest, asked: StoreRules): void {
+  checkRules(asked, 'decide whether a request fits');
+  if (Number.isSafeInteger(bytes) && bytes >= 0) return;
+  throw new PlimsollError('usage', 'REQUEST_BYTES', {
+    doing: 'decide whether a request fits',
+    field: 'bytes',
+    found: String(bytes),
+    expected: 'a whole number of bytes',
+  });
+}
+
+function knownTerms(facts: StoreFacts, rules: StoreRules, request: SpaceRequest | undefined): Term[] {
+  return [
+    { name: 'available', bytes: facts.available, explanation: 'what the filesystem has for files now' },
+    taken('floor', rules.floor, 'what must always remain free'),
+    taken('reserved', facts.reserved, 'held for images that are not there yet, whole under every policy'),
+    ...(request === undefined ? [] : [taken('request', request.bytes, 'what is asked for, whole under every policy')]),
+  ];
+}
+
+/** What is still to come, as the policy sees it. */
+function futureTerms(facts: StoreFacts, rules: StoreRules): BoundedTerm[] {
+  if (rules.policy === 'watch') return [imageGrowth(facts, rules), otherGrowth(facts, rules)];
+  const share = rules.policy === 'promise' ? 1 : rules.idleShare;
+  return share === 0 ? [] : [residualShare(facts, share)];
+}
+
+function residualShare(facts: StoreFacts, share: number): BoundedTerm {
+  const explanation =
+    share === 1 ? 'what the images may still write, to the last byte' : `${share} of what the images may still write, which is all that they are entitled to`;
+  const counted = (residual: number): Term => taken('residual', Math.ceil(share * residual), explanation);
+  if (facts.residual !== null) return exactly(counted(facts.residual));
+  const part = facts.residualAtLeast ?? 0;
+  return { atLeast: part === 0 ? null : counted(part), atMost: null, unknown: 'What the images may still write is not known of all of them.' };
+}
+
+/** Growth of images, which ends where all of them have reached their commitment. */
+function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedTerm {
+  const { growth, residual } = facts;
+  const name = 'growth of images';
+  const seconds = horizon(rules);
+  if (growth.high === null) {
+    const atMost = residual === null ? null : taken(name, residual, 'how fast they grow is not known yet: all that they may still write');
+    return { atLeast: null, atMost, unknown: `How fast images grow is not known: ${lowerFirst(growth.unknown ?? 'no reason is known.')}` };
+  }
+  const grown = during(growth.high, seconds);
+  if (residual !== null && residual <= grown) {
+    return exactly(taken(name, residual, `all that they may still write: at ${rateText(growth.high)} it is written within ${formatSeconds(seconds)}`));
+  }
+  return exactly(taken(name, grown, growthText(growth.high, seconds)));
+}
+
+/** Growth of everything else, which has no cap. */
+function otherGrowth({ otherGrowth: growth }: StoreFacts, rules: StoreRules): BoundedTerm {
+  if (growth.high === null) {
+    const unknown = `How fast other files grow is not known: ${lowerFirst(growth.unknown ?? 'no reason is known.')}`;
+    return { atLeast: null, atMost: null, unknown };
+  }
+  const seconds = horizon(rules);
+  return exactly(taken('growth of other files', during(growth.high, seconds), growthText(growth.high, seconds)));
+}
+
+/** Seconds until trouble is noticed and the store relieved of it. */
+export function horizon({ noticeSeconds, relieveSeconds }: StoreRules): number {
+  return noticeSeconds + relieveSeconds;
+}
+
+/** Sums of a few such terms stay exact. No store is as large. */
+const MOST_BYTES = 2 ** 50;
+
+/** Bytes that come at `rate` in `seconds`, rounded up. */
+function during(rate: number, seconds: number): number {
+  return Math.min(Math.ceil(rate * seconds), MOST_BYTES);
+}
+
+function growthText(rate: number, seconds: number): string {
+  return `at ${rateText(rate)}, the high bound of what was seen, for the ${formatSeconds(seconds)} until it is noticed and relieved`;
+}
+
+function rateText(rate: number): string {
+  return `${formatBytes(Math.ceil(rate))}/s`;
+}
+
+function exactly(term: Term): BoundedTerm {
+  return { atLeast: term, atMost: term, unknown: null };
+}
+
+function taken(name: string, bytes: number, explanation: string): Term {
+  return { name, bytes: bytes === 0 ? 0 : -bytes, explanation };
+}
+
+function total(terms: readonly Term[]): number {
+  return terms.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
