@@ -8,7 +8,7 @@ const IEC_COLUMN = 11;
 const SIGN = '  + ';
 
 /** One line per addend, a rule, and the total; exact bytes first, since these are what adds up. */
-export function sumLines(addends: readonly Addend[], total: number, width: number): string[] {
+export function sumLines(addends: readonly Addend[], total: number, width: number, totalName = 'commitment'): string[] {
   const exactColumn = Math.max(...[...addends.map((one) => one.bytes), total].map((bytes) => formatExact(Math.abs(bytes)).length));
   const before = (bytes: number): string =>
     `${padStart(formatExact(Math.abs(bytes)), exactColumn)}  ${padStart(formatBytes(Math.abs(bytes)), IEC_COLUMN)}`;
@@ -19,5 +19,5 @@ export function sumLines(addends: readonly Addend[], total: number, width: numbe
     const [first = '', ...others] = wrap(escapeForTerminal(one.name), nameRoom);
     return [`${sign}${before(one.bytes)}  ${first}`, ...others.map((line) => `${blank}  ${line}`)];
   });
-  return [...lines, `    ${'-'.repeat(exactColumn)}`, `  = ${before(total)}  commitment`];
+  return [...lines, `    ${'-'.repeat(exactColumn)}`, `  ${total < 0 ? '=-' : '= '}${before(total)}  ${totalName}`];
 }
