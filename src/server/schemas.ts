@@ -21,9 +21,13 @@ const Seconds = Type.Number();
 const Count = Type.Integer({ minimum: 0 });
 const Time = Type.String({ format: 'date-time' });
 
+// Apart from their messages: a test takes the two together for an error that is made.
+const ERROR_CODE = { code: Type.String({ description: 'listed in docs/errors.md; never changes its meaning' }) };
+const FINDING_CODE = { code: Type.String({ description: 'listed in docs/findings.md; never changes its meaning' }) };
+
 export const ErrorSchema = shape('Error', {
   kind: Type.Enum(['usage', 'not-found', 'corrupt', 'unsupported', 'refused', 'over-budget', 'busy', 'io', 'conflict', 'bug']),
-  code: Type.String({ description: 'listed in docs/errors.md; never changes its meaning' }),
+  ...ERROR_CODE,
   message: Type.String(),
   field: Type.Optional(Type.String()),
   at: Type.Optional(Type.Number()),
@@ -35,7 +39,7 @@ export const ApiErrorSchema = shape('ApiError', { error: ErrorSchema });
 
 export const FindingSchema = shape('Finding', {
   level: Type.Enum(['info', 'warning', 'danger']),
-  code: Type.String({ description: 'listed in docs/findings.md; never changes its meaning' }),
+  ...FINDING_CODE,
   message: Type.String(),
 });
 

@@ -28,7 +28,7 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     figureLine('allocation', store.allocation, width),
     figureLine('residual', store.residual, width),
     figureLine('reserved', store.reserved, width),
-    figureLine('left', store.sum.left, width, `by the policy ${store.sum.policy}`),
+    figureLine('left', store.sum.left, width, `  by the policy ${store.sum.policy}`),
     ...wrapAfter(label('full'), outlookText(store.forecast.toFull), width),
     ...wrapAfter(label('looked at'), store.scannedAt ?? 'not yet: the first scan is running', width),
     ...store.alerts.flatMap((alert) => markedLines(alert.level === 'critical' ? 'danger' : 'warning', escapeForTerminal(alert.message), theme)),
