@@ -13,20 +13,38 @@ const NO_GROWTH: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, u
 /** Throws: usage, ADMIT_WATCH; not-found, when there is no such directory, or no store was found there. */
 export async function admitByScan(request: AdmissionRequest, session: Session): Promise<AdmissionDecision> {
   if (request.policy === 'watch') {
-    throw new PlimsollError('usage', 'ADMIT_WATCH', { doing: 'admit', found: 'the policy watch without a daemon', expected: 'promise or entitled: without history no growth is known' });
+    throw new PlimsollError('usage', 'ADMIT_WATCH', {
+      doing: 'admit',
+      found: 'the policy watch without a daemon',
+      expected: 'promise or entitled: without history no growth is known',
+    });
   }
   const directory = await directoryOf(request.store);
   const report = await collectScan([directory], {}, session);
   const [store] = report.stores;
   if (store === undefined) {
     const [error] = report.errors;
-    throw new PlimsollError('not-found', 'STORE_UNKNOWN', { doing: 'look up the store', image: directory, found: error?.message ?? 'nothing', expected: 'a directory' });
+    throw new PlimsollError('not-found', 'STORE_UNKNOWN', {
+      doing: 'look up the store',
+      image: directory,
+      found: error?.message ?? 'nothing',
+      expected: 'a directory',
+    });
   }
   const bytes = request.bytes ?? bytesOf(request.image);
   const facts = factsOf(store);
   const sum = sumOf(facts, DEFAULT_RULES, { ...request, bytes });
   const scannedAt = new Date().toISOString();
-  return { schema: 'plimsoll.admission/1', admitted: admits(sum, facts), store: store.id, bytes, sum, message: explainVerdict(sum, facts, bytes), scannedAt, reservation: null };
+  return {
+    schema: 'plimsoll.admission/1',
+    admitted: admits(sum, facts),
+    store: store.id,
+    bytes,
+    sum,
+    message: explainVerdict(sum, facts, bytes),
+    scannedAt,
+    reservation: null,
+  };
 }
 
 async function directoryOf(path: string): Promise<string> {
@@ -49,7 +67,11 @@ async function isDirectory(path: string): Promise<boolean> {
 
 function bytesOf(image: AdmissionRequest['image']): number {
   if (image === undefined) return 0;
-  return commitmentOfNew(image.format, image.capacity, parseCreateOptions(image.format, image.options === undefined ? [] : [image.options]));
+  return commitmentOfNew(
+    image.format,
+    image.capacity,
+    parseCreateOptions(image.format, image.options === undefined ? [] : [image.options]),
+  );
 }
 
 function factsOf({ id, size, available, allocation, residual, fits, findings }: StoreReport): StoreFacts {

@@ -3,7 +3,15 @@ import { existsSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
-import type { AdmissionDecision, AdmissionRequest, ApiError, Reservation, ReservationRefusal, ReservationRequest, StatusReport } from '#wire';
+import type {
+  AdmissionDecision,
+  AdmissionRequest,
+  ApiError,
+  Reservation,
+  ReservationRefusal,
+  ReservationRequest,
+  StatusReport,
+} from '#wire';
 
 const SYSTEM_SOCKET = '/run/plimsoll/plimsoll.sock';
 const SOCKET_NAME = join('plimsoll', 'plimsoll.sock');

@@ -73,7 +73,8 @@ export class VerbCommand extends Command {
       lines.push('');
     }
     const { ownExits } = this.teaching;
-    if (ownExits !== undefined) return [...lines, 'Exit codes:', ...ownExits.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`)];
+    if (ownExits !== undefined)
+      return [...lines, 'Exit codes:', ...ownExits.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`)];
     return [...lines, ...exitCodeLines(width, withCommonExits(exits), { ok: 'done', ...this.teaching.exitMeanings })];
   }
 }

@@ -140,11 +140,17 @@ function futureTerms(facts: StoreFacts, rules: StoreRules): BoundedTerm[] {
 
 function residualShare(facts: StoreFacts, share: number): BoundedTerm {
   const explanation =
-    share === 1 ? 'what the images may still write, to the last byte' : `${share} of what the images may still write, which is all that they are entitled to`;
+    share === 1
+      ? 'what the images may still write, to the last byte'
+      : `${share} of what the images may still write, which is all that they are entitled to`;
   const counted = (residual: number): Term => taken('residual', Math.ceil(share * residual), explanation);
   if (facts.residual !== null) return exactly(counted(facts.residual));
   const part = facts.residualAtLeast ?? 0;
-  return { atLeast: part === 0 ? null : counted(part), atMost: null, unknown: 'What the images may still write is not known of all of them.' };
+  return {
+    atLeast: part === 0 ? null : counted(part),
+    atMost: null,
+    unknown: 'What the images may still write is not known of all of them.',
+  };
 }
 
 /** Growth of images, which ends where all of them have reached their commitment. */
@@ -158,7 +164,9 @@ function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedTerm {
   }
   const grown = during(growth.high, seconds);
   if (residual !== null && residual <= grown) {
-    return exactly(taken(name, residual, `all that they may still write: at ${rateText(growth.high)} it is written within ${formatSeconds(seconds)}`));
+    return exactly(
+      taken(name, residual, `all that they may still write: at ${rateText(growth.high)} it is written within ${formatSeconds(seconds)}`),
+    );
   }
   return exactly(taken(name, grown, growthText(growth.high, seconds)));
 }

@@ -44,7 +44,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Watch> {
   const rulesOf = (): StoreRules => (options.stores[0] as WatchedStore).rules;
   const reservedBytes = (store: string, except?: string): number =>
     [...held.values()].filter((one) => one.store === store && one.key !== except).reduce((sum, one) => sum + one.bytes, 0);
-  const factsOf = ({ id, size, available, allocation, residual }: StoreView | ScanReport['stores'][number], except?: string): StoreFacts => ({
+  const factsOf = (
+    { id, size, available, allocation, residual }: StoreView | ScanReport['stores'][number],
+    except?: string,
+  ): StoreFacts => ({
     store: id,
     size,
     available,
@@ -76,13 +79,22 @@ export async function openDaemon(options: DaemonOptions): Promise<Watch> {
       };
     });
   const store = (name: string): StoreView => {
-    const found = stores().find(({ id, directories }) => id === name || directories.some((one) => `${resolve(name)}/`.startsWith(`${resolve(one)}/`)));
+    const found = stores().find(
+      ({ id, directories }) => id === name || directories.some((one) => `${resolve(name)}/`.startsWith(`${resolve(one)}/`)),
+    );
     if (found === undefined) throw new PlimsollError('not-found', 'STORE_UNKNOWN', { doing: 'look up the store', found: name });
     return found;
   };
   const views = (): ImageView[] =>
     (report?.stores ?? []).flatMap(({ id, images }) =>
-      images.map((one) => ({ ...one, id: Buffer.from(one.path).toString('base64url'), store: id, machine: null, growth: GROWTH, toCommitment: UNKNOWN })),
+      images.map((one) => ({
+        ...one,
+        id: Buffer.from(one.path).toString('base64url'),
+        store: id,
+        machine: null,
+        growth: GROWTH,
+        toCommitment: UNKNOWN,
+      })),
     );
   const image = (id: string): ImageView => {
     const found = views().find((one) => one.id === id);
@@ -144,7 +156,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Watch> {
     },
     release: (key) => {
       const found = held.get(key);
-      if (found === undefined) throw new PlimsollError('not-found', 'RESERVATION_UNKNOWN', { doing: 'release the reservation', found: key });
+      if (found === undefined)
+        throw new PlimsollError('not-found', 'RESERVATION_UNKNOWN', { doing: 'release the reservation', found: key });
       held.delete(key);
       return { ...found, state: 'released' };
     },

@@ -25,7 +25,10 @@ export function addAdmissionRoutes(app: TypedApp, watch: Watch): void {
     '/admission/check',
     {
       handlerTimeout: DECISION_MS,
-      schema: { ...answers('Would it fit? Whatever the answer, the status is 200', AdmissionDecisionSchema, 404, 413, 415), body: AdmissionRequestSchema },
+      schema: {
+        ...answers('Would it fit? Whatever the answer, the status is 200', AdmissionDecisionSchema, 404, 413, 415),
+        body: AdmissionRequestSchema,
+      },
     },
     ({ body }) => watch.admit(sized(body)),
   );
@@ -80,7 +83,12 @@ function addReserve(app: TypedApp, watch: Watch): void {
 }
 
 function refusalOf(decision: AdmissionDecision): ReservationRefusal {
-  const error = new PlimsollError('conflict', decision.admitted === null ? 'FIT_UNKNOWN' : 'DOES_NOT_FIT', { doing: 'reserve' }, decision.message);
+  const error = new PlimsollError(
+    'conflict',
+    decision.admitted === null ? 'FIT_UNKNOWN' : 'DOES_NOT_FIT',
+    { doing: 'reserve' },
+    decision.message,
+  );
   return { error: error.toJSON(), decision };
 }
 

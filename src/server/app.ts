@@ -77,7 +77,11 @@ function addEntry(app: TypedApp, { doorOf }: AppParts): void {
     const door = doorOf(request.raw.socket);
     if (door === undefined) {
       void reply.headers({ connection: 'close', 'retry-after': '1' });
-      throw new PlimsollError('busy', 'CONNECTIONS_MANY', { doing: 'answer the request', found: 'too many connections', expected: 'fewer; try again later' });
+      throw new PlimsollError('busy', 'CONNECTIONS_MANY', {
+        doing: 'answer the request',
+        found: 'too many connections',
+        expected: 'fewer; try again later',
+      });
     }
     checkEntry(request.raw, door, isPublic(request));
     if (request.method === 'POST') requireJson(request.headers['content-type']);

@@ -6,15 +6,15 @@ import type { FastifyInstance } from 'fastify';
 
 /** On every answer. Nothing is loaded from elsewhere, nothing runs inline, nobody frames the page. */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
-  'content-security-policy':
-    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'content-security-policy': "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'x-frame-options': 'DENY',
   'cross-origin-resource-policy': 'same-origin',
 };
 
-const NOT_BUILT = 'plimsoll watches. The dashboard was not built (npm run build); the API is under /api/v1, its description at /api/v1/openapi.json.\n';
+const NOT_BUILT =
+  'plimsoll watches. The dashboard was not built (npm run build); the API is under /api/v1, its description at /api/v1/openapi.json.\n';
 
 /** `directory`: the built page, or undefined where there is none. */
 export async function addDashboard(app: FastifyInstance, directory: string | undefined): Promise<void> {
@@ -28,7 +28,10 @@ export async function addDashboard(app: FastifyInstance, directory: string | und
     cacheControl: false,
     // Names of assets carry a hash of what is in them; the page itself does not.
     setHeaders: (response, path) => {
-      void response.header('cache-control', path.startsWith(join(directory, 'assets')) ? 'public, max-age=31536000, immutable' : 'no-cache');
+      void response.header(
+        'cache-control',
+        path.startsWith(join(directory, 'assets')) ? 'public, max-age=31536000, immutable' : 'no-cache',
+      );
     },
     schemaHide: true,
   });

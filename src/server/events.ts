@@ -45,7 +45,12 @@ export class EventStream {
 
   /** Sends the head, the hello, and from now on every event. */
   add(response: ServerResponse, headers: Readonly<Record<string, string>>): void {
-    response.writeHead(200, { ...headers, 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
+    response.writeHead(200, {
+      ...headers,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    });
     this.#subscribers.add(response);
     response.on('close', () => this.#subscribers.delete(response));
     response.on('error', () => this.#subscribers.delete(response));

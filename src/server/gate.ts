@@ -26,7 +26,8 @@ export function checkEntry(request: IncomingMessage, door: Door, isOpenToAll: bo
   const { host, origin, authorization } = request.headers;
   refuseForeignHost(host ?? '', door);
   if (origin !== undefined) refuseForeignOrigin(origin, host ?? '');
-  if (request.headers['sec-fetch-site'] === 'cross-site' && request.headers['sec-fetch-mode'] !== 'navigate') throw foreignOrigin('another site');
+  if (request.headers['sec-fetch-site'] === 'cross-site' && request.headers['sec-fetch-mode'] !== 'navigate')
+    throw foreignOrigin('another site');
   if (door.token === undefined || isOpenToAll || carriesToken(authorization, door.token)) return;
   throw new PlimsollError('refused', 'TOKEN_WRONG', {
     doing: DOING,

@@ -44,6 +44,6 @@ function lift(value: Json, components: Record<string, Json>): Json {
   const isNamed = typeof title === 'string' && ('type' in rest || 'anyOf' in rest);
   const entries = Object.entries(isNamed ? rest : value).map(([key, one]) => [key, lift(one, components)] as const);
   if (!isNamed) return Object.fromEntries(entries);
-  components[title] = Object.fromEntries(entries.filter(([key]) => key !== 'description' || /Request$/.test(title)));
+  components[title] = Object.fromEntries(entries.filter(([key]) => key !== 'description' || title.endsWith('Request')));
   return { $ref: `#/components/schemas/${title}` };
 }

@@ -24,17 +24,27 @@ import type { TypedApp } from './type-provider.ts';
 export function addReadRoutes(app: TypedApp, watch: Watch): void {
   app.get('/status', { schema: answers('All stores, and what the daemon has to say of itself', StatusReportSchema) }, () => watch.status());
   app.get('/stores', { schema: answers('All stores', Type.Array(StoreViewSchema)) }, () => watch.stores());
-  app.get('/stores/:id', { schema: { ...answers('One store', StoreViewSchema, 404), params: IdParameters } }, ({ params }) => watch.store(params.id));
+  app.get('/stores/:id', { schema: { ...answers('One store', StoreViewSchema, 404), params: IdParameters } }, ({ params }) =>
+    watch.store(params.id),
+  );
   app.get(
     '/images',
     { schema: { ...answers('Images, sorted, filtered, a page at a time', ImagePageSchema, 404), querystring: ImageQuerySchema } },
     ({ query }) => watch.images(query as ImageQuery),
   );
-  app.get('/images/:id', { schema: { ...answers('One image', ImageViewSchema, 404), params: IdParameters } }, ({ params }) => watch.image(params.id));
+  app.get('/images/:id', { schema: { ...answers('One image', ImageViewSchema, 404), params: IdParameters } }, ({ params }) =>
+    watch.image(params.id),
+  );
   addHistoryRoutes(app, watch);
   app.get(
     '/stores/:id/moves',
-    { schema: { ...answers('What to move off, so that the store is back under its level', MovePlanSchema, 404), params: IdParameters, querystring: MovesQuerySchema } },
+    {
+      schema: {
+        ...answers('What to move off, so that the store is back under its level', MovePlanSchema, 404),
+        params: IdParameters,
+        querystring: MovesQuerySchema,
+      },
+    },
     ({ params, query }) => watch.moves(params.id, query.target),
   );
   app.get('/alerts', { schema: answers('What is raised now', Type.Array(AlertSchema)) }, () => watch.alerts());
@@ -48,12 +58,24 @@ export function addReadRoutes(app: TypedApp, watch: Watch): void {
 function addHistoryRoutes(app: TypedApp, watch: Watch): void {
   app.get(
     '/stores/:id/history',
-    { schema: { ...answers('What a store was like', Type.Array(StoreSampleSchema), 404), params: IdParameters, querystring: HistoryQuerySchema } },
+    {
+      schema: {
+        ...answers('What a store was like', Type.Array(StoreSampleSchema), 404),
+        params: IdParameters,
+        querystring: HistoryQuerySchema,
+      },
+    },
     ({ params, query }) => watch.storeHistory(params.id, stretchOf(query)),
   );
   app.get(
     '/images/:id/history',
-    { schema: { ...answers('What an image was like', Type.Array(ImageSampleSchema), 404), params: IdParameters, querystring: HistoryQuerySchema } },
+    {
+      schema: {
+        ...answers('What an image was like', Type.Array(ImageSampleSchema), 404),
+        params: IdParameters,
+        querystring: HistoryQuerySchema,
+      },
+    },
     ({ params, query }) => watch.imageHistory(params.id, stretchOf(query)),
   );
 }

@@ -148,7 +148,10 @@ describe('admission', () => {
     await new Promise((resolve) => setTimeout(resolve, 5));
     const second = await post('/api/v1/admission/reserve', body);
     expect([first.status, second.status]).toEqual([201, 200]);
-    expect([complaints('post', '/api/v1/admission/reserve', first), complaints('post', '/api/v1/admission/reserve', second)]).toEqual([[], []]);
+    expect([complaints('post', '/api/v1/admission/reserve', first), complaints('post', '/api/v1/admission/reserve', second)]).toEqual([
+      [],
+      [],
+    ]);
     const listed = await get('/api/v1/reservations?ended=true');
     expect(listed.json).toEqual([...watch.held.values()]);
     const released = await ask(server.url ?? '', `/api/v1/reservations/${encodeURIComponent('a b/ü')}`, { method: 'DELETE' });
@@ -242,7 +245,11 @@ describe('the OpenAPI document', () => {
 
   it('is of version 3.1 and lists every route', () => {
     expect(document['openapi']).toBe('3.1.0');
-    expect(operations().map(([name]) => name.replace('/api/v1', '')).sort()).toEqual([
+    expect(
+      operations()
+        .map(([name]) => name.replace('/api/v1', ''))
+        .sort(),
+    ).toEqual([
       'delete /reservations/{key}',
       'get /alerts',
       'get /events',
@@ -276,7 +283,7 @@ describe('the OpenAPI document', () => {
   it('refers only to what it holds, and holds schemas that a validator accepts', () => {
     const text = JSON.stringify(document);
     const held = Object.keys((document['components'] as { schemas: Json }).schemas);
-    const referred = new Set([...text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name));
+    const referred = new Set([...text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(([, name = '']) => name));
     expect([...referred].sort()).toEqual(held.sort());
     expect(held).toEqual(expect.arrayContaining(['StoreView', 'ImageView', 'AdmissionDecision', 'ApiError', 'ReservationRequest']));
     for (const name of held) expect(ajv.getSchema(`openapi#/components/schemas/${name}`), name).toBeTypeOf('function');

@@ -7,6 +7,8 @@ import * as schemas from './schemas.ts';
 
 /** Without readonly, all the way down: a schema does not say who may change a value. */
 type Plain<T> = T extends readonly (infer E)[] ? Plain<E>[] : T extends object ? { -readonly [K in keyof T]: Plain<T[K]> } : T;
+/** The same to the last optional property, which assigning both ways would not tell. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 type Agrees<S extends TSchema, W> = Same<Plain<Static<S>>, Plain<W>>;
 

@@ -234,7 +234,9 @@ export const ReservationRequestSchema = Type.Object(
     ...REQUEST,
     key: Type.String({ minLength: 1, maxLength: 256, description: "the client's own name for it; asked for twice, it is held once" }),
     ttlSeconds: Type.Number({ exclusiveMinimum: 0, maximum: LONGEST_TTL_SECONDS }),
-    path: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: 'the image it is for; when that appears, it is released' })),
+    path: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 4096, description: 'the image it is for; when that appears, it is released' }),
+    ),
     overcommit: Type.Optional(Type.Boolean()),
   },
   { title: 'ReservationRequest', description: 'exactly one of bytes and image', additionalProperties: false },

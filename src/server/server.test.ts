@@ -69,7 +69,11 @@ describe('without a token', () => {
     const server = await serve();
     const body = { store: STORE_ID, bytes: 1 };
     const origin = `http://localhost:${portOf(server)}`;
-    const own = await ask(urlOf(server), '/api/v1/admission/check', { method: 'POST', body, headers: { host: new URL(origin).host, origin } });
+    const own = await ask(urlOf(server), '/api/v1/admission/check', {
+      method: 'POST',
+      body,
+      headers: { host: new URL(origin).host, origin },
+    });
     const link = await ask(urlOf(server), '/', { headers: { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' } });
     expect([own.status, link.status]).toEqual([200, 200]);
   });
@@ -77,7 +81,11 @@ describe('without a token', () => {
   it.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonp', ''])(
     'a body that is %j and not JSON is refused',
     async (type) => {
-      const { status, json } = await ask(urlOf(await serve()), '/api/v1/rescan', { method: 'POST', body: '{}', headers: { 'content-type': type } });
+      const { status, json } = await ask(urlOf(await serve()), '/api/v1/rescan', {
+        method: 'POST',
+        body: '{}',
+        headers: { 'content-type': type },
+      });
       expect([status, json]).toEqual([415, { error: expect.objectContaining({ kind: 'usage', code: 'CONTENT_TYPE' }) }]);
       expect(watch.asked).toEqual([]);
     },
@@ -101,10 +109,17 @@ describe('with a token', () => {
   ])('Authorization: %s gets %i', async (authorization, expected) => {
     const server = await serve({ token: TOKEN });
     const headers = authorization === undefined ? {} : { authorization };
-    for (const path of ['/api/v1/stores', '/api/v1/openapi.json', '/metrics', '/metrics?x', '//api/v1/stores'].slice(0, expected === 200 ? 3 : 5)) {
+    for (const path of ['/api/v1/stores', '/api/v1/openapi.json', '/metrics', '/metrics?x', '//api/v1/stores'].slice(
+      0,
+      expected === 200 ? 3 : 5,
+    )) {
       const answer = await ask(urlOf(server), path, { headers });
       expect([path, answer.status]).toEqual([path, expected]);
-      if (expected === 401) expect([answer.headers['www-authenticate'], answer.json]).toEqual(['Bearer realm="plimsoll"', { error: expect.objectContaining({ code: 'TOKEN_WRONG' }) }]);
+      if (expected === 401)
+        expect([answer.headers['www-authenticate'], answer.json]).toEqual([
+          'Bearer realm="plimsoll"',
+          { error: expect.objectContaining({ code: 'TOKEN_WRONG' }) },
+        ]);
     }
   });
 
@@ -115,7 +130,13 @@ describe('with a token', () => {
   });
 
   it('comparing says yes to the token alone', () => {
-    expect([`Bearer ${TOKEN}`, `Bearer ${TOKEN} `, TOKEN, '', undefined].map((one) => carriesToken(one, TOKEN))).toEqual([true, true, false, false, false]);
+    expect([`Bearer ${TOKEN}`, `Bearer ${TOKEN} `, TOKEN, '', undefined].map((one) => carriesToken(one, TOKEN))).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
   });
 });
 
@@ -132,9 +153,12 @@ describe('readToken()', () => {
   it.each([0o644, 0o604, 0o660, 0o666, 0o601, 0o620])('refuses one of mode %o', async (mode) => {
     await expect(readToken(fileOf(TOKEN, mode))).rejects.toMatchObject({ kind: 'refused', code: 'TOKEN_FILE_MODE' });
   });
-  it.each(['', 'short', 'x'.repeat(31), `${'x'.repeat(20)} ${'x'.repeat(20)}`, `${TOKEN}\n${TOKEN}`, `${TOKEN}ü`])('refuses %j', async (text) => {
-    await expect(readToken(fileOf(text, 0o600))).rejects.toMatchObject({ kind: 'usage', code: 'TOKEN_FILE' });
-  });
+  it.each(['', 'short', 'x'.repeat(31), `${'x'.repeat(20)} ${'x'.repeat(20)}`, `${TOKEN}\n${TOKEN}`, `${TOKEN}ü`])(
+    'refuses %j',
+    async (text) => {
+      await expect(readToken(fileOf(text, 0o600))).rejects.toMatchObject({ kind: 'usage', code: 'TOKEN_FILE' });
+    },
+  );
   it('says that there is none', async () => {
     await expect(readToken(join(directory, 'nothing'))).rejects.toMatchObject({ kind: 'not-found', code: 'IO_ENOENT' });
   });
@@ -274,7 +298,17 @@ describe('the dashboard', () => {
     expect([page.status, page.text, page.headers['cache-control']]).toEqual([200, expect.stringContaining('<title>plimsoll'), 'no-cache']);
     expect([script.status, script.headers['content-type']]).toEqual([200, expect.stringContaining('javascript')]);
     expect(script.headers['cache-control']).toContain('immutable');
-    for (const path of ['/../secret', '/..%2fsecret', '/%2e%2e/secret', '/assets/..%2f..%2fsecret', '/assets/../../secret', '/.hidden', '/..%5csecret', '//etc/passwd', '/%00']) {
+    for (const path of [
+      '/../secret',
+      '/..%2fsecret',
+      '/%2e%2e/secret',
+      '/assets/..%2f..%2fsecret',
+      '/assets/../../secret',
+      '/.hidden',
+      '/..%5csecret',
+      '//etc/passwd',
+      '/%00',
+    ]) {
       const { status, text } = await ask(url, path);
       expect([path, status >= 400 && status < 500, text.includes('secret') && !text.includes(path)]).toEqual([path, true, false]);
     }
@@ -366,7 +400,16 @@ describe('addresses', () => {
     expect(() => parseListen(text, '--listen')).toThrow(/--listen/),
   );
   it('know what only this machine can reach', () => {
-    expect(['127.0.0.1', '127.8.9.1', '::1', 'localhost', '0.0.0.0', '::', '128.0.0.1', '127.evil.example'].map(isLoopback)).toEqual([true, true, true, true, false, false, false, false]);
+    expect(['127.0.0.1', '127.8.9.1', '::1', 'localhost', '0.0.0.0', '::', '128.0.0.1', '127.evil.example'].map(isLoopback)).toEqual([
+      true,
+      true,
+      true,
+      true,
+      false,
+      false,
+      false,
+      false,
+    ]);
   });
 });
 

@@ -1,7 +1,8 @@
 /** The doors of the daemon: a TCP address and a Unix socket, both onto one application; and how they are closed. */
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { rm } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { asPlimsollError, PlimsollError } from '#base';
 import type { Watch } from '#pool';
@@ -56,6 +57,7 @@ export async function openServer(options: ServerOptions): Promise<RunningServer>
   const events = new EventStream(watch, limits.events);
   const doors = new Doors(limits);
   const app = await buildApp({ ...options, events, doorOf: (one) => doors.of(one) });
+  const handle: Handler = (request, response) => app.routing(request, response);
   const close = async (): Promise<void> => {
     events.close();
     await doors.close();
@@ -63,8 +65,8 @@ export async function openServer(options: ServerOptions): Promise<RunningServer>
     await app.close();
   };
   try {
-    const url = listen === undefined ? null : await doors.openTcp(listen, token, app.routing);
-    if (socket !== undefined) await doors.openSocket(socket, app.routing);
+    const url = listen === undefined ? null : await doors.openTcp(listen, token, handle);
+    if (socket !== undefined) await doors.openSocket(socket, handle);
     let closing: Promise<void> | undefined;
     return { url, socket: socket ?? null, close: () => (closing ??= close()) };
   } catch (error) {
@@ -82,7 +84,7 @@ function refuseOpenAddress(listen: TcpAddress, token: string | undefined): void 
   });
 }
 
-type Handler = Parameters<typeof createServer>[1];
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 class Doors {
   readonly #limits: ServerLimits;
@@ -134,7 +136,12 @@ class Doors {
 
   #open(door: Door, handler: Handler): Server {
     const { headMs, requestMs, connections } = this.#limits;
-    const options = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: headMs, requestTimeout: requestMs, connectionsCheckingInterval: 1000 };
+    const options = {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: headMs,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: 1000,
+    };
     const server = createServer(options, handler);
     server.maxConnections = 2 * connections;
     server.on('connection', (socket: Socket) => {
@@ -151,7 +158,7 @@ class Doors {
 }
 
 /** What is no HTTP request, or not in time, still gets the one body of errors. */
-function answerUnparsed(error: NodeJS.ErrnoException, socket: Socket | import('node:stream').Duplex): void {
+function answerUnparsed(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
@@ -159,9 +166,15 @@ function answerUnparsed(error: NodeJS.ErrnoException, socket: Socket | import('n
   const doing = 'understand the request';
   const isLarge = error.code === 'HPE_HEADER_OVERFLOW';
   const problem = isLarge
-    ? new PlimsollError('over-budget', 'HEADERS_TOO_LARGE', { doing, found: 'too long an address or too large headers', expected: '16 KiB at most' })
+    ? new PlimsollError('over-budget', 'HEADERS_TOO_LARGE', {
+        doing,
+        found: 'too long an address or too large headers',
+        expected: '16 KiB at most',
+      })
     : new PlimsollError('usage', 'REQUEST_INVALID', { doing, found: 'no request of HTTP/1.1', expected: 'one, in time' });
   const status = isLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
   const body = JSON.stringify({ error: problem.toJSON() });
-  socket.end(`HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
 }

@@ -41,7 +41,12 @@ async function removeStale(path: string, doing: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
   if (!found.isSocket()) {
-    throw new PlimsollError('refused', 'SOCKET_NO_SOCKET', { doing, image: path, found: 'something else of that name', expected: 'a socket, or nothing' });
+    throw new PlimsollError('refused', 'SOCKET_NO_SOCKET', {
+      doing,
+      image: path,
+      found: 'something else of that name',
+      expected: 'a socket, or nothing',
+    });
   }
   if (await isAnswered(path)) {
     throw new PlimsollError('conflict', 'SOCKET_IN_USE', {

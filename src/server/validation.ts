@@ -15,7 +15,7 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
   return (given: unknown) => {
     const value = httpPart === 'body' ? given : typed(schema, given as Readonly<Record<string, unknown>>);
     if (compiled.Check(value)) return { value };
-    return { error: invalid(httpPart ?? 'body', compiled.Errors(value) as readonly Complaint[]) };
+    return { error: invalid(httpPart ?? 'body', compiled.Errors(value)) };
   };
 };
 

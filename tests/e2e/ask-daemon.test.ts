@@ -30,7 +30,15 @@ afterEach(async () => {
 async function watchWith(changes: Partial<StoreView>): Promise<void> {
   await server?.close();
   watch = new FakeWatch({ directories: [join(directory, 'vm')], ...changes });
-  server = await openServer({ watch, version: '0.1.0', log: openLog('silent'), listen: undefined, socket, token: undefined, webDirectory: undefined });
+  server = await openServer({
+    watch,
+    version: '0.1.0',
+    log: openLog('silent'),
+    listen: undefined,
+    socket,
+    token: undefined,
+    webDirectory: undefined,
+  });
 }
 async function noDaemon(): Promise<void> {
   await server?.close();
@@ -70,7 +78,9 @@ describe('admit', () => {
   });
 
   it('hands on format, options, policy and share', async () => {
-    const { code, stdout } = await ask(...'admit --size 1G -f qcow2 -o cluster_size=2M -o lazy_refcounts=on --policy entitled --share 0.5 --json --store vm'.split(' '));
+    const { code, stdout } = await ask(
+      ...'admit --size 1G -f qcow2 -o cluster_size=2M -o lazy_refcounts=on --policy entitled --share 0.5 --json --store vm'.split(' '),
+    );
     expect([code, (JSON.parse(stdout) as AdmissionDecision).schema]).toEqual([0, 'plimsoll.admission/1']);
     expect(watch.asked).toEqual([{ store: join(directory, 'vm'), policy: 'entitled', idleShare: 0.5, bytes: expect.any(Number) }]);
   });
@@ -96,7 +106,11 @@ describe('admit', () => {
     const yes = await ask('admit', '--size', '1M', '--store', 'vm', '--json');
     expect([yes.code, yes.stderr]).toEqual([0, expect.stringMatching(/nobody listens there.*\n.*scan/)]);
     const decision = JSON.parse(yes.stdout) as AdmissionDecision;
-    expect([decision.admitted, decision.reservation, decision.sum.terms.reduce((sum, term) => sum + term.bytes, 0)]).toEqual([true, null, decision.sum.left]);
+    expect([decision.admitted, decision.reservation, decision.sum.terms.reduce((sum, term) => sum + term.bytes, 0)]).toEqual([
+      true,
+      null,
+      decision.sum.left,
+    ]);
     expect((await ask('admit', '--size', '700T', '--store', 'vm/new.qcow2')).code).toBe(10);
     expect((await ask('admit', '--size', '1M', '--store', 'vm', '--policy', 'watch')).code).toBe(2);
     expect((await ask('admit', '--size', '1M', '--store', 'nowhere/vm')).code).toBe(12);
@@ -155,7 +169,13 @@ describe('status', () => {
 });
 
 describe('check', () => {
-  const alert: Alert = { store: STORE_ID, level: 'warning', by: ['bytes'], since: '2026-11-23T12:00:00.000Z', message: 'only 3 GiB|left\nhere' };
+  const alert: Alert = {
+    store: STORE_ID,
+    level: 'warning',
+    by: ['bytes'],
+    since: '2026-11-23T12:00:00.000Z',
+    message: 'only 3 GiB|left\nhere',
+  };
   it.each([
     [{}, 0, 'OK', '29 GiB left by the policy promise'],
     [{ level: 'warning', alerts: [alert] }, 1, 'WARNING', 'only 3 GiB/left\\nhere'],
@@ -205,7 +225,11 @@ describe('create', () => {
 
   it('makes it with --overcommit, and says so', async () => {
     const { code, stderr } = await ask('create', '--overcommit', '-f', 'qcow2', 'vm/web.qcow2', '40G');
-    expect([code, stderr, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([0, 'plimsoll: overcommitted: It does not fit.\n', true]);
+    expect([code, stderr, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([
+      0,
+      'plimsoll: overcommitted: It does not fit.\n',
+      true,
+    ]);
   });
 
   it('makes nothing where it could not be told: 11', async () => {

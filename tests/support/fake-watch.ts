@@ -130,8 +130,13 @@ export class FakeWatch implements Watch {
   }
 
   store(id: string): StoreView {
-    if (id === this.view.id || this.view.directories.some((directory) => id === directory || id.startsWith(`${directory}/`))) return this.view;
-    throw new PlimsollError('not-found', 'STORE_UNKNOWN', { doing: 'look up the store', found: id, expected: 'the id of a store, or a path on one' });
+    if (id === this.view.id || this.view.directories.some((directory) => id === directory || id.startsWith(`${directory}/`)))
+      return this.view;
+    throw new PlimsollError('not-found', 'STORE_UNKNOWN', {
+      doing: 'look up the store',
+      found: id,
+      expected: 'the id of a store, or a path on one',
+    });
   }
 
   images(query: ImageQuery): ImagePage {
@@ -167,7 +172,8 @@ export class FakeWatch implements Watch {
     await this.delay;
     const own = this.held.get(request.key);
     if (own !== undefined && own.bytes === request.bytes) return this.#decide(request, own);
-    if (own !== undefined) throw new PlimsollError('conflict', 'RESERVATION_DIFFERS', { doing: 'reserve', found: own.bytes, expected: request.bytes });
+    if (own !== undefined)
+      throw new PlimsollError('conflict', 'RESERVATION_DIFFERS', { doing: 'reserve', found: own.bytes, expected: request.bytes });
     const decision = this.#decide(request, null);
     if (decision.admitted !== true && request.overcommit !== true) return decision;
     const nowMs = Date.now();

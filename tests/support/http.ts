@@ -17,7 +17,9 @@ export interface Ask {
 
 /** Asks `base`, an http:// address or the path of a socket. */
 export function ask(base: string, path: string, { method = 'GET', headers = {}, body }: Ask = {}): Promise<Answer> {
-  const place = base.startsWith('/') ? { socketPath: base } : { hostname: new URL(base).hostname.replace(/^\[|\]$/g, ''), port: new URL(base).port };
+  const place = base.startsWith('/')
+    ? { socketPath: base }
+    : { hostname: new URL(base).hostname.replace(/^\[|\]$/g, ''), port: new URL(base).port };
   const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const type = text === undefined ? {} : { 'content-type': 'application/json' };

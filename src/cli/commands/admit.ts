@@ -53,7 +53,9 @@ export function admitCommand(session: Session): VerbCommand {
   });
   command
     .requiredOption('--store <path>', 'the store: a path on it, or its id')
-    .option('--size <size>', 'the capacity of the image, such as 40G; what it can come to is worked out', (text) => parseSize(text, '--size'))
+    .option('--size <size>', 'the capacity of the image, such as 40G; what it can come to is worked out', (text) =>
+      parseSize(text, '--size'),
+    )
     .option('--bytes <size>', 'what is to fit, instead of an image', (text) => parseSize(text, '--bytes'))
     .addOption(new Option('-f, --format <format>', 'the format of the image').choices(['raw', 'qcow2']).default('qcow2'))
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
@@ -106,7 +108,12 @@ function requestOf(flags: AdmitFlags): AdmissionRequest {
   if ((size === undefined) === (bytes === undefined)) {
     throw misused(size === undefined ? 'neither --size nor --bytes' : 'both --size and --bytes', 'exactly one of --size and --bytes');
   }
-  for (const [name, value] of Object.entries({ '--key': flags.key, '--ttl': flags.ttl, '--for': flags.for, '--overcommit': flags.overcommit })) {
+  for (const [name, value] of Object.entries({
+    '--key': flags.key,
+    '--ttl': flags.ttl,
+    '--for': flags.for,
+    '--overcommit': flags.overcommit,
+  })) {
     if (value !== undefined && flags.reserve !== true) throw misused(`${name} without --reserve`, `--reserve beside ${name}`);
   }
   const options = (flags.option ?? []).filter((one) => one !== '').join(',');

@@ -13,7 +13,8 @@ interface ReleaseFlags extends OutputFlags {
 export function releaseCommand(session: Session): VerbCommand {
   const command = new VerbCommand('release', {
     summary: 'let go of space that was reserved',
-    description: 'Ends a reservation that `plimsoll admit --reserve` made. One that has expired, or whose image has appeared, needs no release.',
+    description:
+      'Ends a reservation that `plimsoll admit --reserve` made. One that has expired, or whose image has appeared, needs no release.',
     figures: [],
     examples: [{ does: 'the machine was not made after all', line: 'plimsoll release web7' }],
     exits: ['notFound', 'unsupported', 'busy'],
@@ -23,6 +24,8 @@ export function releaseCommand(session: Session): VerbCommand {
   return addOutputOptions(command).action(async (key: string, flags: ReleaseFlags) => {
     const reservation = await new DaemonClient(socketPath(flags.socket)).release(key);
     if (flags.output === 'json') return session.print(`${JSON.stringify(reservation)}\n`);
-    return session.print(`Released: ${formatBytes(reservation.bytes)} on ${escapeForTerminal(reservation.store)}, held by ${escapeForTerminal(key)}\n`);
+    return session.print(
+      `Released: ${formatBytes(reservation.bytes)} on ${escapeForTerminal(reservation.store)}, held by ${escapeForTerminal(key)}\n`,
+    );
   });
 }

@@ -15,7 +15,7 @@ export function statusCommand(session: Session): VerbCommand {
     figures: ['allocation', 'residual', 'headroom'],
     examples: [
       { does: 'all stores', line: 'plimsoll status' },
-      { does: 'those in trouble', line: "plimsoll status --json | jq '.stores[] | select(.level != \"ok\") | .mount'" },
+      { does: 'those in trouble', line: 'plimsoll status --json | jq \'.stores[] | select(.level != "ok") | .mount\'' },
     ],
     exits: ['notFound', 'unsupported', 'busy'],
     exitMeanings: { ok: 'the daemon has answered', notFound: 'no daemon', busy: 'the daemon does not answer' },

@@ -19,15 +19,35 @@ export interface Key {
 export type Keys = Readonly<Record<string, Key>>;
 
 const SERVE: Keys = {
-  listen: { kind: { is: 'address', orOff: true }, means: 'where HTTP is answered; another than a loopback address needs a token_file', standard: '"127.0.0.1:9464"' },
-  socket: { kind: { is: 'path', orOff: true }, means: 'the Unix socket that the commands ask', standard: 'plimsoll.sock in the runtime directory' },
-  state_directory: { kind: { is: 'path' }, means: 'where reservations and history are kept', standard: '/var/lib/plimsoll, or one of the user' },
-  token_file: { kind: { is: 'path' }, means: 'a file with the token that HTTP asks for: a line of 32 characters or more, not readable by others', standard: 'none' },
+  listen: {
+    kind: { is: 'address', orOff: true },
+    means: 'where HTTP is answered; another than a loopback address needs a token_file',
+    standard: '"127.0.0.1:9464"',
+  },
+  socket: {
+    kind: { is: 'path', orOff: true },
+    means: 'the Unix socket that the commands ask',
+    standard: 'plimsoll.sock in the runtime directory',
+  },
+  state_directory: {
+    kind: { is: 'path' },
+    means: 'where reservations and history are kept',
+    standard: '/var/lib/plimsoll, or one of the user',
+  },
+  token_file: {
+    kind: { is: 'path' },
+    means: 'a file with the token that HTTP asks for: a line of 32 characters or more, not readable by others',
+    standard: 'none',
+  },
   interval: { kind: { is: 'duration' }, means: 'how often what changed is looked at', standard: '"30s"' },
   full_interval: { kind: { is: 'duration' }, means: 'how often everything is read anew', standard: '"6h"' },
   log_level: { kind: { is: 'choice', of: LOG_LEVELS }, means: 'the least serious of what is logged', standard: '"info"' },
   raw_files: { kind: { is: 'paths' }, means: 'images that are raw, whatever a guest wrote into their first bytes', standard: '[]' },
-  allow_directories: { kind: { is: 'paths' }, means: 'directories into which references are followed, besides the watched ones', standard: '[]' },
+  allow_directories: {
+    kind: { is: 'paths' },
+    means: 'directories into which references are followed, besides the watched ones',
+    standard: '[]',
+  },
 };
 
 const RULES: Keys = {

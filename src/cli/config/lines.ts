@@ -11,7 +11,10 @@ export function lineOfKey(text: string, table: string, index: number, key: strin
       if (header === table.split('.')[0] && /^\s*\[\[/.test(line)) count += 1;
     }
     const isHere = current === table && (index < 0 || count === index);
-    const isKey = key === undefined ? header !== undefined : header === undefined && new RegExp(`^\\s*["']?${escapeForPattern(key)}["']?\\s*[=.]`).test(line);
+    const isKey =
+      key === undefined
+        ? header !== undefined
+        : header === undefined && new RegExp(`^\\s*["']?${escapeForPattern(key)}["']?\\s*[=.]`).test(line);
     if (isHere && isKey) return at + 1;
     // A table that is not allowed: its header is what is wrong.
     if (key !== undefined && header === (table === '' ? key : `${table}.${key}`) && (index < 0 || count === index)) return at + 1;

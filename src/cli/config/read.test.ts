@@ -92,8 +92,14 @@ directories = ["/a", "/b"]
     ['[store]\ndirectories = ["/a"]', ['line 1: store: must be written [[store]], once for each store']],
     ['[[store]]\nfloor = "1G"', ['line 1: store[0]: needs directories']],
     ['[[store]]\ndirectories = []', ['line 2: store[0].directories: must name one directory at least']],
-    ['[[store]]\ndirectories = ["/a"]\n[[store]]\ndirectories = ["/b"]\nflor = 1', ['line 5: store[1].flor: there is no such key; did you mean floor?']],
-    ['[[store]]\ndirectories = ["/a"]\n[store.critical]\nbites = 1', ['line 4: store[0].critical.bites: there is no such key; did you mean bytes?']],
+    [
+      '[[store]]\ndirectories = ["/a"]\n[[store]]\ndirectories = ["/b"]\nflor = 1',
+      ['line 5: store[1].flor: there is no such key; did you mean floor?'],
+    ],
+    [
+      '[[store]]\ndirectories = ["/a"]\n[store.critical]\nbites = 1',
+      ['line 4: store[0].critical.bites: there is no such key; did you mean bytes?'],
+    ],
     ['[serve\nlisten = 1', [expect.stringMatching(/^line 1: no TOML: /)]],
     ['[rules]\nfloor = 1\nfloor = 2', [expect.stringMatching(/^line 3: no TOML: /)]],
     ['[rules]\n__proto__ = 1', [expect.stringContaining('__proto__: there is no such key')]],
@@ -128,7 +134,8 @@ describe('the pages', () => {
   it('docs/config.md explains every key as the program does', () => {
     const page = readFileSync(join(ROOT, 'docs', 'config.md'), 'utf8');
     for (const [name, keys] of Object.entries(TABLES).filter(([table]) => !table.startsWith('store.'))) {
-      for (const [key, { kind, means }] of Object.entries(keys)) expect(page, name).toContain(`| \`${key}\` | ${expectedOf(kind)} | ${means} |`);
+      for (const [key, { kind, means }] of Object.entries(keys))
+        expect(page, name).toContain(`| \`${key}\` | ${expectedOf(kind)} | ${means} |`);
     }
   });
 

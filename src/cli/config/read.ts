@@ -57,7 +57,12 @@ export async function readConfigText(path: string): Promise<string> {
   } catch (thrown) {
     throw asPlimsollError(thrown, DOING, path);
   }
-  throw new PlimsollError('over-budget', 'CONFIG_LARGE', { doing: DOING, image: path, found: 'more than 1 MiB', expected: 'a configuration' });
+  throw new PlimsollError('over-budget', 'CONFIG_LARGE', {
+    doing: DOING,
+    image: path,
+    found: 'more than 1 MiB',
+    expected: 'a configuration',
+  });
 }
 
 /** The configuration in the file `path`. Throws: usage, CONFIG_INVALID, with the first problem; not-found, io. */

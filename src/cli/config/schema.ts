@@ -26,7 +26,10 @@ export function configSchema(): Json {
 
 function propertiesOf(keys: Keys): Json {
   return Object.fromEntries(
-    Object.entries(keys).map(([name, { kind, means, standard }]) => [name, { description: `${means}; without it: ${standard}`, ...schemaOf(kind) }]),
+    Object.entries(keys).map(([name, { kind, means, standard }]) => [
+      name,
+      { description: `${means}; without it: ${standard}`, ...schemaOf(kind) },
+    ]),
   );
 }
 

@@ -31,7 +31,9 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     figureLine('left', store.sum.left, width, `  by the policy ${store.sum.policy}`),
     ...wrapAfter(label('full'), outlookText(store.forecast.toFull), width),
     ...wrapAfter(label('looked at'), store.scannedAt ?? 'not yet: the first scan is running', width),
-    ...store.alerts.flatMap((alert) => markedLines(alert.level === 'critical' ? 'danger' : 'warning', escapeForTerminal(alert.message), theme)),
+    ...store.alerts.flatMap((alert) =>
+      markedLines(alert.level === 'critical' ? 'danger' : 'warning', escapeForTerminal(alert.message), theme),
+    ),
     ...findingLines(store.findings, theme),
   ];
 }
@@ -44,7 +46,10 @@ function outlookText({ outcome, earliest, latest, reason }: Outlook): string {
   if (outcome === 'reached') return 'now';
   if (outcome === 'never') return 'never, not even if all is written';
   if (outcome === 'unknown') return escapeForTerminal(`not known: ${reason ?? 'no reason given'}`);
-  const texts = [earliest === null ? [] : [`in ${spanText(earliest)} at the earliest`], latest === null ? [] : [`in ${spanText(latest)} at the latest`]].flat();
+  const texts = [
+    earliest === null ? [] : [`in ${spanText(earliest)} at the earliest`],
+    latest === null ? [] : [`in ${spanText(latest)} at the latest`],
+  ].flat();
   return texts.length === 0 ? 'not at the growth that was seen' : texts.join(', ');
 }
 

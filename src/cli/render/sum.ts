@@ -20,5 +20,9 @@ export function sumLines(addends: readonly Addend[], total: number, width: numbe
     const [first = '', ...others] = wrap(escapeForTerminal(one.name), nameRoom);
     return [`${sign}${before(one.bytes)}  ${first}`, ...others.map((line) => `${blank}  ${line}`)];
   });
-  return [...lines, `    ${'-'.repeat(exactColumn)}`, `  = ${padStart(totalText, exactColumn)}  ${padStart(formatBytes(total), IEC_COLUMN)}  ${totalName}`];
+  return [
+    ...lines,
+    `    ${'-'.repeat(exactColumn)}`,
+    `  = ${padStart(totalText, exactColumn)}  ${padStart(formatBytes(total), IEC_COLUMN)}  ${totalName}`,
+  ];
 }

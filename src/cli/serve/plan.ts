@@ -55,7 +55,11 @@ export async function planServe(directories: readonly string[], flags: ServeFlag
   }));
   if (directories.length > 0) stores.push({ directories: directories.map((one) => resolve(one)), rules });
   if (stores.length === 0) {
-    throw new PlimsollError('usage', 'SERVE_NOTHING', { doing: 'serve', found: 'no directory', expected: 'DIRECTORY..., --demo, or stores in a configuration file' });
+    throw new PlimsollError('usage', 'SERVE_NOTHING', {
+      doing: 'serve',
+      found: 'no directory',
+      expected: 'DIRECTORY..., --demo, or stores in a configuration file',
+    });
   }
   return {
     stores,

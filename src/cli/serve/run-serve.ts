@@ -60,7 +60,11 @@ async function serve(plan: ServePlan, session: Session): Promise<void> {
 async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>): Promise<RunningServer> {
   const listen = plan.listen === null ? undefined : parseListen(plan.listen, 'listen');
   if (listen === undefined && plan.socket === null) {
-    throw new PlimsollError('usage', 'SERVE_NOWHERE', { doing: 'serve', found: 'neither an address nor a socket', expected: 'one of --listen and --socket' });
+    throw new PlimsollError('usage', 'SERVE_NOWHERE', {
+      doing: 'serve',
+      found: 'neither an address nor a socket',
+      expected: 'one of --listen and --socket',
+    });
   }
   try {
     return await openServer({ ...options, listen });
