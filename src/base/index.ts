@@ -18,4 +18,4 @@ export {
   u32,
   u64,
 } from './struct.ts';
-export { formatBytes, formatExact, parseSize } from './units.ts';
+export { formatBytes, formatExact, parseDuration, parseSize } from './units.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatExact, parseSize } from './units.ts';
+import { formatBytes, formatExact, parseDuration, parseSize } from './units.ts';
 
 describe('parseSize()', () => {
   it.each([
@@ -85,4 +85,21 @@ describe('formatExact()', () => {
   ])('%i is %s', (bytes, text) => {
     expect(formatExact(bytes)).toBe(text);
   });
+});
+
+describe('parseDuration()', () => {
+  it.each([
+    ['90s', 90],
+    ['15m', 900],
+    ['24h', 86_400],
+    ['7d', 604_800],
+    ['2w', 1_209_600],
+    ['1h30m', 5400],
+    ['1.5h', 5400],
+    ['0s', 0],
+    [' 5M ', 300],
+  ])('%s is %d seconds', (text, seconds) => expect(parseDuration(text, '--ttl')).toBe(seconds));
+  it.each(['', ' ', '90', 's', '-5m', '5 m', '1m1h', '1e3s', '5min', '99999999999s'])('%j is refused', (text) =>
+    expect(() => parseDuration(text, '--ttl')).toThrow(/^Cannot understand --ttl: /),
+  );
 });

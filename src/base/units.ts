@@ -56,3 +56,25 @@ export function parseSize(text: string, option: string): number {
   }
   return bytes;
 }
+
+const SECONDS_OF: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/**
+ * Seconds of a duration such as `90s`, `15m`, `24h`, `7d`, `2w` or `1h30m`, largest unit first.
+ *
+ * Throws: usage, DURATION_SYNTAX, also for a number without a unit, which could mean anything.
+ */
+export function parseDuration(text: string, option: string): number {
+  const match =
+    /^(?:(\d{1,9}(?:\.\d{1,3})?)w)?(?:(\d{1,9}(?:\.\d{1,3})?)d)?(?:(\d{1,9}(?:\.\d{1,3})?)h)?(?:(\d{1,9}(?:\.\d{1,3})?)m)?(?:(\d{1,9}(?:\.\d{1,3})?)s)?$/i.exec(
+      text.trim(),
+    );
+  const units = ['w', 'd', 'h', 'm', 's'];
+  const parts = units.map((unit, index) => Number(match?.[index + 1] ?? 0) * (SECONDS_OF[unit] ?? 0));
+  if (match !== null && text.trim() !== '') return parts.reduce((sum, part) => sum + part, 0);
+  throw new PlimsollError('usage', 'DURATION_SYNTAX', {
+    doing: `understand ${option}`,
+    found: text,
+    expected: 'a duration such as 90s, 15m, 24h, 7d or 1h30m',
+  });
+}

@@ -1,6 +1,7 @@
 /** Runs one command line to its exit code: signals, a closed pipe and every error end here. */
 import module from 'node:module';
 import { reportFailure } from './failure.ts';
+import { UNKNOWN_EXIT } from './nagios.ts';
 import { openSession } from './session.ts';
 
 /** The exit code of `words`, the command line after the program's name. */
@@ -13,7 +14,9 @@ export async function run(words: readonly string[]): Promise<number> {
     await program.parseAsync(words, { from: 'user' });
     return session.exitCode;
   } catch (thrown) {
-    return reportFailure(thrown, session);
+    const code = reportFailure(thrown, session);
+    // A plugin of Nagios has four exit codes, and this is the one for trouble of its own.
+    return words[0] === 'check' && code !== 0 ? UNKNOWN_EXIT : code;
   }
 }
 

@@ -22,6 +22,8 @@ export interface Teaching {
   readonly exits: readonly ExitName[];
   /** What its exit codes mean here, where that is not what they mean elsewhere. */
   readonly exitMeanings?: Partial<Record<ExitName, string>>;
+  /** Instead of all these: a command whose exit codes somebody else has laid down. */
+  readonly ownExits?: readonly (readonly [code: number, meaning: string])[];
 }
 
 const FIGURE_COLUMN = 12;
@@ -70,6 +72,9 @@ export class VerbCommand extends Command {
         lines.push(...wrapAscii(example.does, width - 4).map((line) => `  # ${line}`), ...shellLines(example.line, width));
       lines.push('');
     }
+    const { ownExits } = this.teaching;
+    if (ownExits !== undefined)
+      return [...lines, 'Exit codes:', ...ownExits.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`)];
     return [...lines, ...exitCodeLines(width, withCommonExits(exits), { ok: 'done', ...this.teaching.exitMeanings })];
   }
 }

@@ -29,6 +29,8 @@ export interface CreateRequest extends WriteOptions {
   /** From `parseCreateOptions`. */
   readonly options: CreateOptions;
   readonly backing?: BackingChoice;
+  /** Called with the capacity when it is known and nothing is written yet; what it throws ends the making. */
+  readonly beforeWriting?: (capacity: number) => Promise<void>;
 }
 
 export interface CreatedImage {
@@ -75,6 +77,7 @@ async function createRaw(request: CreateRequest, preallocation: 'off' | 'falloc'
     });
   }
   const plan = planNewRaw(checkedCapacity(request.capacity), preallocation);
+  await request.beforeWriting?.(plan.length);
   await using file = await createTemporary(request.path);
   if (request.options.noCow) await markNoCow(file.fd);
   await writeRaw(file.fd, plan, preallocation, request);
@@ -90,6 +93,7 @@ async function createQcow2(request: CreateRequest, options: Qcow2Options): Promi
   // Read even when a capacity is given: an overlay on what is not there, or is something else, is of no use.
   const rests = backing === undefined ? undefined : await readBacking(request.path, backing);
   const plan = planNewQcow2(options.qcow2, checkedCapacity(request.capacity ?? rests?.capacity));
+  await request.beforeWriting?.(plan.capacity);
   await using image = await createTemporary(request.path);
   await using dataFile = await createDataFile(request, plan);
   if (options.noCow) await markNoCow(image.fd);

@@ -1,6 +1,6 @@
 /** What crosses a process or network border: report types, definitions, the table of exit codes. Browser-safe. */
 export type { Verdict, VetIdentity, VetNext, VetReason, VetReport } from './vet-report.ts';
-export { EXIT_CODE_OF_KIND, EXIT_CODES } from './kinds.ts';
+export { EXIT_CODE_OF_KIND, EXIT_CODES, httpStatusOf } from './kinds.ts';
 export {
   type Addend,
   type ChainLink,
@@ -24,6 +24,7 @@ export {
   type Alert,
   type ApiError,
   type Growth,
+  type HelloEvent,
   type ImagePage,
   type ImageSample,
   type ImageView,
@@ -36,6 +37,7 @@ export {
   type Policy,
   type PolicySum,
   type Reservation,
+  type ReservationRefusal,
   type ReservationRequest,
   type ServeEvent,
   type StatusReport,

@@ -1,4 +1,4 @@
-/** One table maps what went wrong, and what was decided, to the exit code of a command. */
+/** What went wrong, and what was decided, as the exit code of a command and as the status of an HTTP answer. */
 import type { ErrorKind } from '#base';
 
 /** Exit codes of the commands; printed in every command's help. 1 is left to Node itself. */
@@ -37,3 +37,29 @@ export const EXIT_CODE_OF_KIND: Readonly<Record<ErrorKind, number>> = {
   conflict: EXIT_CODES.conflict,
   bug: EXIT_CODES.bug,
 };
+
+const HTTP_STATUS_OF_KIND: Readonly<Record<ErrorKind, number>> = {
+  usage: 400,
+  'not-found': 404,
+  corrupt: 422,
+  unsupported: 422,
+  refused: 403,
+  'over-budget': 413,
+  busy: 503,
+  io: 503,
+  conflict: 409,
+  bug: 500,
+};
+
+/** Where HTTP has a status of its own for what other ways of asking do not know. */
+const HTTP_STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  TOKEN_WRONG: 401,
+  CONTENT_TYPE: 415,
+  HOST_FOREIGN: 421,
+  HEADERS_TOO_LARGE: 431,
+};
+
+/** The HTTP status of an error. */
+export function httpStatusOf({ kind, code }: { readonly kind: ErrorKind; readonly code: string }): number {
+  return HTTP_STATUS_OF_CODE[code] ?? HTTP_STATUS_OF_KIND[kind];
+}

@@ -260,3 +260,14 @@ export interface StatusReport {
 export interface ApiError {
   readonly error: SerializedError;
 }
+
+/** The body of a reservation that was refused: the error, and the sum that led there. */
+export interface ReservationRefusal extends ApiError {
+  readonly decision: AdmissionDecision;
+}
+
+/** The first of the events: all stores as they are now. */
+export interface HelloEvent {
+  readonly type: 'hello';
+  readonly stores: readonly StoreView[];
+}

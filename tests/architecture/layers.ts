@@ -104,16 +104,6 @@ export const LAYERS: readonly Layer[] = [
     packages: { libsql: { file: 'database.ts', reason: 'the embedded database of reservations and history' } },
   },
   {
-    name: 'server',
-    layers: {
-      base: 'names of strangers are escaped',
-      wire: 'what is said, and its definitions',
-      pool: `${TYPES_ONLY}the Watch that it answers from`,
-    },
-    node: nothing,
-    packages: nothing,
-  },
-  {
     name: 'create',
     layers: {
       base: 'errors, sizes, numbers',
@@ -130,6 +120,32 @@ export const LAYERS: readonly Layer[] = [
     packages: nothing,
   },
   {
+    name: 'server',
+    layers: {
+      base: 'errors; names of strangers are escaped',
+      wire: 'what is said, and its definitions',
+      pool: `${TYPES_ONLY}the Watch that it answers from`,
+      create: 'what an image that is asked for would come to',
+    },
+    node: {
+      'node:crypto': 'tokens are compared in constant time',
+      'node:fs': 'whether the dashboard was built',
+      'node:fs/promises': 'the token file, and the socket as a file',
+      'node:http': 'the doors',
+      'node:net': 'whether somebody answers on a socket that is there already',
+      'node:path': 'names of the dashboard and of the socket',
+      'node:stream': 'metrics go out piece by piece',
+    },
+    packages: {
+      fastify: { file: '*', reason: 'routes, bodies, timeouts' },
+      '@fastify/static': { file: 'dashboard.ts', reason: 'the files of the dashboard' },
+      '@fastify/swagger': { file: 'openapi.ts', reason: 'the OpenAPI document, made of the routes' },
+      typebox: { file: '*', reason: 'the schemas' },
+      'typebox/compile': { file: 'validation.ts', reason: 'requests are judged by the schemas' },
+      pino: { file: 'log.ts', reason: 'the log' },
+    },
+  },
+  {
     name: 'cli',
     layers: {
       base: 'errors and units',
@@ -138,16 +154,21 @@ export const LAYERS: readonly Layer[] = [
       sandbox: 'the figures of an image',
       pool: 'stores',
       create: 'new images',
+      server: 'what serve starts',
     },
     node: {
+      'node:crypto': 'a name for what is reserved while an image is made',
+      'node:events': 'waiting for the signal that ends the daemon',
       'node:fs': 'constants and standard streams',
-      'node:fs/promises': 'the demonstration store',
+      'node:fs/promises': 'the demonstration store, the configuration',
+      'node:http': 'asking the daemon over its socket',
       'node:module': 'the compile cache',
       'node:os': 'the temporary directory, signals',
       'node:path': 'names',
     },
     packages: {
       commander: { file: '*', reason: 'the command line' },
+      'smol-toml': { file: 'config/read.ts', reason: 'the configuration file' },
       'string-width': { file: '*', reason: 'columns of a terminal' },
     },
   },

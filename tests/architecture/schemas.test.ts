@@ -12,7 +12,7 @@ type Json = Record<string, unknown>;
 
 const DIRECTORY = join(ROOT, 'docs', 'schemas');
 const schemas = (existsSync(DIRECTORY) ? readdirSync(DIRECTORY) : [])
-  .filter((name) => name.endsWith('.json'))
+  .filter((name) => name.endsWith('.json') && name !== 'config.schema.json') // of a file, not of a report: src/cli/config
   .map((name) => {
     const schema = JSON.parse(readFileSync(join(DIRECTORY, name), 'utf8')) as Json;
     return { name, schema, of: (schema['properties'] as Record<string, { const?: string }> | undefined)?.['schema']?.const };

@@ -1,7 +1,7 @@
 /** `plimsoll create`: makes an image, and says what it has become. */
 import { Argument, Option } from 'commander';
 import { escapeForTerminal, formatBytes, parseSize, PlimsollError } from '#base';
-import { DEFINITIONS, type Finding, type ImageReport } from '#wire';
+import { type AdmissionDecision, DEFINITIONS, EXIT_CODES, type Finding, type ImageReport } from '#wire';
 import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
@@ -14,6 +14,8 @@ interface CreateFlags extends OutputFlags {
   readonly backing?: string;
   readonly backingFormat?: Format;
   readonly quiet?: true;
+  readonly overcommit?: true;
+  readonly socket?: string;
 }
 
 export function createCommand(session: Session): VerbCommand {
@@ -21,7 +23,8 @@ export function createCommand(session: Session): VerbCommand {
     summary: 'make a disk image',
     description:
       'Makes a raw or qcow2 image with the options of qemu-img. The image appears under its name only when it is whole: ' +
-      'an interrupt leaves nothing half-made behind. An existing file is never overwritten.',
+      'an interrupt leaves nothing half-made behind. An existing file is never overwritten. Where a daemon (plimsoll serve) watches ' +
+      'the store, it is asked first, and what does not fit is not made; a daemon that does not answer within 2 s is passed over, with a warning.',
     figures: ['capacity', 'allocation', 'commitment'],
     examples: [
       { does: 'grows on demand', line: 'plimsoll create -f qcow2 web.qcow2 40G' },
@@ -29,7 +32,11 @@ export function createCommand(session: Session): VerbCommand {
       { does: 'all storage written, with a progress bar', line: 'plimsoll create -f qcow2 -o preallocation=full db.qcow2 40G' },
       { does: 'an overlay', line: 'plimsoll create -f qcow2 -b base.qcow2 -F qcow2 web.qcow2' },
     ],
-    exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'conflict'],
+    exits: ['doesNotFit', 'couldNotTell', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'conflict'],
+    exitMeanings: {
+      doesNotFit: 'the daemon says that it does not fit; nothing was made',
+      couldNotTell: 'the daemon could not tell whether it fits; nothing was made',
+    },
   });
   command
     .addArgument(new Argument('<path>', 'the image to make'))
@@ -40,6 +47,8 @@ export function createCommand(session: Session): VerbCommand {
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
     .option('-b, --backing <backing>', 'the backing file of an overlay; a relative name is meant from where the image lies')
     .addOption(new Option('-F, --backing-format <format>', 'the format of the backing file').choices(['raw', 'qcow2']))
+    .option('--overcommit', 'make it even if the daemon says that it does not fit')
+    .option('--socket <path>', "the daemon's socket")
     .option('-q, --quiet', 'no progress and no result, only errors');
   return addOutputOptions(command).action((path: string, size: number | undefined, flags: CreateFlags) =>
     runCreate(path, size, flags, session),
@@ -49,7 +58,10 @@ export function createCommand(session: Session): VerbCommand {
 async function runCreate(path: string, size: number | undefined, flags: CreateFlags, session: Session): Promise<void> {
   const { createImage, parseCreateOptions } = await import('#create');
   const { writeProgress } = await import('../write-progress.ts');
+  const { CreateAdmission } = await import('../create-admission.ts');
   const backing = backingOf(flags);
+  const options = parseCreateOptions(flags.format, flags.option ?? []);
+  const admission = new CreateAdmission({ path, options, overcommit: flags.overcommit === true, socket: flags.socket }, session);
   const progress = writeProgress(session, flags.quiet === true || flags.output === 'json');
   let findings: readonly Finding[] = [];
   try {
@@ -57,16 +69,31 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
       path,
       format: flags.format,
       ...(size === undefined ? {} : { capacity: size }),
-      options: parseCreateOptions(flags.format, flags.option ?? []),
+      options,
+      beforeWriting: (capacity) => admission.ask(capacity),
       ...(backing === undefined ? {} : { backing }),
       signal: session.signal,
       onProgress: (doneBytes, totalBytes) => progress.update(doneBytes, totalBytes),
     }));
+  } catch (error) {
+    const { refusal } = admission;
+    if (refusal === undefined) throw error;
+    return await printRefusal(refusal, flags, session);
   } finally {
     progress.end();
+    await admission.end();
   }
   for (const { message, code } of findings) session.warn(`plimsoll: ${escapeForTerminal(message)} [${code}]`);
   if (flags.quiet !== true) await printResult(path, flags, session);
+}
+
+/** The sum goes to standard error: what would be on standard output is the image, and there is none. */
+async function printRefusal(decision: AdmissionDecision, flags: CreateFlags, session: Session): Promise<void> {
+  session.exitCode = decision.admitted === null ? EXIT_CODES.couldNotTell : EXIT_CODES.doesNotFit;
+  if (flags.output === 'json') return session.print(`${JSON.stringify(decision)}\n`);
+  const { admissionLines } = await import('../render/admission.ts');
+  for (const line of admissionLines(decision, session.errorTheme, true)) session.warn(line);
+  session.warn('Nothing was made; --overcommit makes it all the same.');
 }
 
 interface Backing {

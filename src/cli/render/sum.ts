@@ -8,8 +8,9 @@ const IEC_COLUMN = 11;
 const SIGN = '  + ';
 
 /** One line per addend, a rule, and the total; exact bytes first, since these are what adds up. */
-export function sumLines(addends: readonly Addend[], total: number, width: number): string[] {
-  const exactColumn = Math.max(...[...addends.map((one) => one.bytes), total].map((bytes) => formatExact(Math.abs(bytes)).length));
+export function sumLines(addends: readonly Addend[], total: number, width: number, totalName = 'commitment'): string[] {
+  const totalText = (total < 0 ? '-' : '') + formatExact(Math.abs(total));
+  const exactColumn = Math.max(totalText.length, ...addends.map((one) => formatExact(Math.abs(one.bytes)).length));
   const before = (bytes: number): string =>
     `${padStart(formatExact(Math.abs(bytes)), exactColumn)}  ${padStart(formatBytes(Math.abs(bytes)), IEC_COLUMN)}`;
   const nameRoom = width - SIGN.length - exactColumn - IEC_COLUMN - 4;
@@ -19,5 +20,9 @@ export function sumLines(addends: readonly Addend[], total: number, width: numbe
     const [first = '', ...others] = wrap(escapeForTerminal(one.name), nameRoom);
     return [`${sign}${before(one.bytes)}  ${first}`, ...others.map((line) => `${blank}  ${line}`)];
   });
-  return [...lines, `    ${'-'.repeat(exactColumn)}`, `  = ${before(total)}  commitment`];
+  return [
+    ...lines,
+    `    ${'-'.repeat(exactColumn)}`,
+    `  = ${padStart(totalText, exactColumn)}  ${padStart(formatBytes(total), IEC_COLUMN)}  ${totalName}`,
+  ];
 }

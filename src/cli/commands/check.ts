@@ -1,0 +1,90 @@
+/** `plimsoll check`: the stores as a plugin of Nagios and its relatives tells it, in a line and an exit code. */
+import { PlimsollError, escapeForTerminal, formatBytes } from '#base';
+import type { Level, StatusReport, StoreView } from '#wire';
+import { DaemonClient, socketPath } from '../daemon-client.ts';
+import { NAGIOS_EXITS } from '../nagios.ts';
+import type { Session } from '../session.ts';
+import { VerbCommand } from '../verb-command.ts';
+
+/** Monitoring waits ten seconds for a plugin, usually. */
+const ANSWER_MS = 8000;
+
+export function checkCommand(session: Session): VerbCommand {
+  const command = new VerbCommand('check', {
+    summary: 'the worst of the stores, for Nagios',
+    description:
+      'Prints one line with performance data, and ends with the exit codes that Nagios, Icinga and their relatives expect of a plugin. ' +
+      'This is the one command with exit codes of its own. No daemon, no answer and a wrong command line are UNKNOWN.',
+    figures: ['residual', 'headroom'],
+    examples: [{ does: 'as a monitoring system calls it', line: 'plimsoll check --socket /run/plimsoll/plimsoll.sock' }],
+    exits: [],
+    ownExits: [
+      [0, 'OK: every store is'],
+      [1, 'WARNING: a store has reached its warning level'],
+      [2, 'CRITICAL: a store has reached its critical level, or has vanished'],
+      [3, 'UNKNOWN: something that the answer needs is missing'],
+    ],
+  });
+  command.option('--socket <path>', "the daemon's socket");
+  return command.action(async (flags: { socket?: string }) => {
+    const { line, level } = await checked(flags.socket);
+    session.exitCode = NAGIOS_EXITS[level];
+    return session.print(`${line}\n`);
+  });
+}
+
+async function checked(socket: string | undefined): Promise<{ readonly line: string; readonly level: Level }> {
+  try {
+    const report = await new DaemonClient(socketPath(socket), ANSWER_MS).status();
+    return { line: checkLine(report), level: worstOf(report.stores) };
+  } catch (error) {
+    if (!(error instanceof PlimsollError)) throw error;
+    return { line: `PLIMSOLL UNKNOWN - ${harmless(error.message)}`, level: 'unknown' };
+  }
+}
+
+/** From bad to good; a store that certainly is in trouble counts before one of which nothing is known. */
+const WORST_FIRST: readonly Level[] = ['critical', 'warning', 'unknown', 'ok'];
+
+function levelOf({ level, presence }: StoreView): Level {
+  return presence === 'vanished' ? 'critical' : level;
+}
+
+/** Without stores nothing is known. */
+export function worstOf(stores: readonly StoreView[]): Level {
+  return WORST_FIRST.find((level) => stores.some((store) => levelOf(store) === level)) ?? 'unknown';
+}
+
+/** One line: what the worst is, store by store, and `|`, and figures for graphs. */
+export function checkLine({ stores }: StatusReport): string {
+  const worst = worstOf(stores);
+  const texts = stores.toSorted((a, b) => WORST_FIRST.indexOf(levelOf(a)) - WORST_FIRST.indexOf(levelOf(b))).map(storeText);
+  const text = texts.length === 0 ? 'no store was found' : texts.join('; ');
+  return `PLIMSOLL ${worst.toUpperCase()} - ${harmless(text)}${stores.length === 0 ? '' : ` | ${stores.flatMap(figures).join(' ')}`}`;
+}
+
+function storeText(store: StoreView): string {
+  const [alert] = store.alerts;
+  const left = store.sum.left === null ? 'headroom not known' : `${formatBytes(store.sum.left)} left by the policy ${store.sum.policy}`;
+  const state = store.presence === 'vanished' ? 'vanished' : store.level;
+  return `${store.mount} ${state}: ${alert?.message ?? left}`;
+}
+
+/** Nagios: 'label'=value[unit];warning;critical;least;most. What is not known is U, never 0. */
+function figures(store: StoreView): string[] {
+  const name = store.mount.replaceAll(/['=|\s]/g, '_');
+  const value = (bytes: number | null): string => (bytes === null ? 'U' : `${bytes}B`);
+  const figure = (label: string, bytes: number | null, limits = ''): string => harmless(`'${name} ${label}'=${value(bytes)}${limits}`);
+  return [
+    figure('available', store.available, `;;;0;${store.size}`),
+    figure('allocation', store.allocation, `;;;0;${store.size}`),
+    figure('residual', store.residual),
+    figure('reserved', store.reserved),
+    figure('left', store.sum.left),
+  ];
+}
+
+/** In this line a bar begins the figures, and nothing ends it early. */
+function harmless(text: string): string {
+  return escapeForTerminal(text).replaceAll('|', '/');
+}

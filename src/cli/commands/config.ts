@@ -1,0 +1,64 @@
+/** `plimsoll config check`: is the configuration right, and what is in effect. */
+import { Argument } from 'commander';
+import { escapeForTerminal, PlimsollError } from '#base';
+import { EXIT_CODES } from '#wire';
+import { addOutputOptions, type OutputFlags } from '../output-options.ts';
+import type { Session } from '../session.ts';
+import { VerbCommand } from '../verb-command.ts';
+
+export function configCommand(session: Session): VerbCommand {
+  const command = new VerbCommand('config', {
+    summary: 'check the configuration of the daemon',
+    description:
+      'check: reads the configuration file and prints what would be in effect, with what is usual filled in; or each thing that is ' +
+      'wrong, with its line. schema: prints the JSON Schema of the file, for editors. The keys are explained in docs/config.md.',
+    figures: [],
+    examples: [
+      { does: 'before a restart', line: 'plimsoll config check /etc/plimsoll/plimsoll.toml' },
+      { does: 'for an editor', line: 'plimsoll config schema > plimsoll.schema.json' },
+    ],
+    exits: ['notFound', 'overBudget'],
+    exitMeanings: { ok: 'the configuration is right', usage: 'the configuration or the command line is wrong' },
+  });
+  command
+    .addArgument(new Argument('<what>', 'what to do').choices(['check', 'schema']))
+    .addArgument(new Argument('[path]', 'the file; /etc/plimsoll/plimsoll.toml if left out'));
+  return addOutputOptions(command).action((what: string, path: string | undefined, flags: OutputFlags) =>
+    what === 'schema' ? printSchema(session) : runCheck(path, flags, session),
+  );
+}
+
+async function printSchema(session: Session): Promise<void> {
+  const { configSchema } = await import('../config/schema.ts');
+  return session.print(`${JSON.stringify(configSchema(), null, 2)}\n`);
+}
+
+async function runCheck(given: string | undefined, flags: OutputFlags, session: Session): Promise<void> {
+  const { parseConfig, problemText, readConfigText } = await import('../config/read.ts');
+  const { planServe, SYSTEM_CONFIG } = await import('../serve/plan.ts');
+  const path = given ?? SYSTEM_CONFIG;
+  const { problems } = await parseConfig(await readConfigText(path));
+  if (problems.length > 0) {
+    session.exitCode = EXIT_CODES.usage;
+    if (flags.output === 'json') return session.print(`${JSON.stringify({ path, problems })}\n`);
+    return session.printLines(problems.map((one) => `${escapeForTerminal(path)}: ${escapeForTerminal(problemText(one))}`));
+  }
+  const plan = await planServe([], { config: path }, process.env);
+  await checkPlaces(plan.listen, plan.tokenFile);
+  if (flags.output === 'json') return session.print(`${JSON.stringify({ path, problems, effective: plan })}\n`);
+  const { planLines } = await import('../render/plan.ts');
+  return session.printLines(planLines(plan));
+}
+
+/** What only shows when it is used. Throws: usage, LISTEN_SYNTAX, LISTEN_NEEDS_TOKEN; refused, TOKEN_FILE_MODE. */
+async function checkPlaces(listen: string | null, tokenFile: string | undefined): Promise<void> {
+  const { isLoopback, parseListen, readToken } = await import('#server');
+  if (tokenFile !== undefined) await readToken(tokenFile);
+  if (listen === null) return;
+  if (tokenFile !== undefined || isLoopback(parseListen(listen, 'serve.listen').host)) return;
+  throw new PlimsollError('usage', 'LISTEN_NEEDS_TOKEN', {
+    doing: `listen on ${listen}`,
+    found: 'no token_file',
+    expected: 'a token file in the configuration, since others than this machine can reach that address',
+  });
+}

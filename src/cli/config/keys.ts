@@ -1,0 +1,82 @@
+/** Every key of the configuration file: what it takes, what it means, what holds without it. All else follows from here. */
+import { POLICIES } from '#wire';
+import { LOG_LEVELS } from './log-levels.ts';
+
+/** What a value is, and how it is written. */
+export type ValueKind =
+  | { readonly is: 'size' | 'duration' | 'percent' | 'share' | 'flag' | 'path' | 'paths' | 'address' }
+  /** The same, or "off". */
+  | { readonly is: 'size' | 'duration' | 'percent' | 'path' | 'address'; readonly orOff: true }
+  | { readonly is: 'choice'; readonly of: readonly string[] };
+
+export interface Key {
+  readonly kind: ValueKind;
+  readonly means: string;
+  /** What holds where it is not set, as it would be written. */
+  readonly standard: string;
+}
+
+export type Keys = Readonly<Record<string, Key>>;
+
+const SERVE: Keys = {
+  listen: {
+    kind: { is: 'address', orOff: true },
+    means: 'where HTTP is answered; another than a loopback address needs a token_file',
+    standard: '"127.0.0.1:9464"',
+  },
+  socket: {
+    kind: { is: 'path', orOff: true },
+    means: 'the Unix socket that the commands ask',
+    standard: 'plimsoll.sock in the runtime directory',
+  },
+  state_directory: {
+    kind: { is: 'path' },
+    means: 'where reservations and history are kept',
+    standard: '/var/lib/plimsoll, or one of the user',
+  },
+  token_file: {
+    kind: { is: 'path' },
+    means: 'a file with the token that HTTP asks for: a line of 32 characters or more, not readable by others',
+    standard: 'none',
+  },
+  interval: { kind: { is: 'duration' }, means: 'how often what changed is looked at', standard: '"30s"' },
+  full_interval: { kind: { is: 'duration' }, means: 'how often everything is read anew', standard: '"6h"' },
+  log_level: { kind: { is: 'choice', of: LOG_LEVELS }, means: 'the least serious of what is logged', standard: '"info"' },
+  raw_files: { kind: { is: 'paths' }, means: 'images that are raw, whatever a guest wrote into their first bytes', standard: '[]' },
+  allow_directories: {
+    kind: { is: 'paths' },
+    means: 'directories into which references are followed, besides the watched ones',
+    standard: '[]',
+  },
+};
+
+const RULES: Keys = {
+  policy: { kind: { is: 'choice', of: POLICIES }, means: 'what must fit', standard: '"promise"' },
+  idle_share: { kind: { is: 'share' }, means: 'the share of the residual that counts under the policy entitled', standard: '0.25' },
+  floor: { kind: { is: 'size' }, means: 'bytes that must always remain free', standard: '"0"' },
+  frozen_backing: { kind: { is: 'flag' }, means: 'backing files are never written: they count with what they hold', standard: 'false' },
+  notice: { kind: { is: 'duration' }, means: 'until trouble is noticed', standard: '"1m"' },
+  relieve: { kind: { is: 'duration' }, means: 'from then until a move has relieved the store', standard: '"30m"' },
+};
+
+const level = (percent: string, time: string): Keys => ({
+  bytes: { kind: { is: 'size', orOff: true }, means: 'raised with at most so many bytes available above the floor', standard: '"off"' },
+  percent: { kind: { is: 'percent', orOff: true }, means: 'raised with at most so many percent of the store available', standard: percent },
+  time: { kind: { is: 'duration', orOff: true }, means: 'raised when the floor can be reached within that time', standard: time },
+});
+
+const STORE: Keys = {
+  directories: { kind: { is: 'paths' }, means: 'the directories whose images are watched; all on one filesystem', standard: 'must be set' },
+  ...RULES,
+};
+
+/** The tables by their headers, `[store]` being an array of tables. */
+export const TABLES: Readonly<Record<string, Keys>> = {
+  serve: SERVE,
+  rules: RULES,
+  'rules.warning': level('20', '"24h"'),
+  'rules.critical': level('5', '"4h"'),
+  store: STORE,
+  'store.warning': level('as in [rules.warning]', 'as in [rules.warning]'),
+  'store.critical': level('as in [rules.critical]', 'as in [rules.critical]'),
+};

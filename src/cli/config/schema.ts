@@ -1,0 +1,55 @@
+/** The JSON Schema of the configuration, for editors: made from the table of keys. */
+import { type Keys, TABLES, type ValueKind } from './keys.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+export function configSchema(): Json {
+  const table = (name: string, inner: Json = {}, required: readonly string[] = []): Json => ({
+    type: 'object',
+    additionalProperties: false,
+    ...(required.length === 0 ? {} : { required }),
+    properties: { ...propertiesOf(TABLES[name] ?? {}), ...inner },
+  });
+  const levels = (name: string): Json => ({ warning: table(`${name}.warning`), critical: table(`${name}.critical`) });
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'The configuration of plimsoll serve (TOML)',
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      serve: table('serve'),
+      rules: table('rules', levels('rules')),
+      store: { type: 'array', items: table('store', levels('store'), ['directories']) },
+    },
+  };
+}
+
+function propertiesOf(keys: Keys): Json {
+  return Object.fromEntries(
+    Object.entries(keys).map(([name, { kind, means, standard }]) => [
+      name,
+      { description: `${means}; without it: ${standard}`, ...schemaOf(kind) },
+    ]),
+  );
+}
+
+const SIZE = { type: 'string', pattern: '^[0-9]+(\\.[0-9]+)?\\s*([bB]|[kmgtpeKMGTPE](i[bB])?)?$' };
+const DURATION = { type: 'string', pattern: '^([0-9.]+[wdhmsWDHMS])+$' };
+const PATH = { type: 'string', pattern: '^/' };
+const OFF = { const: 'off' };
+
+function schemaOf(kind: ValueKind): Json {
+  const schemas: Readonly<Record<ValueKind['is'], Json>> = {
+    size: { anyOf: [SIZE, { type: 'integer', minimum: 0 }] },
+    duration: DURATION,
+    percent: { type: 'number', minimum: 0, maximum: 100 },
+    share: { type: 'number', minimum: 0, maximum: 1 },
+    flag: { type: 'boolean' },
+    path: PATH,
+    paths: { type: 'array', items: PATH },
+    address: { type: 'string' },
+    choice: { enum: kind.is === 'choice' ? kind.of : [] },
+  };
+  const schema = schemas[kind.is];
+  return 'orOff' in kind ? { anyOf: [schema, OFF] } : schema;
+}

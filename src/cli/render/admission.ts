@@ -1,0 +1,28 @@
+/** A decision about space, for people: the verdict, the sum that led there, what is held. */
+import { escapeForTerminal, formatBytes } from '#base';
+import type { AdmissionDecision, PolicySum } from '#wire';
+import { sumLines } from './sum.ts';
+import { wrap } from './text.ts';
+import type { Theme } from './theme.ts';
+
+export function admissionLines(decision: AdmissionDecision, theme: Theme, explain: boolean): string[] {
+  const { admitted, message, reservation, sum, store } = decision;
+  const style = admitted === null ? 'warning' : admitted ? 'good' : 'danger';
+  const word = admitted === null ? 'Could not tell.' : admitted ? 'Admitted.' : 'NOT admitted.';
+  const lines = [`${theme.paint(style, word)} ${escapeForTerminal(message)}`].flatMap((line) => wrap(line, theme.width));
+  if (explain) lines.push('', `  On ${escapeForTerminal(store)}, by the policy ${sum.policy}:`, ...policySumLines(sum, theme.width));
+  if (reservation !== null) {
+    const { key, bytes, expiresAt } = reservation;
+    const text = `Held: ${formatBytes(bytes)} by the key ${escapeForTerminal(key)}, until ${expiresAt}.`;
+    lines.push('', ...wrap(text, theme.width));
+  }
+  return lines;
+}
+
+/** The terms, each by its name, and what they leave. */
+export function policySumLines({ terms, left, unknown }: PolicySum, width: number): string[] {
+  const total = left ?? terms.reduce((sum, term) => sum + term.bytes, 0);
+  const name = left === null ? 'left, without what is not known' : 'left';
+  const lines = terms.length === 0 ? [] : sumLines(terms, total, width, name);
+  return unknown === null ? lines : [...lines, ...wrap(`  ${escapeForTerminal(unknown)}`, width)];
+}

@@ -1,0 +1,53 @@
+/** What a daemon would do, as a configuration file would say it. */
+import { formatBytes } from '#base';
+import type { LevelRule } from '#wire';
+import type { ServePlan } from '../serve/plan.ts';
+
+export function planLines(plan: ServePlan): string[] {
+  return [
+    '[serve]',
+    line('listen', plan.listen ?? 'off'),
+    line('socket', plan.socket ?? 'off'),
+    line('state_directory', plan.stateDirectory),
+    ...(plan.tokenFile === undefined ? [] : [line('token_file', plan.tokenFile)]),
+    line('interval', `${plan.everyMs / 1000}s`),
+    line('full_interval', `${plan.fullEveryMs / 1000}s`),
+    line('log_level', plan.logLevel),
+    line('raw_files', plan.rawFiles),
+    line('allow_directories', plan.allowDirectories),
+    ...plan.stores.flatMap(({ directories, rules }) => [
+      '',
+      '[[store]]',
+      line('directories', directories),
+      line('policy', rules.policy),
+      line('idle_share', rules.idleShare),
+      line('floor', sizeText(rules.floor)),
+      line('frozen_backing', rules.frozenBacking),
+      line('notice', `${rules.noticeSeconds}s`),
+      line('relieve', `${rules.relieveSeconds}s`),
+      '[store.warning]',
+      ...levelLines(rules.warning),
+      '[store.critical]',
+      ...levelLines(rules.critical),
+    ]),
+  ];
+}
+
+function levelLines({ bytes, percent, seconds }: LevelRule): string[] {
+  return [
+    line('bytes', bytes === null ? 'off' : sizeText(bytes)),
+    line('percent', percent ?? 'off'),
+    line('time', seconds === null ? 'off' : `${seconds}s`),
+  ];
+}
+
+/** As it can be read again: exact, whatever the unit. */
+function sizeText(bytes: number): string {
+  const text = formatBytes(bytes).replace(' ', '');
+  return /\./.test(text) ? `${bytes}` : text;
+}
+
+/** TOML's strings are JSON's, as far as these go. */
+function line(key: string, value: string | number | boolean | readonly string[]): string {
+  return `${key} = ${JSON.stringify(value)}`.replaceAll('","', '", "');
+}

@@ -1,0 +1,112 @@
+/** What is to be served and where: the configuration file, overruled by the command line, completed by what is usual. */
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { PlimsollError } from '#base';
+import { DEFAULT_RULES, mergeRules, type WatchedStore } from '#pool';
+import { NO_CONFIG, readConfigFile } from '../config/read.ts';
+import type { LogLevel } from '../config/log-levels.ts';
+
+export interface ServeFlags {
+  readonly config?: string;
+  readonly listen?: string;
+  readonly socket?: string;
+  readonly state?: string;
+  readonly interval?: number;
+  readonly logLevel?: LogLevel;
+  readonly demo?: true;
+}
+
+export interface ServePlan {
+  readonly stores: readonly WatchedStore[];
+  /** As it is written; null: no TCP. */
+  readonly listen: string | null;
+  /** Nobody has said where to listen. */
+  readonly isUsualAddress: boolean;
+  readonly socket: string | null;
+  readonly stateDirectory: string;
+  readonly tokenFile: string | undefined;
+  readonly everyMs: number;
+  readonly fullEveryMs: number;
+  readonly logLevel: LogLevel;
+  readonly rawFiles: readonly string[];
+  readonly allowDirectories: readonly string[];
+}
+
+/** The machine's own; read where nothing else is named. */
+export const SYSTEM_CONFIG = '/etc/plimsoll/plimsoll.toml';
+export const USUAL_LISTEN = '127.0.0.1:9464';
+const USUAL_INTERVAL_SECONDS = 30;
+const USUAL_FULL_INTERVAL_SECONDS = 6 * 3600;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * `directories` of the command line are watched by the configured rules of all stores, beside the configured stores.
+ *
+ * Throws: usage, SERVE_NOTHING, when there is nothing to watch; CONFIG_INVALID; RULE_VALUE, RULE_ORDER.
+ */
+export async function planServe(directories: readonly string[], flags: ServeFlags, env: Environment): Promise<ServePlan> {
+  const file = flags.config ?? (directories.length === 0 && existsSync(SYSTEM_CONFIG) ? SYSTEM_CONFIG : undefined);
+  const config = file === undefined ? NO_CONFIG : await readConfigFile(file);
+  const rules = mergeRules(DEFAULT_RULES, config.rules, 'use [rules]');
+  const stores: WatchedStore[] = config.stores.map((store) => ({
+    directories: store.directories,
+    rules: mergeRules(rules, store.rules, `use the rules of ${store.directories.join(', ')}`),
+  }));
+  if (directories.length > 0) stores.push({ directories: directories.map((one) => resolve(one)), rules });
+  if (stores.length === 0) {
+    throw new PlimsollError('usage', 'SERVE_NOTHING', {
+      doing: 'serve',
+      found: 'no directory',
+      expected: 'DIRECTORY..., --demo, or stores in a configuration file',
+    });
+  }
+  return {
+    stores,
+    listen: flags.listen === undefined ? configured(config.listen, USUAL_LISTEN) : offOr(flags.listen),
+    isUsualAddress: flags.listen === undefined && config.listen === undefined,
+    socket: flags.socket === undefined ? configured(config.socket, usualSocket(env)) : offOr(flags.socket),
+    stateDirectory: flags.state ?? config.stateDirectory ?? usualState(env),
+    tokenFile: config.tokenFile,
+    everyMs: 1000 * (flags.interval ?? config.intervalSeconds ?? USUAL_INTERVAL_SECONDS),
+    fullEveryMs: 1000 * (config.fullIntervalSeconds ?? USUAL_FULL_INTERVAL_SECONDS),
+    logLevel: flags.logLevel ?? config.logLevel ?? 'info',
+    rawFiles: config.rawFiles,
+    allowDirectories: config.allowDirectories,
+  };
+}
+
+function configured(value: string | null | undefined, usual: string | null): string | null {
+  return value === undefined ? usual : value;
+}
+
+function offOr(text: string): string | null {
+  return text === 'off' ? null : text;
+}
+
+/** systemd names the service's directories; a colon would separate several. */
+function firstOf(value: string | undefined): string | undefined {
+  const [first] = (value ?? '').split(':');
+  return first === '' ? undefined : first;
+}
+
+/** Beside the one that commands look for: see socketPath. Without a runtime directory there is none. */
+function usualSocket(env: Environment): string | null {
+  const service = firstOf(env['RUNTIME_DIRECTORY']);
+  if (service !== undefined) return join(service, 'plimsoll.sock');
+  if (isRoot()) return '/run/plimsoll/plimsoll.sock';
+  const own = env['XDG_RUNTIME_DIR'] ?? '';
+  return own === '' ? null : join(own, 'plimsoll', 'plimsoll.sock');
+}
+
+function usualState(env: Environment): string {
+  const service = firstOf(env['STATE_DIRECTORY']);
+  if (service !== undefined) return service;
+  if (isRoot()) return '/var/lib/plimsoll';
+  const own = env['XDG_STATE_HOME'] ?? '';
+  return join(own === '' ? join(env['HOME'] ?? '/', '.local', 'state') : own, 'plimsoll');
+}
+
+function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}

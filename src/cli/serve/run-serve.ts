@@ -1,0 +1,102 @@
+/** The daemon from its first line to its last: opens what it needs, says where it answers, and waits for a signal. */
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { asPlimsollError, escapeForTerminal, PlimsollError } from '#base';
+import { notifyManager, pingWatchdog } from '#host';
+import { openDaemon, type Watch } from '#pool';
+import { openLog, openServer, parseListen, readToken, type RunningServer, type ServerOptions } from '#server';
+import { makeStore } from '../demo/make-store.ts';
+import type { Session } from '../session.ts';
+import { VERSION } from '../version.ts';
+import { planServe, type ServeFlags, type ServePlan } from './plan.ts';
+import { webDirectory } from './web-directory.ts';
+
+export async function runServe(directories: readonly string[], flags: ServeFlags, session: Session): Promise<void> {
+  if (flags.demo !== true || directories.length > 0) return serve(await planServe(directories, flags, process.env), session);
+  const place = await mkdtemp(join(tmpdir(), 'plimsoll-demo-'));
+  try {
+    await serveDemo(place, flags, session);
+  } finally {
+    await rm(place, { recursive: true, force: true });
+  }
+}
+
+/** A store to look at, with all that the daemon keeps in the same directory: it goes when the daemon does. */
+async function serveDemo(place: string, flags: ServeFlags, session: Session): Promise<void> {
+  const store = join(place, 'store');
+  await mkdir(store);
+  await makeStore(store, session.signal);
+  const own: ServeFlags = { state: join(place, 'state'), socket: join(place, 'plimsoll.sock'), interval: 2, logLevel: 'warn', ...flags };
+  return serve(await planServe([store], own, {}), session);
+}
+
+async function serve(plan: ServePlan, session: Session): Promise<void> {
+  const log = openLog(plan.logLevel);
+  const token = plan.tokenFile === undefined ? undefined : await readToken(plan.tokenFile);
+  const watch = await openDaemon({ ...plan, version: VERSION });
+  try {
+    const options = { watch, version: VERSION, log, socket: plan.socket ?? undefined, token, webDirectory: webDirectory() };
+    const server = await openAt(plan, options);
+    const endPings = pingWatchdog();
+    try {
+      await notifyManager('READY=1');
+      await tell(plan, server, watch, token !== undefined, session);
+      log.info({ url: server.url, socket: server.socket, version: VERSION }, 'plimsoll answers');
+      if (!session.signal.aborted) await once(session.signal, 'abort');
+      await notifyManager('STOPPING=1');
+      log.info('plimsoll stops');
+    } finally {
+      endPings();
+      await server.close();
+    }
+  } finally {
+    await watch.close();
+  }
+}
+
+/** Where nobody has chosen a port and the usual one is taken, any other will do for looking around. */
+async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>): Promise<RunningServer> {
+  const listen = plan.listen === null ? undefined : parseListen(plan.listen, 'listen');
+  if (listen === undefined && plan.socket === null) {
+    throw new PlimsollError('usage', 'SERVE_NOWHERE', {
+      doing: 'serve',
+      found: 'neither an address nor a socket',
+      expected: 'one of --listen and --socket',
+    });
+  }
+  try {
+    return await openServer({ ...options, listen });
+  } catch (thrown) {
+    const error = asPlimsollError(thrown, 'serve');
+    if (error.code !== 'IO_EADDRINUSE' || !plan.isUsualAddress || listen === undefined) throw error;
+    return openServer({ ...options, listen: { ...listen, port: 0 } });
+  }
+}
+
+const FIRST_SCAN_MS = 2000;
+const LOOK_MS = 25;
+
+async function tell(plan: ServePlan, { url, socket }: RunningServer, watch: Watch, hasToken: boolean, session: Session): Promise<void> {
+  const place = url ?? socket ?? '';
+  await session.print(`plimsoll watches ${await watched(plan, watch, session.signal)}: ${place}${hasToken ? ' (asks for a token)' : ''}\n`);
+  if (url !== null && socket !== null) await session.print(`Commands ask it by PLIMSOLL_SOCKET=${escapeForTerminal(socket)}\n`);
+}
+
+/** Counted if the first scan is over soon; a large store is served while it is read. */
+async function watched(plan: ServePlan, watch: Watch, signal: AbortSignal): Promise<string> {
+  const isScanned = (): boolean => watch.stores().length > 0 && watch.stores().every((one) => one.scannedAt !== null);
+  for (let waitedMs = 0; waitedMs < FIRST_SCAN_MS && !isScanned() && !signal.aborted; waitedMs += LOOK_MS) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+  const directories = plan.stores.flatMap((one) => one.directories);
+  if (!isScanned()) return `${counted(directories.length, 'directory', 'directories')} (the first scan is running)`;
+  const stores = watch.stores();
+  const images = stores.reduce((sum, one) => sum + one.imageCount, 0);
+  return `${counted(stores.length, 'store', 'stores')} (${counted(images, 'image', 'images')})`;
+}
+
+function counted(count: number, one: string, several: string): string {
+  return `${count} ${count === 1 ? one : several}`;
+}

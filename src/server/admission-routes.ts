@@ -1,0 +1,111 @@
+/** The routes that decide and hold: admission, reservations, rescans. */
+import type { Static } from 'typebox';
+import { PlimsollError } from '#base';
+import { commitmentOfNew, parseCreateOptions } from '#create';
+import type { SizedRequest, SizedReservationRequest, Watch } from '#pool';
+import type { AdmissionDecision, AdmissionRequest, ReservationRefusal } from '#wire';
+import { answers, described, errorAnswers } from './answers.ts';
+import {
+  AdmissionDecisionSchema,
+  AdmissionRequestSchema,
+  KeyParameters,
+  RescanAnswerSchema,
+  RescanRequestSchema,
+  ReservationRefusalSchema,
+  ReservationRequestSchema,
+  ReservationSchema,
+} from './schemas.ts';
+import type { TypedApp } from './type-provider.ts';
+
+/** A decision looks at the store first; a filesystem that hangs must not keep the client for ever. */
+const DECISION_MS = 30_000;
+
+export function addAdmissionRoutes(app: TypedApp, watch: Watch): void {
+  app.post(
+    '/admission/check',
+    {
+      handlerTimeout: DECISION_MS,
+      schema: {
+        ...answers('Would it fit? Whatever the answer, the status is 200', AdmissionDecisionSchema, 404, 413, 415),
+        body: AdmissionRequestSchema,
+      },
+    },
+    ({ body }) => watch.admit(sized(body)),
+  );
+  addReserve(app, watch);
+  app.delete(
+    '/reservations/:key',
+    { schema: { ...answers('Releases what is held by this key', ReservationSchema, 404, 409), params: KeyParameters } },
+    ({ params }) => watch.release(params.key),
+  );
+  app.post(
+    '/rescan',
+    {
+      schema: {
+        summary: 'Looks at everything anew; answers before that is done, events tell of it',
+        body: RescanRequestSchema,
+        response: { 202: described(RescanAnswerSchema, 'It has begun'), ...errorAnswers([404, 413, 415]) },
+      },
+    },
+    ({ body, log }, reply) => {
+      const stores = body.store === undefined ? watch.stores().map(({ id }) => id) : [watch.store(body.store).id];
+      watch.rescan(body.store).catch((error: unknown) => log.error({ err: error }, 'a rescan that was asked for failed'));
+      return reply.status(202).send({ rescanning: stores });
+    },
+  );
+}
+
+function addReserve(app: TypedApp, watch: Watch): void {
+  app.post(
+    '/admission/reserve',
+    {
+      handlerTimeout: DECISION_MS,
+      schema: {
+        summary: 'Holds space, if it fits',
+        body: ReservationRequestSchema,
+        response: {
+          200: described(AdmissionDecisionSchema, 'It was held already by this key'),
+          201: described(AdmissionDecisionSchema, 'It is held now'),
+          ...errorAnswers([404, 413, 415]),
+          409: described(ReservationRefusalSchema, 'It does not fit, with the sum; or the key holds something else, without one'),
+        },
+      },
+    },
+    async ({ body, log }, reply) => {
+      const arrivedMs = Date.now();
+      const decision = await watch.reserve(sized(body));
+      const { store, bytes, admitted, reservation } = decision;
+      log.info({ key: body.key, store, bytes, admitted, held: reservation !== null }, 'reservation');
+      if (reservation === null) return reply.status(409).send(refusalOf(decision));
+      return reply.status(Date.parse(reservation.createdAt) < arrivedMs ? 200 : 201).send(decision);
+    },
+  );
+}
+
+function refusalOf(decision: AdmissionDecision): ReservationRefusal {
+  const error = new PlimsollError(
+    'conflict',
+    decision.admitted === null ? 'FIT_UNKNOWN' : 'DOES_NOT_FIT',
+    { doing: 'reserve' },
+    decision.message,
+  );
+  return { error: error.toJSON(), decision };
+}
+
+/** The request with its commitment worked out. Throws: usage, ADMISSION_WHAT. */
+function sized(request: Static<typeof ReservationRequestSchema>): SizedReservationRequest;
+function sized(request: Static<typeof AdmissionRequestSchema>): SizedRequest;
+function sized({ bytes, image, ...rest }: AdmissionRequest): SizedRequest {
+  if ((bytes === undefined) === (image === undefined)) {
+    throw new PlimsollError('usage', 'ADMISSION_WHAT', {
+      doing: 'understand the request',
+      found: bytes === undefined ? 'neither bytes nor image' : 'both bytes and image',
+      expected: 'exactly one of bytes and image',
+    });
+  }
+  return { ...rest, bytes: bytes ?? commitmentOf(image as NonNullable<AdmissionRequest['image']>) };
+}
+
+function commitmentOf({ format, capacity, options }: NonNullable<AdmissionRequest['image']>): number {
+  return commitmentOfNew(format, capacity, parseCreateOptions(format, options === undefined ? [] : [options]));
+}

@@ -1,0 +1,135 @@
+/** The application behind every door: routes, limits, one body for all errors. It listens nowhere by itself. */
+import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { fastify, type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
+import { PlimsollError } from '#base';
+import type { Watch } from '#pool';
+import { addAdmissionRoutes } from './admission-routes.ts';
+import { addDashboard, SECURITY_HEADERS } from './dashboard.ts';
+import type { EventStream } from './events.ts';
+import { checkEntry, type Door } from './gate.ts';
+import { addOpenApi } from './openapi.ts';
+import { noSuchRoute, problemOf, requireJson } from './problems.ts';
+import { addReadRoutes } from './read-routes.ts';
+import type { TypedApp } from './type-provider.ts';
+import { validatorCompiler } from './validation.ts';
+
+export interface AppParts {
+  readonly watch: Watch;
+  readonly events: EventStream;
+  readonly log: FastifyBaseLogger;
+  readonly version: string;
+  /** The built dashboard. */
+  readonly webDirectory: string | undefined;
+  /** How a connection came in; undefined for one too many. */
+  readonly doorOf: (socket: Socket) => Door | undefined;
+}
+
+export const BODY_LIMIT = 64 * 1024;
+/** Ids of stores and images in addresses, percent signs included. */
+const LONGEST_PARAMETER = 4096;
+
+export async function buildApp(parts: AppParts): Promise<TypedApp> {
+  const { watch, log, version, webDirectory } = parts;
+  const app: TypedApp = fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: LONGEST_PARAMETER },
+    return503OnClosing: false,
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  // What the watch gave goes out as it is. Fastify's own serialiser drops what a schema leaves out, and makes a 0 of a null.
+  app.setSerializerCompiler(() => JSON.stringify);
+  addErrors(app);
+  addEntry(app, parts);
+  takeJsonOnly(app);
+  await addOpenApi(app, version);
+  await app.register(
+    (api: TypedApp, _options, done) => {
+      addReadRoutes(api, watch);
+      addAdmissionRoutes(api, watch);
+      addEvents(api, parts.events);
+      done();
+    },
+    { prefix: '/api/v1' },
+  );
+  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+    const { METRICS_CONTENT_TYPE, metricsChunks } = await import('./metrics.ts');
+    const chunks = metricsChunks(watch);
+    // What fails at the beginning is still an answer of its own.
+    const first = await chunks.next();
+    return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(withFirst(first.value ?? '', chunks)));
+  });
+  await addDashboard(app, webDirectory);
+  await app.ready();
+  return app;
+}
+
+async function* withFirst(first: string, others: AsyncGenerator<string, void, void>): AsyncGenerator<string, void, void> {
+  yield first;
+  yield* others;
+}
+
+function addEntry(app: TypedApp, { doorOf }: AppParts): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    void reply.headers(SECURITY_HEADERS);
+    const door = doorOf(request.raw.socket);
+    if (door === undefined) {
+      void reply.headers({ connection: 'close', 'retry-after': '1' });
+      throw new PlimsollError('busy', 'CONNECTIONS_MANY', {
+        doing: 'answer the request',
+        found: 'too many connections',
+        expected: 'fewer; try again later',
+      });
+    }
+    checkEntry(request.raw, door, isPublic(request));
+    if (request.method === 'POST') requireJson(request.headers['content-type']);
+    if (isApi(request.url)) void reply.header('cache-control', 'no-store');
+    done();
+  });
+  app.addHook('onResponse', ({ method, url, log }, reply, done) => {
+    log.debug({ method, url, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'answered');
+    done();
+  });
+}
+
+/** The files of the dashboard are no secret, and a browser must get them before it can ask for the token. */
+function isPublic({ method, url }: FastifyRequest): boolean {
+  return (method === 'GET' || method === 'HEAD') && !isApi(url) && !/^\/metrics(?![\w-])/.test(url);
+}
+
+function isApi(url: string): boolean {
+  return /^\/+api(?![\w-])/.test(url);
+}
+
+function addErrors(app: TypedApp): void {
+  const answer = (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const { status, body, isOurs } = problemOf(thrown);
+    if (isOurs) request.log.error({ err: thrown, method: request.method, url: request.url }, 'a request could not be answered');
+    if (status === 401) void reply.header('www-authenticate', 'Bearer realm="plimsoll"');
+    if (status === 503) void reply.header('retry-after', '1');
+    return reply.status(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+  };
+  app.setErrorHandler(answer);
+  app.setNotFoundHandler((request, reply) => answer(noSuchRoute(request.method, request.url.slice(0, 200)), request, reply));
+}
+
+/** No forms, no plain text; an empty body is no body. */
+function takeJsonOnly(app: TypedApp): void {
+  app.removeAllContentTypeParsers();
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined);
+    else void parse(request, body.toString(), done);
+  });
+}
+
+function addEvents(api: TypedApp, events: EventStream): void {
+  const schema = { summary: 'Server-sent events: `hello` with all stores, then what happens', produces: ['text/event-stream'] };
+  api.get('/events', { exposeHeadRoute: false, schema }, (_request, reply) => {
+    events.requireRoom();
+    reply.hijack();
+    events.add(reply.raw, SECURITY_HEADERS);
+  });
+}

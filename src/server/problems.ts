@@ -1,0 +1,71 @@
+/** The one body of every error: whatever was thrown becomes a status and `{error}`, and what is nobody's business stays here. */
+import { asPlimsollError, PlimsollError } from '#base';
+import { type ApiError, httpStatusOf } from '#wire';
+
+export interface Problem {
+  readonly status: number;
+  readonly body: ApiError;
+  /** Ours, not the client's: to be logged in full. */
+  readonly isOurs: boolean;
+}
+
+const DOING = 'answer the request';
+
+/** What Fastify throws itself. */
+interface FastifyProblem {
+  readonly code: string;
+  readonly statusCode?: number;
+  readonly message: string;
+}
+
+/** The answer for `thrown`. Nothing of a bug is told but that there is one. */
+export function problemOf(thrown: unknown): Problem {
+  const error = isFastifyProblem(thrown) ? ofFastify(thrown) : asPlimsollError(thrown, DOING);
+  const isOurs = error.kind === 'bug' || error.kind === 'io';
+  const told =
+    error.kind === 'bug' ? new PlimsollError('bug', 'INTERNAL', { doing: DOING, found: 'an internal error, see the log' }) : error;
+  return { status: httpStatusOf(told), body: { error: told.toJSON() }, isOurs };
+}
+
+function isFastifyProblem(thrown: unknown): thrown is FastifyProblem {
+  return thrown instanceof Error && String((thrown as { code?: unknown }).code).startsWith('FST_');
+}
+
+function ofFastify({ code, statusCode = 500, message }: FastifyProblem): PlimsollError {
+  const doing = 'understand the request';
+  if (statusCode === 413)
+    return new PlimsollError('over-budget', 'BODY_TOO_LARGE', { doing, found: 'too large a body', expected: '64 KiB at most' });
+  if (statusCode === 415) return contentType(doing);
+  if (code === 'FST_ERR_HANDLER_TIMEOUT') {
+    return new PlimsollError('busy', 'ANSWER_TOO_SLOW', {
+      doing: DOING,
+      found: 'no answer in time',
+      expected: 'a store that can be looked at',
+    });
+  }
+  if (statusCode < 500)
+    return new PlimsollError('usage', 'REQUEST_INVALID', { doing, found: message, expected: 'what /api/v1/openapi.json describes' });
+  return new PlimsollError('bug', 'INTERNAL', { doing: DOING, found: message });
+}
+
+function contentType(doing: string): PlimsollError {
+  return new PlimsollError('usage', 'CONTENT_TYPE', {
+    doing,
+    field: 'Content-Type',
+    found: 'something else',
+    expected: 'application/json',
+  });
+}
+
+export function noSuchRoute(method: string, path: string): PlimsollError {
+  return new PlimsollError('not-found', 'ROUTE_UNKNOWN', {
+    doing: DOING,
+    found: `${method} ${path}`,
+    expected: 'a route of /api/v1/openapi.json',
+  });
+}
+
+/** Throws: usage, CONTENT_TYPE: what changes something must say that it is JSON, which no form of another site can. */
+export function requireJson(contentTypeHeader: string | undefined): void {
+  if (!/^application\/json\s*(;|$)/i.test(contentTypeHeader ?? '')) throw contentType('understand the request');
+}

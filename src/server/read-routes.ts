@@ -1,0 +1,101 @@
+/** The routes that only look: stores, images, history, moves, alerts, reservations. */
+import { Type } from 'typebox';
+import { PlimsollError } from '#base';
+import type { HistoryQuery, ImageQuery, Watch } from '#pool';
+import { answers } from './answers.ts';
+import {
+  AlertSchema,
+  HistoryQuerySchema,
+  IdParameters,
+  ImagePageSchema,
+  ImageQuerySchema,
+  ImageSampleSchema,
+  ImageViewSchema,
+  MovePlanSchema,
+  MovesQuerySchema,
+  ReservationSchema,
+  ReservationsQuerySchema,
+  StatusReportSchema,
+  StoreSampleSchema,
+  StoreViewSchema,
+} from './schemas.ts';
+import type { TypedApp } from './type-provider.ts';
+
+export function addReadRoutes(app: TypedApp, watch: Watch): void {
+  app.get('/status', { schema: answers('All stores, and what the daemon has to say of itself', StatusReportSchema) }, () => watch.status());
+  app.get('/stores', { schema: answers('All stores', Type.Array(StoreViewSchema)) }, () => watch.stores());
+  app.get('/stores/:id', { schema: { ...answers('One store', StoreViewSchema, 404), params: IdParameters } }, ({ params }) =>
+    watch.store(params.id),
+  );
+  app.get(
+    '/images',
+    { schema: { ...answers('Images, sorted, filtered, a page at a time', ImagePageSchema, 404), querystring: ImageQuerySchema } },
+    ({ query }) => watch.images(query as ImageQuery),
+  );
+  app.get('/images/:id', { schema: { ...answers('One image', ImageViewSchema, 404), params: IdParameters } }, ({ params }) =>
+    watch.image(params.id),
+  );
+  addHistoryRoutes(app, watch);
+  app.get(
+    '/stores/:id/moves',
+    {
+      schema: {
+        ...answers('What to move off, so that the store is back under its level', MovePlanSchema, 404),
+        params: IdParameters,
+        querystring: MovesQuerySchema,
+      },
+    },
+    ({ params, query }) => watch.moves(params.id, query.target),
+  );
+  app.get('/alerts', { schema: answers('What is raised now', Type.Array(AlertSchema)) }, () => watch.alerts());
+  app.get(
+    '/reservations',
+    { schema: { ...answers('Space that is held', Type.Array(ReservationSchema), 404), querystring: ReservationsQuerySchema } },
+    ({ query }) => watch.reservations(query),
+  );
+}
+
+function addHistoryRoutes(app: TypedApp, watch: Watch): void {
+  app.get(
+    '/stores/:id/history',
+    {
+      schema: {
+        ...answers('What a store was like', Type.Array(StoreSampleSchema), 404),
+        params: IdParameters,
+        querystring: HistoryQuerySchema,
+      },
+    },
+    ({ params, query }) => watch.storeHistory(params.id, stretchOf(query)),
+  );
+  app.get(
+    '/images/:id/history',
+    {
+      schema: {
+        ...answers('What an image was like', Type.Array(ImageSampleSchema), 404),
+        params: IdParameters,
+        querystring: HistoryQuerySchema,
+      },
+    },
+    ({ params, query }) => watch.imageHistory(params.id, stretchOf(query)),
+  );
+}
+
+const DAY_MS = 86_400_000;
+
+/** Throws: usage, HISTORY_RANGE. */
+function stretchOf({ from, to, points }: { from?: string; to?: string; points: number }): HistoryQuery {
+  const toMs = to === undefined ? Date.now() : timeOf('to', to);
+  const fromMs = from === undefined ? toMs - DAY_MS : timeOf('from', from);
+  if (fromMs <= toMs) return { fromMs, toMs, points };
+  throw badRange('from', from ?? '', 'a time before `to`');
+}
+
+function timeOf(field: string, text: string): number {
+  const ms = /^\d{1,15}$/.test(text) ? Number(text) : Date.parse(text);
+  if (Number.isFinite(ms)) return ms;
+  throw badRange(field, text, 'ISO 8601 such as 2026-11-23T12:00:00Z, or milliseconds since 1970');
+}
+
+function badRange(field: string, found: string, expected: string): PlimsollError {
+  return new PlimsollError('usage', 'HISTORY_RANGE', { doing: 'understand the request', field, found, expected });
+}

@@ -1,0 +1,180 @@
+/** The doors of the daemon: a TCP address and a Unix socket, both onto one application; and how they are closed. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { rm } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
+import type { FastifyBaseLogger } from 'fastify';
+import { asPlimsollError, PlimsollError } from '#base';
+import type { Watch } from '#pool';
+import { hostAndPort, isLoopback, type TcpAddress } from './address.ts';
+import { buildApp } from './app.ts';
+import { EVENT_LIMITS, type EventLimits, EventStream } from './events.ts';
+import { type Door, LOOPBACK_HOSTS } from './gate.ts';
+import { listenOnSocket } from './socket-file.ts';
+
+export interface ServerOptions {
+  readonly watch: Watch;
+  readonly version: string;
+  readonly log: FastifyBaseLogger;
+  /** Undefined: no TCP. */
+  readonly listen: TcpAddress | undefined;
+  /** Path of the Unix socket; undefined: none. */
+  readonly socket: string | undefined;
+  /** Asked for by TCP; without one only a loopback address is served. */
+  readonly token: string | undefined;
+  readonly webDirectory: string | undefined;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+export interface ServerLimits {
+  readonly events: EventLimits;
+  /** With more connections at a time, requests of the later ones are refused; with twice as many, connections. */
+  readonly connections: number;
+  /** Until the head of a request has come, and until all of it has. */
+  readonly headMs: number;
+  readonly requestMs: number;
+}
+
+export interface RunningServer {
+  /** `http://127.0.0.1:9464`; null without TCP. */
+  readonly url: string | null;
+  readonly socket: string | null;
+  /** Ends within two seconds, whatever the clients do. May be called twice. */
+  close(): Promise<void>;
+}
+
+const LIMITS: ServerLimits = { events: EVENT_LIMITS, connections: 256, headMs: 10_000, requestMs: 30_000 };
+const MAX_HEADER_BYTES = 16 * 1024;
+const GRACE_MS = 1500;
+
+/**
+ * Throws: usage, LISTEN_NEEDS_TOKEN; conflict, SOCKET_IN_USE; io, when an address is taken; see listenOnSocket.
+ */
+export async function openServer(options: ServerOptions): Promise<RunningServer> {
+  const { listen, socket, watch, token } = options;
+  if (listen !== undefined) refuseOpenAddress(listen, token);
+  const limits = { ...LIMITS, ...options.limits };
+  const events = new EventStream(watch, limits.events);
+  const doors = new Doors(limits);
+  const app = await buildApp({ ...options, events, doorOf: (one) => doors.of(one) });
+  const handle: Handler = (request, response) => app.routing(request, response);
+  const close = async (): Promise<void> => {
+    events.close();
+    await doors.close();
+    if (socket !== undefined && doors.hasSocket) await rm(socket, { force: true });
+    await app.close();
+  };
+  try {
+    const url = listen === undefined ? null : await doors.openTcp(listen, token, handle);
+    if (socket !== undefined) await doors.openSocket(socket, handle);
+    let closing: Promise<void> | undefined;
+    return { url, socket: socket ?? null, close: () => (closing ??= close()) };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function refuseOpenAddress(listen: TcpAddress, token: string | undefined): void {
+  if (token !== undefined || isLoopback(listen.host)) return;
+  throw new PlimsollError('usage', 'LISTEN_NEEDS_TOKEN', {
+    doing: `listen on ${hostAndPort(listen)}`,
+    found: 'no token_file',
+    expected: 'a token file in the configuration, since others than this machine can reach that address',
+  });
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+class Doors {
+  readonly #limits: ServerLimits;
+  readonly #servers: Server[] = [];
+  readonly #doors = new WeakMap<Socket, Door>();
+  #connections = 0;
+  hasSocket = false;
+
+  constructor(limits: ServerLimits) {
+    this.#limits = limits;
+  }
+
+  of(socket: Socket): Door | undefined {
+    return this.#doors.get(socket);
+  }
+
+  /** The address as a URL. */
+  async openTcp(address: TcpAddress, token: string | undefined, handler: Handler): Promise<string> {
+    const hosts = token === undefined ? LOOPBACK_HOSTS : undefined;
+    const server = this.#open({ kind: 'tcp', token, hosts }, handler);
+    const listening = new Promise<void>((resolve, reject) => {
+      server.once('listening', resolve);
+      server.once('error', reject);
+    });
+    server.listen(address.port, address.host);
+    try {
+      await listening;
+    } catch (thrown) {
+      throw asPlimsollError(thrown, `listen on ${hostAndPort(address)}`);
+    }
+    return `http://${hostAndPort({ host: address.host, port: (server.address() as AddressInfo).port })}`;
+  }
+
+  async openSocket(path: string, handler: Handler): Promise<void> {
+    await listenOnSocket(this.#open({ kind: 'unix', token: undefined, hosts: undefined }, handler), path);
+    this.hasSocket = true;
+  }
+
+  /** Answers that are being given may end, connections that wait end at once, and after the grace all do. */
+  async close(): Promise<void> {
+    const ends = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    for (const server of this.#servers) server.closeIdleConnections();
+    const timer = setTimeout(() => {
+      for (const server of this.#servers) server.closeAllConnections();
+    }, GRACE_MS);
+    await Promise.all(ends);
+    clearTimeout(timer);
+  }
+
+  #open(door: Door, handler: Handler): Server {
+    const { headMs, requestMs, connections } = this.#limits;
+    const options = {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: headMs,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: 1000,
+    };
+    const server = createServer(options, handler);
+    server.maxConnections = 2 * connections;
+    server.on('connection', (socket: Socket) => {
+      this.#connections += 1;
+      socket.on('close', () => {
+        this.#connections -= 1;
+      });
+      if (this.#connections <= connections) this.#doors.set(socket, door);
+    });
+    server.on('clientError', answerUnparsed);
+    this.#servers.push(server);
+    return server;
+  }
+}
+
+/** What is no HTTP request, or not in time, still gets the one body of errors. */
+function answerUnparsed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const doing = 'understand the request';
+  const isLarge = error.code === 'HPE_HEADER_OVERFLOW';
+  const problem = isLarge
+    ? new PlimsollError('over-budget', 'HEADERS_TOO_LARGE', {
+        doing,
+        found: 'too long an address or too large headers',
+        expected: '16 KiB at most',
+      })
+    : new PlimsollError('usage', 'REQUEST_INVALID', { doing, found: 'no request of HTTP/1.1', expected: 'one, in time' });
+  const status = isLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
+  const body = JSON.stringify({ error: problem.toJSON() });
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}

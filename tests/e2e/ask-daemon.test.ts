@@ -1,0 +1,269 @@
+/** The commands that ask a daemon, the built command against a server on a real socket; behind it a Watch by hand. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openLog, openServer, type RunningServer } from '#server';
+import type { AdmissionDecision, Alert, Reservation, StatusReport, StoreView } from '#wire';
+import { type Ended, plimsoll } from '../support/command.ts';
+import { FakeWatch, STORE_ID } from '../support/fake-watch.ts';
+
+const GiB = 2 ** 30;
+let directory: string;
+let socket: string;
+let watch: FakeWatch;
+let server: RunningServer | undefined;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'plimsoll-ask-'));
+  mkdirSync(join(directory, 'vm'));
+  socket = join(directory, 's');
+  await watchWith({});
+});
+afterEach(async () => {
+  await server?.close();
+  server = undefined;
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function watchWith(changes: Partial<StoreView>): Promise<void> {
+  await server?.close();
+  watch = new FakeWatch({ directories: [join(directory, 'vm')], ...changes });
+  server = await openServer({
+    watch,
+    version: '0.1.0',
+    log: openLog('silent'),
+    listen: undefined,
+    socket,
+    token: undefined,
+    webDirectory: undefined,
+  });
+}
+async function noDaemon(): Promise<void> {
+  await server?.close();
+  server = undefined;
+}
+const ask = (...words: string[]): Promise<Ended> => plimsoll(words, { env: { PLIMSOLL_SOCKET: socket }, cwd: directory });
+
+/** A socket on which somebody listens and answers so. */
+async function insteadOfDaemon(answer: Parameters<typeof createServer>[1]): Promise<Server> {
+  await noDaemon();
+  const other = createServer(answer).listen(socket);
+  await new Promise((resolve) => other.once('listening', resolve));
+  return other;
+}
+
+describe('admit', () => {
+  it('says yes with 0 and no with 10, the sum by its terms with --explain', async () => {
+    const yes = await ask('admit', '--size', '10G', '--store', 'vm');
+    expect([yes.code, yes.stdout, yes.stderr]).toEqual([0, 'Admitted. It fits.\n', '']);
+    const no = await ask('admit', '--bytes', '40G', '--store', STORE_ID, '--explain');
+    expect([no.code, no.stderr]).toEqual([10, '']);
+    expect(no.stdout).toMatch(/^NOT admitted\. It does not fit\.\n/);
+    for (const [name, bytes] of [
+      ['available', '64,424,509,440'],
+      ['floor', '1,073,741,824'],
+      ['request', '42,949,672,960'],
+      ['left', '-11,811,160,064'],
+    ]) {
+      expect(no.stdout).toMatch(new RegExp(`${bytes ?? ''} +-?[\\d.]+ GiB  ${name ?? ''}\\n`));
+    }
+  });
+
+  it('says that it could not tell with 11, and why', async () => {
+    await watchWith({ sum: { policy: 'promise', terms: [], left: null, unknown: 'an image cannot be read' } });
+    const { code, stdout } = await ask('admit', '--bytes', '1', '--store', 'vm', '--explain');
+    expect([code, stdout]).toEqual([11, expect.stringMatching(/^Could not tell\. .*an image cannot be read/s)]);
+  });
+
+  it('hands on format, options, policy and share', async () => {
+    const { code, stdout } = await ask(
+      ...'admit --size 1G -f qcow2 -o cluster_size=2M -o lazy_refcounts=on --policy entitled --share 0.5 --json --store vm'.split(' '),
+    );
+    expect([code, (JSON.parse(stdout) as AdmissionDecision).schema]).toEqual([0, 'plimsoll.admission/1']);
+    expect(watch.asked).toEqual([{ store: join(directory, 'vm'), policy: 'entitled', idleShare: 0.5, bytes: expect.any(Number) }]);
+  });
+
+  it('holds with --reserve, once by one key, until it is released', async () => {
+    const words = ['admit', '--bytes', '20G', '--store', 'vm', '--reserve', '--key', 'web 7', '--ttl', '15m', '--for', 'vm/web.qcow2'];
+    const first = await ask(...words);
+    expect([first.code, first.stdout]).toEqual([0, expect.stringContaining('Held: 20 GiB by the key web 7, until ')]);
+    expect((await ask(...words)).code).toBe(0);
+    expect([...watch.held.values()]).toMatchObject([{ key: 'web 7', bytes: 20 * GiB, path: join(directory, 'vm', 'web.qcow2') }]);
+    expect((await ask('admit', '--bytes', '20G', '--store', 'vm', '--reserve', '--key', 'other')).code).toBe(10);
+    expect((await ask('admit', '--bytes', '20G', '--store', 'vm', '--reserve', '--key', 'other', '--overcommit')).code).toBe(0);
+    expect((await ask('admit', '--bytes', '1G', '--store', 'vm', '--reserve', '--key', 'web 7')).code).toBe(19);
+    const released = await ask('release', 'web 7', '--json');
+    expect([released.code, JSON.parse(released.stdout) as Reservation]).toMatchObject([0, { key: 'web 7', state: 'released' }]);
+    const again = await ask('release', 'web 7');
+    expect([again.code, again.stderr]).toEqual([12, 'plimsoll: Cannot release the reservation: web 7\n']);
+  });
+
+  it('without a daemon scans the store and says so; holds nothing, and knows no growth', async () => {
+    await noDaemon();
+    expect((await plimsoll(['create', '-q', '-f', 'raw', join(directory, 'vm', 'a.raw'), '1M'])).code).toBe(0);
+    const yes = await ask('admit', '--size', '1M', '--store', 'vm', '--json');
+    expect([yes.code, yes.stderr]).toEqual([0, expect.stringMatching(/nobody listens there.*\n.*scan/)]);
+    const decision = JSON.parse(yes.stdout) as AdmissionDecision;
+    expect([decision.admitted, decision.reservation, decision.sum.terms.reduce((sum, term) => sum + term.bytes, 0)]).toEqual([
+      true,
+      null,
+      decision.sum.left,
+    ]);
+    expect((await ask('admit', '--size', '700T', '--store', 'vm/new.qcow2')).code).toBe(10);
+    expect((await ask('admit', '--size', '1M', '--store', 'vm', '--policy', 'watch')).code).toBe(2);
+    expect((await ask('admit', '--size', '1M', '--store', 'nowhere/vm')).code).toBe(12);
+    expect((await ask('admit', '--size', '1M', '--store', STORE_ID)).code).toBe(12);
+    const hold = await ask('admit', '--size', '1M', '--store', 'vm', '--reserve', '--key', 'k');
+    expect([hold.code, hold.stdout]).toEqual([12, '']);
+  });
+
+  it.each([
+    ['--store vm', '--size'],
+    ['--store vm --size 1G --bytes 1G', 'both --size and --bytes'],
+    ['--store vm --size 1G --reserve', '--key'],
+    ['--store vm --size 1G --key k', '--reserve'],
+    ['--store vm --size 1G --overcommit', '--reserve'],
+    ['--store vm --size 1G --share 2', '--share'],
+    ['--store vm --size 1G --reserve --key k --ttl 15', '--ttl'],
+    ['--store vm --size 1G --policy hope', 'hope'],
+    ['--size 1G', '--store'],
+    ['--store vm --size 1G -o colour=red', 'colour'],
+  ])('%s is misused', async (words, expected) => {
+    const { code, stdout, stderr } = await ask('admit', ...words.split(' '));
+    expect([code, stdout, stderr]).toEqual([2, '', expect.stringContaining(expected)]);
+  });
+});
+
+describe('status', () => {
+  it('prints what the daemon knows, names harmless', async () => {
+    const { code, stdout, stderr } = await ask('status');
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/\/srv \(xfs\), 3 images, 1 that cannot be read: ok\n/);
+    expect(stdout).toMatch(/left +29 GiB +31,138,512,896 {2}by the policy promise/);
+    expect(stdout).not.toContain('\u001b');
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+  });
+
+  it('prints all of it with --json', async () => {
+    const { stdout } = await ask('status', '--json');
+    expect(JSON.parse(stdout) as StatusReport).toEqual(watch.status());
+  });
+
+  it('says that there is no daemon: 12', async () => {
+    await noDaemon();
+    expect(await ask('status')).toEqual({ code: 12, stdout: '', stderr: expect.stringMatching(/^plimsoll: .*nobody listens there/) });
+  });
+
+  it.each([
+    ['no JSON', 'hello'],
+    ['no object', '3'],
+    ['an unknown error', '{"error":{}}'],
+  ])('says that what answers is no plimsoll: %s', async (_, body) => {
+    const other = await insteadOfDaemon((_request, response) => void response.writeHead(body.includes('error') ? 500 : 200).end(body));
+    const { code, stderr } = await ask('status');
+    other.close();
+    expect([code, stderr]).toEqual([14, expect.stringContaining('expected a plimsoll')]);
+  });
+});
+
+describe('check', () => {
+  const alert: Alert = {
+    store: STORE_ID,
+    level: 'warning',
+    by: ['bytes'],
+    since: '2026-11-23T12:00:00.000Z',
+    message: 'only 3 GiB|left\nhere',
+  };
+  it.each([
+    [{}, 0, 'OK', '29 GiB left by the policy promise'],
+    [{ level: 'warning', alerts: [alert] }, 1, 'WARNING', 'only 3 GiB/left\\nhere'],
+    [{ level: 'critical' }, 2, 'CRITICAL', 'critical'],
+    [{ presence: 'vanished' }, 2, 'CRITICAL', 'vanished'],
+    [{ level: 'unknown' }, 3, 'UNKNOWN', 'unknown'],
+  ] as const)('%j: exit code %i', async (changes, expected, word, text) => {
+    await watchWith(changes);
+    const { code, stdout, stderr } = await ask('check');
+    expect([code, stderr]).toEqual([expected, '']);
+    expect(stdout.split('\n')).toHaveLength(2);
+    expect(stdout.startsWith(`PLIMSOLL ${word} - /srv `)).toBe(true);
+    expect(stdout).toContain(text);
+    const [, figures = ''] = stdout.split(' | ');
+    for (const figure of figures.trim().split(/ (?=')/)) expect(figure).toMatch(/^'[^'=]+'=(U|-?\d+B)(;;;0;\d+)?$/);
+  });
+
+  it('is unknown, never ok, without a daemon, without stores and when misused', async () => {
+    watch.stores = () => [];
+    watch.status = () => ({ schema: 'plimsoll.status/1', version: '0.1.0', startedAt: '', stores: [], findings: [] });
+    expect(await ask('check')).toMatchObject({ code: 3, stdout: 'PLIMSOLL UNKNOWN - no store was found\n' });
+    await noDaemon();
+    expect(await ask('check')).toMatchObject({ code: 3, stdout: expect.stringMatching(/^PLIMSOLL UNKNOWN - .*nobody listens/) });
+    expect((await ask('check', '--nothing')).code).toBe(3);
+    expect((await ask('check', '--help')).code).toBe(0);
+  });
+});
+
+describe('create', () => {
+  it('asks the daemon, holds the space meanwhile, and lets go of it', async () => {
+    const held: Reservation[] = [];
+    watch.listeners.add((event) => event.type === 'reservation' && held.push(event.reservation));
+    const { code, stderr } = await ask('create', '-f', 'qcow2', 'vm/web.qcow2', '1G');
+    expect([code, stderr, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([0, '', true]);
+    expect(held).toMatchObject([{ path: join(directory, 'vm', 'web.qcow2'), store: STORE_ID }]);
+    expect(held[0]?.bytes).toBeGreaterThan(GiB);
+    expect(watch.held.size).toBe(0);
+  });
+
+  it('makes nothing that does not fit: 10, and the sum', async () => {
+    const { code, stdout, stderr } = await ask('create', '-f', 'qcow2', 'vm/web.qcow2', '40G');
+    expect([code, stdout, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([10, '', false]);
+    expect(stderr).toMatch(/^NOT admitted\. It does not fit\.\n.* request\n.* left\n.*--overcommit/s);
+    const json = await ask('create', '--json', '-f', 'qcow2', 'vm/web.qcow2', '40G');
+    expect([json.code, (JSON.parse(json.stdout) as AdmissionDecision).admitted]).toEqual([10, false]);
+  });
+
+  it('makes it with --overcommit, and says so', async () => {
+    const { code, stderr } = await ask('create', '--overcommit', '-f', 'qcow2', 'vm/web.qcow2', '40G');
+    expect([code, stderr, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([
+      0,
+      'plimsoll: overcommitted: It does not fit.\n',
+      true,
+    ]);
+  });
+
+  it('makes nothing where it could not be told: 11', async () => {
+    await watchWith({ sum: { policy: 'promise', terms: [], left: null, unknown: 'an image cannot be read' } });
+    const { code } = await ask('create', '-f', 'raw', 'vm/web.raw', '1M');
+    expect([code, existsSync(join(directory, 'vm', 'web.raw'))]).toEqual([11, false]);
+  });
+
+  it('counts an overlay by what its base has, and holds nothing when the making fails', async () => {
+    await ask('create', '-q', '-f', 'qcow2', 'vm/base.qcow2', '20G');
+    const overlay = ['-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', 'vm/overlay.qcow2'];
+    expect((await ask('create', ...overlay)).code).toBe(0);
+    expect((watch.asked.at(-1) as { bytes: number }).bytes).toBeGreaterThan(20 * GiB);
+    expect((await ask('create', ...overlay)).code).toBe(19);
+    expect(watch.held.size).toBe(0);
+  });
+
+  it('goes on as before on a store that is not watched, and without a daemon', async () => {
+    mkdirSync(join(directory, 'elsewhere'));
+    expect(await ask('create', '-q', '-f', 'raw', 'elsewhere/a.raw', '7T')).toEqual({ code: 0, stdout: '', stderr: '' });
+    await noDaemon();
+    expect(await ask('create', '-q', '-f', 'raw', 'vm/a.raw', '7T')).toEqual({ code: 0, stdout: '', stderr: '' });
+    writeFileSync(socket, 'no socket');
+    expect(await ask('create', '-q', '-f', 'raw', 'vm/b.raw', '7T')).toMatchObject({ code: 0 });
+  });
+
+  it('is not kept by a daemon that hangs: a warning after 2 s', async () => {
+    const other = await insteadOfDaemon(() => {});
+    const begun = Date.now();
+    const { code, stderr } = await ask('create', '-q', '-f', 'raw', 'vm/a.raw', '1M');
+    other.closeAllConnections();
+    other.close();
+    expect([code, stderr]).toEqual([0, expect.stringContaining('not known whether it fits: Cannot ask the daemon: no answer within 2 s')]);
+    expect(Date.now() - begun).toBeLessThan(8000);
+    expect(existsSync(join(directory, 'vm', 'a.raw'))).toBe(true);
+  });
+});

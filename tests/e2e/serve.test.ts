@@ -1,0 +1,164 @@
+/** `plimsoll serve` as a user starts it: where it answers, what it refuses, how it ends. */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { StatusReport } from '#wire';
+import { COMMAND, plimsoll, type Running, start } from '../support/command.ts';
+import { ask } from '../support/http.ts';
+
+let directory: string;
+const running: Running[] = [];
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'plimsoll-serve-'));
+  mkdirSync(join(directory, 'vm'));
+  for (const name of ['a.qcow2', 'b.qcow2']) await plimsoll(['create', '-q', '-f', 'qcow2', join(directory, 'vm', name), '1G']);
+});
+afterEach(async () => {
+  for (const one of running.splice(0)) {
+    one.kill('SIGKILL');
+    await one.ended;
+  }
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function begin(...words: string[]): Running {
+  const env = { TMPDIR: directory, XDG_RUNTIME_DIR: directory };
+  const one = start(process.execPath, [COMMAND, 'serve', ...words], { env, cwd: directory });
+  running.push(one);
+  return one;
+}
+
+/** The line that says where it answers. */
+async function told(one: Running): Promise<string> {
+  await expect.poll(() => one.stdout() + one.stderr(), { timeout: 20_000 }).toMatch(/\n/);
+  await expect.poll(() => one.stdout(), { timeout: 20_000, message: one.stderr() }).toMatch(/^plimsoll watches .*\n/);
+  return one.stdout();
+}
+const urlIn = (text: string): string => /http:\/\/\S+/.exec(text)?.[0] ?? '';
+const usual = (): string[] => ['--listen', '127.0.0.1:0', '--socket', join(directory, 's'), '--state', join(directory, 'state'), 'vm'];
+
+describe('serve', () => {
+  it('says what it watches and where it answers, by HTTP and on the socket', async () => {
+    const one = begin(...usual());
+    const text = await told(one);
+    expect(text).toMatch(/^plimsoll watches 1 store \(2 images\): http:\/\/127\.0\.0\.1:\d+\n/);
+    const { json } = await ask(urlIn(text), '/api/v1/status');
+    const [store] = (json as StatusReport).stores;
+    expect([store?.directories, store?.imageCount]).toEqual([[join(directory, 'vm')], 2]);
+    const status = await plimsoll(['status', '--socket', join(directory, 's')]);
+    expect([status.code, status.stdout]).toEqual([0, expect.stringContaining('2 images')]);
+    expect((statSync(join(directory, 's')).mode % 0o1000).toString(8)).toBe('660');
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'ends by %s with 0 within two seconds, also while somebody listens to events; the socket is gone',
+    async (signal) => {
+      const one = begin(...usual());
+      const url = urlIn(await told(one));
+      const events = ask(url, '/api/v1/events').catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const begun = Date.now();
+      one.kill(signal);
+      const { code, stderr } = await one.ended;
+      expect([code, Date.now() - begun < 2500, existsSync(join(directory, 's'))]).toEqual([0, true, false]);
+      await events;
+      for (const line of stderr.trim().split('\n')) expect(JSON.parse(line)).toMatchObject({ level: 'info', msg: expect.any(String) });
+    },
+  );
+
+  it('makes a demonstration store, serves it, and takes it away again', async () => {
+    const one = begin('--demo', '--listen', '127.0.0.1:0');
+    const text = await told(one);
+    expect(text).toMatch(/^plimsoll watches 1 store \(\d+ images\)/);
+    expect(readdirSync(directory).filter((name) => name.startsWith('plimsoll-demo-'))).toHaveLength(1);
+    const socket = /PLIMSOLL_SOCKET=(\S+)/.exec(one.stdout())?.[1] ?? '';
+    expect((await plimsoll(['status'], { env: { PLIMSOLL_SOCKET: socket } })).code).toBe(0);
+    one.kill('SIGTERM');
+    expect((await one.ended).code).toBe(0);
+    expect(readdirSync(directory).filter((name) => name.startsWith('plimsoll-demo-'))).toEqual([]);
+  });
+
+  it('serves the directories that are named instead of a demonstration', async () => {
+    const text = await told(begin('--demo', ...usual()));
+    expect(text).toContain('1 store (2 images)');
+  });
+
+  it('takes what a configuration file says, and the command line overrules it', async () => {
+    const token = 'x'.repeat(40);
+    writeFileSync(join(directory, 'token'), `${token}\n`, { mode: 0o600 });
+    const config = `[serve]\nlisten = "0.0.0.0:0"\nsocket = "${join(directory, 'overruled')}"\nstate_directory = "${join(directory, 'state')}"\ntoken_file = "${join(directory, 'token')}"\nlog_level = "silent"\n[rules]\nfloor = "1G"\n[[store]]\ndirectories = ["${join(directory, 'vm')}"]\npolicy = "watch"\n`;
+    writeFileSync(join(directory, 'c.toml'), config);
+    const one = begin('--config', 'c.toml', '--socket', join(directory, 's'));
+    const text = await told(one);
+    expect(text).toContain('(asks for a token)');
+    const url = `http://127.0.0.1:${new URL(urlIn(text)).port}`;
+    expect((await ask(url, '/api/v1/stores')).status).toBe(401);
+    const { json } = await ask(url, '/api/v1/stores', { headers: { authorization: `Bearer ${token}` } });
+    expect(json).toMatchObject([{ rules: { policy: 'watch', floor: 2 ** 30 } }]);
+    expect([existsSync(join(directory, 's')), existsSync(join(directory, 'overruled'))]).toEqual([true, false]);
+    one.kill('SIGTERM');
+    const { stdout, stderr } = await one.ended;
+    expect([stderr, `${stdout}${stderr}`.includes(token)]).toEqual(['', false]);
+  });
+
+  it('refuses', async () => {
+    const socket = join(directory, 's');
+    writeFileSync(join(directory, 'bad.toml'), '[serve]\nintervall = "1s"\n');
+    writeFileSync(join(directory, 'open.toml'), `[serve]\ntoken_file = "${join(directory, 'bad.toml')}"\n`);
+    chmodSync(join(directory, 'bad.toml'), 0o644);
+    const taken = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => taken.once('listening', resolve));
+    const port = (taken.address() as { port: number }).port;
+    const refused: readonly (readonly [readonly string[], number, string])[] = [
+      [['--config', 'bad.toml'], 2, 'line 2: serve.intervall: there is no such key; did you mean interval?'],
+      [['--config', 'nowhere.toml', 'vm'], 12, 'nowhere.toml'],
+      [['--config', 'open.toml', '--state', 'state', '--socket', socket, 'vm'], 15, 'mode is 0644'],
+      [['--listen', '0.0.0.0:0', '--socket', socket, '--state', 'state', 'vm'], 2, 'token'],
+      [['--listen', `127.0.0.1:${port}`, '--socket', socket, '--state', 'state', 'vm'], 18, 'another program has it'],
+      [['--listen', 'nonsense', '--socket', socket, '--state', 'state', 'vm'], 2, '127.0.0.1:9464'],
+      [['--listen', 'off', '--socket', 'off', '--state', 'state', 'vm'], 2, '--socket'],
+      [['--listen', 'off', '--socket', join(directory, 'vm'), '--state', 'state', 'vm'], 15, 'socket'],
+    ];
+    for (const [words, code, text] of refused) {
+      const ended = await begin(...words).ended;
+      expect([words, ended.code, ended.stdout, ended.stderr]).toEqual([words, code, '', expect.stringContaining(text)]);
+    }
+    taken.close();
+    expect(existsSync(socket)).toBe(false);
+  });
+});
+
+describe('config check', () => {
+  it('prints what is in effect, which reads as a configuration of the same effect', async () => {
+    writeFileSync(
+      join(directory, 'c.toml'),
+      '[serve]\nsocket = "off"\nstate_directory = "/s"\n[rules]\nfloor = "1.5G"\n[[store]]\ndirectories = ["/srv/a \\"b\\"", "/c"]\n',
+    );
+    const first = await plimsoll(['config', 'check', 'c.toml'], { cwd: directory });
+    expect([first.code, first.stderr, first.stdout]).toEqual([0, '', expect.stringContaining('directories = ["/srv/a \\"b\\"", "/c"]')]);
+    writeFileSync(join(directory, 'd.toml'), first.stdout);
+    expect((await plimsoll(['config', 'check', 'd.toml'], { cwd: directory })).stdout).toBe(first.stdout);
+  });
+
+  it('prints each thing that is wrong with its line: 2', async () => {
+    writeFileSync(join(directory, 'c.toml'), '[serve]\nlisten = 1\n[rules]\npolcy = "watch"\n');
+    const { code, stdout } = await plimsoll(['config', 'check', 'c.toml'], { cwd: directory });
+    expect([code, stdout]).toEqual([
+      2,
+      'c.toml: line 2: serve.listen: is 1, expected an address such as "127.0.0.1:9464", or "off"\nc.toml: line 4: rules.polcy: there is no such key; did you mean policy?\n',
+    ]);
+  });
+
+  it.each([
+    ['[serve]\nlisten = "0.0.0.0:1"\n[[store]]\ndirectories = ["/a"]\n', 'LISTEN_NEEDS_TOKEN|no token_file'],
+    ['[serve]\nlisten = "x"\n[[store]]\ndirectories = ["/a"]\n', 'serve.listen'],
+    ['[rules.critical]\npercent = 50\n[[store]]\ndirectories = ["/a"]\n', 'critical.percent'],
+    ['[serve]\n', 'no directory'],
+  ])('finds what only shows when it is used: %j', async (text, expected) => {
+    writeFileSync(join(directory, 'c.toml'), text);
+    const { code, stderr } = await plimsoll(['config', 'check', 'c.toml'], { cwd: directory });
+    expect([code, stderr]).toEqual([2, expect.stringMatching(new RegExp(expected))]);
+  });
+});

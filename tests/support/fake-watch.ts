@@ -1,0 +1,276 @@
+/**
+ * A `Watch` by hand, for tests of routes and commands only: one store, three images, and a ledger that is a Map. It
+ * scans nothing and proves nothing of the daemon.
+ */
+import { PlimsollError } from '#base';
+import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from '#pool';
+import type {
+  AdmissionDecision,
+  Growth,
+  ImagePage,
+  ImageSample,
+  ImageView,
+  MovePlan,
+  Outlook,
+  PolicySum,
+  Reservation,
+  ServeEvent,
+  StatusReport,
+  StoreRules,
+  StoreSample,
+  StoreView,
+} from '#wire';
+import { anImage, anUnreadableImage } from './reports.ts';
+
+const GiB = 2 ** 30;
+const AT = '2026-11-23T12:00:00.000Z';
+
+const NO_GROWTH: Growth = { low: null, high: null, samples: 1, spanSeconds: 0, unknown: 'the history is too short' };
+const GROWTH: Growth = { low: 1000.5, high: 2000.25, samples: 60, spanSeconds: 3540, unknown: null };
+const NEVER: Outlook = { outcome: 'never', earliest: null, latest: null, reason: null };
+const UNKNOWN: Outlook = { outcome: 'unknown', earliest: null, latest: null, reason: 'the history is too short' };
+
+export const RULES: StoreRules = {
+  policy: 'promise',
+  idleShare: 1,
+  floor: GiB,
+  frozenBacking: false,
+  noticeSeconds: 120,
+  relieveSeconds: 1800,
+  warning: { bytes: 10 * GiB, percent: null, seconds: 86_400 },
+  critical: { bytes: null, percent: 2.5, seconds: null },
+};
+
+/** Ids hold what must be escaped in an address. */
+export const STORE_ID = 'uuid:3c1a/x@7 ü%';
+
+export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
+  const sum: PolicySum = {
+    policy: 'promise',
+    terms: [
+      { name: 'available', bytes: 60 * GiB, explanation: 'free for users' },
+      { name: 'floor', bytes: -GiB, explanation: 'must remain' },
+      { name: 'residual', bytes: -30 * GiB, explanation: 'may still be written' },
+    ],
+    left: 29 * GiB,
+    unknown: null,
+  };
+  return {
+    id: STORE_ID,
+    mount: '/srv',
+    type: 'xfs',
+    size: 100 * GiB,
+    used: 40 * GiB,
+    available: 60 * GiB,
+    allocation: 10 * GiB,
+    commitment: 40 * GiB,
+    residual: 30 * GiB,
+    shared: 0,
+    floor: GiB,
+    headroom: 29 * GiB,
+    fits: true,
+    findings: [{ level: 'info', code: 'SHARED', message: 'a name\nwith \u001b[31mescapes' }],
+    directories: ['/srv/vm'],
+    presence: 'present',
+    imageCount: 3,
+    unreadableCount: 1,
+    reserved: 0,
+    rules: RULES,
+    entitled: null,
+    level: 'ok',
+    alerts: [],
+    sum,
+    forecast: { growth: NO_GROWTH, toWarning: UNKNOWN, toCritical: UNKNOWN, toFloor: NEVER, toFull: NEVER },
+    scannedAt: AT,
+    scanSeconds: 0.25,
+    ...changes,
+  };
+}
+
+function anImageView(id: string, changes: Partial<ImageView> = {}): ImageView {
+  const image = anImage({ path: `/srv/vm/${id}.qcow2` });
+  return {
+    ...image,
+    exclusive: null,
+    shared: 0,
+    aliases: [],
+    backingOf: [],
+    id,
+    store: STORE_ID,
+    machine: null,
+    growth: GROWTH,
+    toCommitment: UNKNOWN,
+    ...changes,
+  };
+}
+
+export class FakeWatch implements Watch {
+  readonly view: StoreView;
+  readonly held = new Map<string, Reservation>();
+  readonly listeners = new Set<(event: ServeEvent) => void>();
+  readonly asked: unknown[] = [];
+  readonly imageViews: readonly ImageView[] = [
+    anImageView('web'),
+    anImageView('mail/ü', { machine: 'mail', exclusive: 7 }),
+    { ...anImageView('broken'), ...anUnreadableImage('/srv/vm/broken.qcow2') },
+  ];
+  /** Until this is resolved no decision is given. */
+  delay: Promise<void> = Promise.resolve();
+
+  constructor(changes: Partial<StoreView> = {}) {
+    this.view = aStoreView(changes);
+  }
+
+  status(): StatusReport {
+    return { schema: 'plimsoll.status/1', version: '0.1.0', startedAt: AT, stores: [this.view], findings: [] };
+  }
+
+  stores(): readonly StoreView[] {
+    return [this.view];
+  }
+
+  store(id: string): StoreView {
+    if (id === this.view.id || this.view.directories.some((directory) => id === directory || id.startsWith(`${directory}/`)))
+      return this.view;
+    throw new PlimsollError('not-found', 'STORE_UNKNOWN', {
+      doing: 'look up the store',
+      found: id,
+      expected: 'the id of a store, or a path on one',
+    });
+  }
+
+  images(query: ImageQuery): ImagePage {
+    this.asked.push(query);
+    return { total: this.imageViews.length, offset: query.offset, images: this.imageViews.slice(query.offset, query.offset + query.limit) };
+  }
+
+  image(id: string): ImageView {
+    const found = this.imageViews.find((one) => one.id === id);
+    if (found !== undefined) return found;
+    throw new PlimsollError('not-found', 'IMAGE_UNKNOWN', { doing: 'look up the image', found: id });
+  }
+
+  storeHistory(id: string, query: HistoryQuery): readonly StoreSample[] {
+    this.asked.push(query);
+    const { size, available, allocation, commitment, reserved } = this.store(id);
+    return [{ at: AT, size, available, allocation, commitment, residual: null, reserved }];
+  }
+
+  imageHistory(id: string, query: HistoryQuery): readonly ImageSample[] {
+    this.asked.push(query);
+    return [{ at: AT, length: null, allocation: this.image(id).allocation ?? 0, commitment: null }];
+  }
+
+  async admit(request: SizedRequest): Promise<AdmissionDecision> {
+    this.asked.push(request);
+    await this.delay;
+    return this.#decide(request, null);
+  }
+
+  async reserve(request: SizedReservationRequest): Promise<AdmissionDecision> {
+    this.asked.push(request);
+    await this.delay;
+    const own = this.held.get(request.key);
+    if (own !== undefined && own.bytes === request.bytes) return this.#decide(request, own);
+    if (own !== undefined)
+      throw new PlimsollError('conflict', 'RESERVATION_DIFFERS', { doing: 'reserve', found: own.bytes, expected: request.bytes });
+    const decision = this.#decide(request, null);
+    if (decision.admitted !== true && request.overcommit !== true) return decision;
+    const nowMs = Date.now();
+    const reservation: Reservation = {
+      key: request.key,
+      store: this.view.id,
+      bytes: request.bytes,
+      path: request.path ?? null,
+      createdAt: new Date(nowMs).toISOString(),
+      expiresAt: new Date(nowMs + request.ttlSeconds * 1000).toISOString(),
+      state: 'held',
+    };
+    this.held.set(request.key, reservation);
+    this.tell({ type: 'reservation', reservation });
+    return { ...decision, reservation };
+  }
+
+  #decide(request: SizedRequest, reservation: Reservation | null): AdmissionDecision {
+    const store = this.store(request.store);
+    const reserved = [...this.held.values()].filter((one) => one !== reservation).reduce((total, one) => total + one.bytes, 0);
+    const { sum } = store;
+    const left = sum.left === null ? null : sum.left - reserved - request.bytes;
+    const admitted = left === null ? null : left >= 0;
+    return {
+      schema: 'plimsoll.admission/1',
+      admitted,
+      store: store.id,
+      bytes: request.bytes,
+      sum: {
+        policy: request.policy ?? sum.policy,
+        terms: [
+          ...sum.terms,
+          { name: 'reserved', bytes: 0 - reserved, explanation: 'held for others' },
+          { name: 'request', bytes: 0 - request.bytes, explanation: 'this one' },
+        ],
+        left,
+        unknown: sum.unknown,
+      },
+      message: admitted === null ? 'It could not be told.' : admitted ? 'It fits.' : 'It does not fit.',
+      scannedAt: AT,
+      reservation,
+    };
+  }
+
+  release(key: string): Reservation {
+    const found = this.held.get(key);
+    if (found === undefined) throw new PlimsollError('not-found', 'RESERVATION_UNKNOWN', { doing: 'release the reservation', found: key });
+    this.held.delete(key);
+    return { ...found, state: 'released' };
+  }
+
+  reservations(query: { readonly store?: string; readonly ended: boolean }): readonly Reservation[] {
+    this.asked.push(query);
+    return [...this.held.values()];
+  }
+
+  moves(store: string, target: string | undefined): MovePlan {
+    const { id } = this.store(store);
+    return {
+      store: id,
+      lacking: null,
+      moves: [
+        {
+          images: [{ id: 'web', path: '/srv/vm/web.qcow2', allocation: 200_704 }],
+          machine: null,
+          from: id,
+          to: target ?? null,
+          copied: 200_704,
+          freed: 200_704,
+          relief: 42_956_451_840,
+          leftOnTarget: null,
+          inUse: null,
+          reason: 'most relief for the bytes copied',
+        },
+      ],
+      lackingAfter: 0,
+      remark: null,
+    };
+  }
+
+  alerts(): StoreView['alerts'] {
+    return this.view.alerts;
+  }
+
+  subscribe(listener: (event: ServeEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  tell(event: ServeEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+
+  async rescan(store?: string): Promise<void> {
+    this.asked.push({ rescan: store ?? null });
+    await this.delay;
+  }
+
+  async close(): Promise<void> {}
+}
