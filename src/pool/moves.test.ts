@@ -111,11 +111,23 @@ describe('planMoves(): what is chosen', () => {
     });
   });
 
+  it('nothing on a filesystem without a size', () => {
+    const rules = mergeRules(RULES, { warning: { bytes: 5 } });
+    expect(planMoves(input([group('a', 10, 50)], { rules, facts: { ...FACTS, size: 0, available: 0 } }))).toMatchObject({
+      lacking: null,
+      moves: [],
+      remark: 'What the store lacks could not be told. The filesystem states no size.',
+    });
+  });
+
   it('counts of an image that could not be read what it frees', () => {
     const facts = { ...FACTS, residual: null, residualAtLeast: 105 * GiB };
-    expect(planMoves(input([group('a', 10, 0, { counted: null, commitment: null })], { facts })).moves).toMatchObject([
-      { relief: 10 * GiB },
-    ]);
+    expect(planMoves(input([group('a', 10, 0, { counted: null, commitment: null })], { facts }))).toMatchObject({
+      lacking: 5 * GiB,
+      moves: [{ relief: 10 * GiB }],
+      lackingAfter: null,
+      remark: 'The sum may lack more than is known. What the images may still write is not known of all of them.',
+    });
   });
 });
 

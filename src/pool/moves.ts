@@ -82,19 +82,18 @@ export function planMoves(input: MoveInput): MovePlan {
   const choice = chooseCover(candidates, need, situation.room);
   const moves = listMoves(choice.chosen, input);
   const after = remaining(need, choice.chosen);
-  // The sum may lack more than is known.
-  const isKnown = sumOf(input.facts, input.rules).left !== null;
   return {
     store,
     lacking,
     moves,
-    lackingAfter: isKnown ? Math.max(after.sum, after.level) : null,
+    lackingAfter: doubtOf(input) === null ? Math.max(after.sum, after.level) : null,
     remark: remarkOn({ ...situation, after, choice, candidates, refusals }),
   };
 }
 
 /** What the store lacks: for its sum, and to be past every threshold of its warning; null: neither is known to lack. */
 function needOf({ facts, rules }: MoveInput): Gain | null {
+  if (facts.size <= 0) return null;
   const { left } = sumOf(facts, rules);
   const { bytes, percent } = distancesTo(facts, rules, rules.warning);
   const { seconds } = rules.warning;
@@ -248,9 +247,8 @@ interface Outcome extends Situation {
 
 function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: Outcome): string | null {
   const lacking = Math.max(after.sum, after.level);
-  const { left, unknown } = sumOf(input.facts, input.rules);
   const sentences = [
-    ...(left === null ? [`What the sum lacks could not be told; this is for the warning level alone. ${unknown ?? ''}`.trim()] : []),
+    ...(doubtOf(input) ?? []),
     ...(choice.chosen.length === 0 ? ['No beneficial move.'] : []),
     ...(choice.chosen.length > 0 && lacking > 0 ? [`Not enough: ${formatBytes(lacking)} would still be lacking.`] : []),
     ...(lacking > 0 ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
@@ -258,6 +256,14 @@ function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: O
     ...(lacking === 0 && !choice.isBest ? ['There are too many choices to compare them all: another may copy less.'] : []),
   ];
   return sentences.length === 0 ? null : sentences.join(' ');
+}
+
+/** What of the store's lack is not known, in sentences; null: nothing. */
+function doubtOf({ facts, rules }: MoveInput): string[] | null {
+  const { left, unknown } = sumOf(facts, rules);
+  if (left === null)
+    return ['What the sum lacks could not be told; this is for the warning level alone.', ...(unknown === null ? [] : [unknown])];
+  return left < 0 && unknown !== null ? ['The sum may lack more than is known.', unknown] : null;
 }
 
 function timeText(chosen: readonly Movable[], secondsLeft: number): string[] {
