@@ -113,7 +113,7 @@ function Figures({ image }: { readonly image: ImageView }): JSX.Element {
         rows={rows.map(([word, bytes]) => [word, <Term key={word} word={word} />, bytes])}
       />
       <p>
-        Growth: {describeGrowth(image.growth)}
+        Growth a day: {describeGrowth(image.growth)}
         {image.growth.unknown === null ? null : `, ${image.growth.unknown}`}. At its commitment: {describeOutlook(image.toCommitment)}
         {image.toCommitment.reason === null ? null : `, ${image.toCommitment.reason}`}.
       </p>
@@ -275,7 +275,7 @@ function ImageTrend({ image }: { readonly image: ImageView }): JSX.Element {
 
 function ImageChart({ image, samples }: { readonly image: ImageView; readonly samples: readonly ImageSample[] }): JSX.Element {
   const lines = [
-    { label: 'commitment', values: samples.map((one) => one.commitment), color: '--cargo-images', dash: [3, 3], width: 1.5 },
+    { label: 'commitment', values: samples.map((one) => one.commitment), color: '--promised', dash: [3, 3], width: 1.5 },
     { label: 'length', values: samples.map((one) => one.length), color: '--ink-2', width: 1 },
     { label: 'allocation', values: samples.map((one) => one.allocation), color: '--accent', width: 2.5 },
   ];

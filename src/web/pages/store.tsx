@@ -42,7 +42,7 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
       {store.alerts.length === 0 ? null : <AlertList alerts={store.alerts} />}
       <Findings findings={store.findings} />
       <div class="columns">
-        <section class={`panel store ${verdict.tone}`} aria-labelledby="hull">
+        <section class={`panel store ${verdict.tone} ${store.presence}`} aria-labelledby="hull">
           <h2 id="hull">The hull</h2>
           <div class="anatomy large">
             <HullDrawing store={store} />
@@ -91,7 +91,7 @@ function ForecastTable({ store }: { readonly store: StoreView }): JSX.Element {
   return (
     <table class="sum">
       <caption>
-        <Term word="growth">Growth</Term>: {describeGrowth(growth)}
+        <Term word="growth">Growth</Term> a day: {describeGrowth(growth)}
         {growth.unknown === null ? null : <small>{growth.unknown}</small>}
       </caption>
       <thead>

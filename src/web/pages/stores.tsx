@@ -54,7 +54,7 @@ export function StoresPage(): JSX.Element {
 function StoreCard({ store }: { readonly store: StoreView }): JSX.Element {
   const verdict = verdictOf(store);
   return (
-    <article class={`store ${verdict.tone}`} aria-label={store.mount}>
+    <article class={`store ${verdict.tone} ${store.presence}`} aria-label={store.mount}>
       <header>
         <h2>
           <Link to={{ page: 'store', id: store.id }}>

@@ -2,8 +2,10 @@
 import { escapeForTerminal } from '#base';
 import type { JSX } from 'preact';
 import type { Alert } from '#wire';
+import { nowMs } from '../data/state.ts';
+import { formatDuration } from '../view/durations.ts';
 import { StoreLink } from './link.tsx';
-import { Ago, Badge } from './text.tsx';
+import { Badge } from './text.tsx';
 
 export function AlertList({ alerts }: { readonly alerts: readonly Alert[] }): JSX.Element {
   return (
@@ -14,7 +16,8 @@ export function AlertList({ alerts }: { readonly alerts: readonly Alert[] }): JS
           <StoreLink id={alert.store} />
           <span class="message">{escapeForTerminal(alert.message)}</span>
           <span class="since">
-            by {alert.by.join(' and ')}, since <Ago at={alert.since} />
+            by {alert.by.join(' and ')}, for{' '}
+            <time dateTime={alert.since}>{formatDuration((nowMs.value - Date.parse(alert.since)) / 1000)}</time>
           </span>
         </li>
       ))}

@@ -78,7 +78,7 @@ function optionsOf(lines: readonly Line[], width: number): uPlot.Options {
     width,
     height: HEIGHT,
     cursor: { drag: { x: false, y: false }, points: { size: 7 } },
-    legend: { live: true },
+    legend: { live: true, markers: { width: 2, dash: (_chart, index) => (lines[index - 1]?.dash === undefined ? 'solid' : 'dashed') } },
     scales: { y: { range: (_chart, _low, high) => [0, Math.max(high, 1) * 1.04] } },
     axes: [
       { ...axis, space: 70, values: (_chart, splits) => splits.map(dayOrHour(splits)) },
@@ -90,7 +90,7 @@ function optionsOf(lines: readonly Line[], width: number): uPlot.Options {
       },
     ],
     series: [
-      { value: (_chart, at: number | null) => (at === null ? '' : formatMoment(at * 1000, Date.now())) },
+      { label: 'at', value: (_chart, at: number | null) => (at === null ? '' : formatMoment(at * 1000, Date.now())) },
       ...lines.map((line) => seriesOf(line)),
     ],
     ...(top < 0 ? {} : { bands: [{ series: [top + 1, top + 2] as [number, number], fill: () => colorOf('--fan') }] }),

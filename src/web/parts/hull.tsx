@@ -8,12 +8,18 @@ import { verdictOf } from '../view/verdict.ts';
 import { Bytes, Term } from './text.tsx';
 import type { Word } from '../view/words.ts';
 
-const WIDTH = 260;
-const TOP = 14;
-const KEEL = 206;
-const LEFT = 58;
-const RIGHT = 202;
-const BILGE = 34;
+const WIDTH = 400;
+const HEIGHT = 190;
+const TOP = 12;
+const KEEL = 176;
+/** Stern and bow where they meet the keel. */
+const STERN = 44;
+const BOW = 330;
+/** How far the bow reaches out over the keel, and how far the plates rise over the deck. */
+const RAKE = 38;
+const BILGE = 22;
+const BULWARK = 8;
+const MARK_X = 187;
 /** Layers thinner than this are drawn so thick, or nobody would see that they are there. */
 const LEAST_THICKNESS = 2;
 
@@ -23,14 +29,14 @@ export function HullDrawing({ store }: { readonly store: StoreView }): JSX.Eleme
   const y = (bytes: number): number => heightOf(hull, bytes, TOP, KEEL);
   const isOver = hull.freeboard !== null && hull.freeboard < 0;
   return (
-    <svg class={`hull${isOver ? ' over' : ''}`} viewBox={`0 0 ${WIDTH} 220`} role="img" aria-labelledby={`${id}-title`}>
+    <svg class={`hull${isOver ? ' over' : ''}`} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-labelledby={`${id}-title`}>
       <title id={`${id}-title`}>{describeHull(store, hull)}</title>
       <Patterns id={id} />
       {hull.waterline === null ? null : <Sea y={y(hull.waterline)} />}
       <clipPath id={`${id}-inside`}>
-        <path d={outline(TOP - 6)} />
+        <path d={`${shell(y(hull.deck))}V0H${STERN}Z`} />
       </clipPath>
-      <path class="hold" d={outline(y(hull.deck))} />
+      <path class="hold" d={`${shell(y(hull.deck))}Z`} />
       <g clip-path={`url(#${id}-inside)`}>
         {hull.layers.map((layer) => (
           <CargoLayer key={layer.cargo} layer={layer} y={y} id={id} />
@@ -38,35 +44,32 @@ export function HullDrawing({ store }: { readonly store: StoreView }): JSX.Eleme
         {hull.waterline === null || !isOver ? null : (
           <rect
             class="excess"
-            x={LEFT}
-            width={RIGHT - LEFT}
+            x={STERN}
+            width={BOW + RAKE - STERN}
             y={y(hull.waterline)}
             height={y(hull.loadLine) - y(hull.waterline)}
             fill={`url(#${id}-excess)`}
           />
         )}
       </g>
-      <path class="shell" d={shell(y(hull.deck))} />
-      {hull.isCut ? <path class="cut" d={`M${LEFT - 8} ${TOP + 4}l12 -6l12 6l12 -6l12 6`} /> : null}
+      <path class="shell" d={shell(Math.max(2, y(hull.deck) - BULWARK))} />
+      {hull.isCut ? <path class="cut" d={`M${STERN - 8} ${TOP + 4}l12 -6l12 6l12 -6l12 6`} /> : null}
       {hull.waterline === null || isOver ? null : <Freeboard from={y(hull.waterline)} to={y(hull.loadLine)} />}
       <LoadLine y={y(hull.loadLine)} />
     </svg>
   );
 }
 
-function outline(deckY: number): string {
-  return `M${LEFT} ${deckY}V${KEEL - BILGE}Q${LEFT} ${KEEL} ${LEFT + BILGE} ${KEEL}H${RIGHT - BILGE}Q${RIGHT} ${KEEL} ${RIGHT} ${KEEL - BILGE}V${deckY}Z`;
-}
-
-/** The hull's plates, with bulwarks that reach out over the deck. */
-function shell(deckY: number): string {
-  return `M${LEFT - 9} ${deckY}H${LEFT}V${KEEL - BILGE}Q${LEFT} ${KEEL} ${LEFT + BILGE} ${KEEL}H${RIGHT - BILGE}Q${RIGHT} ${KEEL} ${RIGHT} ${KEEL - BILGE}V${deckY}H${RIGHT + 9}`;
+/** The plates from the stern's top down, along the keel, and up the raked bow. */
+function shell(topY: number): string {
+  const sternward = `M${STERN} ${topY}V${KEEL - BILGE}Q${STERN} ${KEEL} ${STERN + BILGE} ${KEEL}H${BOW - BILGE}`;
+  return `${sternward}Q${BOW} ${KEEL} ${BOW + RAKE * 0.35} ${(KEEL * 2 + topY) / 3}L${BOW + RAKE} ${topY}`;
 }
 
 function CargoLayer({ layer, y, id }: { readonly layer: Layer; readonly y: (bytes: number) => number; readonly id: string }): JSX.Element {
   const bottom = y(layer.from);
   const height = Math.max(LEAST_THICKNESS, bottom - y(layer.to));
-  const place = { x: LEFT, width: RIGHT - LEFT, y: bottom - height, height };
+  const place = { x: STERN, width: BOW + RAKE - STERN, y: bottom - height, height };
   const hatching = layer.cargo === 'residual' || layer.cargo === 'reserved' || layer.cargo === 'kept' ? layer.cargo : null;
   return (
     <g>
@@ -96,21 +99,24 @@ function Patterns({ id }: { readonly id: string }): JSX.Element {
 }
 
 function Sea({ y }: { readonly y: number }): JSX.Element {
-  const wave = Array.from({ length: 13 }, () => 'q5 -3.5 10 0t10 0').join('');
+  const wave = Array.from({ length: 20 }, () => 'q5 -3.5 10 0t10 0').join('');
   return (
     <g class="sea">
-      <path class="water" d={`M0 ${y}${wave}V220H0Z`} />
+      <path class="water" d={`M0 ${y}${wave}V${HEIGHT}H0Z`} />
       <path class="surface" d={`M0 ${y}${wave}`} />
     </g>
   );
 }
 
-/** Plimsoll's mark: a ring with a line through it, and the line carried on across the hull. */
+/** Plimsoll's mark amidships, a ring with a line through it; and the line carried on along the hull. */
 function LoadLine({ y }: { readonly y: number }): JSX.Element {
   return (
     <g class="load-line">
-      <path d={`M${LEFT - 6} ${y}H${WIDTH - 6}`} />
-      <circle cx={RIGHT + 30} cy={y} r="10" />
+      <path class="mark" d={`M${STERN - 8} ${y}H${BOW + RAKE + 8}`} />
+      <circle class="halo" cx={MARK_X} cy={y} r="10" />
+      <path class="halo" d={`M${MARK_X - 18} ${y}h36`} />
+      <circle class="mark" cx={MARK_X} cy={y} r="10" />
+      <path class="mark" d={`M${MARK_X - 18} ${y}h36`} />
     </g>
   );
 }
@@ -118,7 +124,7 @@ function LoadLine({ y }: { readonly y: number }): JSX.Element {
 /** The height between water and load line, as a measure beside the hull. */
 function Freeboard({ from, to }: { readonly from: number; readonly to: number }): JSX.Element | null {
   if (from - to < 6) return null;
-  const x = LEFT - 22;
+  const x = STERN - 22;
   return <path class="freeboard" d={`M${x - 6} ${to}h12M${x - 6} ${from}h12M${x} ${from}V${to}`} />;
 }
 
@@ -142,9 +148,9 @@ export function HullLegend({ store }: { readonly store: StoreView }): JSX.Elemen
   const cargo = [...amounts(store)].reverse().filter(([kind, bytes]) => bytes > 0 || (kind !== 'kept' && kind !== 'others'));
   return (
     <dl class="legend">
+      <Row word="headroom" bytes={store.headroom} mark="free" isStrong />
       <Row word="size" bytes={store.size} mark="deck" />
       <Row word="floor" bytes={store.floor} mark="line" />
-      <Row word="headroom" bytes={store.headroom} mark="free" isStrong />
       {cargo.map(([kind, bytes]) => (
         <Row key={kind} word={LABELS[kind]} bytes={kind === 'residual' ? store.residual : bytes} mark={kind} />
       ))}

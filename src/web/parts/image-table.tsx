@@ -23,7 +23,7 @@ interface TableChoice {
 
 const SEARCH_PAUSE_MS = 250;
 
-export function ImageTable({ store, search = '', limit = 50, caption, isShort = false }: TableChoice): JSX.Element {
+export function ImageTable({ store, search = '', limit = 25, caption, isShort = false }: TableChoice): JSX.Element {
   const [query, setQuery] = useState<ImageListQuery>({ store, search, sort: 'danger', descending: true, offset: 0, limit });
   const { value, error, isLoading } = useResource<ImagePage>(imageListPath(query), imagesEpoch.value);
   const newest = changedImages.value;
@@ -75,7 +75,7 @@ const COLUMNS: readonly (readonly [Sort, string, Word | null])[] = [
   ['commitment', 'Commitment', 'commitment'],
   ['residual', 'Residual', 'residual'],
   ['exclusive', 'Exclusive', 'exclusive'],
-  ['growth', 'Growth', 'growth'],
+  ['growth', 'Growth a day', 'growth'],
 ];
 
 interface HeadChoice {
@@ -140,7 +140,7 @@ function Row({ image, hasStore }: { readonly image: ImageView; readonly hasStore
           ) : null}
         </td>
       ))}
-      <td role="cell" class="number" data-label="Growth" title={image.growth.unknown ?? undefined}>
+      <td role="cell" class="number wraps" data-label="Growth a day" title={image.growth.unknown ?? undefined}>
         {describeGrowth(image.growth)}
       </td>
     </tr>
@@ -152,7 +152,11 @@ function Relations({ image }: { readonly image: ImageView }): JSX.Element {
   const backing = image.chain.find(({ role, depth }) => role === 'backing' && depth === 1);
   return (
     <small class="relations">
-      {image.error === undefined ? (image.format ?? 'unknown format') : <Badge tone="danger" word="unreadable" />}
+      {image.error === undefined ? (
+        <span class="format">{image.format ?? 'unknown format'}</span>
+      ) : (
+        <Badge tone="danger" word="unreadable" />
+      )}
       {backing === undefined ? null : (
         <span>
           on <Name name={splitPath(backing.path ?? backing.name).name} />

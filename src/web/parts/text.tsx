@@ -9,7 +9,7 @@ import { definitionId, type Word, WORDS } from '../view/words.ts';
 
 /** A count of bytes, the exact one on hover; null says so. */
 export function Bytes({ bytes, unknown = 'unknown' }: { readonly bytes: number | null; readonly unknown?: string }): JSX.Element {
-  if (bytes === null) return <span class="unknown">{unknown}</span>;
+  if (bytes === null) return <span class="not-known">{unknown}</span>;
   return (
     <data class={bytes < 0 ? 'bytes negative' : 'bytes'} value={String(bytes)} title={`${formatExact(bytes)} bytes`}>
       {bytes < 0 ? `−${formatBytes(-bytes)}` : formatBytes(bytes)}

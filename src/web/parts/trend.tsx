@@ -46,7 +46,7 @@ function linesOf(trend: Trend): Line[] {
   return [
     { label: 'size', values: trend.size, color: '--ink-2', width: 1 },
     { label: 'load line', values: trend.loadLine, color: '--danger', dash: [8, 4] },
-    { label: 'all promised written', values: trend.promised, color: '--cargo-images', dash: [3, 3], width: 1.5 },
+    { label: 'all promised written', values: trend.promised, color: '--promised', dash: [3, 3], width: 1.5 },
     { label: 'used', values: trend.used, color: '--accent', width: 2.5 },
     { label: 'of it images', values: trend.allocation, color: '--cargo-others-line', width: 1.5 },
     { label: 'forecast, fast', values: trend.high, color: '--accent', width: 1, dash: [2, 3], isFanTop: true },

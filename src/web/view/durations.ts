@@ -39,12 +39,12 @@ export function describeOutlook({ outcome, earliest, latest }: Outlook): string 
   return latest === null ? `in ${formatDuration(earliest)} at the earliest` : `in ${formatSpan(earliest, latest)}`;
 }
 
-/** Growth a day: `1.2 GiB to 3 GiB a day`, `none`, `unknown`. */
+/** Bytes a day: `1.20 GiB to 3 GiB`, `none`, `unknown`. */
 export function describeGrowth({ low, high }: Growth): string {
   if (low === null || high === null) return 'unknown';
   if (low === 0 && high === 0) return 'none';
   const [slow, fast] = [formatBytes(Math.round(low * DAY)), formatBytes(Math.round(high * DAY))];
-  return slow === fast ? `${fast} a day` : `${slow} to ${fast} a day`;
+  return slow === fast ? fast : `${slow} to ${fast}`;
 }
 
 /** How long ago, `just now` below 3 seconds. */
