@@ -11,6 +11,7 @@ import { Glossary } from './parts/text.tsx';
 import { Tooltip } from './parts/tooltip.tsx';
 import { chooseTheme, type Theme, THEMES, theme } from './theme.ts';
 import { describeAge, formatDuration } from './view/durations.ts';
+import { Heading } from './parts/heading.tsx';
 import { hrefOf, type Route } from './view/route.ts';
 
 export function Frame({ children }: { readonly children: ComponentChildren }): JSX.Element {
@@ -18,7 +19,6 @@ export function Frame({ children }: { readonly children: ComponentChildren }): J
   const isFirst = useRef(true);
   const address = hrefOf(route.value);
   useEffect(() => {
-    document.title = `${main.current?.querySelector('h1')?.textContent ?? ''} · plimsoll`;
     // A new page begins at its top, also for the keyboard.
     if (!isFirst.current) {
       main.current?.focus();
@@ -158,7 +158,7 @@ function TokenForm(): JSX.Element {
         void stayConnected();
       }}
     >
-      <h1>This server asks for a token</h1>
+      <Heading>This server asks for a token</Heading>
       <Field label="Token" hint="It is kept until this tab is closed, and sent to this server only">
         {(ties) => (
           <input {...ties} type="password" autoComplete="off" value={token} onInput={(event) => setToken(event.currentTarget.value)} />

@@ -11,6 +11,7 @@ import { ReservationsPage } from './pages/reservations.tsx';
 import { StorePage } from './pages/store.tsx';
 import { StoresPage } from './pages/stores.tsx';
 import { Link } from './parts/link.tsx';
+import { Heading } from './parts/heading.tsx';
 import { applyTheme } from './theme.ts';
 
 function Page(): JSX.Element {
@@ -40,7 +41,7 @@ function Page(): JSX.Element {
 function Nowhere(): JSX.Element {
   return (
     <>
-      <h1>There is no such page</h1>
+      <Heading>There is no such page</Heading>
       <p>
         <Link to={{ page: 'stores' }}>To the stores</Link>
       </p>

@@ -10,6 +10,7 @@ import { formatMoment } from '../view/durations.ts';
 import { focusFirstWrong, SelectField, TextField } from '../parts/field.tsx';
 import { Link } from '../parts/link.tsx';
 import { SumTable } from '../parts/sum-table.tsx';
+import { Heading } from '../parts/heading.tsx';
 import { Ago, Badge, Bytes, Empty, Name, Problem } from '../parts/text.tsx';
 
 interface Answered {
@@ -21,7 +22,7 @@ export function AdmissionPage({ store }: { readonly store: string }): JSX.Elemen
   const [answered, setAnswered] = useState<Answered | undefined>(undefined);
   return (
     <>
-      <h1>Would it fit?</h1>
+      <Heading>Would it fit?</Heading>
       <p>Nothing is made and nothing is held by asking. The answer comes with the sum that led to it.</p>
       {stores.value.length === 0 ? (
         <Empty>There is no store to ask about.</Empty>

@@ -4,13 +4,14 @@ import { alerts, stores } from '../data/state.ts';
 import { AlertList } from '../parts/alerts.tsx';
 import { StoreLink } from '../parts/link.tsx';
 import { Moves } from '../parts/moves.tsx';
+import { Heading } from '../parts/heading.tsx';
 import { Empty } from '../parts/text.tsx';
 
 export function AlertsPage(): JSX.Element {
   const troubled = stores.value.filter((store) => store.presence === 'present' && (store.alerts.length > 0 || (store.sum.left ?? 0) < 0));
   return (
     <>
-      <h1>Alerts and moves</h1>
+      <Heading>Alerts and moves</Heading>
       {alerts.value.length === 0 ? <Empty>No store is at a level that alerts.</Empty> : <AlertList alerts={alerts.value} />}
       {troubled.map((store) => (
         <section class="panel" key={store.id}>

@@ -14,6 +14,7 @@ import type { Word } from '../view/words.ts';
 import { Chart } from '../parts/chart.tsx';
 import { Findings } from '../parts/findings.tsx';
 import { Link, StoreLink } from '../parts/link.tsx';
+import { Heading } from '../parts/heading.tsx';
 import { Badge, Bytes, Empty, Name, Path, Problem, Term } from '../parts/text.tsx';
 
 export function ImagePage({ id }: { readonly id: string }): JSX.Element {
@@ -22,7 +23,7 @@ export function ImagePage({ id }: { readonly id: string }): JSX.Element {
   if (image !== undefined) return <KnownImage image={image} />;
   return (
     <>
-      <h1>Image</h1>
+      <Heading>Image</Heading>
       {error === undefined ? <Empty>Asking the server for the image.</Empty> : <Problem error={error} />}
     </>
   );
@@ -38,9 +39,9 @@ export function FindPage({ store, path }: { readonly store: string; readonly pat
   }, [found]);
   return (
     <>
-      <h1>
+      <Heading>
         <Path path={path} />
-      </h1>
+      </Heading>
       {error === undefined ? null : <Problem error={error} />}
       {isLoading || found !== undefined ? (
         <Empty>Looking for the image.</Empty>
@@ -59,9 +60,9 @@ function KnownImage({ image }: { readonly image: ImageView }): JSX.Element {
         <StoreLink id={image.store} />
       </p>
       <header class="title">
-        <h1>
+        <Heading>
           <Name name={name} />
-        </h1>
+        </Heading>
         {image.error === undefined ? null : <Badge tone="danger" word="unreadable" />}
       </header>
       <p class="facts">

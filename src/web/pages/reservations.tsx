@@ -7,6 +7,7 @@ import { useResource } from '../data/resource.ts';
 import { announce, nowMs, reservationsEpoch } from '../data/state.ts';
 import { describeUntil, formatMoment } from '../view/durations.ts';
 import { Link, StoreLink } from '../parts/link.tsx';
+import { Heading } from '../parts/heading.tsx';
 import { Ago, Bytes, Empty, Name, Path, Problem } from '../parts/text.tsx';
 
 export function ReservationsPage(): JSX.Element {
@@ -17,7 +18,7 @@ export function ReservationsPage(): JSX.Element {
   );
   return (
     <>
-      <h1>Reservations</h1>
+      <Heading>Reservations</Heading>
       <label class="check">
         <input type="checkbox" checked={hasEnded} onChange={(event) => setEnded(event.currentTarget.checked)} />
         Show those that have ended, too

@@ -13,6 +13,7 @@ import { Moves } from '../parts/moves.tsx';
 import { SumTable } from '../parts/sum-table.tsx';
 import { Badge, Empty, Name, Term } from '../parts/text.tsx';
 import { StoreTrend } from '../parts/trend.tsx';
+import { Heading } from '../parts/heading.tsx';
 import { ScanAge } from './stores.tsx';
 
 export function StorePage({ id }: { readonly id: string }): JSX.Element {
@@ -20,7 +21,7 @@ export function StorePage({ id }: { readonly id: string }): JSX.Element {
   if (store === undefined) {
     return (
       <>
-        <h1>Store</h1>
+        <Heading>Store</Heading>
         <Empty>{isInformed.value ? 'The server knows no such store.' : 'Asking the server for its stores.'}</Empty>
       </>
     );
@@ -33,9 +34,9 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
   return (
     <>
       <header class="title">
-        <h1>
+        <Heading>
           <Name name={store.mount} />
-        </h1>
+        </Heading>
         <Badge tone={verdict.tone} word={verdict.word} />
       </header>
       <p class="verdict">{verdict.sentence}</p>

@@ -8,6 +8,7 @@ import { AlertList } from '../parts/alerts.tsx';
 import { HullDrawing, HullLegend } from '../parts/hull.tsx';
 import { ImageTable } from '../parts/image-table.tsx';
 import { Link } from '../parts/link.tsx';
+import { Heading } from '../parts/heading.tsx';
 import { Ago, Badge, Empty, Name } from '../parts/text.tsx';
 
 const WORST_IMAGES = 8;
@@ -16,7 +17,7 @@ export function StoresPage(): JSX.Element {
   if (!isInformed.value) return <Empty>Asking the server for its stores.</Empty>;
   return (
     <>
-      <h1>{headline(stores.value)}</h1>
+      <Heading>{headline(stores.value)}</Heading>
       {alerts.value.length === 0 ? null : (
         <section aria-label="Alerts">
           <AlertList alerts={alerts.value} />

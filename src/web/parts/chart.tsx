@@ -90,7 +90,7 @@ function optionsOf(lines: readonly Line[], width: number): uPlot.Options {
       },
     ],
     series: [
-      { label: 'at', value: (_chart, at: number | null) => (at === null ? '' : formatMoment(at * 1000, Date.now())) },
+      { label: '', value: (_chart, at: number | null) => (at === null ? '' : formatMoment(at * 1000, Date.now())) },
       ...lines.map((line) => seriesOf(line)),
     ],
     ...(top < 0 ? {} : { bands: [{ series: [top + 1, top + 2] as [number, number], fill: () => colorOf('--fan') }] }),

@@ -48,7 +48,7 @@ function linesOf(trend: Trend): Line[] {
     { label: 'load line', values: trend.loadLine, color: '--danger', dash: [8, 4] },
     { label: 'all promised written', values: trend.promised, color: '--promised', dash: [3, 3], width: 1.5 },
     { label: 'used', values: trend.used, color: '--accent', width: 2.5 },
-    { label: 'of it images', values: trend.allocation, color: '--cargo-others-line', width: 1.5 },
+    { label: 'of which images', values: trend.allocation, color: '--cargo-others-line', width: 1.5 },
     { label: 'forecast, fast', values: trend.high, color: '--accent', width: 1, dash: [2, 3], isFanTop: true },
     { label: 'forecast, slow', values: trend.low, color: '--accent', width: 1, dash: [2, 3] },
   ];
@@ -77,7 +77,7 @@ function SampleTable({ samples }: { readonly samples: readonly StoreSample[] }):
           <caption>History, {TABLE_ROWS} moments at most</caption>
           <thead>
             <tr>
-              {['When', 'Used', 'Of it images', 'All promised written', 'Size'].map((head) => (
+              {['When', 'Used', 'Of which images', 'All promised written', 'Size'].map((head) => (
                 <th scope="col" key={head} class={head === 'When' ? undefined : 'number'}>
                   {head}
                 </th>

@@ -38,8 +38,8 @@ describe('describeOutlook()', () => {
 it.each([
   [{ low: null, high: null }, 'unknown'],
   [{ low: 0, high: 0 }, 'none'],
-  [{ low: 1024 / DAY, high: 2048 / DAY }, '1 KiB to 2 KiB'],
-  [{ low: 1024 / DAY, high: 1024 / DAY }, '1 KiB'],
+  [{ low: 1024 / DAY, high: 2048 / DAY }, '1\u00a0KiB to 2\u00a0KiB'],
+  [{ low: 1024 / DAY, high: 1024 / DAY }, '1\u00a0KiB'],
 ])('describeGrowth(%j) is %s', (bounds, text) => {
   expect(describeGrowth({ ...bounds, samples: 9, spanSeconds: DAY, unknown: null })).toBe(text);
 });
@@ -61,5 +61,10 @@ it.each([
 });
 
 it('ages and deadlines are told from now', () => {
-  expect([describeAge(0, 2000), describeAge(0, 600_000), describeUntil(600_000, 0), describeUntil(0, 1)]).toEqual(['just now', '10 min ago', 'in 10 min', 'over']);
+  expect([describeAge(0, 2000), describeAge(0, 600_000), describeUntil(600_000, 0), describeUntil(0, 1)]).toEqual([
+    'just now',
+    '10 min ago',
+    'in 10 min',
+    'over',
+  ]);
 });

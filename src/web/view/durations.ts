@@ -39,11 +39,11 @@ export function describeOutlook({ outcome, earliest, latest }: Outlook): string 
   return latest === null ? `in ${formatDuration(earliest)} at the earliest` : `in ${formatSpan(earliest, latest)}`;
 }
 
-/** Bytes a day: `1.20 GiB to 3 GiB`, `none`, `unknown`. */
+/** Bytes a day: `1.20 GiB to 3 GiB`, `none`, `unknown`; a figure and its unit stay on one line. */
 export function describeGrowth({ low, high }: Growth): string {
   if (low === null || high === null) return 'unknown';
   if (low === 0 && high === 0) return 'none';
-  const [slow, fast] = [formatBytes(Math.round(low * DAY)), formatBytes(Math.round(high * DAY))];
+  const [slow = '', fast = ''] = [low, high].map((rate) => formatBytes(Math.round(rate * DAY)).replace(' ', '\u00a0'));
   return slow === fast ? fast : `${slow} to ${fast}`;
 }
 

@@ -4,7 +4,13 @@ import { fanOf, promisedOf, summarizeTrend, thin, trendOf } from './fan.ts';
 
 const HOUR_MS = 3_600_000;
 const NOW = Date.parse('2026-11-23T12:00:00Z');
-const growth = (low: number | null, high: number | null): Growth => ({ low, high, samples: 9, spanSeconds: 9, unknown: low === null ? 'too short' : null });
+const growth = (low: number | null, high: number | null): Growth => ({
+  low,
+  high,
+  samples: 9,
+  spanSeconds: 9,
+  unknown: low === null ? 'too short' : null,
+});
 
 describe('fanOf()', () => {
   it('opens from what is used now, between the low and the high growth', () => {
@@ -30,7 +36,15 @@ describe('fanOf()', () => {
 
 function aStore(speed: Growth): StoreView {
   const outlook = { outcome: 'expected', earliest: 7200, latest: 10_800, reason: null };
-  return { size: 1000, available: 600, allocation: 300, residual: 350, reserved: 50, floor: 100, forecast: { growth: speed, toFloor: outlook } } as unknown as StoreView;
+  return {
+    size: 1000,
+    available: 600,
+    allocation: 300,
+    residual: 350,
+    reserved: 50,
+    floor: 100,
+    forecast: { growth: speed, toFloor: outlook },
+  } as unknown as StoreView;
 }
 
 const sample = (hoursAgo: number): StoreSample => ({
@@ -67,8 +81,12 @@ describe('trendOf()', () => {
 });
 
 it('summarizeTrend() says what the chart shows, and why there is no forecast', () => {
-  expect(summarizeTrend([sample(1)], aStore(growth(1, 2)), NOW)).toMatch(/^Used: 300 B at .*, 400 B now\. The load line is at 900 B of 1000 B\. .* in 2 to 3 h\.$/);
-  expect(summarizeTrend([], aStore(growth(null, null)), NOW)).toContain('there is no history yet. The load line is at 900 B of 1000 B. No forecast: too short.');
+  expect(summarizeTrend([sample(1)], aStore(growth(1, 2)), NOW)).toMatch(
+    /^Used: 300 B at .*, 400 B now\. The load line is at 900 B of 1000 B\. .* in 2 to 3 h\.$/,
+  );
+  expect(summarizeTrend([], aStore(growth(null, null)), NOW)).toContain(
+    'there is no history yet. The load line is at 900 B of 1000 B. No forecast: too short.',
+  );
 });
 
 it('promisedOf() is not known when the residual is not', () => {

@@ -13,10 +13,36 @@ import { byDanger, headline, verdictOf } from './verdict.ts';
 describe('namePieces()', () => {
   it.each([
     ['web.qcow2', [['web.qcow2', false]]],
-    ['a\nb', [['a', false], ['\\n', true], ['b', false]]],
-    ['\u001b[31m', [['\\x1b', true], ['[31m', false]]],
-    ['x\u202ey', [['x', false], ['\\u202e', true], ['y', false]]],
-    ['bad\udc80', [['bad', false], ['\\udc80', true]]],
+    [
+      'a\nb',
+      [
+        ['a', false],
+        ['\\n', true],
+        ['b', false],
+      ],
+    ],
+    [
+      '\u001b[31m',
+      [
+        ['\\x1b', true],
+        ['[31m', false],
+      ],
+    ],
+    [
+      'x\u202ey',
+      [
+        ['x', false],
+        ['\\u202e', true],
+        ['y', false],
+      ],
+    ],
+    [
+      'bad\udc80',
+      [
+        ['bad', false],
+        ['\\udc80', true],
+      ],
+    ],
     ['😀<b>', [['😀<b>', false]]],
     ['', []],
   ] as const)('of %j', (name, expected) => {
@@ -25,7 +51,10 @@ describe('namePieces()', () => {
 });
 
 it('splitPath() keeps the slash with the folder', () => {
-  expect([splitPath('/srv/vm/a'), splitPath('a')]).toEqual([{ folder: '/srv/vm/', name: 'a' }, { folder: '', name: 'a' }]);
+  expect([splitPath('/srv/vm/a'), splitPath('a')]).toEqual([
+    { folder: '/srv/vm/', name: 'a' },
+    { folder: '', name: 'a' },
+  ]);
 });
 
 describe('an address', () => {
@@ -62,7 +91,15 @@ describe('EventStreamReader', () => {
   it.each([
     ['one event', ['event: store\ndata: {}\n\n'], [['store', '{}']]],
     ['an event in pieces', ['eve', 'nt: a\nda', 'ta: 1\n', '\n'], [['a', '1']]],
-    ['line ends of all kinds', ['data: 1\r\n\r\ndata: 2\r\rdata: 3\n\n'], [['message', '1'], ['message', '2'], ['message', '3']]],
+    [
+      'line ends of all kinds',
+      ['data: 1\r\n\r\ndata: 2\r\rdata: 3\n\n'],
+      [
+        ['message', '1'],
+        ['message', '2'],
+        ['message', '3'],
+      ],
+    ],
     ['a line end cut in two', ['data: 1\r', '\n\r', '\n'], [['message', '1']]],
     ['data of several lines', ['data: 1\ndata: 2\n\n'], [['message', '1\n2']]],
     ['comments and events without data', [': ping\n\nevent: x\n\nid: 7\nretry: 1\n\n'], []],
@@ -151,7 +188,9 @@ describe('the what-if form', () => {
 
   it('becomes a reservation with a key and a length of time, or says what is missing', () => {
     const asked = { store: 's', bytes: 1 };
-    expect(parseReservation(asked, { key: 'k', ttl: '15m', path: '', overcommit: false })).toEqual({ request: { ...asked, key: 'k', ttlSeconds: 900 } });
+    expect(parseReservation(asked, { key: 'k', ttl: '15m', path: '', overcommit: false })).toEqual({
+      request: { ...asked, key: 'k', ttlSeconds: 900 },
+    });
     expect(parseReservation(asked, { key: ' ', ttl: 'soon', path: 'a', overcommit: true })).toEqual({
       wrong: { key: expect.any(String), ttl: expect.any(String), path: expect.any(String) },
     });
@@ -160,7 +199,14 @@ describe('the what-if form', () => {
 
 describe('verdictOf()', () => {
   const store = (left: number | null, more: object = {}): StoreView =>
-    ({ mount: '/m', size: 1000, presence: 'present', level: 'ok', sum: { policy: 'promise', left, unknown: left === null ? 'why' : null }, ...more }) as unknown as StoreView;
+    ({
+      mount: '/m',
+      size: 1000,
+      presence: 'present',
+      level: 'ok',
+      sum: { policy: 'promise', left, unknown: left === null ? 'why' : null },
+      ...more,
+    }) as unknown as StoreView;
 
   it.each([
     [store(5), 'ok', 'Fits', /^5 B left above the waterline; every promised write fits\.$/],
@@ -187,7 +233,14 @@ describe('verdictOf()', () => {
 });
 
 it('treeOf() begins with the root of the chain, and says why a file was not read', () => {
-  const link = (depth: number, path: string | null) => ({ role: 'backing', depth, name: 'base', path, status: path === null ? 'refused' : 'opened', reason: 'why' });
+  const link = (depth: number, path: string | null) => ({
+    role: 'backing',
+    depth,
+    name: 'base',
+    path,
+    status: path === null ? 'refused' : 'opened',
+    reason: 'why',
+  });
   const image = { path: '/a', chain: [link(1, '/b'), link(2, null)], backingOf: ['/c'] } as unknown as ImageView;
   expect(treeOf(image).map(({ path, role, depth, note }) => [path, role, depth, note])).toEqual([
     ['base', 'backing', 0, 'refused: why'],
