@@ -2,11 +2,10 @@
 import { escapeForTerminal } from '#base';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { keepToken } from './data/api.ts';
+import { hasToken, keepToken } from './data/api.ts';
 import { retryNow, stayConnected } from './data/live.ts';
 import { alerts, announcement, connection, lastHeardMs, nowMs, route } from './data/state.ts';
 import { Field } from './parts/field.tsx';
-import { Link } from './parts/link.tsx';
 import { Glossary } from './parts/text.tsx';
 import { Tooltip } from './parts/tooltip.tsx';
 import { chooseTheme, type Theme, THEMES, theme } from './theme.ts';
@@ -148,6 +147,7 @@ function Announcements(): JSX.Element {
 
 function TokenForm(): JSX.Element {
   const [token, setToken] = useState('');
+  const wrong = hasToken() ? 'This token is not the right one' : undefined;
   return (
     <form
       class="panel narrow"
@@ -159,7 +159,7 @@ function TokenForm(): JSX.Element {
       }}
     >
       <Heading>This server asks for a token</Heading>
-      <Field label="Token" hint="It is kept until this tab is closed, and sent to this server only">
+      <Field label="Token" hint="It is kept until this tab is closed, and sent to this server only" wrong={wrong}>
         {(ties) => (
           <input {...ties} type="password" autoComplete="off" value={token} onInput={(event) => setToken(event.currentTarget.value)} />
         )}
@@ -167,9 +167,6 @@ function TokenForm(): JSX.Element {
       <button type="submit" class="primary">
         Open
       </button>
-      <p>
-        <Link to={{ page: 'stores' }}>Back to the stores</Link>
-      </p>
     </form>
   );
 }

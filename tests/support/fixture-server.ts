@@ -37,7 +37,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.css': 'text/css',
   '.svg': 'image/svg+xml',
 };
-const POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+const POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Answer = readonly [status: number, body: unknown];
 
@@ -46,6 +46,8 @@ export class FixtureServer {
   readonly #listeners = new Set<ServerResponse>();
   readonly #images = new Map<string, ImageView[]>();
   #stores: StoreView[];
+  /** What everybody must know who asks the API; undefined: nothing. */
+  token: string | undefined;
   #reservations: Reservation[] = fixtureReservations();
 
   constructor(stores: StoreView[] = fixtureStores()) {
@@ -103,6 +105,12 @@ export class FixtureServer {
     const url = new URL(request.url ?? '/', 'http://localhost');
     if (!url.pathname.startsWith('/api/v1/')) {
       sendFile(url.pathname, response);
+      return;
+    }
+    if (this.token !== undefined && request.headers.authorization !== `Bearer ${this.token}`) {
+      response
+        .writeHead(401)
+        .end(JSON.stringify({ error: { kind: 'refused', code: 'TOKEN_WRONG', message: 'The token is missing or wrong' } }));
       return;
     }
     const words = url.pathname.slice('/api/v1/'.length).split('/').map(decodeURIComponent);

@@ -23,6 +23,10 @@ export function keepToken(token: string): void {
   sessionStorage.setItem(TOKEN_KEY, token);
 }
 
+export function hasToken(): boolean {
+  return sessionStorage.getItem(TOKEN_KEY) !== null;
+}
+
 /**
  * Asks for `path`, below the API's root, and returns the response if it is a good one.
  *

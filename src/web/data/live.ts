@@ -25,7 +25,7 @@ export async function stayConnected(): Promise<void> {
       await listen(ended.signal);
       lose('The server ended the connection');
     } catch (error) {
-      if (error instanceof Failure && (error.status === 401 || error.status === 403)) {
+      if (error instanceof Failure && error.status === 401) {
         connection.value = { state: 'locked' };
         return;
       }

@@ -78,6 +78,8 @@ const COLUMNS: readonly (readonly [Sort, string, Word | null])[] = [
   ['growth', 'Growth a day', 'growth'],
 ];
 
+const ARROWS = { none: '↕', ascending: '↑', descending: '↓' } as const;
+
 interface HeadChoice {
   readonly query: ImageListQuery;
   readonly hasStore: boolean;
@@ -94,6 +96,9 @@ function Head({ query, hasStore, onSort }: HeadChoice): JSX.Element {
         {...(word === null ? {} : { 'data-definition': word, 'aria-describedby': definitionId(word) })}
       >
         {label}
+        <span class="arrow" aria-hidden="true">
+          {ARROWS[ariaSort(query, sort)]}
+        </span>
       </button>
     </th>
   );
