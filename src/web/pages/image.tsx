@@ -1,18 +1,15 @@
 /** One image: its figures, what its commitment is made of, what it stands on, its past. */
 import { escapeForTerminal, formatExact } from '#base';
 import type { JSX } from 'preact';
-import { useEffect } from 'preact/hooks';
-import type { ImagePage as ImageList, ImageSample, ImageView } from '#wire';
+import type { ImageView } from '#wire';
 import { useResource } from '../data/resource.ts';
-import { changedImages, imagesEpoch, nowMs } from '../data/state.ts';
-import { describeGrowth, describeOutlook, formatMoment } from '../view/durations.ts';
-import { thin } from '../view/fan.ts';
+import { changedImages, imagesEpoch } from '../data/state.ts';
+import { describeGrowth, describeOutlook } from '../view/durations.ts';
 import { splitPath } from '../view/names.ts';
-import { hrefOf } from '../view/route.ts';
 import { treeOf, type TreeNode } from '../view/tree.ts';
 import type { Word } from '../view/words.ts';
-import { Chart } from '../parts/chart.tsx';
 import { Findings } from '../parts/findings.tsx';
+import { ImageTrend } from '../parts/image-trend.tsx';
 import { Link, StoreLink } from '../parts/link.tsx';
 import { Heading } from '../parts/heading.tsx';
 import { Badge, Bytes, Empty, Name, Path, Problem, Term } from '../parts/text.tsx';
@@ -25,29 +22,6 @@ export function ImagePage({ id }: { readonly id: string }): JSX.Element {
     <>
       <Heading>Image</Heading>
       {error === undefined ? <Empty>Asking the server for the image.</Empty> : <Problem error={error} />}
-    </>
-  );
-}
-
-/** An image by its path: leads to its page, or says that there is none. */
-export function FindPage({ store, path }: { readonly store: string; readonly path: string }): JSX.Element {
-  const query = new URLSearchParams({ ...(store === '' ? {} : { store }), search: path, sort: 'path', limit: '50' });
-  const { value, error, isLoading } = useResource<ImageList>(`images?${query.toString()}`);
-  const found = value?.images.find((image) => image.path === path || image.aliases.includes(path));
-  useEffect(() => {
-    if (found !== undefined) location.replace(hrefOf({ page: 'image', id: found.id }));
-  }, [found]);
-  return (
-    <>
-      <Heading>
-        <Path path={path} />
-      </Heading>
-      {error === undefined ? null : <Problem error={error} />}
-      {isLoading || found !== undefined ? (
-        <Empty>Looking for the image.</Empty>
-      ) : (
-        <Empty>No image of this path is in a watched store.</Empty>
-      )}
     </>
   );
 }
@@ -246,85 +220,6 @@ function Tree({ image }: { readonly image: ImageView }): JSX.Element {
         </p>
       )}
     </section>
-  );
-}
-
-const PAST_MS = 30 * 24 * 3_600_000;
-const POINTS = 300;
-const ROWS = 12;
-
-function ImageTrend({ image }: { readonly image: ImageView }): JSX.Element {
-  const toMs = Math.ceil(nowMs.value / 60_000) * 60_000;
-  const path = `images/${encodeURIComponent(image.id)}/history?from=${toMs - PAST_MS}&to=${toMs}&points=${POINTS}`;
-  const { value, error } = useResource<{ readonly samples: readonly ImageSample[] }>(path);
-  const samples = value?.samples ?? [];
-  return (
-    <section class="panel" aria-labelledby="past">
-      <h2 id="past">The last 30 days</h2>
-      {error === undefined ? null : <Problem error={error} />}
-      {samples.length < 2 ? (
-        <Empty>{value === undefined ? 'Asking for the history.' : 'The history is too short to draw: fewer than two samples.'}</Empty>
-      ) : (
-        <figure class="trend">
-          <ImageChart image={image} samples={samples} />
-          <SampleTable samples={thin(samples, ROWS)} />
-        </figure>
-      )}
-    </section>
-  );
-}
-
-function ImageChart({ image, samples }: { readonly image: ImageView; readonly samples: readonly ImageSample[] }): JSX.Element {
-  const lines = [
-    { label: 'commitment', values: samples.map((one) => one.commitment), color: '--promised', dash: [3, 3], width: 1.5 },
-    { label: 'length', values: samples.map((one) => one.length), color: '--ink-2', width: 1 },
-    { label: 'allocation', values: samples.map((one) => one.allocation), color: '--accent', width: 2.5 },
-  ];
-  return (
-    <Chart
-      at={samples.map((one) => Date.parse(one.at) / 1000)}
-      lines={lines}
-      label={`History of ${escapeForTerminal(image.path)}; the same as a table below`}
-    />
-  );
-}
-
-function SampleTable({ samples }: { readonly samples: readonly ImageSample[] }): JSX.Element {
-  return (
-    <details>
-      <summary>The chart as a table</summary>
-      <div class="scrolls" role="region" aria-label="History of the image" tabIndex={0}>
-        <table>
-          <caption>History, {ROWS} moments at most</caption>
-          <thead>
-            <tr>
-              <th scope="col">When</th>
-              <th scope="col" class="number">
-                Length
-              </th>
-              <th scope="col" class="number">
-                Allocation
-              </th>
-              <th scope="col" class="number">
-                Commitment
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {samples.map((one) => (
-              <tr key={one.at}>
-                <th scope="row">{formatMoment(Date.parse(one.at), Date.now())}</th>
-                {[one.length, one.allocation, one.commitment].map((bytes, index) => (
-                  <td class="number" key={index}>
-                    <Bytes bytes={bytes} />
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </details>
   );
 }
 

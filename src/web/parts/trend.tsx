@@ -4,10 +4,10 @@ import { useMemo, useState } from 'preact/hooks';
 import type { StoreSample, StoreView } from '#wire';
 import { useResource } from '../data/resource.ts';
 import { nowMs } from '../data/state.ts';
-import { formatMoment } from '../view/durations.ts';
-import { promisedOf, summarizeTrend, thin, type Trend, trendOf } from '../view/fan.ts';
+import { promisedOf, summarizeTrend, type Trend, trendOf } from '../view/fan.ts';
 import { Chart, type Line } from './chart.tsx';
-import { Bytes, Empty, Problem } from './text.tsx';
+import { SampleTable } from './sample-table.tsx';
+import { Empty, Problem } from './text.tsx';
 
 const HOUR_MS = 3_600_000;
 const RANGES = [
@@ -17,7 +17,12 @@ const RANGES = [
   ['1 year', 365 * 24 * HOUR_MS],
 ] as const;
 const POINTS = 400;
-const TABLE_ROWS = 16;
+const COLUMNS: readonly (readonly [string, (sample: StoreSample) => number | null])[] = [
+  ['Used', (one) => one.size - one.available],
+  ['Of which images', (one) => one.allocation],
+  ['All promised written', promisedOf],
+  ['Size', (one) => one.size],
+];
 /** How long a drawing may lag behind the clock before it is asked for anew. */
 const REFRESH_MS = 60_000;
 
@@ -37,7 +42,7 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
       <Chart at={trend.at} lines={lines} label={`Trend of ${store.mount}. ${summarizeTrend(samples, store, Date.now())}`} />
       <figcaption>{summarizeTrend(samples, store, Date.now())}</figcaption>
       {trend.noFan === null ? null : <Empty>No forecast is drawn: {trend.noFan}.</Empty>}
-      <SampleTable samples={samples} />
+      <SampleTable label="History of the store" samples={samples} columns={COLUMNS} />
     </figure>
   );
 }
@@ -64,40 +69,5 @@ export function RangeChoice({ value, onChoose }: { readonly value: number; reado
         </button>
       ))}
     </fieldset>
-  );
-}
-
-function SampleTable({ samples }: { readonly samples: readonly StoreSample[] }): JSX.Element | null {
-  if (samples.length === 0) return null;
-  return (
-    <details>
-      <summary>The chart as a table</summary>
-      <div class="scrolls" role="region" aria-label="History of the store" tabIndex={0}>
-        <table>
-          <caption>History, {TABLE_ROWS} moments at most</caption>
-          <thead>
-            <tr>
-              {['When', 'Used', 'Of which images', 'All promised written', 'Size'].map((head) => (
-                <th scope="col" key={head} class={head === 'When' ? undefined : 'number'}>
-                  {head}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {thin(samples, TABLE_ROWS).map((one) => (
-              <tr key={one.at}>
-                <th scope="row">{formatMoment(Date.parse(one.at), Date.now())}</th>
-                {[one.size - one.available, one.allocation, promisedOf(one), one.size].map((bytes, index) => (
-                  <td class="number" key={index}>
-                    <Bytes bytes={bytes} />
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </details>
   );
 }
