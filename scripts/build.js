@@ -1,6 +1,6 @@
 /**
  * Builds dist/ from src/: the command and the library as one split ESM bundle, the confined worker as one file, their
- * types, the shell completions and the manual page.
+ * types, the dashboard (web/), the shell completions and the manual page.
  *
  *   node scripts/build.js [--no-types]
  *
@@ -68,6 +68,31 @@ async function bundle() {
   await esbuild.build({ ...options, entryPoints: { worker: 'src/sandbox/worker/main.ts' }, splitting: false });
 }
 
+/**
+ * The dashboard, for browsers: hashed files that any content security policy of `default-src 'self'` lets through, so
+ * nothing is inlined. Addresses are relative: it works below any path.
+ */
+async function bundleWeb() {
+  const { build } = await import('vite');
+  await build({
+    configFile: false,
+    root: join(ROOT, 'src', 'web'),
+    base: './',
+    logLevel: 'warn',
+    publicDir: false,
+    resolve: { conditions: ['source', 'browser', 'import', 'module', 'default'] },
+    oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+    build: {
+      outDir: join(NEXT, 'web'),
+      emptyOutDir: false,
+      assetsInlineLimit: 0,
+      modulePreload: { polyfill: false },
+      target: 'es2022',
+      reportCompressedSize: false,
+    },
+  });
+}
+
 function emitTypes() {
   run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json', '--outDir', join(NEXT, 'types')], 'inherit');
 }
@@ -93,6 +118,7 @@ function run(command, words, stdout) {
 const withTypes = !process.argv.includes('--no-types');
 rmSync(NEXT, { recursive: true, force: true });
 await bundle();
+await bundleWeb();
 if (withTypes) emitTypes();
 else if (existsSync(join(DIST, 'types'))) cpSync(join(DIST, 'types'), join(NEXT, 'types'), { recursive: true });
 generate();

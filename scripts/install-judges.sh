@@ -47,6 +47,7 @@ script      bsdutils
 man         man-db
 fish        fish
 zsh         zsh
+chromium    chromium
 '
 
 missing_programs() {

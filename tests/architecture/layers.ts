@@ -173,6 +173,20 @@ export const LAYERS: readonly Layer[] = [
     },
   },
   {
+    name: 'web',
+    layers: {
+      base: 'sizes for people, and as people type them; names of strangers made harmless',
+      wire: 'what the daemon says, and what its words mean',
+    },
+    node: nothing,
+    packages: {
+      preact: { file: '*', reason: 'what is on the page follows from what is known' },
+      'preact/hooks': { file: '*', reason: 'a component that holds a chart, a timer or what was typed' },
+      '@preact/signals': { file: '*', reason: 'one event changes one hull, not the page' },
+      uplot: { file: 'parts/chart.tsx', reason: 'charts of time series, small, and content with a strict content security policy' },
+    },
+  },
+  {
     // src/index.ts, the library.
     name: 'index.ts',
     layers: {

@@ -34,14 +34,14 @@ export interface Import {
 /** Every TypeScript file below src/, ascending by path. */
 export function sourceFiles(): SourceFile[] {
   return readdirSync(join(ROOT, 'src'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
     .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)))
     .sort()
     .map((path) => parseFile(path, readFileSync(join(ROOT, path), 'utf8')));
 }
 
 export function parseFile(path: string, text: string): SourceFile {
-  const { program, errors } = parseSync(path, text, { lang: 'ts' });
+  const { program, errors } = parseSync(path, text, { lang: path.endsWith('.tsx') ? 'tsx' : 'ts' });
   if (errors[0] !== undefined) throw new Error(`${path}: ${errors[0].message}`);
   return { path, layer: path.split('/')[1] ?? '', isTest: path.endsWith('.test.ts'), text, tree: program as unknown as Node };
 }

@@ -1,0 +1,70 @@
+/** The HTTP API as functions. Every failure is a `Failure`, with a sentence to show. */
+import type { ApiError } from '#wire';
+
+const BASE = new URL('api/v1/', document.baseURI);
+const TOKEN_KEY = 'plimsoll-token';
+
+/** Why a request brought nothing. */
+export class Failure extends Error {
+  override readonly name = 'Failure';
+  /** HTTP status, 0 when there was no answer. */
+  readonly status: number;
+  readonly code: string | null;
+
+  constructor(status: number, code: string | null, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** A server that is not only for its own machine asks for a token; it is kept until the tab is closed. */
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN_KEY, token);
+}
+
+export function hasToken(): boolean {
+  return sessionStorage.getItem(TOKEN_KEY) !== null;
+}
+
+/**
+ * Asks for `path`, below the API's root, and returns the response if it is a good one.
+ *
+ * Throws: Failure; AbortError when `signal` aborts.
+ */
+export async function request(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  const token = sessionStorage.getItem(TOKEN_KEY);
+  if (token !== null) headers.set('authorization', `Bearer ${token}`);
+  let response: Response;
+  try {
+    response = await fetch(new URL(path, BASE), { ...init, headers, cache: 'no-store' });
+  } catch (error) {
+    if (init.signal?.aborted === true) throw error;
+    throw new Failure(0, null, 'The server cannot be reached', error);
+  }
+  if (!response.ok) throw await failureOf(response);
+  return response;
+}
+
+async function failureOf(response: Response): Promise<Failure> {
+  const body = (await response.json().catch(() => null)) as Partial<ApiError> | null;
+  const error = body?.error;
+  return new Failure(response.status, error?.code ?? null, error?.message ?? `The server answered ${response.status}`);
+}
+
+/** The JSON at `path`. Throws as `request`. */
+export async function read<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const response = await request(path, signal === undefined ? {} : { signal });
+  return (await response.json()) as T;
+}
+
+/** Sends `body`, or nothing, and returns the JSON that is answered. Throws as `request`. */
+export async function send<T>(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> {
+  const response = await request(path, {
+    method,
+    ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+  });
+  const text = await response.text();
+  return (text === '' ? null : JSON.parse(text)) as T;
+}

@@ -1,0 +1,90 @@
+/** What the page knows, as signals: it is drawn from these and from nothing else. */
+import { batch, computed, signal } from '@preact/signals';
+import type { Alert, ImageView, ServeEvent, StoreView } from '#wire';
+import type { Changes } from '../view/coalesce.ts';
+import { type Route, routeOf } from '../view/route.ts';
+import { byDanger } from '../view/verdict.ts';
+
+export type Connection =
+  | { readonly state: 'connecting' }
+  | { readonly state: 'live' }
+  | { readonly state: 'lost'; readonly sinceMs: number; readonly retryAtMs: number; readonly message: string }
+  | { readonly state: 'locked' };
+
+type ScanEvent = Extract<ServeEvent, { type: 'scan' }>;
+
+const byId = signal<ReadonlyMap<string, StoreView>>(new Map());
+
+export const connection = signal<Connection>({ state: 'connecting' });
+/** Whether stores have been heard of at all. */
+export const isInformed = signal(false);
+export const stores = computed(() => [...byId.value.values()].sort(byDanger));
+export const alerts = computed(() => stores.value.flatMap((store) => store.alerts).sort(criticalFirst));
+export const scans = signal<ReadonlyMap<string, ScanEvent>>(new Map());
+/** The newest of each image that changed while the page is open; what it shows of others came with its list. */
+export const changedImages = signal<ReadonlyMap<string, ImageView>>(new Map());
+/** Counts up whenever lists of images, or of reservations, should be asked for anew. */
+export const imagesEpoch = signal(0);
+export const reservationsEpoch = signal(0);
+/** What a screen reader is told; the count makes two of the same be told twice. */
+export const announcement = signal({ text: '', isUrgent: false, count: 0 });
+export const nowMs = signal(Date.now());
+export const lastHeardMs = signal(Date.now());
+export const route = signal<Route>(routeOf(location.hash));
+
+const MOST_CHANGED_KEPT = 2000;
+
+export function storeOf(id: string): StoreView | undefined {
+  return byId.value.get(id);
+}
+
+function criticalFirst(one: Alert, other: Alert): number {
+  return Number(other.level === 'critical') - Number(one.level === 'critical') || Date.parse(one.since) - Date.parse(other.since);
+}
+
+/** The whole of it, at the begin of each connection: whatever was missed meanwhile is asked for anew. */
+export function takeHello(all: readonly StoreView[]): void {
+  batch(() => {
+    byId.value = new Map(all.map((store) => [store.id, store]));
+    isInformed.value = true;
+    connection.value = { state: 'live' };
+    scans.value = new Map();
+    changedImages.value = new Map();
+    imagesEpoch.value += 1;
+    reservationsEpoch.value += 1;
+  });
+}
+
+/** All that happened since the last frame, at once. */
+export function takeChanges(changes: Changes): void {
+  batch(() => {
+    if (changes.stores.size > 0) byId.value = new Map([...byId.value, ...changes.stores]);
+    if (changes.scans.size > 0) scans.value = new Map([...scans.value, ...changes.scans]);
+    if (changes.reservations.size > 0) reservationsEpoch.value += 1;
+    takeImages(changes);
+    for (const { alert, state } of changes.alerts)
+      announce(`${state === 'raised' ? alert.level : 'over'}: ${alert.message}`, state === 'raised' && alert.level === 'critical');
+  });
+}
+
+function takeImages({ images, gone, isFlooded }: Changes): void {
+  if (images.size > 0) {
+    const all = [...changedImages.value, ...images];
+    changedImages.value = new Map(all.slice(-MOST_CHANGED_KEPT));
+  }
+  if (isFlooded || gone.size > 0 || images.size > 0) imagesEpoch.value += 1;
+}
+
+export function announce(text: string, isUrgent = false): void {
+  announcement.value = { text, isUrgent, count: announcement.value.count + 1 };
+}
+
+/** Follows the address and the clock, as long as the page is open. */
+export function followBrowser(): void {
+  addEventListener('hashchange', () => {
+    route.value = routeOf(location.hash);
+  });
+  setInterval(() => {
+    nowMs.value = Date.now();
+  }, 1000);
+}

@@ -1,0 +1,26 @@
+/** What is wrong, and what to move so that it is right again. */
+import type { JSX } from 'preact';
+import { alerts, stores } from '../data/state.ts';
+import { AlertList } from '../parts/alerts.tsx';
+import { StoreLink } from '../parts/link.tsx';
+import { Moves } from '../parts/moves.tsx';
+import { Heading } from '../parts/heading.tsx';
+import { Empty } from '../parts/text.tsx';
+
+export function AlertsPage(): JSX.Element {
+  const troubled = stores.value.filter((store) => store.presence === 'present' && (store.alerts.length > 0 || (store.sum.left ?? 0) < 0));
+  return (
+    <>
+      <Heading>Alerts and moves</Heading>
+      {alerts.value.length === 0 ? <Empty>No store is at a level that alerts.</Empty> : <AlertList alerts={alerts.value} />}
+      {troubled.map((store) => (
+        <section class="panel" key={store.id}>
+          <h2>
+            What to move off <StoreLink id={store.id} />
+          </h2>
+          <Moves store={store} />
+        </section>
+      ))}
+    </>
+  );
+}

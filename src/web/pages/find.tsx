@@ -1,0 +1,31 @@
+/** An image by its path, as trees and chains name it. */
+import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
+import type { ImagePage } from '#wire';
+import { useResource } from '../data/resource.ts';
+import { hrefOf } from '../view/route.ts';
+import { Heading } from '../parts/heading.tsx';
+import { Empty, Path, Problem } from '../parts/text.tsx';
+
+/** An image by its path: leads to its page, or says that there is none. */
+export function FindPage({ store, path }: { readonly store: string; readonly path: string }): JSX.Element {
+  const query = new URLSearchParams({ ...(store === '' ? {} : { store }), search: path, sort: 'path', limit: '50' });
+  const { value, error, isLoading } = useResource<ImagePage>(`images?${query.toString()}`);
+  const found = value?.images.find((image) => image.path === path || image.aliases.includes(path));
+  useEffect(() => {
+    if (found !== undefined) location.replace(hrefOf({ page: 'image', id: found.id }));
+  }, [found]);
+  return (
+    <>
+      <Heading>
+        <Path path={path} />
+      </Heading>
+      {error === undefined ? null : <Problem error={error} />}
+      {isLoading || found !== undefined ? (
+        <Empty>Looking for the image.</Empty>
+      ) : (
+        <Empty>No image of this path is in a watched store.</Empty>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,95 @@
+/** The first page: every store as a hull, the worst first, and the images that are nearest to trouble. */
+import type { JSX } from 'preact';
+import type { StoreView } from '#wire';
+import { alerts, isInformed, scans, stores } from '../data/state.ts';
+import { describeOutlook, plural } from '../view/durations.ts';
+import { headline, verdictOf } from '../view/verdict.ts';
+import { AlertList } from '../parts/alerts.tsx';
+import { HullDrawing, HullLegend } from '../parts/hull.tsx';
+import { ImageTable } from '../parts/image-table.tsx';
+import { Link } from '../parts/link.tsx';
+import { Heading } from '../parts/heading.tsx';
+import { Ago, Badge, Empty, Name } from '../parts/text.tsx';
+
+const WORST_IMAGES = 8;
+
+export function StoresPage(): JSX.Element {
+  if (!isInformed.value) return <Empty>Asking the server for its stores.</Empty>;
+  return (
+    <>
+      <Heading>{headline(stores.value)}</Heading>
+      {alerts.value.length === 0 ? null : (
+        <section aria-label="Alerts">
+          <AlertList alerts={alerts.value} />
+        </section>
+      )}
+      {stores.value.length === 0 ? (
+        <Empty>
+          The daemon watches no directory. Give it one: <code>plimsoll serve /srv/vm</code>.
+        </Empty>
+      ) : (
+        <>
+          <section aria-label="Stores" class="fleet">
+            {stores.value.map((store) => (
+              <StoreCard key={store.id} store={store} />
+            ))}
+          </section>
+          <section aria-labelledby="worst">
+            <h2 id="worst">Images, the most dangerous first</h2>
+            <ImageTable
+              store=""
+              limit={WORST_IMAGES}
+              caption={`The ${WORST_IMAGES} images that are soonest full, or have the most to come`}
+              isShort
+            />
+            <p>
+              <Link to={{ page: 'images', search: '' }}>All images</Link>
+            </p>
+          </section>
+        </>
+      )}
+    </>
+  );
+}
+
+function StoreCard({ store }: { readonly store: StoreView }): JSX.Element {
+  const verdict = verdictOf(store);
+  return (
+    <article class={`store ${verdict.tone} ${store.presence}`} aria-label={store.mount}>
+      <header>
+        <h2>
+          <Link to={{ page: 'store', id: store.id }}>
+            <Name name={store.mount} />
+          </Link>
+        </h2>
+        <Badge tone={verdict.tone} word={verdict.word} />
+      </header>
+      <p class="verdict">{verdict.sentence}</p>
+      <div class="anatomy">
+        <HullDrawing store={store} />
+        <HullLegend store={store} />
+      </div>
+      <footer>
+        <span title={store.forecast.toFloor.reason ?? undefined}>
+          Load line reached: <strong>{describeOutlook(store.forecast.toFloor)}</strong>
+        </span>
+        <span>
+          {store.type}, {plural(store.imageCount, 'image')}
+          {store.unreadableCount === 0 ? null : `, ${store.unreadableCount} unreadable`}
+        </span>
+        <ScanAge store={store} />
+      </footer>
+    </article>
+  );
+}
+
+export function ScanAge({ store }: { readonly store: StoreView }): JSX.Element {
+  const scan = scans.value.get(store.id);
+  if (scan?.ended === false) return <span>scanning: {plural(scan.filesSeen, 'file')} seen</span>;
+  if (store.scannedAt === null) return <span>first scan not yet done</span>;
+  return (
+    <span>
+      scanned <Ago at={store.scannedAt} />
+    </span>
+  );
+}

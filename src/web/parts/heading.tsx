@@ -1,0 +1,12 @@
+/** The heading of a page, which is the title of its window as well. */
+import type { ComponentChildren, JSX } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+
+export function Heading({ children }: { readonly children: ComponentChildren }): JSX.Element {
+  const heading = useRef<HTMLHeadingElement>(null);
+  // After every change of what it says, so without dependencies.
+  useEffect(() => {
+    document.title = `${heading.current?.textContent ?? ''} · plimsoll`;
+  });
+  return <h1 ref={heading}>{children}</h1>;
+}

@@ -1,0 +1,53 @@
+/** An image's past: as a chart, and the same as a table. */
+import { escapeForTerminal } from '#base';
+import type { JSX } from 'preact';
+import type { ImageSample, ImageView } from '#wire';
+import { useResource } from '../data/resource.ts';
+import { nowMs } from '../data/state.ts';
+import { Chart } from './chart.tsx';
+import { SampleTable } from './sample-table.tsx';
+import { Empty, Problem } from './text.tsx';
+
+const PAST_MS = 30 * 24 * 3_600_000;
+const POINTS = 300;
+const COLUMNS: readonly (readonly [string, (sample: ImageSample) => number | null])[] = [
+  ['Length', (one) => one.length],
+  ['Allocation', (one) => one.allocation],
+  ['Commitment', (one) => one.commitment],
+];
+
+export function ImageTrend({ image }: { readonly image: ImageView }): JSX.Element {
+  const toMs = Math.ceil(nowMs.value / 60_000) * 60_000;
+  const path = `images/${encodeURIComponent(image.id)}/history?from=${toMs - PAST_MS}&to=${toMs}&points=${POINTS}`;
+  const { value, error } = useResource<{ readonly samples: readonly ImageSample[] }>(path);
+  const samples = value?.samples ?? [];
+  return (
+    <section class="panel" aria-labelledby="past">
+      <h2 id="past">The last 30 days</h2>
+      {error === undefined ? null : <Problem error={error} />}
+      {samples.length < 2 ? (
+        <Empty>{value === undefined ? 'Asking for the history.' : 'The history is too short to draw: fewer than two samples.'}</Empty>
+      ) : (
+        <figure class="trend">
+          <ImageChart image={image} samples={samples} />
+          <SampleTable label="History of the image" samples={samples} columns={COLUMNS} />
+        </figure>
+      )}
+    </section>
+  );
+}
+
+function ImageChart({ image, samples }: { readonly image: ImageView; readonly samples: readonly ImageSample[] }): JSX.Element {
+  const lines = [
+    { label: 'commitment', values: samples.map((one) => one.commitment), color: '--promised', dash: [3, 3], width: 1.5 },
+    { label: 'length', values: samples.map((one) => one.length), color: '--ink-2', width: 1 },
+    { label: 'allocation', values: samples.map((one) => one.allocation), color: '--accent', width: 2.5 },
+  ];
+  return (
+    <Chart
+      at={samples.map((one) => Date.parse(one.at) / 1000)}
+      lines={lines}
+      label={`History of ${escapeForTerminal(image.path)}; the same as a table below`}
+    />
+  );
+}

@@ -1,0 +1,95 @@
+/** What to move off a store so that it comes up to its load line again. */
+import { escapeForTerminal } from '#base';
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import type { Move, MovePlan, StoreView } from '#wire';
+import { useResource } from '../data/resource.ts';
+import { stores } from '../data/state.ts';
+import { Link } from './link.tsx';
+import { Bytes, Empty, Name, Path, Problem } from './text.tsx';
+
+export function Moves({ store }: { readonly store: StoreView }): JSX.Element {
+  const [target, setTarget] = useState('');
+  const suffix = target === '' ? '' : `?target=${encodeURIComponent(target)}`;
+  const epoch = Date.parse(store.scannedAt ?? '') || 0;
+  const { value, error } = useResource<MovePlan>(`stores/${encodeURIComponent(store.id)}/moves${suffix}`, epoch);
+  const targets = stores.value.filter(({ id, presence }) => id !== store.id && presence === 'present');
+  return (
+    <div class="moves">
+      <label>
+        Move to
+        <select value={target} onChange={(event) => setTarget(event.currentTarget.value)}>
+          <option value="">no target named</option>
+          {targets.map(({ id, mount }) => (
+            <option key={id} value={id}>
+              {escapeForTerminal(mount)}
+            </option>
+          ))}
+        </select>
+      </label>
+      {error === undefined ? null : <Problem error={error} />}
+      {value === undefined ? null : <Plan plan={value} />}
+    </div>
+  );
+}
+
+function Plan({ plan }: { readonly plan: MovePlan }): JSX.Element {
+  return (
+    <>
+      <p>
+        {plan.lacking === null ? 'What is lacking could not be told. ' : null}
+        {plan.lacking === 0 ? 'Nothing has to be moved. ' : null}
+        {plan.lacking !== null && plan.lacking > 0 ? (
+          <>
+            Lacking now: <Bytes bytes={plan.lacking} />; when all moves are made: <Bytes bytes={plan.lackingAfter} />.{' '}
+          </>
+        ) : null}
+        {plan.remark === null ? null : escapeForTerminal(plan.remark)}
+      </p>
+      {plan.moves.length === 0 ? (
+        plan.lacking === 0 ? null : (
+          <Empty>There is no beneficial move.</Empty>
+        )
+      ) : (
+        <ol class="plan">
+          {plan.moves.map((move, index) => (
+            <MoveItem key={index} move={move} />
+          ))}
+        </ol>
+      )}
+    </>
+  );
+}
+
+function MoveItem({ move }: { readonly move: Move }): JSX.Element {
+  return (
+    <li>
+      <ul class="moved">
+        {move.images.map(({ id, path }) => (
+          <li key={id}>
+            <Link to={{ page: 'image', id }}>
+              <Path path={path} />
+            </Link>
+          </li>
+        ))}
+      </ul>
+      <p>
+        {move.machine === null ? null : (
+          <>
+            Machine <Name name={move.machine} />.{' '}
+          </>
+        )}
+        Copies <Bytes bytes={move.copied} />, frees <Bytes bytes={move.freed} />, relieves by <Bytes bytes={move.relief} />
+        {move.leftOnTarget === null ? null : (
+          <>
+            ; left on the target: <Bytes bytes={move.leftOnTarget} />
+          </>
+        )}
+        . {USE[String(move.inUse)]}
+      </p>
+      <p class="reason">{escapeForTerminal(move.reason)}</p>
+    </li>
+  );
+}
+
+const USE: Readonly<Record<string, string>> = { true: 'In use now.', false: 'Not in use.', null: 'Whether it is in use is not known.' };

@@ -1,0 +1,50 @@
+/** A chart as a table: for those who do not see it, and for those who want the figures. */
+import type { JSX } from 'preact';
+import { formatMoment } from '../view/durations.ts';
+import { thin } from '../view/fan.ts';
+import { Bytes } from './text.tsx';
+
+const MOST_ROWS = 16;
+
+interface SampleTableChoice<S> {
+  readonly label: string;
+  readonly samples: readonly S[];
+  /** Heads, each with the figure that stands below it. */
+  readonly columns: readonly (readonly [string, (sample: S) => number | null])[];
+}
+
+export function SampleTable<S extends { readonly at: string }>({ label, samples, columns }: SampleTableChoice<S>): JSX.Element | null {
+  if (samples.length === 0) return null;
+  return (
+    <details>
+      <summary>The chart as a table</summary>
+      <div class="scrolls" role="region" aria-label={label} tabIndex={0}>
+        <table>
+          <caption>History, {MOST_ROWS} moments at most</caption>
+          <thead>
+            <tr>
+              <th scope="col">When</th>
+              {columns.map(([head]) => (
+                <th scope="col" class="number" key={head}>
+                  {head}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {thin(samples, MOST_ROWS).map((one) => (
+              <tr key={one.at}>
+                <th scope="row">{formatMoment(Date.parse(one.at), Date.now())}</th>
+                {columns.map(([head, figure]) => (
+                  <td class="number" key={head}>
+                    <Bytes bytes={figure(one)} />
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  );
+}

@@ -1,0 +1,47 @@
+/** A sum that decides, term by term. */
+import { escapeForTerminal } from '#base';
+import type { JSX } from 'preact';
+import type { PolicySum } from '#wire';
+import { Bytes, Term } from './text.tsx';
+
+export function SumTable({ sum, caption }: { readonly sum: PolicySum; readonly caption: string }): JSX.Element {
+  return (
+    <table class="sum">
+      <caption>
+        {caption} (<Term word={sum.policy} />)
+      </caption>
+      <thead>
+        <tr>
+          <th scope="col">Term</th>
+          <th scope="col" class="number">
+            Bytes
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {sum.terms.map((term) => (
+          <tr key={term.name}>
+            <th scope="row">
+              {escapeForTerminal(term.name)}
+              <small>{escapeForTerminal(term.explanation)}</small>
+            </th>
+            <td class="number">
+              <Bytes bytes={term.bytes} />
+            </td>
+          </tr>
+        ))}
+      </tbody>
+      <tfoot>
+        <tr class={sum.left !== null && sum.left < 0 ? 'lacking' : undefined}>
+          <th scope="row">
+            {sum.left !== null && sum.left < 0 ? 'lacking' : 'left'}
+            {sum.unknown === null ? null : <small>not known: {escapeForTerminal(sum.unknown)}</small>}
+          </th>
+          <td class="number">
+            <Bytes bytes={sum.left} />
+          </td>
+        </tr>
+      </tfoot>
+    </table>
+  );
+}

@@ -1,0 +1,81 @@
+/** A store as a hull seen in section: what lies in it from the keel up, its load line, and how deep it lies. Pure. */
+import type { StoreView } from '#wire';
+
+export type Cargo = 'others' | 'kept' | 'images' | 'residual' | 'reserved';
+
+/** One layer of cargo, in bytes above the keel. */
+export interface Layer {
+  readonly cargo: Cargo;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Hull {
+  /** From the keel up, without gaps; layers of no bytes are left out. */
+  readonly layers: readonly Layer[];
+  /** The deck: the size of the store. */
+  readonly deck: number;
+  /** size − floor. */
+  readonly loadLine: number;
+  /** How deep it lies by the sum of its policy; null when the sum is not known. */
+  readonly waterline: number | null;
+  /** loadLine − waterline. */
+  readonly freeboard: number | null;
+  /** What the top of the drawing stands for. */
+  readonly top: number;
+  /** More is stowed than the drawing can show. */
+  readonly isCut: boolean;
+}
+
+/** Air above the deck or above what is stowed, as a share of the height. */
+const AIR = 0.06;
+/** Cargo above so many times the size is cut off, or the hull would be a line at the bottom. */
+const MOST_SHOWN = 1.8;
+
+/** The hull of a store. Units: bytes. A figure that is not known takes no room, and `waterline` is null then. */
+export function hullOf(store: StoreView): Hull {
+  const layers = stow(amounts(store));
+  const stowed = layers.at(-1)?.to ?? 0;
+  const loadLine = Math.max(0, store.size - store.floor);
+  const waterline = store.sum.left === null ? null : Math.max(0, loadLine - store.sum.left);
+  const highest = Math.max(store.size, stowed, waterline ?? 0, 1);
+  const shown = Math.min(highest, Math.max(store.size, 1) * MOST_SHOWN);
+  return {
+    layers,
+    deck: store.size,
+    loadLine,
+    waterline,
+    freeboard: store.sum.left,
+    top: shown * (1 + AIR),
+    isCut: highest > shown,
+  };
+}
+
+/** Bytes of each kind of cargo, heaviest at the keel: what cannot be moved first, what may yet come last. */
+export function amounts(store: StoreView): readonly (readonly [Cargo, number])[] {
+  const images = Math.min(store.allocation, store.used);
+  return [
+    ['others', store.used - images],
+    ['kept', Math.max(0, store.size - store.used - store.available)],
+    ['images', images],
+    ['residual', Math.max(0, store.residual ?? 0)],
+    ['reserved', store.reserved],
+  ];
+}
+
+function stow(cargo: readonly (readonly [Cargo, number])[]): Layer[] {
+  const layers: Layer[] = [];
+  let from = 0;
+  for (const [kind, bytes] of cargo) {
+    if (bytes <= 0) continue;
+    layers.push({ cargo: kind, from, to: from + bytes });
+    from += bytes;
+  }
+  return layers;
+}
+
+/** Where `bytes` above the keel lie in a drawing whose keel is at `keelY` and whose top is at `topY`. */
+export function heightOf(hull: Hull, bytes: number, topY: number, keelY: number): number {
+  const share = Math.min(1, Math.max(0, bytes / hull.top));
+  return keelY - share * (keelY - topY);
+}

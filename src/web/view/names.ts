@@ -1,0 +1,27 @@
+/** Names that strangers chose, for a page: what would be invisible or turn the text around is spelt out. */
+import { escapeForTerminal } from '#base';
+
+export interface NamePiece {
+  readonly text: string;
+  /** Stands for a character that cannot be shown as itself. */
+  readonly isEscape: boolean;
+}
+
+/** `name` in pieces: plain text as it is, everything else as an escape such as `\n` or `\u202e`. */
+export function namePieces(name: string): NamePiece[] {
+  const pieces: { text: string; isEscape: boolean }[] = [];
+  for (const character of name) {
+    const text = escapeForTerminal(character);
+    const isEscape = text !== character;
+    const last = pieces.at(-1);
+    if (last?.isEscape === isEscape) last.text += text;
+    else pieces.push({ text, isEscape });
+  }
+  return pieces;
+}
+
+/** What stands after the last slash, and what stands before and with it. */
+export function splitPath(path: string): { readonly folder: string; readonly name: string } {
+  const slash = path.lastIndexOf('/');
+  return { folder: path.slice(0, slash + 1), name: path.slice(slash + 1) };
+}

@@ -1,0 +1,81 @@
+/** How a store stands, in one word, one tone and one sentence. Pure. */
+import { formatBytes } from '#base';
+import type { StoreView } from '#wire';
+import { plural } from './durations.ts';
+
+/** What the colour, the sign and the word beside it say. */
+export type Tone = 'ok' | 'warning' | 'danger' | 'unknown';
+
+export interface Verdict {
+  readonly tone: Tone;
+  readonly word: string;
+  readonly sentence: string;
+}
+
+export function verdictOf(store: StoreView): Verdict {
+  const { left, policy } = store.sum;
+  if (store.presence === 'vanished') {
+    return { tone: 'danger', word: 'Vanished', sentence: 'The store is gone. The figures are the last that were seen.' };
+  }
+  if (left === null) {
+    const why = store.sum.unknown ?? 'a term of the sum is not known';
+    return { tone: toneOf(store, 'unknown'), word: wordOf(store, 'Unknown'), sentence: `Whether it fits could not be told: ${why}.` };
+  }
+  if (left < 0) {
+    return {
+      tone: 'danger',
+      word: 'Overloaded',
+      sentence: `Below its load line: ${formatBytes(-left)} more than it can hold ${DEMAND[policy]}.`,
+    };
+  }
+  const sentence = `${formatBytes(left)} left above the waterline; ${FITS[policy]}.`;
+  return { tone: toneOf(store, 'ok'), word: wordOf(store, 'Fits'), sentence };
+}
+
+const DEMAND = {
+  promise: 'are promised',
+  watch: 'could come before it is relieved',
+  entitled: 'are counted as entitled',
+} as const;
+
+const FITS = {
+  promise: 'every promised write fits',
+  watch: 'what can come before it is relieved fits',
+  entitled: 'what is entitled fits',
+} as const;
+
+function toneOf({ level }: StoreView, otherwise: Tone): Tone {
+  if (level === 'critical') return 'danger';
+  return level === 'warning' || level === 'unknown' ? level : otherwise;
+}
+
+function wordOf({ level }: StoreView, otherwise: string): string {
+  if (level === 'critical') return 'Critical';
+  return level === 'warning' ? 'Warning' : otherwise;
+}
+
+const RANK: Readonly<Record<Tone, number>> = { danger: 0, warning: 1, unknown: 2, ok: 3 };
+
+/** Worst first; among equals the one with the least left. */
+export function byDanger(one: StoreView, other: StoreView): number {
+  const byTone = RANK[verdictOf(one).tone] - RANK[verdictOf(other).tone];
+  const left = (store: StoreView): number => (store.sum.left ?? 0) / Math.max(1, store.size);
+  return byTone === 0 ? left(one) - left(other) || compare(one.mount, other.mount) : byTone;
+}
+
+function compare(one: string, other: string): number {
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
+}
+
+/** The page in a sentence: `1 of 5 stores is overloaded`. */
+export function headline(stores: readonly StoreView[]): string {
+  if (stores.length === 0) return 'No store is watched';
+  const verdicts = stores.map(verdictOf);
+  const count = (tone: Tone): number => verdicts.filter((one) => one.tone === tone).length;
+  const of = `of ${plural(stores.length, 'store')}`;
+  if (count('danger') > 0) return `${count('danger')} ${of} ${count('danger') === 1 ? 'is' : 'are'} in danger`;
+  if (count('warning') > 0) return `${count('warning')} ${of} ${count('warning') === 1 ? 'is' : 'are'} near trouble`;
+  if (count('unknown') > 0) return `${count('unknown')} ${of} could not be judged`;
+  return stores.length === 1 ? 'The store fits under its load line' : `All ${stores.length} stores fit under their load lines`;
+}

@@ -1,0 +1,182 @@
+/** The dashboard in Debian's chromium: what it does with any server, and what it does when fixtures go wrong. */
+import type { Browser } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { keepScreenshot, openBrowser, openPage, seriousViolations } from '../support/browser.ts';
+import { FixtureServer } from '../support/fixture-server.ts';
+import { HOSTILE_NAMES } from '../support/fixture-stores.ts';
+import { describeDashboard } from './dashboard-suite.ts';
+
+const given = process.env['PLIMSOLL_DASHBOARD_URL'];
+let shared: FixtureServer | undefined;
+let sharedBase = given ?? '';
+
+beforeAll(async () => {
+  if (given !== undefined) return;
+  shared = new FixtureServer();
+  sharedBase = await shared.listen();
+});
+afterAll(() => shared?.close());
+
+describeDashboard(given ?? 'fixtures', () => sharedBase);
+
+describe('the dashboard, live', () => {
+  let browser: Browser;
+  let server: FixtureServer;
+  let base: string;
+  beforeAll(async () => {
+    browser = await openBrowser();
+  });
+  afterAll(() => browser.close());
+  beforeEach(async () => {
+    server = new FixtureServer();
+    base = await server.listen();
+  });
+  afterEach(() => server.close());
+
+  it('moves the waterline while a store fills, and turns red below the load line', async () => {
+    const { page, complaints, close } = await openPage(browser, base);
+    const card = page.getByRole('article', { name: '/srv/vm' });
+    await card.getByText('Fits', { exact: true }).waitFor();
+    const surface = (): Promise<string | null> => card.locator('.surface').getAttribute('d');
+    const before = await surface();
+    server.grow(1000);
+    await expect.poll(surface).not.toBe(before);
+    await card.locator('.verdict', { hasText: '187.00 GiB left above the waterline' }).waitFor();
+    for (let used = 1000; used <= 1200; used++) server.grow(used);
+    await card.locator('.verdict', { hasText: 'Below its load line: 13.00 GiB more than it can hold are promised.' }).waitFor();
+    await card.getByText('Overloaded', { exact: true }).waitFor();
+    await page.locator('[aria-live="assertive"]', { hasText: 'critical: the promises exceed the store' }).waitFor({ state: 'attached' });
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('3 of 5 stores are in danger');
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it('says that the connection is lost and how old the figures are, and comes back by itself', async () => {
+    const { page, close } = await openPage(browser, base);
+    await page.getByRole('article').first().waitFor();
+    const { port } = server;
+    await server.close();
+    await page.getByRole('alert').filter({ hasText: 'What you see is old' }).waitFor();
+    await page.getByText(/Last heard .* (next attempt in|trying again)/).waitFor();
+    await page.locator('main.stale').waitFor();
+    await keepScreenshot(page, 'lost');
+    expect(await seriousViolations(page)).toEqual([]);
+    server = new FixtureServer();
+    await server.listen(port);
+    await page.getByText('live', { exact: true }).waitFor({ timeout: 30_000 });
+    await page.getByText('What you see is old').waitFor({ state: 'detached' });
+    await close();
+  });
+
+  it('shows names of strangers as what they are, and runs none of them', async () => {
+    const { page, complaints, close } = await openPage(browser, base, '#/store/uuid%3A2222-near');
+    await page.getByText('25 of 42').waitFor();
+    await page.getByRole('columnheader', { name: 'Image' }).getByRole('button').click();
+    const search = page.getByLabel('Part of the path');
+    for (const [text, shown] of [
+      ['onerror', HOSTILE_NAMES[0]],
+      ['two', 'two\\nlines.qcow2'],
+      ['2wocq', 'abc\\u202e2wocq.exe'],
+      ['[31m', '\\x1b[31mred\\x1b[0m.qcow2'],
+      ['utf8', 'bad\\ufffd\\udc80utf8.qcow2'],
+    ] as const) {
+      await search.fill(text);
+      await expect.poll(() => page.getByRole('rowheader').getByRole('link').allTextContents()).toEqual([`/srv/fast/${shown}`]);
+    }
+    expect(await page.locator('main img').count()).toBe(0);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it('never has more of 10,000 images on the page than one page of them', async () => {
+    const { page, close } = await openPage(browser, base, '#/store/uuid%3A1111-healthy');
+    await page.getByText('1–25 of 10,000').waitFor();
+    await page.getByRole('button', { name: 'Next' }).click();
+    await page.getByText('26–50 of 10,000').waitFor();
+    expect(await page.locator('.images tbody tr').count()).toBe(25);
+    await close();
+  });
+
+  it('leads from an image to its backing file and back to what stands on it', async () => {
+    const { page, close } = await openPage(browser, base, '#/image/uuid%3A1111-healthy%3A3');
+    await page.getByRole('link', { name: '/srv/vm/base/ debian-13.qcow2' }).or(page.locator('.tree a')).first().click();
+    await page.getByRole('heading', { level: 1, name: 'debian-13.qcow2' }).waitFor();
+    await page.getByText('stands on it').first().waitFor();
+    expect(await page.title()).toContain('plimsoll');
+    await close();
+  });
+
+  it('says no with a sum, holds on demand, lists what is held, and asks before it releases', async () => {
+    const { page, complaints, close } = await openPage(browser, base, '#/admission/uuid%3A1111-healthy');
+    await page.getByLabel('Capacity').fill('4T');
+    await page.getByRole('button', { name: 'Work it out' }).click();
+    await page.getByText('No, it does not fit').waitFor();
+    await page.getByLabel('Capacity').fill('40G');
+    await page.getByRole('button', { name: 'Work it out' }).click();
+    await page.getByText('Yes, it fits').waitFor();
+    await page.getByLabel('Held for').fill('soon');
+    await page.getByRole('button', { name: 'Reserve it' }).click();
+    await page.getByText('Give it a name of your own').waitFor();
+    await page.getByLabel('Key').fill('ticket-1');
+    await page.getByLabel('Held for').fill('2h');
+    await page.getByRole('button', { name: 'Reserve it' }).click();
+    await page.getByText(/^Held: 40.01 GiB under the key ticket-1/).waitFor();
+    await page.getByRole('link', { name: 'All reservations' }).click();
+    await page
+      .getByRole('row', { name: /ticket-1/ })
+      .getByText('in 2 h')
+      .waitFor();
+    await page.getByRole('button', { name: 'Release ticket-1' }).click();
+    await page.getByRole('button', { name: 'Yes, release' }).click();
+    await page.getByRole('row', { name: /ticket-1/ }).waitFor({ state: 'detached' });
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it('shows the sentence of the server when it refuses what was asked', async () => {
+    const { page, close } = await openPage(browser, base, '#/admission/uuid%3A1111-healthy');
+    await page.getByLabel('Capacity').fill('1G');
+    await page.getByLabel('Options').fill('wrong=1');
+    await page.getByRole('button', { name: 'Work it out' }).click();
+    const alert = page.getByRole('alert');
+    await alert.waitFor();
+    expect(await alert.textContent()).toBe('Cannot understand the options: wrong is no option of qcow2');
+    await close();
+  });
+
+  it('says why there is no forecast, and what to move from a store that is overloaded', async () => {
+    const { page, close } = await openPage(browser, base, '#/store/uuid%3A4444-btrfs');
+    const reason = page.getByText('No forecast is drawn');
+    await reason.waitFor();
+    expect(await reason.textContent()).toContain('the history spans 7 min, 1 day is needed');
+    await page.goto(`${base}#/alerts`);
+    const plan = page.getByText('Lacking now');
+    await plan.waitFor();
+    expect(await plan.textContent()).toMatch(/Lacking now: 109.00 GiB; when all moves are made: /);
+    await close();
+  });
+
+  it('has a page for a daemon that watches nothing', async () => {
+    await server.close();
+    server = new FixtureServer([]);
+    const { page, close } = await openPage(browser, await server.listen());
+    await page.getByRole('heading', { name: 'No store is watched' }).waitFor();
+    expect(await page.locator('main').textContent()).toContain('plimsoll serve /srv/vm');
+    await close();
+  });
+
+  it('asks for the token that a server wants, and goes on with it', async () => {
+    server.token = 'the right one';
+    const page = await browser.newPage();
+    await page.goto(base);
+    const field = page.getByLabel('Token');
+    await field.fill('a wrong one');
+    await page.getByRole('button', { name: 'Open' }).click();
+    await page.getByText('This token is not the right one').waitFor();
+    await field.fill('the right one');
+    await page.getByRole('button', { name: 'Open' }).click();
+    await page.getByRole('article').first().waitFor();
+    expect(await field.count()).toBe(0);
+    await page.close();
+  });
+});
