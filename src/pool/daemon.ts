@@ -19,7 +19,7 @@ import type {
   StoreView,
 } from '#wire';
 import { admits, explainVerdict, sumOf } from './admission.ts';
-import { LOOK_BACK_SECONDS } from './forecast.ts';
+import { LOOK_BACK_SECONDS } from './growth.ts';
 import { type Appeared, HeldSpace } from './held-space.ts';
 import { History } from './history.ts';
 import { imageIdOf, ImageIndex } from './image-views.ts';
@@ -41,11 +41,11 @@ export interface DaemonOptions {
   /** Where ledger and history lie. */
   readonly stateDirectory: string;
   readonly version: string;
-  readonly allowDirectories?: readonly string[] | undefined;
-  readonly rawFiles?: readonly string[] | undefined;
+  readonly allowDirectories: readonly string[];
+  readonly rawFiles: readonly string[];
   /** Between two looks at what changed, and between two at everything. */
-  readonly everyMs?: number | undefined;
-  readonly fullEveryMs?: number | undefined;
+  readonly everyMs: number;
+  readonly fullEveryMs: number;
 }
 
 const COMPACT_EVERY_MS = 10 * 60 * 1000;

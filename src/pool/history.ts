@@ -16,7 +16,7 @@ import type { Finding, ImageSample, StoreSample } from '#wire';
 import { PlimsollError } from '#base';
 import { asText, type Connection, fromText, openDatabase, type StateDatabase, type Value } from './database.ts';
 import { thinned } from './thinning.ts';
-import type { SizePoint } from './forecast.ts';
+import type { SizePoint } from './growth.ts';
 import type { HistoryQuery } from './watch.ts';
 
 const SECOND = 1000;

@@ -30,9 +30,8 @@ function byPath(a: ImageView, b: ImageView): number {
 function byDanger(a: ImageView, b: ImageView): number {
   const unreadable = Number(b.error !== undefined) - Number(a.error !== undefined);
   if (unreadable !== 0) return unreadable;
-  const soonest = (a.toCommitment.earliest ?? Number.POSITIVE_INFINITY) - (b.toCommitment.earliest ?? Number.POSITIVE_INFINITY);
-  // Infinity less infinity is no number: neither is expected.
-  if (soonest < 0 || soonest > 0) return soonest;
+  const [soonA, soonB] = [a, b].map((image) => image.toCommitment.earliest ?? Number.POSITIVE_INFINITY) as [number, number];
+  if (soonA !== soonB) return soonA < soonB ? -1 : 1;
   return (b.residual ?? 0) - (a.residual ?? 0);
 }
 

@@ -16,5 +16,4 @@ export {
 export { type DaemonOptions, openDaemon, type StoreOrder } from './daemon.ts';
 export type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
 export { admits, explainVerdict, type StoreFacts, sumOf } from './admission.ts';
-export { type DaemonOptions, openDaemon, type WatchedStore } from './daemon.ts';
 export { checkRules, DEFAULT_RULES, mergeRules, type PartialRules } from './rules.ts';

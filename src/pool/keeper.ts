@@ -14,10 +14,12 @@ import { DEFAULT_CONCURRENCY, refuseFile } from './scan.ts';
 import type { StorePolicy } from './store.ts';
 import { type ImageStorage, type Looked, Survey } from './survey.ts';
 
-export interface KeeperOptions extends Partial<StorePolicy> {
+export interface KeeperOptions {
   readonly directories: readonly (string | Buffer)[];
   /** Further directories (real paths) in which references may be followed. */
   readonly allowDirectories?: readonly string[];
+  /** The policy of a store, by the named directories that lie on it: no floor, and backing files may be written, where it is left out. */
+  readonly policyOf?: (directories: readonly string[]) => StorePolicy;
   /** Files that are raw for certain. */
   readonly rawFiles?: readonly (string | Buffer)[];
   /** Longest time between two looks. */
@@ -51,6 +53,8 @@ const NAMES_REST = 4;
 const PROGRESS_EVERY_MS = 200;
 /** That a store was away is said so long. */
 const REMEMBERED_ABSENCE_MS = 24 * 3600 * SECOND;
+
+const LENIENT: StorePolicy = { floor: 0, frozenBacking: false };
 
 interface PlannedLook {
   readonly promise: Promise<void>;
@@ -90,13 +94,12 @@ export class Keeper {
   constructor(options: KeeperOptions) {
     requireOptions('Keeper', options);
     requirePaths('Keeper', 'directories', options.directories);
-    const { allowDirectories = [], rawFiles = [], floor = 0, frozenBacking = false, everyMs, fullEveryMs } = options;
+    const { allowDirectories = [], rawFiles = [], policyOf = () => LENIENT, everyMs, fullEveryMs } = options;
     this.#options = options;
     this.#everyMs = everyMs ?? DEFAULT_EVERY_MS;
     this.#fullEveryMs = fullEveryMs ?? DEFAULT_FULL_EVERY_MS;
-    const policy = { floor, frozenBacking };
     this.#surveyor = new Survey(options.directories, {
-      policy,
+      policyOf,
       allowDirectories,
       rawFiles,
       concurrency: DEFAULT_CONCURRENCY,

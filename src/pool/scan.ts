@@ -35,7 +35,7 @@ export async function* scan(directories: readonly (string | Buffer)[], options: 
   for (const directory of directories) refuseFile(directory);
   const { allowDirectories = [], rawFiles = [], concurrency = DEFAULT_CONCURRENCY, floor = 0, frozenBacking = false, signal } = options;
   const policy = { floor, frozenBacking };
-  const survey = new Survey(directories, { policy, allowDirectories, rawFiles, concurrency, remembers: false });
+  const survey = new Survey(directories, { policyOf: () => policy, allowDirectories, rawFiles, concurrency, remembers: false });
   const look = survey.look({ signal });
   try {
     let step = await look.next();

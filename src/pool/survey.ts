@@ -3,7 +3,7 @@
  * look; the keeper of a daemon looks on. There is no second way to come to a report, so both say the same.
  */
 import type { SerializedError } from '#base';
-import { type HostCache, type HostFilesystem, inTurns, newHostCache, WalkMemory } from '#host';
+import { filesystemOf, type HostCache, type HostFilesystem, inTurns, newHostCache, WalkMemory } from '#host';
 import type { ImageReport, StoreReport } from '#wire';
 import { type Claim, gather, type GatheredStore, type ScanError } from './gather.ts';
 import { Look } from './look.ts';
@@ -12,7 +12,8 @@ import type { Sighting } from './sighting.ts';
 import { reportStore, RowMemory, type StorePolicy, type StoreSums, sumsInSteps } from './store.ts';
 
 export interface SurveyOptions {
-  readonly policy: StorePolicy;
+  /** The policy of a store, by the named directories that lie on it. */
+  readonly policyOf: (directories: readonly string[]) => StorePolicy;
   /** Further directories in which references may be followed; the looked-at ones always are. */
   readonly allowDirectories: readonly string[];
   /** Files that are raw for certain. */
@@ -126,10 +127,12 @@ export class Survey {
     }
     look.remember();
     this.#memory.cache = cache;
-    const stores = this.#summed.map((store) => {
-      const notes = seen.notes.stores.get(store.notes.filesystem.id) ?? store.notes;
-      return lookedStore(store, notes.filesystem, notes.directories, this.#options.policy);
-    });
+    const stores = await Promise.all(
+      this.#summed.map(async (store) => {
+        const { filesystem, directories } = seen.notes.stores.get(store.notes.filesystem.id) ?? store.notes;
+        return lookedStore(store, await withRoomNow(filesystem, directories), directories, this.#options.policyOf(directories));
+      }),
+    );
     const { filesSeen, imagesRead, directories, unreachable } = seen;
     return { stores, errors: this.#errors, directories, unreachable, filesSeen, imagesRead };
   }
@@ -137,7 +140,7 @@ export class Survey {
   async #sum(stores: readonly GatheredStore[]): Promise<SummedStore[]> {
     const summed: SummedStore[] = [];
     for (const store of stores) {
-      const sums = await inTurns(sumsInSteps(store.input, this.#options.policy, this.#rows));
+      const sums = await inTurns(sumsInSteps(store.input, this.#options.policyOf(store.notes.directories), this.#rows));
       const storage: ImageStorage = new Map(
         this.#options.remembers
           ? store.input.images.map(
@@ -156,6 +159,16 @@ export class Survey {
 function lastingNotes({ filesystem, directories, notFollowed, unreadable, crossings }: GatheredStore['notes']): unknown {
   const { used: _, available: __, size, ...lasting } = filesystem;
   return [lasting, size === 0, directories, notFollowed, unreadable, crossings];
+}
+
+/**
+ * How full the filesystem is after its images were looked at: what a guest writes meanwhile must not count as available
+ * when it no longer counts as still to come.
+ */
+async function withRoomNow(filesystem: HostFilesystem, [directory]: readonly string[]): Promise<HostFilesystem> {
+  const now = directory === undefined ? undefined : await filesystemOf(directory).catch(() => undefined);
+  // Something else may be mounted there by now: the next look sees that.
+  return now?.id === filesystem.id ? now : filesystem;
 }
 
 function lookedStore(store: SummedStore, filesystem: HostFilesystem, directories: readonly string[], policy: StorePolicy): LookedStore {

@@ -304,7 +304,7 @@ export const ServeEventSchema = Type.Union(
     Type.Object({ type: Type.Literal('reservation'), reservation: ReservationSchema }),
     Type.Object({
       type: Type.Literal('scan'),
-      store: Type.String(),
+      store: nullable(Type.String()),
       filesSeen: Count,
       imagesRead: Count,
       ended: Type.Boolean(),

@@ -245,7 +245,13 @@ export type ServeEvent =
   | { readonly type: 'image-gone'; readonly store: string; readonly id: string; readonly path: string }
   | { readonly type: 'alert'; readonly alert: Alert; readonly state: 'raised' | 'cleared' }
   | { readonly type: 'reservation'; readonly reservation: Reservation }
-  | { readonly type: 'scan'; readonly store: string | null; readonly filesSeen: number; readonly imagesRead: number; readonly ended: boolean };
+  | {
+      readonly type: 'scan';
+      readonly store: string | null;
+      readonly filesSeen: number;
+      readonly imagesRead: number;
+      readonly ended: boolean;
+    };
 
 /** `plimsoll status`, and GET /api/v1/status. */
 export interface StatusReport {

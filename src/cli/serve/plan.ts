@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { PlimsollError } from '#base';
-import { DEFAULT_RULES, mergeRules, type WatchedStore } from '#pool';
+import { DEFAULT_RULES, mergeRules, type StoreOrder } from '#pool';
 import { NO_CONFIG, readConfigFile } from '../config/read.ts';
 import type { LogLevel } from '../config/log-levels.ts';
 
@@ -17,7 +17,7 @@ export interface ServeFlags {
 }
 
 export interface ServePlan {
-  readonly stores: readonly WatchedStore[];
+  readonly stores: readonly StoreOrder[];
   /** As it is written; null: no TCP. */
   readonly listen: string | null;
   /** Nobody has said where to listen. */
@@ -49,7 +49,7 @@ export async function planServe(directories: readonly string[], flags: ServeFlag
   const file = flags.config ?? (directories.length === 0 && existsSync(SYSTEM_CONFIG) ? SYSTEM_CONFIG : undefined);
   const config = file === undefined ? NO_CONFIG : await readConfigFile(file);
   const rules = mergeRules(DEFAULT_RULES, config.rules, 'use [rules]');
-  const stores: WatchedStore[] = config.stores.map((store) => ({
+  const stores: StoreOrder[] = config.stores.map((store) => ({
     directories: store.directories,
     rules: mergeRules(rules, store.rules, `use the rules of ${store.directories.join(', ')}`),
   }));

@@ -20,7 +20,7 @@ export const connection = signal<Connection>({ state: 'connecting' });
 export const isInformed = signal(false);
 export const stores = computed(() => [...byId.value.values()].sort(byDanger));
 export const alerts = computed(() => stores.value.flatMap((store) => store.alerts).sort(criticalFirst));
-export const scans = signal<ReadonlyMap<string, ScanEvent>>(new Map());
+export const scans = signal<ReadonlyMap<string | null, ScanEvent>>(new Map());
 /** The newest of each image that changed while the page is open; what it shows of others came with its list. */
 export const changedImages = signal<ReadonlyMap<string, ImageView>>(new Map());
 /** Counts up whenever lists of images, or of reservations, should be asked for anew. */

@@ -84,7 +84,7 @@ function StoreCard({ store }: { readonly store: StoreView }): JSX.Element {
 }
 
 export function ScanAge({ store }: { readonly store: StoreView }): JSX.Element {
-  const scan = scans.value.get(store.id);
+  const scan = scans.value.get(store.id) ?? scans.value.get(null);
   if (scan?.ended === false) return <span>scanning: {plural(scan.filesSeen, 'file')} seen</span>;
   if (store.scannedAt === null) return <span>first scan not yet done</span>;
   return (

@@ -8,7 +8,7 @@ export interface Changes {
   readonly gone: ReadonlySet<string>;
   readonly alerts: readonly { readonly alert: Alert; readonly state: 'raised' | 'cleared' }[];
   readonly reservations: ReadonlyMap<string, Reservation>;
-  readonly scans: ReadonlyMap<string, Extract<ServeEvent, { type: 'scan' }>>;
+  readonly scans: ReadonlyMap<string | null, Extract<ServeEvent, { type: 'scan' }>>;
   /** More images changed than are kept: whoever shows images asks for them anew. */
   readonly isFlooded: boolean;
 }
@@ -22,7 +22,7 @@ export class ChangeBuffer {
   #gone = new Set<string>();
   #alerts: Changes['alerts'][number][] = [];
   #reservations = new Map<string, Reservation>();
-  #scans = new Map<string, Extract<ServeEvent, { type: 'scan' }>>();
+  #scans = new Map<string | null, Extract<ServeEvent, { type: 'scan' }>>();
   #isFlooded = false;
 
   add(event: ServeEvent): void {
