@@ -1,8 +1,7 @@
 /** The `Watch` of a running daemon: what the keeper sees, the ledger holds and the history remembers, put together. */
-import { realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
-import { filesystemOf } from '#host';
+import { filesystemOf, realPlacesOf } from '#host';
 import type {
   AdmissionDecision,
   Alert,
@@ -252,9 +251,15 @@ class Daemon implements Watch {
         expected: 'an absolute path',
       });
     }
-    const directory = await realpath(dirname(path)).catch((error: unknown) => {
-      throw asPlimsollError(error, 'reserve space', path);
-    });
+    const [directory] = await realPlacesOf([dirname(path)]);
+    if (directory === undefined) {
+      throw new PlimsollError('not-found', 'DIRECTORY_MISSING', {
+        doing: 'reserve space',
+        field: 'path',
+        found: path,
+        expected: 'a name in a directory that is there',
+      });
+    }
     return join(directory, basename(path));
   }
 

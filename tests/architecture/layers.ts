@@ -100,7 +100,7 @@ export const LAYERS: readonly Layer[] = [
       host: 'filesystems, mounts and the walk',
       sandbox: 'strange bytes are read behind it or not at all',
     },
-    node: { 'node:path': 'names of directories' },
+    node: { 'node:crypto': 'names of images that an address can carry', 'node:path': 'names of directories' },
     packages: { libsql: { file: 'database.ts', reason: 'the embedded database of reservations and history' } },
   },
   {
