@@ -25,9 +25,12 @@ export interface FileMark {
 }
 
 /** FAT keeps times to two seconds; everything else is finer. */
-const GRANULARITY_NS = 2_000_000_000n;
-/** Times of a network filesystem are those of its server's clock. */
-const REMOTE_DOUBT_NS = 60_000_000_000n;
+export const CLOCK_DOUBT_MS = 2000;
+/**
+ * Times of a network filesystem are those of its server's clock. And where writes go to new places (btrfs, shared blocks of
+ * XFS), a file's map shows the old ones until the kernel has written back, which it does within half a minute and unmarked.
+ */
+export const LATE_DOUBT_MS = 60_000;
 
 /** The mark of the name itself, no link followed; undefined when nothing can be seen there. For local filesystems: it waits. */
 export function markOf(path: Buffer): FileMark | undefined {
@@ -60,9 +63,9 @@ export function isSameMark(a: FileMark | undefined, b: FileMark | undefined): bo
   );
 }
 
-/** Whether a change after `lookedAtMs` could leave the same mark, because the file was changed just before. */
-export function isFresh(mark: FileMark, lookedAtMs: number, isLocal: boolean): boolean {
-  return mark.ctimeNs >= BigInt(Math.floor(lookedAtMs)) * 1_000_000n - (isLocal ? GRANULARITY_NS : REMOTE_DOUBT_NS);
+/** Whether the file was changed so shortly before `lookedAtMs`, within `doubtMs`, that more may follow and leave the same mark. */
+export function isFresh(mark: FileMark, lookedAtMs: number, doubtMs: number): boolean {
+  return mark.ctimeNs >= BigInt(Math.floor(lookedAtMs - doubtMs)) * 1_000_000n;
 }
 
 /** Where a name leads, all links followed, and the mark of the file there; both undefined when it leads nowhere. */

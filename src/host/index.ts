@@ -5,7 +5,18 @@ export type { OpenOptions, RealPlace } from './descriptor.ts';
 export { type DirectoryEvent, DirectoryWatches, MOST_WATCHES, type WatchedDirectory, type WatchLack } from './directory-watches.ts';
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
 export { holesAsZeros, isHole } from './file-device.ts';
-export { type FileMark, isFresh, isSameMark, isSamePlace, markOf, markOfRemote, seePlace, type SeenPlace } from './file-mark.ts';
+export {
+  CLOCK_DOUBT_MS,
+  type FileMark,
+  isFresh,
+  isSameMark,
+  isSamePlace,
+  LATE_DOUBT_MS,
+  markOf,
+  markOfRemote,
+  seePlace,
+  type SeenPlace,
+} from './file-mark.ts';
 export { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem.ts';
 export {
   fileUseOf,

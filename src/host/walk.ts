@@ -3,7 +3,7 @@ import { type BigIntStats, type Dirent, lstat, readdir, stat, statSync } from 'n
 import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError } from '#base';
 import { displayPath } from './descriptor.ts';
-import { type FileMark, isFresh, isSameMark } from './file-mark.ts';
+import { CLOCK_DOUBT_MS, type FileMark, isFresh, isSameMark } from './file-mark.ts';
 import { FilesystemCache, filesystemOf } from './filesystem.ts';
 
 const lstatAsync = promisify(lstat);
@@ -216,7 +216,7 @@ async function namesIn(pathBytes: Buffer, path: string, stats: BigIntStats, isLo
   const { dev, ino, size, blocks, mtimeNs, ctimeNs } = stats;
   const mark = { dev, ino, size, blocks, mtimeNs, ctimeNs };
   // What other hosts change on a server's directory shows here when the client's cache is over.
-  const isSettled = isLocal && !isFresh(mark, Date.now(), isLocal);
+  const isSettled = isLocal && !isFresh(mark, Date.now(), CLOCK_DOUBT_MS);
   const read = await readdirAsync(pathBytes, { withFileTypes: true, encoding: 'buffer' });
   const names = sortedOut(read, path, pathBytes, remembered?.names);
   memory.keep(pathBytes, { mark, isSettled, names });

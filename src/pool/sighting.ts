@@ -1,10 +1,12 @@
 /** One name below the directories as it was when it was read, and whether that still holds. */
 import {
+  CLOCK_DOUBT_MS,
   type FileMark,
   type HostFilesystem,
   isFresh,
   isSameMark,
   isSamePlace,
+  LATE_DOUBT_MS,
   lockKeyOf,
   seePlace,
   type SeenPlace,
@@ -69,9 +71,10 @@ export async function keptSighting(
 ): Promise<Sighting> {
   const { facts, filesystem, lookedUp } = examined;
   const sighting = sightingOf(walked, examined);
-  const isLocal = filesystem?.kind !== 'other';
+  const isLate = filesystem?.kind === 'other' || filesystem?.reflink !== false;
+  const doubtMs = isLate ? LATE_DOUBT_MS : CLOCK_DOUBT_MS;
   const references = lookedUp.length === 0 ? NO_REFERENCES : await Promise.all(lookedUp.map(seePlace));
-  const isStable = (one: FileMark | undefined): boolean => one === undefined || !isFresh(one, beganMs, isLocal);
+  const isStable = (one: FileMark | undefined): boolean => one === undefined || !isFresh(one, beganMs, doubtMs);
   const isSame = before !== undefined && isSameOutcome(before, sighting);
   return {
     ...sighting,

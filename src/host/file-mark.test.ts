@@ -1,0 +1,44 @@
+import { appendFileSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CLOCK_DOUBT_MS, type FileMark, isFresh, isSameMark, isSamePlace, LATE_DOUBT_MS, markOf, seePlace } from './file-mark.ts';
+
+let root: string;
+let file: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'plimsoll-mark-'));
+  file = join(root, 'file');
+  writeFileSync(file, 'x');
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+describe('marks', () => {
+  it('differ after a write whose times were set back', async () => {
+    const before = markOf(Buffer.from(file));
+    utimesSync(file, 1, 1);
+    const backdated = markOf(Buffer.from(file));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    appendFileSync(file, '');
+    writeFileSync(file, 'y');
+    utimesSync(file, 1, 1);
+    expect(isSameMark(before, before)).toBe(true);
+    expect(isSameMark(backdated, markOf(Buffer.from(file)))).toBe(false);
+    expect(isSameMark(undefined, markOf(Buffer.from(join(root, 'none'))))).toBe(true);
+  });
+
+  it('are not trusted right after a change, and longer where changes show late', () => {
+    const mark = { ...(markOf(Buffer.from(file)) as FileMark), ctimeNs: 1_000_000_000_000n };
+    expect([0, 1999, 2001].map((later) => isFresh(mark, 1_000_000 + later, CLOCK_DOUBT_MS))).toEqual([true, true, false]);
+    expect([2001, 59_000, 61_000].map((later) => isFresh(mark, 1_000_000 + later, LATE_DOUBT_MS))).toEqual([true, true, false]);
+  });
+
+  it('of a place follow links', async () => {
+    const link = join(root, 'link');
+    symlinkSync('file', link);
+    const seen = await seePlace(Buffer.from(link));
+    expect(isSamePlace({ ...seen, path: Buffer.from(file) }, await seePlace(Buffer.from(file)))).toBe(true);
+    rmSync(link);
+    expect(await seePlace(Buffer.from(link))).toMatchObject({ realPath: undefined, mark: undefined });
+  });
+});
