@@ -17,22 +17,19 @@ import {
 } from './schemas.ts';
 import type { TypedApp } from './type-provider.ts';
 
-/** A decision looks at the store first; a filesystem that hangs must not keep the client for ever. */
-const DECISION_MS = 30_000;
-
-export function addAdmissionRoutes(app: TypedApp, watch: Watch): void {
+/** `decisionMs`: a decision looks at the store first, and a filesystem that hangs must not keep the client for ever. */
+export function addAdmissionRoutes(app: TypedApp, watch: Watch, decisionMs: number): void {
   app.post(
     '/admission/check',
     {
-      handlerTimeout: DECISION_MS,
       schema: {
         ...answers('Would it fit? Whatever the answer, the status is 200', AdmissionDecisionSchema, 404, 413, 415),
         body: AdmissionRequestSchema,
       },
     },
-    ({ body }) => watch.admit(sized(body)),
+    ({ body }) => inTime(watch.admit(sized(body)), decisionMs),
   );
-  addReserve(app, watch);
+  addReserve(app, watch, decisionMs);
   app.delete(
     '/reservations/:key',
     { schema: { ...answers('Releases what is held by this key', ReservationSchema, 404, 409), params: KeyParameters } },
@@ -55,11 +52,10 @@ export function addAdmissionRoutes(app: TypedApp, watch: Watch): void {
   );
 }
 
-function addReserve(app: TypedApp, watch: Watch): void {
+function addReserve(app: TypedApp, watch: Watch, decisionMs: number): void {
   app.post(
     '/admission/reserve',
     {
-      handlerTimeout: DECISION_MS,
       schema: {
         summary: 'Holds space, if it fits',
         body: ReservationRequestSchema,
@@ -73,13 +69,35 @@ function addReserve(app: TypedApp, watch: Watch): void {
     },
     async ({ body, log }, reply) => {
       const arrivedMs = Date.now();
-      const decision = await watch.reserve(sized(body));
+      const decision = await inTime(watch.reserve(sized(body)), decisionMs);
       const { store, bytes, admitted, reservation } = decision;
       log.info({ key: body.key, store, bytes, admitted, held: reservation !== null }, 'reservation');
       if (reservation === null) return reply.status(409).send(refusalOf(decision));
       return reply.status(Date.parse(reservation.createdAt) < arrivedMs ? 200 : 201).send(decision);
     },
   );
+}
+
+/**
+ * The decision, if it comes in time. Fastify's own handlerTimeout ends with the body of the request and never comes for these.
+ *
+ * Throws: busy, ANSWER_TOO_SLOW.
+ */
+async function inTime<T>(decision: Promise<T>, milliseconds: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const found = `no decision within ${milliseconds / 1000} s`;
+      reject(
+        new PlimsollError('busy', 'ANSWER_TOO_SLOW', { doing: 'answer the request', found, expected: 'a store that can be looked at' }),
+      );
+    }, milliseconds);
+  });
+  try {
+    return await Promise.race([decision, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function refusalOf(decision: AdmissionDecision): ReservationRefusal {

@@ -21,6 +21,8 @@ export interface AppParts {
   readonly version: string;
   /** The built dashboard. */
   readonly webDirectory: string | undefined;
+  /** Until a decision has to be there. */
+  readonly decisionMs: number;
   /** How a connection came in; undefined for one too many. */
   readonly doorOf: (socket: Socket) => Door | undefined;
 }
@@ -48,7 +50,7 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
   await app.register(
     (api: TypedApp, _options, done) => {
       addReadRoutes(api, watch);
-      addAdmissionRoutes(api, watch);
+      addAdmissionRoutes(api, watch, parts.decisionMs);
       addEvents(api, parts.events);
       done();
     },

@@ -13,7 +13,6 @@ const DOING = 'answer the request';
 
 /** What Fastify throws itself. */
 interface FastifyProblem {
-  readonly code: string;
   readonly statusCode?: number;
   readonly message: string;
 }
@@ -31,18 +30,11 @@ function isFastifyProblem(thrown: unknown): thrown is FastifyProblem {
   return thrown instanceof Error && String((thrown as { code?: unknown }).code).startsWith('FST_');
 }
 
-function ofFastify({ code, statusCode = 500, message }: FastifyProblem): PlimsollError {
+function ofFastify({ statusCode = 500, message }: FastifyProblem): PlimsollError {
   const doing = 'understand the request';
   if (statusCode === 413)
     return new PlimsollError('over-budget', 'BODY_TOO_LARGE', { doing, found: 'too large a body', expected: '64 KiB at most' });
   if (statusCode === 415) return contentType(doing);
-  if (code === 'FST_ERR_HANDLER_TIMEOUT') {
-    return new PlimsollError('busy', 'ANSWER_TOO_SLOW', {
-      doing: DOING,
-      found: 'no answer in time',
-      expected: 'a store that can be looked at',
-    });
-  }
   if (statusCode < 500)
     return new PlimsollError('usage', 'REQUEST_INVALID', { doing, found: message, expected: 'what /api/v1/openapi.json describes' });
   return new PlimsollError('bug', 'INTERNAL', { doing: DOING, found: message });

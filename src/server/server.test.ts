@@ -261,6 +261,24 @@ describe('too much', () => {
   });
 });
 
+describe('a decision that does not come', () => {
+  it('is answered with 503, and the server serves on', async () => {
+    watch.delay = new Promise(() => {});
+    const server = await serve({ limits: { decisionMs: 200 } });
+    for (const [verb, more] of [
+      ['check', {}],
+      ['reserve', { key: 'k', ttlSeconds: 1 }],
+    ] as const) {
+      const { status, json } = await ask(urlOf(server), `/api/v1/admission/${verb}`, {
+        method: 'POST',
+        body: { store: STORE_ID, bytes: 1, ...more },
+      });
+      expect([status, json]).toEqual([503, { error: expect.objectContaining({ kind: 'busy', code: 'ANSWER_TOO_SLOW' }) }]);
+    }
+    expect((await ask(urlOf(server), '/api/v1/stores')).status).toBe(200);
+  });
+});
+
 describe('what goes wrong inside', () => {
   it('is told without its insides', async () => {
     watch.stores = () => {

@@ -33,6 +33,8 @@ export interface ServerLimits {
   /** Until the head of a request has come, and until all of it has. */
   readonly headMs: number;
   readonly requestMs: number;
+  /** Until a decision has to be there. */
+  readonly decisionMs: number;
 }
 
 export interface RunningServer {
@@ -43,7 +45,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const LIMITS: ServerLimits = { events: EVENT_LIMITS, connections: 256, headMs: 10_000, requestMs: 30_000 };
+const LIMITS: ServerLimits = { events: EVENT_LIMITS, connections: 256, headMs: 10_000, requestMs: 30_000, decisionMs: 30_000 };
 const MAX_HEADER_BYTES = 16 * 1024;
 const GRACE_MS = 1500;
 
@@ -56,7 +58,7 @@ export async function openServer(options: ServerOptions): Promise<RunningServer>
   const limits = { ...LIMITS, ...options.limits };
   const events = new EventStream(watch, limits.events);
   const doors = new Doors(limits);
-  const app = await buildApp({ ...options, events, doorOf: (one) => doors.of(one) });
+  const app = await buildApp({ ...options, events, decisionMs: limits.decisionMs, doorOf: (one) => doors.of(one) });
   const handle: Handler = (request, response) => app.routing(request, response);
   const close = async (): Promise<void> => {
     events.close();
