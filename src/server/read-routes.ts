@@ -30,7 +30,7 @@ export function addReadRoutes(app: TypedApp, watch: Watch): void {
   app.get(
     '/images',
     { schema: { ...answers('Images, sorted, filtered, a page at a time', ImagePageSchema, 404), querystring: ImageQuerySchema } },
-    ({ query }) => watch.images(query as ImageQuery),
+    ({ query }) => watch.images(withOrder(query as Partial<ImageQuery> & Omit<ImageQuery, 'descending'>)),
   );
   app.get('/images/:id', { schema: { ...answers('One image', ImageViewSchema, 404), params: IdParameters } }, ({ params }) =>
     watch.image(params.id),
@@ -98,4 +98,9 @@ function timeOf(field: string, text: string): number {
 
 function badRange(field: string, found: string, expected: string): PlimsollError {
   return new PlimsollError('usage', 'HISTORY_RANGE', { doing: 'understand the request', field, found, expected });
+}
+
+/** The most dangerous and the largest first, and paths from a to z, unless somebody asks otherwise. */
+function withOrder(query: Partial<ImageQuery> & Omit<ImageQuery, 'descending'>): ImageQuery {
+  return { ...query, descending: query.descending ?? query.sort !== 'path' };
 }

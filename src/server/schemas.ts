@@ -332,7 +332,7 @@ export const ImageQuerySchema = Type.Object(
     sort: Type.Enum(['danger', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'], {
       default: 'danger',
     }),
-    descending: Type.Boolean({ default: false }),
+    descending: Type.Optional(Type.Boolean({ description: 'the most first; left out: so for all but paths' })),
     offset: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 }),
     limit: Type.Integer({ minimum: 1, maximum: MOST_IMAGES_OF_PAGE, default: 50 }),
   },
