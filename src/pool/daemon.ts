@@ -1,5 +1,5 @@
 /** The `Watch` of a running daemon: what the keeper sees, the ledger holds and the history remembers, put together. */
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
 import { filesystemOf, realPlacesOf } from '#host';
 import type {
@@ -176,7 +176,7 @@ class Daemon implements Watch {
 
   async reserve(request: SizedReservationRequest): Promise<AdmissionDecision> {
     const record = await this.#lookAgain(request.store);
-    const path = request.path === undefined ? null : await this.#realName(request.path);
+    const path = request.path === undefined ? null : await nameInLooks(request.path, record.kept.directories);
     const { key, bytes, ttlSeconds } = request;
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
     const others = this.#ledger.held(record.id).filter((one) => one.key !== key);
@@ -239,28 +239,6 @@ class Daemon implements Watch {
         if (error.kind !== 'not-found' || error.code === 'STORE_UNKNOWN' || path === '/') throw error;
       }
     }
-  }
-
-  /** As the keeper will name the image when it is there. */
-  async #realName(path: string): Promise<string> {
-    if (!isAbsolute(path)) {
-      throw new PlimsollError('usage', 'PATH_RELATIVE', {
-        doing: 'reserve space',
-        field: 'path',
-        found: path,
-        expected: 'an absolute path',
-      });
-    }
-    const [directory] = await realPlacesOf([dirname(path)]);
-    if (directory === undefined) {
-      throw new PlimsollError('not-found', 'DIRECTORY_MISSING', {
-        doing: 'reserve space',
-        field: 'path',
-        found: path,
-        expected: 'a name in a directory that is there',
-      });
-    }
-    return join(directory, basename(path));
   }
 
   // What happens.
@@ -405,6 +383,28 @@ class Daemon implements Watch {
     const found = this.#options.stores.find((order) => order.directories.some((one) => directories.includes(one)));
     return found ?? (this.#options.stores[0] as StoreOrder);
   }
+}
+
+/** As looks will name the image when it is there: they name it by the directory that was configured, which can be a link. */
+async function nameInLooks(path: string, directories: readonly string[]): Promise<string> {
+  if (!isAbsolute(path)) {
+    throw new PlimsollError('usage', 'PATH_RELATIVE', { doing: 'reserve space', field: 'path', found: path, expected: 'an absolute path' });
+  }
+  const [place] = await realPlacesOf([dirname(path)]);
+  if (place === undefined) {
+    throw new PlimsollError('not-found', 'DIRECTORY_MISSING', {
+      doing: 'reserve space',
+      field: 'path',
+      found: path,
+      expected: 'a name in a directory that is there',
+    });
+  }
+  for (const directory of directories) {
+    const [root] = await realPlacesOf([directory]);
+    const below = root === undefined ? '..' : relative(root, place);
+    if (below !== '..' && !below.startsWith('../')) return join(directory, below, basename(path));
+  }
+  return join(place, basename(path));
 }
 
 function rulesDiffer(order: StoreOrder, other: StoreOrder): Finding[] {

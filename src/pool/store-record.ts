@@ -113,6 +113,10 @@ export class StoreRecord {
       available: report.available,
       allocation: report.allocation,
       residual: report.residual,
+      // Where the scan says no without knowing all, its headroom rests on what is known.
+      ...(report.residual === null && report.headroom !== null
+        ? { residualAtLeast: Math.max(0, report.available - report.floor - report.headroom) }
+        : {}),
       reserved,
       growth: this.#allocation.growth(nowMs),
       otherGrowth: this.#others.growth(nowMs),
@@ -170,7 +174,7 @@ export class StoreRecord {
       reserved,
       rules: this.rules,
       entitled: report.residual === null ? null : report.allocation + Math.ceil(this.rules.idleShare * report.residual),
-      level: this.#level?.level ?? 'unknown',
+      level: presence === 'vanished' ? 'unknown' : (this.#level?.level ?? 'unknown'),
       alerts: this.#alert === undefined ? [] : [this.#alert],
       sum: sumOf(facts, this.rules),
       forecast: forecastStore(facts, this.rules),
