@@ -44,7 +44,8 @@ function subject(image: Qcow2Builder, clusterBits: number): Subject {
     COPIED + data,
     COPIED + data + step,
     data + 2n * step,
-    1,
+    // Version 2 knows no zero clusters.
+    image.version === 2 ? 0 : 1,
     COMPRESSED + data + 3n * step + (1n << BigInt(70 - clusterBits)),
     0,
     0,
