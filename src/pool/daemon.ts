@@ -180,7 +180,7 @@ class Daemon implements Watch {
     const { key, bytes, ttlSeconds } = request;
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
     const others = this.#ledger.held(record.id).filter((one) => one.key !== key);
-    const reserved = this.#held.sumOf(others);
+    const reserved = this.#held.sumBeside(others, { bytes, path });
     const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds }, Date.now(), () => {
       const answer = this.#decide(record, request, reserved);
       return { hold: answer.admitted === true || request.overcommit === true, answer };

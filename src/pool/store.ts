@@ -228,7 +228,7 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'info',
       code: 'SPECULATIVE_LEFT_OUT',
-      message: `${formatBytes(reclaimable)} of the images' commitments are speculative preallocation, which XFS gives back before a write fails; the store's sums leave that out.`,
+      message: `${formatBytes(reclaimable)} of the images' commitments are copies that XFS makes ahead of writes to shared blocks, and gives back before a write fails; the store's sums leave that out.`,
     });
   if (sharing.shared > 0)
     findings.push({

@@ -33,10 +33,12 @@ export interface Growth {
 
 /** XFS: the longest extent, and so the largest speculative preallocation, is 2^21 - 1 blocks. */
 const XFS_LONGEST_PREALLOCATION = 8 * GiB;
-/** The charge that XFS gives back before it lets a write fail. */
-export const SPECULATIVE = 'host: XFS speculative preallocation, given back in time';
+const SPECULATIVE = 'host: XFS speculative preallocation';
 
-/** What XFS has taken for copies of shared blocks, likewise: such a copy is charged before the block that it replaces is given up. */
+/**
+ * What XFS has taken for copies of shared blocks, and gives back before it lets a write fail: such a copy is charged before the
+ * block that it replaces is given up.
+ */
 export const COPIES = 'host: XFS copies of shared blocks ahead of writes, given back in time';
 
 /** The host's charges on top of `growth.storage`. */
@@ -58,11 +60,12 @@ export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
 }
 
 /**
- * XFS takes storage ahead of a file that grows, up to the file's own size, unless it carries an extent size hint; it
- * stays for a while after the file is closed. A file that does not grow gets none behind its end.
+ * XFS takes storage ahead of a file that grows, up to the file's own size, unless it carries an extent size hint, if only of
+ * one block; it stays for a while after the file is closed, and for ever if somebody preallocated in the file, which QEMU
+ * does when it writes a part of a cluster. A file that does not grow gets none behind its end.
  */
 function speculativeCharge(facts: FileFacts, growth: Growth): number {
-  if (facts.filesystem !== 'xfs' || facts.extentSizeHint > facts.hostBlock || growth.maxLength <= facts.length) return 0;
+  if (facts.filesystem !== 'xfs' || facts.extentSizeHint > 0 || growth.maxLength <= facts.length) return 0;
   return Math.min(XFS_LONGEST_PREALLOCATION, 2 ** Math.floor(Math.log2(growth.maxLength)));
 }
 
