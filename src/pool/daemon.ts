@@ -171,18 +171,19 @@ class Daemon implements Watch {
 
   async admit(request: SizedRequest): Promise<AdmissionDecision> {
     const record = await this.#lookAgain(request.store);
-    return this.#decide(record, request, this.#reserved(record.id));
+    return this.#decide(record, request, bytesOn(record, request), this.#reserved(record.id));
   }
 
   async reserve(request: SizedReservationRequest): Promise<AdmissionDecision> {
     const record = await this.#lookAgain(request.store);
     const path = request.path === undefined ? null : await this.#realName(request.path);
-    const { key, bytes, ttlSeconds } = request;
+    const { key, ttlSeconds } = request;
+    const bytes = bytesOn(record, request);
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
     const others = this.#ledger.held(record.id).filter((one) => one.key !== key);
     const reserved = this.#held.sumBeside(others, { bytes, path });
     const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds }, Date.now(), () => {
-      const answer = this.#decide(record, request, reserved);
+      const answer = this.#decide(record, request, bytes, reserved);
       return { hold: answer.admitted === true || request.overcommit === true, answer };
     });
     if (reservation !== null) {
@@ -200,9 +201,9 @@ class Daemon implements Watch {
     return reservation;
   }
 
-  #decide(record: StoreRecord, request: SizedRequest, reserved: number): AdmissionDecision {
+  #decide(record: StoreRecord, request: SizedRequest, bytes: number, reserved: number): AdmissionDecision {
     const facts = record.facts(reserved, Date.now());
-    const { bytes, policy, idleShare } = request;
+    const { policy, idleShare } = request;
     const sum = sumOf(facts, record.rules, {
       bytes,
       ...(policy === undefined ? {} : { policy }),
@@ -405,6 +406,10 @@ class Daemon implements Watch {
     const found = this.#options.stores.find((order) => order.directories.some((one) => directories.includes(one)));
     return found ?? (this.#options.stores[0] as StoreOrder);
   }
+}
+
+function bytesOn({ kept }: StoreRecord, { bytes }: SizedRequest): number {
+  return typeof bytes === 'number' ? bytes : bytes(kept.report.type);
 }
 
 function rulesDiffer(order: StoreOrder, other: StoreOrder): Finding[] {

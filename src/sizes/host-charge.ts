@@ -2,8 +2,8 @@
  * What the host's filesystem charges on top of an image's own bytes: its map of the file, and the rounding of extent
  * size hints. Each is an addend whose name starts with "host: ". Measured in docs/commitment.md.
  */
-import { divideUp, GiB, roundDown, roundUp } from '#base';
-import { type FileFacts, storedBytes, type StorageMap } from '#block';
+import { divideUp, GiB, KiB, roundDown, roundUp } from '#base';
+import { type FileFacts, type FilesystemKind, storedBytes, type StorageMap } from '#block';
 import type { Addend } from '#wire';
 
 /** ext4: extents in one 4 KiB tree block (12 bytes of header and tail, 12 an extent). */
@@ -57,6 +57,45 @@ export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   const speculative = speculativeCharge(facts, growth);
   if (speculative > 0) charges.push({ name: SPECULATIVE, bytes: speculative });
   return charges;
+}
+
+/** A file that is to be made. Units: bytes. */
+export interface NewFile {
+  /** Stored when it is made, and how much of that is preallocated and not written. */
+  readonly stored: number;
+  readonly unwritten: number;
+  readonly growth: Growth;
+  /** XFS: the hint that it will get; 0 for none. */
+  readonly extentSizeHint: number;
+}
+
+/**
+ * What the making itself takes, at the most: a block of inodes (XFS: 64 of up to 2 KiB), blocks of the directory and of the
+ * filesystem's indexes.
+ */
+const MAKING_BYTES = { ext4: 16 * KiB, xfs: 192 * KiB, btrfs: 0, tmpfs: 4 * KiB, other: 0 } as const;
+
+/** What the host's filesystem charges at the most for a file that is not there yet, making it included. */
+export function hostChargesOfNew(filesystem: FilesystemKind, hostBlock: number, file: NewFile): number {
+  const { stored, unwritten, growth, extentSizeHint } = file;
+  const map: StorageMap = [
+    { fileOffset: 0, byteLength: unwritten, physicalOffset: undefined, unwritten: true, shared: false, encoded: false },
+    { fileOffset: unwritten, byteLength: stored - unwritten, physicalOffset: undefined, unwritten: false, shared: false, encoded: false },
+  ].filter(({ byteLength }) => byteLength > 0);
+  const facts: FileFacts = {
+    identity: '',
+    length: 0,
+    allocation: stored,
+    filesystem,
+    hostBlock,
+    map,
+    extentSizeHint,
+    copyStep: 0,
+    noCow: undefined,
+    openForWriting: undefined,
+  };
+  // The storage may come to lie in a few pieces more than are known.
+  return hostCharges(facts, growth).reduce((sum, { bytes }) => sum + bytes, MAKING_BYTES[filesystem] + SPARE_TREE_BLOCKS * hostBlock);
 }
 
 /**
