@@ -36,8 +36,17 @@ async function fillOne({ opening, fill, cache, exported = false }: FilledImage):
 
 async function inSessions(sessions: readonly (readonly string[])[], words: readonly string[], cwd: string): Promise<string> {
   const said: string[] = [];
-  for (const commands of sessions) said.push(await qemuIoSays(words, commands, cwd));
+  for (const commands of sessions) said.push(await qemuIoSays(words, withRests(commands, sessions.length), cwd));
   return said.filter((text) => text !== '').join(' | ');
+}
+
+/** Guests rest now and then; that lets the others write between, and whoever watches see it. Milliseconds. */
+const REST_MS = 400;
+const RESTS = 12;
+
+function withRests(commands: readonly string[], sessionCount: number): string[] {
+  const every = Math.max(1, Math.ceil((sessionCount * commands.length) / RESTS));
+  return commands.flatMap((command, index) => (index % every === every - 1 ? [command, `sleep ${REST_MS}`] : [command]));
 }
 
 function qemuIoSays(words: readonly string[], commands: readonly string[], cwd: string): Promise<string> {

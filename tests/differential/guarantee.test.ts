@@ -62,33 +62,37 @@ describe.skipIf(!isRoot).each(['ext4', 'xfs'] as const)('on %s', (kind) => {
     await reserve(store, 'later', 'later.raw', '--size', '16M', '-f', 'raw');
     await reserve(store, 'foreign', 'foreign.qcow2', '--size', '24M', '-o', 'cluster_size=64k');
     const snapshot = (await store.images()).find(({ path }) => path.endsWith('/snapshots.qcow2'))?.nextSnapshot?.bytes ?? 0;
-    expect(snapshot).toBeGreaterThan(8 * MiB);
+    expect(snapshot).toBeGreaterThan(3 * MiB);
     await reserve(store, 'snapshot', undefined, '--bytes', String(snapshot));
     names.push(...(await loadToTheLine(store)));
 
     // At the line: what was reserved becomes images, and nothing is counted twice or not at all.
     await store.must('create', '-q', '-f', 'raw', 'later.raw', '16M');
     await qemuImg(store.directory, 'create', '-q', '-f', 'qcow2', store.path('foreign.qcow2'), '24M');
-    await qemuImg(store.directory, 'snapshot', '-c', 'second', store.path('snapshots.qcow2'));
     names.push('later.raw', 'foreign.qcow2');
     expect((await store.decision(0)).sum.left).toBeGreaterThanOrEqual(0);
+    await qemuImg(store.directory, 'snapshot', '-c', 'second', store.path('snapshots.qcow2'));
     await store.must('release', 'snapshot');
+    expect((await store.decision(0)).sum.left).toBeGreaterThanOrEqual(0);
     for (const key of ['later', 'foreign']) await store.run('release', key);
-    expect(await store.decision(0)).toMatchObject({ admitted: true });
 
     const watching = watchLine(store);
     const filling = fillAll(names.map((name, index) => filled(store, name, index)));
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await new Promise((resolve) => setTimeout(resolve, 2500));
     await store.kill();
     await store.serve();
     expect(await filling).toEqual([]);
+    // Its overlay had it locked; it counts as it may be written when that is gone.
+    expect(await fillAll([filled(store, 'base.qcow2', 1)])).toEqual([]);
     const seen = await watching.end();
+    console.log(seen);
     expect([seen.lowest >= 0, seen.refusals, seen.alerts]).toEqual([true, [], []]);
     expect(seen.count).toBeGreaterThan(5);
 
     expect(store.available()).toBeGreaterThanOrEqual(FLOOR);
     expect(await store.decision(0)).toMatchObject({ admitted: true });
-    for (const name of names.filter((one) => one.endsWith('.qcow2'))) await qemuImg(store.directory, 'check', '-q', store.path(name));
+    for (const name of [...names, 'base.qcow2'].filter((one) => one.endsWith('.qcow2')))
+      await qemuImg(store.directory, 'check', '-q', store.path(name));
   });
 
   it('what was overcommitted is said before it hurts, and hurts no sooner than was said', async () => {
@@ -123,7 +127,7 @@ describe.skipIf(!isRoot).each(['ext4', 'xfs'] as const)('on %s', (kind) => {
     expect(store.available()).toBeLessThan(2 * MiB);
     expect(view.available - store.available()).toBeGreaterThan(free - 2 * MiB);
     await store.decision(0);
-    expect((await store.view()).forecast.toFloor.outcome).toBe('reached');
+    expect(await store.view()).toMatchObject({ fits: false, level: 'critical' });
     const critical = await store.run('check');
     expect([critical.code, critical.stdout]).toEqual([2, expect.stringMatching(/^PLIMSOLL CRITICAL/)]);
     await expect.poll(() => alerts.map(({ level }) => level), { timeout: 5000 }).toEqual(['warning', 'critical']);
@@ -158,7 +162,7 @@ async function makeImages(store: WatchedStore): Promise<string[]> {
   await write('bitmaps.qcow2', 'write -q 1M 1M');
   await write('base.qcow2', 'write -q 0 6M');
   await store.must('create', '-q', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', 'overlay.qcow2');
-  return [...CREATED.map(([name]) => name), 'overlay.qcow2'];
+  return [...CREATED.map(([name]) => name).filter((name) => name !== 'base.qcow2'), 'overlay.qcow2'];
 }
 
 /** What a foreign tool adds to an image is asked for first: a snapshot by its figure, bitmaps by more than they take. */
