@@ -31,7 +31,7 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
       expected: 'a directory',
     });
   }
-  const bytes = request.bytes ?? bytesOf(request.image);
+  const bytes = request.bytes ?? bytesOf(request.image, store.type);
   const facts = factsOf(store);
   const sum = sumOf(facts, DEFAULT_RULES, { ...request, bytes });
   const scannedAt = new Date().toISOString();
@@ -65,12 +65,13 @@ async function isDirectory(path: string): Promise<boolean> {
   );
 }
 
-function bytesOf(image: AdmissionRequest['image']): number {
+function bytesOf(image: AdmissionRequest['image'], filesystemType: string): number {
   if (image === undefined) return 0;
   return commitmentOfNew(
     image.format,
     image.capacity,
     parseCreateOptions(image.format, image.options === undefined ? [] : [image.options]),
+    { filesystemType, isOwn: false },
   );
 }
 

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { escapeForTerminal, PlimsollError } from '#base';
 import { commitmentOfNew, type CreateOptions } from '#create';
+import { filesystemOf } from '#host';
 import type { AdmissionDecision } from '#wire';
 import { DaemonClient, socketPath } from './daemon-client.ts';
 import type { Session } from './session.ts';
@@ -63,10 +64,13 @@ export class CreateAdmission {
   async #reserve(capacity: number): Promise<AdmissionDecision | undefined> {
     const { path, options, overcommit } = this.#wish;
     const target = resolve(path);
+    // Where nothing can be made, making it says why.
+    const filesystem = await filesystemOf(dirname(target)).catch(() => undefined);
+    const place = filesystem === undefined ? undefined : { filesystemType: filesystem.type, isOwn: true };
     const preallocation = options.format === 'raw' ? options.preallocation : options.qcow2.preallocation;
     const request = {
       store: dirname(target),
-      bytes: commitmentOfNew(options.format, capacity, options),
+      bytes: commitmentOfNew(options.format, capacity, options, place),
       key: this.#key,
       ttlSeconds: preallocation === 'full' ? LONG_TTL_SECONDS : TTL_SECONDS,
       path: target,

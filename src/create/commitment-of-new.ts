@@ -1,14 +1,58 @@
 /** What a store has to have room for before an image is made on it. */
-import { measureNew } from './measure-new.ts';
+import { MiB } from '#base';
+import type { FilesystemKind } from '#block';
+import { hostChargesOfNew } from '#sizes';
 import { type CreateOptions, type NewImageFormat, parseCreateOptions } from './create-options.ts';
+import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
+
+/** The extent size hint of images that `qemu-img create` makes on XFS. */
+const QEMU_HINT = MiB;
+
+/** The filesystem on which an image is to be made. */
+export interface NewImagePlace {
+  /** As the kernel spells it: `ext4`, `xfs`. */
+  readonly filesystemType: string;
+  /** The image is made by plimsoll. Otherwise by whatever: the worst is counted. */
+  readonly isOwn: boolean;
+}
 
 /**
- * The most that a new image and its external data file, if the options name one, can come to consume.
+ * The most that a new image and its external data file, if the options name one, can come to consume, with what the
+ * filesystem charges on top; without `place`, that is not known and left out.
  *
  * The data file is counted as if it lay on the same store. Units: bytes. Throws: usage.
  */
-export function commitmentOfNew(format: NewImageFormat, capacity: number, options: CreateOptions): number {
-  const own = measureNew(format, capacity, options).commitment;
+export function commitmentOfNew(format: NewImageFormat, capacity: number, options: CreateOptions, place?: NewImagePlace): number {
+  const own = commitmentOfOne(format, capacity, options, place);
   if (options.format === 'raw' || options.qcow2.dataFile === undefined) return own;
-  return own + measureNew('raw', capacity, parseCreateOptions('raw', [])).commitment;
+  return own + commitmentOfOne('raw', capacity, parseCreateOptions('raw', []), place);
+}
+
+function commitmentOfOne(format: NewImageFormat, capacity: number, options: CreateOptions, place: NewImagePlace | undefined): number {
+  const { commitment, allocation, length, maxLength, addends } = measureNew(format, capacity, options);
+  if (place === undefined) return commitment;
+  const preallocation = options.format === 'raw' ? options.preallocation : options.qcow2.preallocation;
+  const tables = addends.find(({ name }) => name === 'L2 tables to come')?.bytes ?? 0;
+  const scattered = Math.max(0, Math.min(commitment, length) - allocation) + tables;
+  const grain = grainOf(options);
+  const chargesWith = (extentSizeHint: number): number =>
+    hostChargesOfNew(kindOf(place.filesystemType), USUAL_HOST_BLOCK, {
+      stored: allocation,
+      unwritten: preallocation === 'falloc' ? allocation : 0,
+      growth: { storage: commitment, maxLength, grain, scattered },
+      extentSizeHint,
+    });
+  // Of one block, as plimsoll sets it: it rounds nothing up.
+  const plain = chargesWith(USUAL_HOST_BLOCK);
+  return commitment + (place.isOwn ? plain : Math.max(plain, chargesWith(QEMU_HINT)));
+}
+
+function grainOf(options: CreateOptions): number {
+  if (options.format === 'raw') return USUAL_HOST_BLOCK;
+  const { clusterSize, extendedL2 } = options.qcow2;
+  return extendedL2 ? clusterSize / 32 : clusterSize;
+}
+
+function kindOf(type: string): FilesystemKind {
+  return type === 'ext4' || type === 'xfs' || type === 'btrfs' || type === 'tmpfs' ? type : 'other';
 }

@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PlimsollError, requireArgument, requireOptions, requireSignal } from '#base';
-import { createTemporary, markNoCow, type TemporaryFile } from '#host';
+import { createTemporary, endSpeculation, filesystemOf, markNoCow, type TemporaryFile } from '#host';
 import { readBacking } from './backing.ts';
 import {
   type BackingChoice,
@@ -79,7 +79,7 @@ async function createRaw(request: CreateRequest, preallocation: 'off' | 'falloc'
   const plan = planNewRaw(checkedCapacity(request.capacity), preallocation);
   await request.beforeWriting?.(plan.length);
   await using file = await createTemporary(request.path);
-  if (request.options.noCow) await markNoCow(file.fd);
+  await prepare(file.fd, request.options);
   await writeRaw(file.fd, plan, preallocation, request);
   request.signal?.throwIfAborted();
   await file.publish();
@@ -96,11 +96,17 @@ async function createQcow2(request: CreateRequest, options: Qcow2Options): Promi
   await request.beforeWriting?.(plan.capacity);
   await using image = await createTemporary(request.path);
   await using dataFile = await createDataFile(request, plan);
-  if (options.noCow) await markNoCow(image.fd);
+  await prepare(image.fd, options);
   await writeQcow2(image.fd, plan, backing === undefined ? undefined : { file: backing.name, format: backing.format }, request);
   request.signal?.throwIfAborted();
   await publishBoth(image, dataFile);
   return { path: request.path, capacity: plan.capacity, length: plan.length, findings: rests?.findings ?? [] };
+}
+
+/** What can only be said of a file that is empty. */
+async function prepare(fd: number, options: CreateOptions): Promise<void> {
+  if (options.noCow) await markNoCow(fd);
+  await endSpeculation(fd, await filesystemOf(fd));
 }
 
 function checkedCapacity(capacity: number | undefined): number {
@@ -135,7 +141,7 @@ async function createDataFile(request: CreateRequest, plan: NewQcow2Plan): Promi
   }
   const file = await createTemporary(path);
   try {
-    if (request.options.noCow) await markNoCow(file.fd);
+    await prepare(file.fd, request.options);
     await writeRaw(file.fd, planNewRaw(plan.capacity, plan.preallocation), plan.preallocation, request);
     return { ...file, path };
   } catch (error) {

@@ -31,7 +31,7 @@ export {
   USES_BASE,
 } from './in-use.ts';
 export { inheritedDevice, readFully, writeFully } from './inherited.ts';
-export { markNoCow } from './ioctls.ts';
+export { endSpeculation, markNoCow } from './ioctls.ts';
 export { JAILED_FILE, runJailedTool, type ToolAnswer } from './jailed-tool.ts';
 export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, startJailed } from './jail.ts';
 export { lockKeyOf, LockTable } from './locks.ts';

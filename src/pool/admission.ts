@@ -23,10 +23,7 @@ export interface StoreFacts {
   readonly store: string;
   /** 0: the filesystem states none, and nothing can be told. */
   readonly size: number;
-  /**
-   * Never taken before the residual. Of the same scan, guests that wrote since have lowered both alike, and the promise
-   * is unchanged; taken later, what they wrote counts twice: too little is left, never too much.
-   */
+  /** Of the same look as the residual: see `roomDuring`. */
   readonly available: number;
   readonly allocation: number;
   /** What images may still write, shared blocks as they would come apart; null: not known of all of them. */

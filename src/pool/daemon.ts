@@ -77,6 +77,8 @@ class Daemon implements Watch {
   readonly #keeper: Keeper;
   readonly #records = new Map<string, StoreRecord>();
   readonly #held = new HeldSpace();
+  /** Released for an image that may be there and was not seen yet: held until a look has looked for it. */
+  readonly #leaving = new Set<Reservation>();
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
   readonly #rememberedAt = new Map<string, number>();
@@ -171,18 +173,19 @@ class Daemon implements Watch {
 
   async admit(request: SizedRequest): Promise<AdmissionDecision> {
     const record = await this.#lookAgain(request.store);
-    return this.#decide(record, request, this.#reserved(record.id));
+    return this.#decide(record, request, bytesOn(record, request), this.#reserved(record.id));
   }
 
   async reserve(request: SizedReservationRequest): Promise<AdmissionDecision> {
     const record = await this.#lookAgain(request.store);
     const path = request.path === undefined ? null : await nameInLooks(request.path, record.kept.directories);
-    const { key, bytes, ttlSeconds } = request;
+    const { key, ttlSeconds } = request;
+    const bytes = bytesOn(record, request);
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
-    const others = this.#ledger.held(record.id).filter((one) => one.key !== key);
-    const reserved = this.#held.sumOf(others);
+    const others = this.#holding(record.id).filter((one) => one.key !== key || one.state !== 'held');
+    const reserved = this.#held.sumBeside(others, { bytes, path });
     const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds }, Date.now(), () => {
-      const answer = this.#decide(record, request, reserved);
+      const answer = this.#decide(record, request, bytes, reserved);
       return { hold: answer.admitted === true || request.overcommit === true, answer };
     });
     if (reservation !== null) {
@@ -194,15 +197,34 @@ class Daemon implements Watch {
 
   release(key: string): Reservation {
     const reservation = this.#ledger.release(key, Date.now());
+    if (reservation.path !== null) return this.#letGo(reservation);
     this.#ended(reservation);
-    const record = this.#records.get(reservation.store);
-    if (record !== undefined) this.#judge(record);
+    this.#judgeStore(reservation.store);
     return reservation;
   }
 
-  #decide(record: StoreRecord, request: SizedRequest, reserved: number): AdmissionDecision {
+  /** Whoever has made an image lets go of what was held for it. Until it is seen, the space would count as free. */
+  #letGo(reservation: Reservation): Reservation {
+    this.#leaving.add(reservation);
+    this.#tell({ type: 'reservation', reservation });
+    const gone = (): void => {
+      this.#leaving.delete(reservation);
+      this.#held.forget(reservation.key);
+      this.#judgeStore(reservation.store);
+    };
+    // A look that fails is told by the keeper's findings.
+    this.#keeper.refresh(reservation.store).then(gone, gone);
+    return reservation;
+  }
+
+  #judgeStore(id: string): void {
+    const record = this.#records.get(id);
+    if (record !== undefined) this.#judge(record);
+  }
+
+  #decide(record: StoreRecord, request: SizedRequest, bytes: number, reserved: number): AdmissionDecision {
     const facts = record.facts(reserved, Date.now());
-    const { bytes, policy, idleShare } = request;
+    const { policy, idleShare } = request;
     const sum = sumOf(facts, record.rules, {
       bytes,
       ...(policy === undefined ? {} : { policy }),
@@ -312,7 +334,7 @@ class Daemon implements Watch {
       if (image === undefined || image.error !== undefined || image.commitment === null) return undefined;
       return { commitment: image.commitment, openForWriting: image.openForWriting === true };
     };
-    for (const { key } of this.#held.look(this.#ledger.held(record.id), appeared, now)) this.#meetOne(key, now);
+    for (const { key, state } of this.#held.look(this.#holding(record.id), appeared, now)) if (state === 'held') this.#meetOne(key, now);
   }
 
   /** What cannot be written stays held until a later look. */
@@ -361,7 +383,12 @@ class Daemon implements Watch {
   }
 
   #reserved(id: string): number {
-    return this.#held.sumOf(this.#ledger.held(id));
+    return this.#held.sumOf(this.#holding(id));
+  }
+
+  /** What holds space on a store. */
+  #holding(id: string): Reservation[] {
+    return [...this.#ledger.held(id), ...[...this.#leaving].filter(({ store }) => store === id)];
   }
 
   #findings(): readonly Finding[] {
@@ -405,6 +432,10 @@ async function nameInLooks(path: string, directories: readonly string[]): Promis
     if (below !== '..' && !below.startsWith('../')) return join(directory, below, basename(path));
   }
   return join(place, basename(path));
+}
+
+function bytesOn({ kept }: StoreRecord, { bytes }: SizedRequest): number {
+  return typeof bytes === 'number' ? bytes : bytes(kept.report.type);
 }
 
 function rulesDiffer(order: StoreOrder, other: StoreOrder): Finding[] {

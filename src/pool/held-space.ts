@@ -46,8 +46,25 @@ export class HeldSpace {
     return Math.max(0, bytes - (this.#seen.get(key)?.commitment ?? 0));
   }
 
+  /** There can be one image under a path: of several reservations for it the largest counts. */
   sumOf(held: readonly Reservation[]): number {
-    return held.reduce((sum, reservation) => sum + this.bytesOf(reservation), 0);
+    const byPath = new Map<string, number>();
+    let sum = 0;
+    for (const reservation of held) {
+      const { path } = reservation;
+      const bytes = this.bytesOf(reservation);
+      const known = path === null ? 0 : (byPath.get(path) ?? 0);
+      sum += Math.max(0, bytes - known);
+      if (path !== null) byPath.set(path, Math.max(bytes, known));
+    }
+    return sum;
+  }
+
+  /** What `held` holds beyond a request of so many bytes for the image under `path`. */
+  sumBeside(held: readonly Reservation[], { bytes, path }: { bytes: number; path: string | null }): number {
+    const same = path === null ? [] : held.filter((one) => one.path === path);
+    const others = held.filter((one) => !same.includes(one));
+    return this.sumOf(others) + Math.max(0, this.sumOf(same) - bytes);
   }
 
   forget(key: string): void {

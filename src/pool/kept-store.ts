@@ -2,6 +2,7 @@
 import type { MachineFiles } from '#host';
 import type { Finding, ScannedImage, StoreReport } from '#wire';
 import { countSharing } from './sharing.ts';
+import type { RoomSeen } from './store.ts';
 import type { ImageStorage, Looked, LookedStore, StoredImage } from './survey.ts';
 
 /** What a group of images takes, as if they were one file. Units: bytes. */
@@ -15,6 +16,7 @@ export interface GroupStorage {
 export interface KeptStore {
   /** As `scan` would report it, with what the keeper noticed. */
   readonly report: StoreReport;
+  readonly room: RoomSeen;
   /** The named directories that lie, or lay, on it. */
   readonly directories: readonly string[];
   /** vanished: no named directory leads to it any more; the report is the last one, which promises nothing. */
@@ -36,13 +38,14 @@ export interface StoreChange {
 }
 
 export function keptStore(
-  { report, directories, storage }: LookedStore,
+  { report, room, directories, storage }: LookedStore,
   seen: Pick<KeptStore, 'scannedAtMs' | 'scanSeconds' | 'machines'>,
   findings: readonly Finding[],
 ): KeptStore {
   const group = groupCounter(report, storage);
   return {
     report: findings.length === 0 ? report : { ...report, findings: [...report.findings, ...findings] },
+    room,
     directories,
     presence: 'present',
     ...seen,

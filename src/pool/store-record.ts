@@ -7,6 +7,7 @@ import type { ImageState, StoreState } from './history.ts';
 import { imageIdOf } from './image-views.ts';
 import type { KeptStore } from './kept-store.ts';
 import { alertOf, judgeLevel, type LevelState } from './levels.ts';
+import { roomDuring } from './store.ts';
 
 /** Images whose growth is worked out anew in one look, beside those that changed: that of the others is a little older. */
 const REFRESHED_AT_ONCE = 200;
@@ -27,6 +28,8 @@ export class StoreRecord {
   #kept: KeptStore;
   #level: LevelState | undefined;
   #alert: Alert | undefined;
+  /** At the last judgement there was less room than all images can come to need. */
+  #wasShort = false;
   /** What images allocate, and what else fills the store. */
   readonly #allocation: GrowthSeries;
   readonly #others: GrowthSeries;
@@ -110,7 +113,7 @@ export class StoreRecord {
     return {
       store: this.id,
       size: report.size,
-      available: report.available,
+      available: this.#available(reserved),
       allocation: report.allocation,
       residual: report.residual,
       // Where the scan says no without knowing all, its headroom rests on what is known.
@@ -122,6 +125,13 @@ export class StoreRecord {
       otherGrowth: this.#others.growth(nowMs),
       doubt: this.#doubt(),
     };
+  }
+
+  /** With so many bytes held, as `roomDuring` has it; a store that lacked room lacks it until there surely is enough. */
+  #available(reserved: number): number {
+    const { report, room } = this.#kept;
+    if (report.residual === null) return report.available;
+    return this.#wasShort ? room.least : roomDuring(room, report.residual + this.rules.floor + reserved);
   }
 
   /** Why nobody can say yes here, whatever the sums are. */
@@ -136,6 +146,9 @@ export class StoreRecord {
   /** Judges the level anew, and gives the alert that began or ended by that. */
   judge(reserved: number, nowMs: number): { readonly raised: Alert | undefined; readonly cleared: Alert | undefined } {
     const facts = this.facts(reserved, nowMs);
+    if (this.#kept.presence === 'present') {
+      this.#wasShort = facts.residual !== null && facts.available < facts.residual + this.rules.floor + reserved;
+    }
     const forecast = forecastStore(facts, this.rules);
     const before = this.#alert;
     this.#level = judgeLevel(this.#level, facts, forecast, this.rules, nowMs);
@@ -159,10 +172,11 @@ export class StoreRecord {
   view(reserved: number, nowMs: number): StoreView {
     const { report, directories, presence, scannedAtMs, scanSeconds } = this.#kept;
     const facts = this.facts(reserved, nowMs);
-    const headroom = report.headroom === null ? null : report.headroom - reserved;
+    const headroom = report.headroom === null ? null : report.headroom + facts.available - report.available - reserved;
     const { images, ...rest } = report;
     return {
       ...rest,
+      available: facts.available,
       floor: this.rules.floor,
       headroom,
       fits: headroom !== null && headroom < 0 ? false : presence === 'vanished' ? null : report.fits,

@@ -28,6 +28,12 @@ export interface StoreInput {
   readonly unreadable: readonly Finding[];
 }
 
+/** Available bytes, the least and the most that a look saw. */
+export interface RoomSeen {
+  readonly least: number;
+  readonly most: number;
+}
+
 export interface StorePolicy {
   /** Free bytes that must always remain. */
   readonly floor: number;
@@ -120,6 +126,17 @@ export function reportStore(sums: StoreSums, filesystem: HostFilesystem, policy:
     images: sums.images,
     findings: sums.findings,
   };
+}
+
+/**
+ * The available space that belongs to a look which found it between `least` and `most`, with `needed` bytes to come.
+ *
+ * While guests write, available space and residual are never of the same moment. Taken before the images were looked at, what
+ * was written meanwhile is still available; taken after, it is counted twice. So the least is taken, and nothing is promised
+ * that is not there. But where only the least would make the sum negative, nothing says that it is: it is 0 then.
+ */
+export function roomDuring({ least, most }: RoomSeen, needed: number): number {
+  return Math.max(least, Math.min(most, needed));
 }
 
 /** What is known may be enough for a no; a yes needs everything. */
@@ -228,7 +245,7 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'info',
       code: 'SPECULATIVE_LEFT_OUT',
-      message: `${formatBytes(reclaimable)} of the images' commitments are speculative preallocation, which XFS gives back before a write fails; the store's sums leave that out.`,
+      message: `${formatBytes(reclaimable)} of the images' commitments are copies that XFS makes ahead of writes to shared blocks, and gives back before a write fails; the store's sums leave that out.`,
     });
   if (sharing.shared > 0)
     findings.push({

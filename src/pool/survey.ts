@@ -9,7 +9,7 @@ import { type Claim, gather, type GatheredStore, type ScanError } from './gather
 import { Look } from './look.ts';
 import type { StoredFile } from './sharing.ts';
 import type { Sighting } from './sighting.ts';
-import { reportStore, RowMemory, type StorePolicy, type StoreSums, sumsInSteps } from './store.ts';
+import { reportStore, roomDuring, type RoomSeen, RowMemory, type StorePolicy, type StoreSums, sumsInSteps } from './store.ts';
 
 export interface SurveyOptions {
   /** The policy of a store, by the named directories that lie on it. */
@@ -33,6 +33,7 @@ export type SurveyEvent =
 export interface LookedStore {
   readonly report: StoreReport;
   readonly filesystem: HostFilesystem;
+  readonly room: RoomSeen;
   /** Named directories that lie on it. */
   readonly directories: readonly string[];
   /** What is known of each image's storage, by its path; the same object as long as it is the same. Empty where nothing is kept. */
@@ -130,7 +131,8 @@ export class Survey {
     const stores = await Promise.all(
       this.#summed.map(async (store) => {
         const { filesystem, directories } = seen.notes.stores.get(store.notes.filesystem.id) ?? store.notes;
-        return lookedStore(store, await withRoomNow(filesystem, directories), directories, this.#options.policyOf(directories));
+        const now = await withRoomNow(filesystem, directories);
+        return lookedStore(store, { before: filesystem, now }, directories, this.#options.policyOf(directories));
       }),
     );
     const { filesSeen, imagesRead, directories, unreachable } = seen;
@@ -161,18 +163,27 @@ function lastingNotes({ filesystem, directories, notFollowed, unreadable, crossi
   return [lasting, size === 0, directories, notFollowed, unreadable, crossings];
 }
 
-/**
- * How full the filesystem is after its images were looked at: what a guest writes meanwhile must not count as available
- * when it no longer counts as still to come.
- */
+/** How full the filesystem is after its images were looked at. */
 async function withRoomNow(filesystem: HostFilesystem, [directory]: readonly string[]): Promise<HostFilesystem> {
   const now = directory === undefined ? undefined : await filesystemOf(directory).catch(() => undefined);
   // Something else may be mounted there by now: the next look sees that.
   return now?.id === filesystem.id ? now : filesystem;
 }
 
-function lookedStore(store: SummedStore, filesystem: HostFilesystem, directories: readonly string[], policy: StorePolicy): LookedStore {
+interface FilesystemSeen {
+  readonly before: HostFilesystem;
+  readonly now: HostFilesystem;
+}
+
+function lookedStore(
+  store: SummedStore,
+  { before, now }: FilesystemSeen,
+  directories: readonly string[],
+  policy: StorePolicy,
+): LookedStore {
+  const room = { least: Math.min(before.available, now.available), most: Math.max(before.available, now.available) };
+  const filesystem = { ...now, available: roomDuring(room, store.sums.leastResidual + policy.floor) };
   const report = reportStore(store.sums, filesystem, policy);
   const findings = [...report.findings, ...store.notes.crossings];
-  return { report: { ...report, findings }, filesystem, directories, storage: store.storage };
+  return { report: { ...report, findings }, filesystem, room, directories, storage: store.storage };
 }

@@ -34,9 +34,12 @@ export interface HistoryQuery {
   readonly points: number;
 }
 
-/** A request whose commitment is worked out. */
-export type SizedRequest = Omit<AdmissionRequest, 'image' | 'bytes'> & { readonly bytes: number };
-export type SizedReservationRequest = Omit<ReservationRequest, 'image' | 'bytes'> & { readonly bytes: number };
+/** A request whose commitment can be worked out when the type of the store's filesystem is known, as the kernel spells it. */
+interface Sized {
+  readonly bytes: number | ((filesystemType: string) => number);
+}
+export type SizedRequest = Omit<AdmissionRequest, 'image' | 'bytes'> & Sized;
+export type SizedReservationRequest = Omit<ReservationRequest, 'image' | 'bytes'> & Sized;
 
 /**
  * Answers are values of one moment; none of them waits for a scan but `admit` and `reserve`, which look first whether

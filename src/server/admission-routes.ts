@@ -110,7 +110,7 @@ function refusalOf(decision: AdmissionDecision): ReservationRefusal {
   return { error: error.toJSON(), decision };
 }
 
-/** The request with its commitment worked out. Throws: usage, ADMISSION_WHAT. */
+/** The request with its commitment, as far as it can be worked out here. Throws: usage, ADMISSION_WHAT. */
 function sized(request: Static<typeof ReservationRequestSchema>): SizedReservationRequest;
 function sized(request: Static<typeof AdmissionRequestSchema>): SizedRequest;
 function sized({ bytes, image, ...rest }: AdmissionRequest): SizedRequest {
@@ -124,6 +124,9 @@ function sized({ bytes, image, ...rest }: AdmissionRequest): SizedRequest {
   return { ...rest, bytes: bytes ?? commitmentOf(image as NonNullable<AdmissionRequest['image']>) };
 }
 
-function commitmentOf({ format, capacity, options }: NonNullable<AdmissionRequest['image']>): number {
-  return commitmentOfNew(format, capacity, parseCreateOptions(format, options === undefined ? [] : [options]));
+/** What is wrong with the options is thrown at once. */
+function commitmentOf({ format, capacity, options }: NonNullable<AdmissionRequest['image']>): (filesystemType: string) => number {
+  const parsed = parseCreateOptions(format, options === undefined ? [] : [options]);
+  commitmentOfNew(format, capacity, parsed);
+  return (filesystemType) => commitmentOfNew(format, capacity, parsed, { filesystemType, isOwn: false });
 }

@@ -8,7 +8,7 @@ import type { Census } from '#formats';
 import type { Addend, Finding, ImageReport } from '#wire';
 import { censusFindings, discardFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
 import { hostFindings } from './findings-host.ts';
-import { COPIES, type Growth, hostCharges, SPECULATIVE } from './host-charge.ts';
+import { COPIES, type Growth, hostCharges } from './host-charge.ts';
 import { boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
 import { type Qcow2State, qcow2State, withAssumedMap } from './qcow2-state.ts';
@@ -145,7 +145,7 @@ export function finish(facts: FileFacts, own: readonly Addend[], growth: Growth,
     allocation: facts.allocation,
     commitment,
     residual: commitment - facts.allocation,
-    reclaimable: addends.reduce((total, { name, bytes }) => (name === SPECULATIVE || name === COPIES ? total + bytes : total), 0),
+    reclaimable: addends.reduce((total, { name, bytes }) => (name === COPIES ? total + bytes : total), 0),
     method: facts.map === undefined ? 'stat' : 'map',
     addends,
     findings: [...findings, ...hostFindings(facts)],

@@ -2,8 +2,8 @@
  * What the host's filesystem charges on top of an image's own bytes: its map of the file, and the rounding of extent
  * size hints. Each is an addend whose name starts with "host: ". Measured in docs/commitment.md.
  */
-import { divideUp, GiB, roundDown, roundUp } from '#base';
-import { type FileFacts, storedBytes, type StorageMap } from '#block';
+import { divideUp, GiB, KiB, roundDown, roundUp } from '#base';
+import { type FileFacts, type FilesystemKind, storedBytes, type StorageMap } from '#block';
 import type { Addend } from '#wire';
 
 /** ext4: extents in one 4 KiB tree block (12 bytes of header and tail, 12 an extent). */
@@ -33,10 +33,12 @@ export interface Growth {
 
 /** XFS: the longest extent, and so the largest speculative preallocation, is 2^21 - 1 blocks. */
 const XFS_LONGEST_PREALLOCATION = 8 * GiB;
-/** The charge that XFS gives back before it lets a write fail. */
-export const SPECULATIVE = 'host: XFS speculative preallocation, given back in time';
+const SPECULATIVE = 'host: XFS speculative preallocation';
 
-/** What XFS has taken for copies of shared blocks, likewise: such a copy is charged before the block that it replaces is given up. */
+/**
+ * What XFS has taken for copies of shared blocks, and gives back before it lets a write fail: such a copy is charged before the
+ * block that it replaces is given up.
+ */
 export const COPIES = 'host: XFS copies of shared blocks ahead of writes, given back in time';
 
 /** The host's charges on top of `growth.storage`. */
@@ -57,12 +59,52 @@ export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   return charges;
 }
 
+/** A file that is to be made. Units: bytes. */
+export interface NewFile {
+  /** Stored when it is made, and how much of that is preallocated and not written. */
+  readonly stored: number;
+  readonly unwritten: number;
+  readonly growth: Growth;
+  /** XFS: the hint that it will get; 0 for none. */
+  readonly extentSizeHint: number;
+}
+
 /**
- * XFS takes storage ahead of a file that grows, up to the file's own size, unless it carries an extent size hint; it
- * stays for a while after the file is closed. A file that does not grow gets none behind its end.
+ * What the making itself takes, at the most: a block of inodes (XFS: 64 of up to 2 KiB), blocks of the directory and of the
+ * filesystem's indexes.
+ */
+const MAKING_BYTES = { ext4: 16 * KiB, xfs: 192 * KiB, btrfs: 0, tmpfs: 4 * KiB, other: 0 } as const;
+
+/** What the host's filesystem charges at the most for a file that is not there yet, making it included. */
+export function hostChargesOfNew(filesystem: FilesystemKind, hostBlock: number, file: NewFile): number {
+  const { stored, unwritten, growth, extentSizeHint } = file;
+  const map: StorageMap = [
+    { fileOffset: 0, byteLength: unwritten, physicalOffset: undefined, unwritten: true, shared: false, encoded: false },
+    { fileOffset: unwritten, byteLength: stored - unwritten, physicalOffset: undefined, unwritten: false, shared: false, encoded: false },
+  ].filter(({ byteLength }) => byteLength > 0);
+  const facts: FileFacts = {
+    identity: '',
+    length: 0,
+    allocation: stored,
+    filesystem,
+    hostBlock,
+    map,
+    extentSizeHint,
+    copyStep: 0,
+    noCow: undefined,
+    openForWriting: undefined,
+  };
+  // The storage may come to lie in a few pieces more than are known.
+  return hostCharges(facts, growth).reduce((sum, { bytes }) => sum + bytes, MAKING_BYTES[filesystem] + SPARE_TREE_BLOCKS * hostBlock);
+}
+
+/**
+ * XFS takes storage ahead of a file that grows, up to the file's own size, unless it carries an extent size hint, if only of
+ * one block; it stays for a while after the file is closed, and for ever if somebody preallocated in the file, which QEMU
+ * does when it writes a part of a cluster. A file that does not grow gets none behind its end.
  */
 function speculativeCharge(facts: FileFacts, growth: Growth): number {
-  if (facts.filesystem !== 'xfs' || facts.extentSizeHint > facts.hostBlock || growth.maxLength <= facts.length) return 0;
+  if (facts.filesystem !== 'xfs' || facts.extentSizeHint > 0 || growth.maxLength <= facts.length) return 0;
   return Math.min(XFS_LONGEST_PREALLOCATION, 2 ** Math.floor(Math.log2(growth.maxLength)));
 }
 

@@ -2,6 +2,7 @@
 export { type Figures, qcow2Figures, rawFigures } from './figures.ts';
 export { vmdkFigures } from './vmdk-figures.ts';
 export { vhdxFigures } from './vhdx-figures.ts';
+export { hostChargesOfNew } from './host-charge.ts';
 export { append, type Appended } from './qcow2-append.ts';
 export { refcountMetadataBlocks, type RefcountGeometry } from './cluster-allocator.ts';
 export { vdiFigures } from './vdi-figures.ts';

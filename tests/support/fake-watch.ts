@@ -161,13 +161,15 @@ export class FakeWatch implements Watch {
     return [{ at: AT, length: null, allocation: this.image(id).allocation ?? 0, commitment: null }];
   }
 
-  async admit(request: SizedRequest): Promise<AdmissionDecision> {
+  async admit(asked: SizedRequest): Promise<AdmissionDecision> {
+    const request = onFilesystem(asked);
     this.asked.push(request);
     await this.delay;
     return this.#decide(request, null);
   }
 
-  async reserve(request: SizedReservationRequest): Promise<AdmissionDecision> {
+  async reserve(asked: SizedReservationRequest): Promise<AdmissionDecision> {
+    const request = onFilesystem(asked);
     this.asked.push(request);
     await this.delay;
     const own = this.held.get(request.key);
@@ -191,7 +193,7 @@ export class FakeWatch implements Watch {
     return { ...decision, reservation };
   }
 
-  #decide(request: SizedRequest, reservation: Reservation | null): AdmissionDecision {
+  #decide(request: SizedRequest & { readonly bytes: number }, reservation: Reservation | null): AdmissionDecision {
     const store = this.store(request.store);
     const reserved = [...this.held.values()].filter((one) => one !== reservation).reduce((total, one) => total + one.bytes, 0);
     const { sum } = store;
@@ -273,4 +275,9 @@ export class FakeWatch implements Watch {
   }
 
   async close(): Promise<void> {}
+}
+
+/** With the bytes that it comes to on a filesystem of which nothing is known. */
+function onFilesystem<T extends SizedRequest>(request: T): T & { readonly bytes: number } {
+  return { ...request, bytes: typeof request.bytes === 'number' ? request.bytes : request.bytes('other') };
 }
