@@ -95,9 +95,9 @@ export function entryPlaces(name: string, base: number, count: number, width = 8
 /** Memory for the mutated copies of a subject, which costs more to make than most images to read. */
 const copies = new WeakMap<Subject, { readonly memory: Uint8Array; changed: Place[] }>();
 
-/** A copy of the subject that is as the subject again, whatever the last mutation changed. */
+/** A copy of the subject (which the slice of a Buffer is not) that is as the subject again, whatever the last mutation changed. */
 function freshCopy(original: Subject): { readonly memory: Uint8Array; changed: Place[] } {
-  const copy = copies.get(original) ?? { memory: original.bytes.slice(), changed: [] };
+  const copy = copies.get(original) ?? { memory: new Uint8Array(original.bytes), changed: [] };
   copies.set(original, copy);
   for (const { at, width } of copy.changed) copy.memory.set(original.bytes.subarray(at, at + width), at);
   copy.changed = [];
