@@ -31,8 +31,8 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
   const minute = Math.floor(nowMs.value / REFRESH_MS);
   const toMs = minute * REFRESH_MS + REFRESH_MS;
   const path = `stores/${encodeURIComponent(store.id)}/history?from=${toMs - rangeMs}&to=${toMs}&points=${POINTS}`;
-  const { value, error } = useResource<{ readonly samples: readonly StoreSample[] }>(path);
-  const samples = value?.samples ?? [];
+  const { value, error } = useResource<readonly StoreSample[]>(path);
+  const samples = value ?? [];
   const trend = useMemo(() => trendOf(samples, store, Date.now(), rangeMs), [value, store, rangeMs]);
   const lines = useMemo(() => linesOf(trend), [trend]);
   return (
