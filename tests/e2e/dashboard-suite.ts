@@ -31,7 +31,7 @@ export function describeDashboard(name: string, baseUrl: () => string): void {
         expect(await card.getByRole('img').getAttribute('aria-labelledby')).toBeTruthy();
         expect(await card.locator('svg.hull title').textContent()).toMatch(/^Hull of .*load line at/);
         expect(await card.locator('.verdict').textContent()).toMatch(/\.$/);
-        expect(await card.textContent()).toMatch(/headroom.*size.*floor.*residual.*images.*Load line reached: /);
+        expect(await card.textContent()).toMatch(/headroom.*size.*floor.*residual.*images.*Space runs out: /);
       }
       expect(complaints).toEqual([]);
       await close();

@@ -84,10 +84,10 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
 function ForecastTable({ store }: { readonly store: StoreView }): JSX.Element {
   const { growth, toWarning, toCritical, toFloor, toFull } = store.forecast;
   const rows: readonly (readonly [string, Outlook])[] = [
-    ['Warning', toWarning],
-    ['Critical', toCritical],
-    ['Load line', toFloor],
-    ['Full', toFull],
+    ['Warning level', toWarning],
+    ['Critical level', toCritical],
+    ['Space down to the floor', toFloor],
+    ['Space all gone', toFull],
   ];
   return (
     <table class="sum">

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import type { StoreView } from '#wire';
 import { alerts, isInformed, scans, stores } from '../data/state.ts';
-import { describeOutlook, plural } from '../view/durations.ts';
+import { asClause, describeOutlook, plural } from '../view/durations.ts';
 import { headline, verdictOf } from '../view/verdict.ts';
 import { AlertList } from '../parts/alerts.tsx';
 import { HullDrawing, HullLegend } from '../parts/hull.tsx';
@@ -21,6 +21,9 @@ export function StoresPage(): JSX.Element {
       {alerts.value.length === 0 ? null : (
         <section aria-label="Alerts">
           <AlertList alerts={alerts.value} />
+          <p>
+            <Link to={{ page: 'alerts' }}>What to move, so that it fits again</Link>
+          </p>
         </section>
       )}
       {stores.value.length === 0 ? (
@@ -29,7 +32,7 @@ export function StoresPage(): JSX.Element {
         </Empty>
       ) : (
         <>
-          <section aria-label="Stores" class="fleet">
+          <section aria-label="Stores" class={stores.value.length === 1 ? 'fleet single' : 'fleet'}>
             {stores.value.map((store) => (
               <StoreCard key={store.id} store={store} />
             ))}
@@ -54,6 +57,7 @@ export function StoresPage(): JSX.Element {
 
 function StoreCard({ store }: { readonly store: StoreView }): JSX.Element {
   const verdict = verdictOf(store);
+  const { toFloor } = store.forecast;
   return (
     <article class={`store ${verdict.tone} ${store.presence}`} aria-label={store.mount}>
       <header>
@@ -70,16 +74,33 @@ function StoreCard({ store }: { readonly store: StoreView }): JSX.Element {
         <HullLegend store={store} />
       </div>
       <footer>
-        <span title={store.forecast.toFloor.reason ?? undefined}>
-          Load line reached: <strong>{describeOutlook(store.forecast.toFloor)}</strong>
+        <span class="outlook">
+          Space runs out: <strong>{describeOutlook(toFloor)}</strong>
+          {toFloor.outcome === 'unknown' && toFloor.reason !== null ? <small>{asClause(toFloor.reason)}</small> : null}
         </span>
         <span>
           {store.type}, {plural(store.imageCount, 'image')}
           {store.unreadableCount === 0 ? null : `, ${store.unreadableCount} unreadable`}
         </span>
         <ScanAge store={store} />
+        <Directories directories={store.directories} />
       </footer>
     </article>
+  );
+}
+
+const MOST_DIRECTORIES = 3;
+
+/** Where the images of a store are: its mount point alone says little of a `/`. */
+function Directories({ directories }: { readonly directories: readonly string[] }): JSX.Element {
+  const more = directories.length - MOST_DIRECTORIES;
+  return (
+    <span class="directories">
+      {directories.slice(0, MOST_DIRECTORIES).map((directory) => (
+        <Name key={directory} name={directory} />
+      ))}
+      {more > 0 ? `and ${more} more` : null}
+    </span>
   );
 }
 

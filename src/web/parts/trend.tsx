@@ -48,7 +48,7 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
 }
 
 function linesOf(trend: Trend): Line[] {
-  return [
+  const lines = [
     { label: 'size', values: trend.size, color: '--ink-2', width: 1 },
     { label: 'load line', values: trend.loadLine, color: '--danger', dash: [8, 4] },
     { label: 'all promised written', values: trend.promised, color: '--promised', dash: [3, 3], width: 1.5 },
@@ -57,6 +57,7 @@ function linesOf(trend: Trend): Line[] {
     { label: 'forecast, fast', values: trend.high, color: '--accent', width: 1, dash: [2, 3], isFanTop: true },
     { label: 'forecast, slow', values: trend.low, color: '--accent', width: 1, dash: [2, 3] },
   ];
+  return trend.noFan === null ? lines : lines.filter(({ values }) => values !== trend.high && values !== trend.low);
 }
 
 export function RangeChoice({ value, onChoose }: { readonly value: number; readonly onChoose: (rangeMs: number) => void }): JSX.Element {

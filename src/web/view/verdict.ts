@@ -68,14 +68,24 @@ function compare(one: string, other: string): number {
   return one < other ? -1 : 1;
 }
 
+/** By the word of the verdict. */
+const SINGLE: Readonly<Record<string, string>> = {
+  Fits: 'The store fits under its load line',
+  Warning: 'The store is near trouble',
+  Critical: 'The store is in danger',
+  Overloaded: 'The store is overloaded',
+  Vanished: 'The store has vanished',
+};
+
 /** The page in a sentence: `1 of 5 stores is overloaded`. */
 export function headline(stores: readonly StoreView[]): string {
   if (stores.length === 0) return 'No store is watched';
   const verdicts = stores.map(verdictOf);
+  if (stores.length === 1) return SINGLE[verdicts[0]?.word ?? ''] ?? 'The store could not be judged';
   const count = (tone: Tone): number => verdicts.filter((one) => one.tone === tone).length;
   const of = `of ${plural(stores.length, 'store')}`;
   if (count('danger') > 0) return `${count('danger')} ${of} ${count('danger') === 1 ? 'is' : 'are'} in danger`;
   if (count('warning') > 0) return `${count('warning')} ${of} ${count('warning') === 1 ? 'is' : 'are'} near trouble`;
   if (count('unknown') > 0) return `${count('unknown')} ${of} could not be judged`;
-  return stores.length === 1 ? 'The store fits under its load line' : `All ${stores.length} stores fit under their load lines`;
+  return `All ${stores.length} stores fit under their load lines`;
 }
