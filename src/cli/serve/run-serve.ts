@@ -32,7 +32,7 @@ async function serveDemo(place: string, flags: ServeFlags, session: Session): Pr
   const { notes } = await makeStore(store, session.signal);
   const growing = await startGrowing(store);
   const own: ServeFlags = { state: join(place, 'state'), socket: join(place, 'plimsoll.sock'), interval: 2, logLevel: 'warn', ...flags };
-  const remarks = [...notes, ...demoRemarks(store, growing)];
+  const remarks = demoRemarks(store, growing, notes);
   try {
     await serve(await planServe([store], own, {}), session, remarks);
   } finally {
@@ -40,10 +40,11 @@ async function serveDemo(place: string, flags: ServeFlags, session: Session): Pr
   }
 }
 
-function demoRemarks(store: string, { name, bytesPerMinute, most }: Growing): string[] {
+function demoRemarks(store: string, { name, bytesPerMinute, most }: Growing, notes: readonly string[]): string[] {
   return [
     `The demonstration store is ${escapeForTerminal(store)}. Size and free space are those of the filesystem of this machine on which it lies.`,
     `${name} really grows, ${formatBytes(bytesPerMinute)} a minute up to ${formatBytes(most)}, so that the dashboard has something to show.`,
+    ...notes,
     'Everything is removed when plimsoll ends (Ctrl-C).',
   ];
 }

@@ -21,7 +21,7 @@ const BILGE = 22;
 const BULWARK = 8;
 const MARK_X = 187;
 /** Layers thinner than this are drawn so thick, or nobody would see that they are there. */
-const LEAST_THICKNESS = 2;
+const LEAST_THICKNESS = 4;
 
 export function HullDrawing({ store }: { readonly store: StoreView }): JSX.Element {
   const hull = hullOf(store);

@@ -7,7 +7,7 @@ import { nowMs } from '../data/state.ts';
 import { promisedOf, summarizeTrend, type Trend, trendOf } from '../view/fan.ts';
 import { Chart, type Line } from './chart.tsx';
 import { SampleTable } from './sample-table.tsx';
-import { Empty, Problem } from './text.tsx';
+import { Problem } from './text.tsx';
 
 const HOUR_MS = 3_600_000;
 const RANGES = [
@@ -41,7 +41,6 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
       {error === undefined ? null : <Problem error={error} />}
       <Chart at={trend.at} lines={lines} label={`Trend of ${store.mount}. ${summarizeTrend(samples, store, Date.now())}`} />
       <figcaption>{summarizeTrend(samples, store, Date.now())}</figcaption>
-      {trend.noFan === null ? null : <Empty>No forecast is drawn: {trend.noFan}.</Empty>}
       <SampleTable label="History of the store" samples={samples} columns={COLUMNS} />
     </figure>
   );
