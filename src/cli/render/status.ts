@@ -17,7 +17,7 @@ export function statusLines(report: StatusReport, theme: Theme): string[] {
 function storeLines(store: StoreView, theme: Theme): string[] {
   const { width } = theme;
   const counts = `${store.imageCount} images${store.unreadableCount > 0 ? `, ${store.unreadableCount} that cannot be read` : ''}`;
-  const state = store.presence === 'vanished' ? 'vanished' : store.level;
+  const state = store.presence === 'vanished' ? 'vanished' : levelText(store);
   const title = `${escapeForTerminal(store.mount)} (${escapeForTerminal(store.type)}), ${counts}: `;
   return [
     theme.paint('strong', title) + theme.paint(STYLES[store.presence === 'vanished' ? 'critical' : store.level], state),
@@ -36,6 +36,11 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     ),
     ...findingLines(store.findings, theme),
   ];
+}
+
+/** The sum may hold while nothing is known yet of when it will not. */
+function levelText({ level, sum: { left, unknown } }: StoreView): string {
+  return level === 'unknown' && unknown === null && left !== null && left >= 0 ? 'fits now; growth is not known yet' : level;
 }
 
 /** Who is tired reads a word sooner than a sign. */

@@ -1,7 +1,7 @@
 /** The first page: every store as a hull, the worst first, and the images that are nearest to trouble. */
 import type { JSX } from 'preact';
 import type { StoreView } from '#wire';
-import { alerts, isInformed, scans, stores } from '../data/state.ts';
+import { alerts, isInformed, nowMs, scans, stores } from '../data/state.ts';
 import { asClause, describeOutlook, plural } from '../view/durations.ts';
 import { headline, verdictOf } from '../view/verdict.ts';
 import { AlertList } from '../parts/alerts.tsx';
@@ -104,9 +104,13 @@ function Directories({ directories }: { readonly directories: readonly string[] 
   );
 }
 
+/** Looks come every few seconds, and most are over at once: only what lasts is told. */
+const LONG_LOOK_MS = 60_000;
+
 export function ScanAge({ store }: { readonly store: StoreView }): JSX.Element {
   const scan = scans.value.get(store.id) ?? scans.value.get(null);
-  if (scan?.ended === false) return <span>scanning: {plural(scan.filesSeen, 'file')} seen</span>;
+  const isOld = store.scannedAt === null || nowMs.value - Date.parse(store.scannedAt) > LONG_LOOK_MS;
+  if (scan?.ended === false && isOld) return <span>scanning: {plural(scan.filesSeen, 'file')} seen</span>;
   if (store.scannedAt === null) return <span>first scan not yet done</span>;
   return (
     <span>
