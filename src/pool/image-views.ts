@@ -26,13 +26,18 @@ function byPath(a: ImageView, b: ImageView): number {
   return a.path < b.path ? -1 : 1;
 }
 
-/** What cannot be read first: nobody knows how dangerous it is. Then what is soonest at its commitment, then by residual. */
+/** What cannot be read first: nobody knows how dangerous it is. Then what is soonest at its commitment, then by residual; last what is full. */
 function byDanger(a: ImageView, b: ImageView): number {
   const unreadable = Number(b.error !== undefined) - Number(a.error !== undefined);
   if (unreadable !== 0) return unreadable;
-  const [soonA, soonB] = [a, b].map((image) => image.toCommitment.earliest ?? Number.POSITIVE_INFINITY) as [number, number];
+  const [soonA, soonB] = [a, b].map(soonness) as [number, number];
   if (soonA !== soonB) return soonA < soonB ? -1 : 1;
   return (b.residual ?? 0) - (a.residual ?? 0);
+}
+
+/** What is at its commitment takes nothing more. */
+function soonness({ toCommitment: { outcome, earliest } }: ImageView): number {
+  return outcome === 'reached' ? Number.POSITIVE_INFINITY : (earliest ?? Number.POSITIVE_INFINITY);
 }
 
 function orderOf({ sort, descending }: ImageQuery): Compare {

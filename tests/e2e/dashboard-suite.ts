@@ -13,8 +13,8 @@ const LOOKS: Readonly<Record<string, BrowserContextOptions>> = {
 };
 const MINUTES = 60_000;
 
-/** `baseUrl` is asked when the tests begin; it ends with a slash. */
-export function describeDashboard(name: string, baseUrl: () => string): void {
+/** `baseUrl` is asked when the tests begin; it ends with a slash. Screenshots are named after `artefact`. */
+export function describeDashboard(name: string, baseUrl: () => string, artefact: string): void {
   describe(`the dashboard on ${name}`, () => {
     let browser: Browser;
     beforeAll(async () => {
@@ -31,7 +31,7 @@ export function describeDashboard(name: string, baseUrl: () => string): void {
         expect(await card.getByRole('img').getAttribute('aria-labelledby')).toBeTruthy();
         expect(await card.locator('svg.hull title').textContent()).toMatch(/^Hull of .*load line at/);
         expect(await card.locator('.verdict').textContent()).toMatch(/\.$/);
-        expect(await card.textContent()).toMatch(/headroom.*size.*floor.*residual.*images.*Load line reached: /);
+        expect(await card.textContent()).toMatch(/headroom.*size.*floor.*residual.*images.*Space runs out: /);
       }
       expect(complaints).toEqual([]);
       await close();
@@ -44,7 +44,7 @@ export function describeDashboard(name: string, baseUrl: () => string): void {
         for (const [title, address] of await addresses(browser, baseUrl())) {
           await page.goto(baseUrl() + address);
           await settle(page);
-          await keepScreenshot(page, `${title}-${look}`);
+          await keepScreenshot(page, `${artefact}-${title}-${look}`);
           expect(await seriousViolations(page), `${title} ${look}`).toEqual([]);
           expect(await overhang(page), `${title} ${look}`).toBe(0);
           expect(complaints, `${title} ${look}`).toEqual([]);
@@ -94,7 +94,7 @@ export function describeDashboard(name: string, baseUrl: () => string): void {
         Number(text.replaceAll(',', '')),
       );
       const commitment = exact.pop();
-      expect(exact.length).toBeGreaterThan(1);
+      expect(exact.length).toBeGreaterThan(0);
       expect(exact.reduce((sum, bytes) => sum + bytes, 0)).toBe(commitment);
       await close();
     });

@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => shared?.close());
 
-describeDashboard(given ?? 'fixtures', () => sharedBase);
+describeDashboard(given ?? 'fixtures', () => sharedBase, 'fixtures');
 
 describe('the dashboard, live', () => {
   let browser: Browser;
@@ -146,7 +146,7 @@ describe('the dashboard, live', () => {
 
   it('says why there is no forecast, and what to move from a store that is overloaded', async () => {
     const { page, close } = await openPage(browser, base, '#/store/uuid%3A4444-btrfs');
-    const reason = page.getByText('No forecast is drawn');
+    const reason = page.locator('figcaption', { hasText: 'No forecast:' });
     await reason.waitFor();
     expect(await reason.textContent()).toContain('the history spans 7 min, 1 day is needed');
     await page.goto(`${base}#/alerts`);

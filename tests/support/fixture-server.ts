@@ -125,7 +125,7 @@ export class FixtureServer {
 
   #listen(response: ServerResponse): void {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-    response.write(`event: hello\ndata: ${JSON.stringify({ stores: this.#stores })}\n\n`);
+    response.write(`event: hello\ndata: ${JSON.stringify({ type: 'hello', stores: this.#stores })}\n\n`);
     this.#listeners.add(response);
     response.on('close', () => this.#listeners.delete(response));
   }
@@ -134,11 +134,11 @@ export class FixtureServer {
     const [first, second = '', third] = words;
     if (first === 'images') return second === '' ? this.#list(query) : this.#image(second, third, query);
     if (first === 'stores' && second !== '') return this.#store(second, third, query);
-    if (first === 'stores') return [200, { stores: this.#stores }];
-    if (first === 'alerts') return [200, { alerts: this.#stores.flatMap(({ alerts }) => alerts) }];
+    if (first === 'stores') return [200, this.#stores];
+    if (first === 'alerts') return [200, this.#stores.flatMap(({ alerts }) => alerts)];
     if (first === 'reservations' && method === 'DELETE') return this.#release(second);
     if (first === 'reservations') {
-      return [200, { reservations: this.#reservations.filter(({ state }) => state === 'held' || query.get('ended') === 'true') }];
+      return [200, this.#reservations.filter(({ state }) => state === 'held' || query.get('ended') === 'true')];
     }
     if (first === 'admission') return this.#admit(second, body as ReservationRequest);
     return notFound('page');
@@ -158,14 +158,14 @@ export class FixtureServer {
   #image(id: string, part: string | undefined, query: URLSearchParams): Answer {
     const image = [...this.#images.values()].flat().find((one) => one.id === id);
     if (image === undefined) return notFound('image');
-    return [200, part === 'history' ? { samples: imageHistory(image, Number(query.get('from'))) } : image];
+    return [200, part === 'history' ? imageHistory(image, Number(query.get('from'))) : image];
   }
 
   #store(id: string, part: string | undefined, query: URLSearchParams): Answer {
     const store = this.#stores.find((one) => one.id === id);
     if (store === undefined) return notFound('store');
     if (part === 'history') {
-      return [200, { samples: storeHistory(store, Number(query.get('from')), Number(query.get('to')), Number(query.get('points'))) }];
+      return [200, storeHistory(store, Number(query.get('from')), Number(query.get('to')), Number(query.get('points')))];
     }
     return [200, part === 'moves' ? this.#moves(store, query.get('target')) : store];
   }
@@ -223,7 +223,8 @@ export class FixtureServer {
       scannedAt: new Date().toISOString(),
       reservation: isHeld ? this.#hold(request, bytes) : null,
     };
-    return [200, decision];
+    if (verb === 'check') return [200, decision];
+    return isHeld ? [201, decision] : [409, { error: { kind: 'conflict', code: 'DOES_NOT_FIT', message: decision.message }, decision }];
   }
 
   #hold(request: AdmissionRequest & Partial<ReservationRequest>, bytes: number): Reservation {

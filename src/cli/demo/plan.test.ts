@@ -1,10 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { planFor } from './plan.ts';
+import { growthFor, planFor } from './plan.ts';
 
 const GiB = 2 ** 30;
 const MiB = 2 ** 20;
 const EXT4 = 0xef53;
 const TMPFS = 0x01021994;
+
+describe('growthFor()', () => {
+  it.each([
+    [400 * GiB, EXT4, 512 * MiB],
+    [400 * GiB, TMPFS, 64 * MiB],
+    [GiB + 1, EXT4, 32 * MiB],
+    [MiB, EXT4, 0],
+  ])('of %d bytes available on %d lets the growing image come to %d', (availableBytes, filesystemType, most) => {
+    expect(growthFor({ availableBytes, filesystemType })).toBe(most);
+  });
+});
 
 describe('planFor()', () => {
   it.each([

@@ -28,6 +28,15 @@ export interface Plan {
   readonly note: string | null;
 }
 
+/** What the growing image may come to: nobody shall notice that either. A multiple of 1 MiB. */
+const MOST_GROWTH = 512 * MiB;
+const GROWTH_SHARE = 32;
+
+export function growthFor(room: Room): number {
+  const most = MEMORY_FILESYSTEMS.has(room.filesystemType) ? LEAST_CAPACITY : MOST_GROWTH;
+  return Math.min(most, Math.floor(room.availableBytes / GROWTH_SHARE / MiB) * MiB);
+}
+
 export function planFor(room: Room): Plan {
   const inMemory = MEMORY_FILESYSTEMS.has(room.filesystemType);
   const candidates = inMemory ? [LEAST_CAPACITY] : PREALLOCATED_CAPACITIES;

@@ -9,11 +9,12 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
   const { admitted, message, reservation, sum, store } = decision;
   const style = admitted === null ? 'warning' : admitted ? 'good' : 'danger';
   const word = admitted === null ? 'Could not tell.' : admitted ? 'Admitted.' : 'NOT admitted.';
+  const isForced = admitted !== true && reservation !== null;
   const lines = [`${theme.paint(style, word)} ${escapeForTerminal(message)}`].flatMap((line) => wrap(line, theme.width));
   if (explain) lines.push('', `  On ${escapeForTerminal(store)}, by the policy ${sum.policy}:`, ...policySumLines(sum, theme.width));
   if (reservation !== null) {
     const { key, bytes, expiresAt } = reservation;
-    const text = `Held: ${formatBytes(bytes)} by the key ${escapeForTerminal(key)}, until ${expiresAt}.`;
+    const text = `${isForced ? 'Held nevertheless, as --overcommit asks' : 'Held'}: ${formatBytes(bytes)} by the key ${escapeForTerminal(key)}, until ${expiresAt}.`;
     lines.push('', ...wrap(text, theme.width));
   }
   return lines;

@@ -1,6 +1,6 @@
 /** The watched stores, for people. */
 import { escapeForTerminal } from '#base';
-import type { Level, Outlook, StatusReport, StoreView } from '#wire';
+import type { Level, Outlook, PolicySum, StatusReport, StoreView } from '#wire';
 import { findingLines, markedLines } from './findings.ts';
 import { figureLine } from './image.ts';
 import { wrapAfter } from './text.ts';
@@ -17,7 +17,7 @@ export function statusLines(report: StatusReport, theme: Theme): string[] {
 function storeLines(store: StoreView, theme: Theme): string[] {
   const { width } = theme;
   const counts = `${store.imageCount} images${store.unreadableCount > 0 ? `, ${store.unreadableCount} that cannot be read` : ''}`;
-  const state = store.presence === 'vanished' ? 'vanished' : store.level;
+  const state = store.presence === 'vanished' ? 'vanished' : levelText(store);
   const title = `${escapeForTerminal(store.mount)} (${escapeForTerminal(store.type)}), ${counts}: `;
   return [
     theme.paint('strong', title) + theme.paint(STYLES[store.presence === 'vanished' ? 'critical' : store.level], state),
@@ -28,7 +28,7 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     figureLine('allocation', store.allocation, width),
     figureLine('residual', store.residual, width),
     figureLine('reserved', store.reserved, width),
-    figureLine('left', store.sum.left, width, `  by the policy ${store.sum.policy}`),
+    leftLine(store.sum, width),
     ...wrapAfter(label('full'), outlookText(store.forecast.toFull), width),
     ...wrapAfter(label('looked at'), store.scannedAt ?? 'not yet: the first scan is running', width),
     ...store.alerts.flatMap((alert) =>
@@ -36,6 +36,17 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     ),
     ...findingLines(store.findings, theme),
   ];
+}
+
+/** The sum may hold while nothing is known yet of when it will not. */
+function levelText({ level, sum: { left, unknown } }: StoreView): string {
+  return level === 'unknown' && unknown === null && left !== null && left >= 0 ? 'fits now; growth is not known yet' : level;
+}
+
+/** Who is tired reads a word sooner than a sign. */
+function leftLine({ left, policy }: PolicySum, width: number): string {
+  const isLacking = left !== null && left < 0;
+  return figureLine(isLacking ? 'lacking' : 'left', isLacking ? -left : left, width, `  by the policy ${policy}`);
 }
 
 function label(name: string): string {

@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { asPlimsollError, escapeForTerminal, PlimsollError } from '#base';
+import { asPlimsollError, escapeForTerminal, formatBytes, PlimsollError } from '#base';
 import { notifyManager, pingWatchdog } from '#host';
 import { openDaemon, type Watch } from '#pool';
 import { openLog, openServer, parseListen, readToken, type RunningServer, type ServerOptions } from '#server';
+import { type Growing, startGrowing } from '../demo/grow.ts';
 import { makeStore } from '../demo/make-store.ts';
+import { wrap } from '../render/text.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
 import { planServe, type ServeFlags, type ServePlan } from './plan.ts';
@@ -27,12 +29,28 @@ export async function runServe(directories: readonly string[], flags: ServeFlags
 async function serveDemo(place: string, flags: ServeFlags, session: Session): Promise<void> {
   const store = join(place, 'store');
   await mkdir(store);
-  await makeStore(store, session.signal);
+  const { notes } = await makeStore(store, session.signal);
+  const growing = await startGrowing(store);
   const own: ServeFlags = { state: join(place, 'state'), socket: join(place, 'plimsoll.sock'), interval: 2, logLevel: 'warn', ...flags };
-  return serve(await planServe([store], own, {}), session);
+  const remarks = demoRemarks(store, growing, notes);
+  try {
+    await serve(await planServe([store], own, {}), session, remarks);
+  } finally {
+    await growing.stop();
+  }
 }
 
-async function serve(plan: ServePlan, session: Session): Promise<void> {
+function demoRemarks(store: string, { name, bytesPerMinute, most }: Growing, notes: readonly string[]): string[] {
+  return [
+    `The demonstration store is ${escapeForTerminal(store)}. Size and free space are those of the filesystem of this machine on which it lies.`,
+    `${name} really grows, ${formatBytes(bytesPerMinute)} a minute up to ${formatBytes(most)}, so that the dashboard has something to show.`,
+    ...notes,
+    'Everything is removed when plimsoll ends (Ctrl-C).',
+  ];
+}
+
+/** `remarks` are said after where it answers. */
+async function serve(plan: ServePlan, session: Session, remarks: readonly string[] = []): Promise<void> {
   const log = openLog(plan.logLevel);
   const token = plan.tokenFile === undefined ? undefined : await readToken(plan.tokenFile);
   const watch = await openDaemon({ ...plan, version: VERSION });
@@ -43,6 +61,7 @@ async function serve(plan: ServePlan, session: Session): Promise<void> {
     try {
       await notifyManager('READY=1');
       await tell(plan, server, watch, token !== undefined, session);
+      await session.printLines(remarks.flatMap((remark) => wrap(remark, session.theme.width)));
       log.info({ url: server.url, socket: server.socket, version: VERSION }, 'plimsoll answers');
       if (!session.signal.aborted) await once(session.signal, 'abort');
       await notifyManager('STOPPING=1');

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import type { ImageView } from '#wire';
 import { useResource } from '../data/resource.ts';
 import { changedImages, imagesEpoch } from '../data/state.ts';
-import { describeGrowth, describeOutlook } from '../view/durations.ts';
+import { asClause, describeGrowth, describeOutlook } from '../view/durations.ts';
 import { splitPath } from '../view/names.ts';
 import { treeOf, type TreeNode } from '../view/tree.ts';
 import type { Word } from '../view/words.ts';
@@ -76,9 +76,10 @@ function Figures({ image }: { readonly image: ImageView }): JSX.Element {
     ['expected', image.expected],
     ['exclusive', image.exclusive],
     ['shared', image.shared],
-    ['next snapshot', image.nextSnapshot?.bytes ?? null],
+    ...(image.nextSnapshot === null ? [] : [['next snapshot', image.nextSnapshot.bytes] as const]),
     ['max length', image.maxLength],
   ];
+  const { reason } = image.toCommitment;
   return (
     <section class="panel" aria-labelledby="figures">
       <h2 id="figures">Figures</h2>
@@ -89,8 +90,9 @@ function Figures({ image }: { readonly image: ImageView }): JSX.Element {
       />
       <p>
         Growth a day: {describeGrowth(image.growth)}
-        {image.growth.unknown === null ? null : `, ${image.growth.unknown}`}. At its commitment: {describeOutlook(image.toCommitment)}
-        {image.toCommitment.reason === null ? null : `, ${image.toCommitment.reason}`}.
+        {image.growth.unknown === null ? null : ` (${asClause(image.growth.unknown)})`}. At its commitment:{' '}
+        {describeOutlook(image.toCommitment)}
+        {reason === null || reason === image.growth.unknown ? null : ` (${asClause(reason)})`}.
       </p>
     </section>
   );

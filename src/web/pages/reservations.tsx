@@ -12,10 +12,7 @@ import { Ago, Bytes, Empty, Name, Path, Problem } from '../parts/text.tsx';
 
 export function ReservationsPage(): JSX.Element {
   const [hasEnded, setEnded] = useState(false);
-  const { value, error } = useResource<{ readonly reservations: readonly Reservation[] }>(
-    `reservations?ended=${hasEnded}`,
-    reservationsEpoch.value,
-  );
+  const { value, error } = useResource<readonly Reservation[]>(`reservations?ended=${hasEnded}`, reservationsEpoch.value);
   return (
     <>
       <Heading>Reservations</Heading>
@@ -24,7 +21,7 @@ export function ReservationsPage(): JSX.Element {
         Show those that have ended, too
       </label>
       {error === undefined ? null : <Problem error={error} />}
-      {value === undefined ? null : <ReservationTable reservations={value.reservations} />}
+      {value === undefined ? null : <ReservationTable reservations={value} />}
     </>
   );
 }

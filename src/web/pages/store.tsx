@@ -31,6 +31,7 @@ export function StorePage({ id }: { readonly id: string }): JSX.Element {
 
 function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
   const verdict = verdictOf(store);
+  const notes = store.findings.filter(({ level }) => level === 'info');
   return (
     <>
       <header class="title">
@@ -41,7 +42,7 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
       </header>
       <p class="verdict">{verdict.sentence}</p>
       {store.alerts.length === 0 ? null : <AlertList alerts={store.alerts} />}
-      <Findings findings={store.findings} />
+      <Findings findings={store.findings.filter(({ level }) => level !== 'info')} />
       <div class="columns">
         <section class={`panel store ${verdict.tone} ${store.presence}`} aria-labelledby="hull">
           <h2 id="hull">The hull</h2>
@@ -77,6 +78,12 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
         <h2 id="moves">Moves</h2>
         <Moves store={store} key={store.id} />
       </section>
+      {notes.length === 0 ? null : (
+        <section aria-labelledby="notes">
+          <h2 id="notes">To be known of the figures</h2>
+          <Findings findings={notes} />
+        </section>
+      )}
     </>
   );
 }
@@ -84,10 +91,10 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
 function ForecastTable({ store }: { readonly store: StoreView }): JSX.Element {
   const { growth, toWarning, toCritical, toFloor, toFull } = store.forecast;
   const rows: readonly (readonly [string, Outlook])[] = [
-    ['Warning', toWarning],
-    ['Critical', toCritical],
-    ['Load line', toFloor],
-    ['Full', toFull],
+    ['Warning level', toWarning],
+    ['Critical level', toCritical],
+    ['Space down to the floor', toFloor],
+    ['Space all gone', toFull],
   ];
   return (
     <table class="sum">

@@ -1,8 +1,8 @@
 /** The first page: every store as a hull, the worst first, and the images that are nearest to trouble. */
 import type { JSX } from 'preact';
 import type { StoreView } from '#wire';
-import { alerts, isInformed, scans, stores } from '../data/state.ts';
-import { describeOutlook, plural } from '../view/durations.ts';
+import { alerts, isInformed, nowMs, scans, stores } from '../data/state.ts';
+import { asClause, describeOutlook, plural } from '../view/durations.ts';
 import { headline, verdictOf } from '../view/verdict.ts';
 import { AlertList } from '../parts/alerts.tsx';
 import { HullDrawing, HullLegend } from '../parts/hull.tsx';
@@ -21,6 +21,9 @@ export function StoresPage(): JSX.Element {
       {alerts.value.length === 0 ? null : (
         <section aria-label="Alerts">
           <AlertList alerts={alerts.value} />
+          <p>
+            <Link to={{ page: 'alerts' }}>What to move, so that it fits again</Link>
+          </p>
         </section>
       )}
       {stores.value.length === 0 ? (
@@ -29,7 +32,7 @@ export function StoresPage(): JSX.Element {
         </Empty>
       ) : (
         <>
-          <section aria-label="Stores" class="fleet">
+          <section aria-label="Stores" class={stores.value.length === 1 ? 'fleet single' : 'fleet'}>
             {stores.value.map((store) => (
               <StoreCard key={store.id} store={store} />
             ))}
@@ -54,6 +57,7 @@ export function StoresPage(): JSX.Element {
 
 function StoreCard({ store }: { readonly store: StoreView }): JSX.Element {
   const verdict = verdictOf(store);
+  const { toFloor } = store.forecast;
   return (
     <article class={`store ${verdict.tone} ${store.presence}`} aria-label={store.mount}>
       <header>
@@ -70,22 +74,43 @@ function StoreCard({ store }: { readonly store: StoreView }): JSX.Element {
         <HullLegend store={store} />
       </div>
       <footer>
-        <span title={store.forecast.toFloor.reason ?? undefined}>
-          Load line reached: <strong>{describeOutlook(store.forecast.toFloor)}</strong>
+        <span class="outlook">
+          Space runs out: <strong>{describeOutlook(toFloor)}</strong>
+          {toFloor.outcome === 'unknown' && toFloor.reason !== null ? <small>{asClause(toFloor.reason)}</small> : null}
         </span>
         <span>
           {store.type}, {plural(store.imageCount, 'image')}
           {store.unreadableCount === 0 ? null : `, ${store.unreadableCount} unreadable`}
         </span>
         <ScanAge store={store} />
+        <Directories directories={store.directories} />
       </footer>
     </article>
   );
 }
 
+const MOST_DIRECTORIES = 3;
+
+/** Where the images of a store are: its mount point alone says little of a `/`. */
+function Directories({ directories }: { readonly directories: readonly string[] }): JSX.Element {
+  const more = directories.length - MOST_DIRECTORIES;
+  return (
+    <span class="directories">
+      {directories.slice(0, MOST_DIRECTORIES).map((directory) => (
+        <Name key={directory} name={directory} />
+      ))}
+      {more > 0 ? `and ${more} more` : null}
+    </span>
+  );
+}
+
+/** Looks come every few seconds, and most are over at once: only what lasts is told. */
+const LONG_LOOK_MS = 60_000;
+
 export function ScanAge({ store }: { readonly store: StoreView }): JSX.Element {
   const scan = scans.value.get(store.id) ?? scans.value.get(null);
-  if (scan?.ended === false) return <span>scanning: {plural(scan.filesSeen, 'file')} seen</span>;
+  const isOld = store.scannedAt === null || nowMs.value - Date.parse(store.scannedAt) > LONG_LOOK_MS;
+  if (scan?.ended === false && isOld) return <span>scanning: {plural(scan.filesSeen, 'file')} seen</span>;
   if (store.scannedAt === null) return <span>first scan not yet done</span>;
   return (
     <span>

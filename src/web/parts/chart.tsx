@@ -117,8 +117,12 @@ function roundSteps(low: number, high: number): number[] {
   return Array.from({ length: Math.floor(high / step) + 1 }, (_, index) => index * step);
 }
 
+const MINUTE: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' };
+const SECOND: Intl.DateTimeFormatOptions = { ...MINUTE, second: '2-digit' };
+const DAY: Intl.DateTimeFormatOptions = { day: 'numeric', month: 'short' };
+
 function dayOrHour(splits: readonly number[]): (at: number) => string {
   const step = (splits[1] ?? 0) - (splits[0] ?? 0);
-  const choice: Intl.DateTimeFormatOptions = step < 86_400 ? { hour: '2-digit', minute: '2-digit' } : { day: 'numeric', month: 'short' };
+  const choice = step < 60 ? SECOND : step < 86_400 ? MINUTE : DAY;
   return (at) => new Date(at * 1000).toLocaleString('en-GB', choice);
 }

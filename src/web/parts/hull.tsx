@@ -21,7 +21,7 @@ const BILGE = 22;
 const BULWARK = 8;
 const MARK_X = 187;
 /** Layers thinner than this are drawn so thick, or nobody would see that they are there. */
-const LEAST_THICKNESS = 2;
+const LEAST_THICKNESS = 4;
 
 export function HullDrawing({ store }: { readonly store: StoreView }): JSX.Element {
   const hull = hullOf(store);
@@ -38,8 +38,8 @@ export function HullDrawing({ store }: { readonly store: StoreView }): JSX.Eleme
       </clipPath>
       <path class="hold" d={`${shell(y(hull.deck))}Z`} />
       <g clip-path={`url(#${id}-inside)`}>
-        {hull.layers.map((layer) => (
-          <CargoLayer key={layer.cargo} layer={layer} y={y} id={id} />
+        {stacked(hull.layers, y).map((place) => (
+          <CargoLayer key={place.cargo} place={place} id={id} />
         ))}
         {hull.waterline === null || !isOver ? null : (
           <rect
@@ -66,14 +66,28 @@ function shell(topY: number): string {
   return `${sternward}Q${BOW} ${KEEL} ${BOW + RAKE * 0.35} ${(KEEL * 2 + topY) / 3}L${BOW + RAKE} ${topY}`;
 }
 
-function CargoLayer({ layer, y, id }: { readonly layer: Layer; readonly y: (bytes: number) => number; readonly id: string }): JSX.Element {
-  const bottom = y(layer.from);
-  const height = Math.max(LEAST_THICKNESS, bottom - y(layer.to));
-  const place = { x: STERN, width: BOW + RAKE - STERN, y: bottom - height, height };
-  const hatching = layer.cargo === 'residual' || layer.cargo === 'reserved' || layer.cargo === 'kept' ? layer.cargo : null;
+interface Place {
+  readonly cargo: Cargo;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** Each layer on the one below it, none so thin that the next would hide it. */
+function stacked(layers: readonly Layer[], y: (bytes: number) => number): Place[] {
+  const places: Place[] = [];
+  for (const { cargo, from, to } of layers) {
+    const bottom = Math.min(y(from), places.at(-1)?.top ?? KEEL);
+    places.push({ cargo, bottom, top: Math.min(y(to), bottom - LEAST_THICKNESS) });
+  }
+  return places;
+}
+
+function CargoLayer({ place: { cargo, top, bottom }, id }: { readonly place: Place; readonly id: string }): JSX.Element {
+  const place = { x: STERN, width: BOW + RAKE - STERN, y: top, height: bottom - top };
+  const hatching = cargo === 'residual' || cargo === 'reserved' || cargo === 'kept' ? cargo : null;
   return (
     <g>
-      <rect class={`cargo ${layer.cargo}`} {...place} />
+      <rect class={`cargo ${cargo}`} {...place} />
       {hatching === null ? null : <rect {...place} fill={`url(#${id}-${hatching})`} />}
     </g>
   );

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { ImagePage, ImageView } from '#wire';
 import { useResource } from '../data/resource.ts';
-import { changedImages, imagesEpoch } from '../data/state.ts';
+import { changedImages, imagesEpoch, stores } from '../data/state.ts';
 import { describeGrowth, describeOutlook, plural } from '../view/durations.ts';
 import { ariaSort, describePage, type ImageListQuery, imageListPath, type Sort, sortedBy } from '../view/image-query.ts';
 import { splitPath } from '../view/names.ts';
@@ -26,10 +26,11 @@ const SEARCH_PAUSE_MS = 250;
 export function ImageTable({ store, search = '', limit = 25, caption, isShort = false }: TableChoice): JSX.Element {
   const [query, setQuery] = useState<ImageListQuery>({ store, search, sort: 'danger', descending: true, offset: 0, limit });
   const { value, error, isLoading } = useResource<ImagePage>(imageListPath(query), imagesEpoch.value);
+  const hasStore = store === '' && stores.value.length > 1;
   const newest = changedImages.value;
   const images = (value?.images ?? []).map((image) => newest.get(image.id) ?? image);
   return (
-    <div class="images" aria-busy={isLoading}>
+    <div class={isShort ? 'images short' : 'images'} aria-busy={isLoading}>
       {isShort ? null : <Search search={search} onSearch={(text) => setQuery((before) => ({ ...before, search: text, offset: 0 }))} />}
       {error === undefined ? null : <Problem error={error} />}
       {value !== undefined && images.length === 0 ? (
@@ -37,10 +38,10 @@ export function ImageTable({ store, search = '', limit = 25, caption, isShort = 
       ) : (
         <table class="cards" role="table">
           <caption>{caption}</caption>
-          <Head query={query} hasStore={store === ''} onSort={(sort) => setQuery((before) => sortedBy(before, sort))} />
+          <Head query={query} hasStore={hasStore} onSort={(sort) => setQuery((before) => sortedBy(before, sort))} />
           <tbody role="rowgroup">
             {images.map((image) => (
-              <Row key={image.id} image={image} hasStore={store === ''} />
+              <Row key={image.id} image={image} hasStore={hasStore} />
             ))}
           </tbody>
         </table>
@@ -133,7 +134,7 @@ function Row({ image, hasStore }: { readonly image: ImageView; readonly hasStore
         </td>
       ) : null}
       <td role="cell" class="number" data-label="Full" title={image.toCommitment.reason ?? undefined}>
-        {describeOutlook(image.toCommitment)}
+        {image.toCommitment.outcome === 'reached' ? 'full' : describeOutlook(image.toCommitment)}
       </td>
       {figures.map((bytes, index) => (
         <td role="cell" class="number" key={index} data-label={COLUMNS[index + 1]?.[1]}>

@@ -19,8 +19,8 @@ const COLUMNS: readonly (readonly [string, (sample: ImageSample) => number | nul
 export function ImageTrend({ image }: { readonly image: ImageView }): JSX.Element {
   const toMs = Math.ceil(nowMs.value / 60_000) * 60_000;
   const path = `images/${encodeURIComponent(image.id)}/history?from=${toMs - PAST_MS}&to=${toMs}&points=${POINTS}`;
-  const { value, error } = useResource<{ readonly samples: readonly ImageSample[] }>(path);
-  const samples = value?.samples ?? [];
+  const { value, error } = useResource<readonly ImageSample[]>(path);
+  const samples = value ?? [];
   return (
     <section class="panel" aria-labelledby="past">
       <h2 id="past">The last 30 days</h2>

@@ -16,17 +16,19 @@ export function Moves({ store }: { readonly store: StoreView }): JSX.Element {
   const targets = stores.value.filter(({ id, presence }) => id !== store.id && presence === 'present');
   return (
     <div class="moves">
-      <label>
-        Move to
-        <select value={target} onChange={(event) => setTarget(event.currentTarget.value)}>
-          <option value="">no target named</option>
-          {targets.map(({ id, mount }) => (
-            <option key={id} value={id}>
-              {escapeForTerminal(mount)}
-            </option>
-          ))}
-        </select>
-      </label>
+      {targets.length === 0 ? null : (
+        <label>
+          Move to
+          <select value={target} onChange={(event) => setTarget(event.currentTarget.value)}>
+            <option value="">no target named</option>
+            {targets.map(({ id, mount }) => (
+              <option key={id} value={id}>
+                {escapeForTerminal(mount)}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
       {error === undefined ? null : <Problem error={error} />}
       {value === undefined ? null : <Plan plan={value} />}
     </div>
@@ -41,7 +43,8 @@ function Plan({ plan }: { readonly plan: MovePlan }): JSX.Element {
         {plan.lacking === 0 ? 'Nothing has to be moved. ' : null}
         {plan.lacking !== null && plan.lacking > 0 ? (
           <>
-            Lacking now: <Bytes bytes={plan.lacking} />; when all moves are made: <Bytes bytes={plan.lackingAfter} />.{' '}
+            Lacking now: <Bytes bytes={plan.lacking} />; when all moves are made:{' '}
+            {plan.lackingAfter === 0 ? 'nothing' : <Bytes bytes={plan.lackingAfter} />}.{' '}
           </>
         ) : null}
         {plan.remark === null ? null : escapeForTerminal(plan.remark)}
@@ -85,11 +88,9 @@ function MoveItem({ move }: { readonly move: Move }): JSX.Element {
             ; left on the target: <Bytes bytes={move.leftOnTarget} />
           </>
         )}
-        . {USE[String(move.inUse)]}
+        .
       </p>
       <p class="reason">{escapeForTerminal(move.reason)}</p>
     </li>
   );
 }
-
-const USE: Readonly<Record<string, string>> = { true: 'In use now.', false: 'Not in use.', null: 'Whether it is in use is not known.' };

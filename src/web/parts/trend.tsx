@@ -7,7 +7,7 @@ import { nowMs } from '../data/state.ts';
 import { promisedOf, summarizeTrend, type Trend, trendOf } from '../view/fan.ts';
 import { Chart, type Line } from './chart.tsx';
 import { SampleTable } from './sample-table.tsx';
-import { Empty, Problem } from './text.tsx';
+import { Problem } from './text.tsx';
 
 const HOUR_MS = 3_600_000;
 const RANGES = [
@@ -31,8 +31,8 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
   const minute = Math.floor(nowMs.value / REFRESH_MS);
   const toMs = minute * REFRESH_MS + REFRESH_MS;
   const path = `stores/${encodeURIComponent(store.id)}/history?from=${toMs - rangeMs}&to=${toMs}&points=${POINTS}`;
-  const { value, error } = useResource<{ readonly samples: readonly StoreSample[] }>(path);
-  const samples = value?.samples ?? [];
+  const { value, error } = useResource<readonly StoreSample[]>(path);
+  const samples = value ?? [];
   const trend = useMemo(() => trendOf(samples, store, Date.now(), rangeMs), [value, store, rangeMs]);
   const lines = useMemo(() => linesOf(trend), [trend]);
   return (
@@ -41,14 +41,13 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
       {error === undefined ? null : <Problem error={error} />}
       <Chart at={trend.at} lines={lines} label={`Trend of ${store.mount}. ${summarizeTrend(samples, store, Date.now())}`} />
       <figcaption>{summarizeTrend(samples, store, Date.now())}</figcaption>
-      {trend.noFan === null ? null : <Empty>No forecast is drawn: {trend.noFan}.</Empty>}
       <SampleTable label="History of the store" samples={samples} columns={COLUMNS} />
     </figure>
   );
 }
 
 function linesOf(trend: Trend): Line[] {
-  return [
+  const lines = [
     { label: 'size', values: trend.size, color: '--ink-2', width: 1 },
     { label: 'load line', values: trend.loadLine, color: '--danger', dash: [8, 4] },
     { label: 'all promised written', values: trend.promised, color: '--promised', dash: [3, 3], width: 1.5 },
@@ -57,6 +56,7 @@ function linesOf(trend: Trend): Line[] {
     { label: 'forecast, fast', values: trend.high, color: '--accent', width: 1, dash: [2, 3], isFanTop: true },
     { label: 'forecast, slow', values: trend.low, color: '--accent', width: 1, dash: [2, 3] },
   ];
+  return trend.noFan === null ? lines : lines.filter(({ values }) => values !== trend.high && values !== trend.low);
 }
 
 export function RangeChoice({ value, onChoose }: { readonly value: number; readonly onChoose: (rangeMs: number) => void }): JSX.Element {

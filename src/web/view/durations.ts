@@ -39,6 +39,12 @@ export function describeOutlook({ outcome, earliest, latest }: Outlook): string 
   return latest === null ? `in ${formatDuration(earliest)} at the earliest` : `in ${formatSpan(earliest, latest)}`;
 }
 
+/** A reason of the server's, which is a sentence, as a part of another: without its capital and its full stop. */
+export function asClause(reason: string): string {
+  const begin = /^[A-Z](?![A-Z])/.test(reason) ? reason.slice(0, 1).toLowerCase() + reason.slice(1) : reason;
+  return begin.replace(/\.$/, '');
+}
+
 /** Bytes a day: `1.20 GiB to 3 GiB`, `none`, `unknown`; a figure and its unit stay on one line. */
 export function describeGrowth({ low, high }: Growth): string {
   if (low === null || high === null) return 'unknown';

@@ -62,7 +62,7 @@ describe('trendOf()', () => {
     const { noFan, ...columns } = trendOf([sample(2), sample(1)], aStore(growth(0.001, 0.002)), NOW, 24 * HOUR_MS);
     expect(new Set(Object.values(columns).map((column) => column.length)).size).toBe(1);
     expect(columns.at).toEqual([...columns.at].sort((one, other) => one - other));
-    expect(columns.at.at(-1)).toBe((NOW + 12 * HOUR_MS) / 1000);
+    expect(columns.at.at(-1)).toBe((NOW + HOUR_MS) / 1000);
     expect(columns.used.slice(0, 4)).toEqual([300, 300, 400, null]);
     expect(columns.low.slice(0, 3)).toEqual([null, null, 400]);
     expect(columns.promised.slice(0, 4)).toEqual([null, null, 800, null]);

@@ -1,7 +1,7 @@
 /** A store's past and the fan of its future, as columns for a chart. Pure. */
 import { formatBytes } from '#base';
 import type { Growth, StoreSample, StoreView } from '#wire';
-import { describeOutlook, formatMoment } from './durations.ts';
+import { asClause, describeOutlook, formatMoment } from './durations.ts';
 
 /** Columns of equal length, ascending by time; null: nothing to draw there. */
 export interface Trend {
@@ -49,12 +49,16 @@ export function promisedOf(one: Pick<StoreSample, 'size' | 'available' | 'residu
   return one.residual === null ? null : one.size - one.available + one.residual + one.reserved;
 }
 
+/** A young history is drawn with so much future, or the fan could not be seen. */
+const LEAST_PAST_MS = 10 * 60_000;
+
 /** The past in `samples`, the store as it is now, and half as long again of future. */
 export function trendOf(samples: readonly StoreSample[], store: StoreView, nowMs: number, rangeMs: number): Trend {
   const past = samples.map((one) => ({ ...one, atMs: Date.parse(one.at) })).filter(({ atMs }) => atMs < nowMs);
   const now = { ...store, atMs: nowMs };
   const used = store.size - store.available;
-  const fan = fanOf(used, store.forecast.growth, promisedOf(now), nowMs, nowMs + rangeMs / 2);
+  const pastMs = Math.min(rangeMs, Math.max(LEAST_PAST_MS, nowMs - (past[0]?.atMs ?? nowMs)));
+  const fan = fanOf(used, store.forecast.growth, promisedOf(now), nowMs, nowMs + pastMs / 2);
   const rows = [...past, now].map((one, index) => ({
     at: one.atMs / 1000,
     used: one.size - one.available,
@@ -77,7 +81,7 @@ export function trendOf(samples: readonly StoreSample[], store: StoreView, nowMs
     loadLine: all.map((row) => row.size - store.floor),
     low: all.map((row) => row.low),
     high: all.map((row) => row.high),
-    noFan: fan.length > 0 ? null : (store.forecast.growth.unknown ?? 'the growth is not known'),
+    noFan: fan.length > 0 ? null : asClause(store.forecast.growth.unknown ?? 'the growth is not known'),
   };
 }
 
@@ -91,8 +95,8 @@ export function summarizeTrend(samples: readonly StoreSample[], store: StoreView
       : [`Used: ${formatBytes(first.size - first.available)} at ${formatMoment(Date.parse(first.at), nowMs)}, ${formatBytes(used)} now.`];
   sentences.push(`The load line is at ${formatBytes(store.size - store.floor)} of ${formatBytes(store.size)}.`);
   const { toFloor, growth } = store.forecast;
-  if (growth.unknown !== null) sentences.push(`No forecast: ${growth.unknown}.`);
-  else sentences.push(`At the growth seen, the load line is reached: ${describeOutlook(toFloor)}.`);
+  if (growth.unknown !== null) sentences.push(`No forecast: ${asClause(growth.unknown)}.`);
+  else sentences.push(`At the growth seen, space runs out: ${describeOutlook(toFloor)}.`);
   return sentences.join(' ');
 }
 

@@ -1,7 +1,7 @@
 /** How a store stands, in one word, one tone and one sentence. Pure. */
 import { formatBytes } from '#base';
 import type { StoreView } from '#wire';
-import { plural } from './durations.ts';
+import { asClause, plural } from './durations.ts';
 
 /** What the colour, the sign and the word beside it say. */
 export type Tone = 'ok' | 'warning' | 'danger' | 'unknown';
@@ -13,12 +13,12 @@ export interface Verdict {
 }
 
 export function verdictOf(store: StoreView): Verdict {
-  const { left, policy } = store.sum;
+  const { left, policy, unknown } = store.sum;
   if (store.presence === 'vanished') {
     return { tone: 'danger', word: 'Vanished', sentence: 'The store is gone. The figures are the last that were seen.' };
   }
-  if (left === null) {
-    const why = store.sum.unknown ?? 'a term of the sum is not known';
+  if (left === null || (left >= 0 && unknown !== null)) {
+    const why = asClause(unknown ?? 'a term of the sum is not known');
     return { tone: toneOf(store, 'unknown'), word: wordOf(store, 'Unknown'), sentence: `Whether it fits could not be told: ${why}.` };
   }
   if (left < 0) {
@@ -29,8 +29,11 @@ export function verdictOf(store: StoreView): Verdict {
     };
   }
   const sentence = `${formatBytes(left)} left above the waterline; ${FITS[policy]}.`;
-  return { tone: toneOf(store, 'ok'), word: wordOf(store, 'Fits'), sentence };
+  return { tone: toneOf(store, 'ok'), word: wordOf(store, store.level === 'unknown' ? FITS_NOW : 'Fits'), sentence };
 }
+
+/** The sum is known and holds; when it will no longer is not known. */
+const FITS_NOW = 'Fits now';
 
 const DEMAND = {
   promise: 'are promised',
@@ -68,14 +71,26 @@ function compare(one: string, other: string): number {
   return one < other ? -1 : 1;
 }
 
+/** By the word of the verdict. */
+const SINGLE: Readonly<Record<string, string>> = {
+  Fits: 'The store fits under its load line',
+  [FITS_NOW]: 'The store fits under its load line; how it grows is not known yet',
+  Warning: 'The store is near trouble',
+  Critical: 'The store is in danger',
+  Overloaded: 'The store is overloaded',
+  Vanished: 'The store has vanished',
+};
+
 /** The page in a sentence: `1 of 5 stores is overloaded`. */
 export function headline(stores: readonly StoreView[]): string {
   if (stores.length === 0) return 'No store is watched';
   const verdicts = stores.map(verdictOf);
+  if (stores.length === 1) return SINGLE[verdicts[0]?.word ?? ''] ?? 'The store could not be judged';
   const count = (tone: Tone): number => verdicts.filter((one) => one.tone === tone).length;
   const of = `of ${plural(stores.length, 'store')}`;
   if (count('danger') > 0) return `${count('danger')} ${of} ${count('danger') === 1 ? 'is' : 'are'} in danger`;
   if (count('warning') > 0) return `${count('warning')} ${of} ${count('warning') === 1 ? 'is' : 'are'} near trouble`;
-  if (count('unknown') > 0) return `${count('unknown')} ${of} could not be judged`;
-  return stores.length === 1 ? 'The store fits under its load line' : `All ${stores.length} stores fit under their load lines`;
+  const untold = verdicts.filter(({ word }) => word === 'Unknown').length;
+  if (untold > 0) return `${untold} ${of} could not be judged`;
+  return `All ${stores.length} stores fit under their load lines`;
 }

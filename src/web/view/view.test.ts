@@ -213,6 +213,8 @@ describe('verdictOf()', () => {
     [store(0), 'ok', 'Fits', /^0 B left/],
     [store(-5), 'danger', 'Overloaded', /^Below its load line: 5 B more than it can hold are promised\.$/],
     [store(null, { level: 'unknown' }), 'unknown', 'Unknown', /could not be told: why\.$/],
+    [store(5, { sum: { policy: 'promise', left: 5, unknown: 'Why.' } }), 'unknown', 'Unknown', /could not be told: why\.$/],
+    [store(5, { level: 'unknown' }), 'unknown', 'Fits now', /every promised write fits/],
     [store(5, { level: 'warning' }), 'warning', 'Warning', /left/],
     [store(5, { level: 'critical' }), 'danger', 'Critical', /left/],
     [store(5, { presence: 'vanished' }), 'danger', 'Vanished', /gone/],
@@ -229,6 +231,10 @@ describe('verdictOf()', () => {
       'The store fits under its load line',
       'All 2 stores fit under their load lines',
     ]);
+    expect(headline([store(1), store(null, { level: 'unknown' }), store(1, { level: 'unknown' })])).toBe(
+      '1 of 3 stores could not be judged',
+    );
+    expect(headline([store(1, { level: 'unknown' })])).toBe('The store fits under its load line; how it grows is not known yet');
   });
 });
 

@@ -1,0 +1,12 @@
+/** The dashboard in Debian's chromium, in front of the daemon and its demonstration store. */
+import { afterAll, beforeAll } from 'vitest';
+import { LiveDaemon } from '../support/live-daemon.ts';
+import { describeDashboard } from './dashboard-suite.ts';
+
+let daemon: LiveDaemon | undefined;
+beforeAll(async () => {
+  daemon = await LiveDaemon.start('--demo');
+});
+afterAll(() => daemon?.close());
+
+describeDashboard('plimsoll serve --demo', () => daemon?.url ?? '', 'demo');
