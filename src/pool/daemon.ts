@@ -170,17 +170,17 @@ class Daemon implements Watch {
   // What decides.
 
   async admit(request: SizedRequest): Promise<AdmissionDecision> {
-    const record = await this.#lookAgain(request.store);
-    return this.#decide(record, request, this.#reserved(record.id));
+    const { record, before } = await this.#lookAgain(request.store);
+    return this.#decide(record, request, this.#reserved(record.id) + this.#endedSince(record, before));
   }
 
   async reserve(request: SizedReservationRequest): Promise<AdmissionDecision> {
-    const record = await this.#lookAgain(request.store);
     const path = request.path === undefined ? null : await this.#realName(request.path);
+    const { record, before } = await this.#lookAgain(request.store);
     const { key, bytes, ttlSeconds } = request;
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
     const others = this.#ledger.held(record.id).filter((one) => one.key !== key);
-    const reserved = this.#held.sumOf(others);
+    const reserved = this.#held.sumOf(others) + this.#endedSince(record, before);
     const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds }, Date.now(), () => {
       const answer = this.#decide(record, request, reserved);
       return { hold: answer.admitted === true || request.overcommit === true, answer };
@@ -221,11 +221,22 @@ class Daemon implements Watch {
     };
   }
 
-  /** The store, after whatever has changed on it until now is counted. */
-  async #lookAgain(store: string): Promise<StoreRecord> {
+  /** The store, after whatever has changed on it until now is counted; and what was held `before` that. */
+  async #lookAgain(store: string): Promise<{ readonly record: StoreRecord; readonly before: readonly Reservation[] }> {
     const id = (await this.#resolve(store)).id;
+    const before = this.#ledger.held(id);
     await this.#keeper.refresh(id);
-    return this.#record(id);
+    return { record: this.#record(id), before };
+  }
+
+  /**
+   * Bytes of those `before` a look that have ended during it. Their images may have been made behind its back: what the look
+   * saw of them counts by itself, and all else still counts as held, until a later look.
+   */
+  #endedSince(record: StoreRecord, before: readonly Reservation[]): number {
+    const now = new Set(this.#ledger.held(record.id).map(({ key }) => key));
+    const left = before.filter(({ key }) => !now.has(key)).map(({ bytes, path }) => bytes - (commitmentAt(record, path) ?? 0));
+    return left.reduce((sum, one) => sum + Math.max(0, one), 0);
   }
 
   /** By its id, or by a path on it, which need not be there yet. */
@@ -330,9 +341,9 @@ class Daemon implements Watch {
 
   #meet(record: StoreRecord, now: number): void {
     const appeared = (path: string): Appeared | undefined => {
-      const image = record.imageAt(path);
-      if (image === undefined || image.error !== undefined || image.commitment === null) return undefined;
-      return { commitment: image.commitment, openForWriting: image.openForWriting === true };
+      const commitment = commitmentAt(record, path);
+      if (commitment === undefined) return undefined;
+      return { commitment, openForWriting: record.imageAt(path)?.openForWriting === true };
     };
     for (const { key } of this.#held.look(this.#ledger.held(record.id), appeared, now)) this.#meetOne(key, now);
   }
@@ -405,6 +416,12 @@ class Daemon implements Watch {
     const found = this.#options.stores.find((order) => order.directories.some((one) => directories.includes(one)));
     return found ?? (this.#options.stores[0] as StoreOrder);
   }
+}
+
+/** What the image under `path` is counted by; undefined where there is none that can be counted. */
+function commitmentAt(record: StoreRecord, path: string | null): number | undefined {
+  const image = path === null ? undefined : record.imageAt(path);
+  return image === undefined || image.error !== undefined ? undefined : (image.commitment ?? undefined);
 }
 
 function rulesDiffer(order: StoreOrder, other: StoreOrder): Finding[] {
