@@ -6,6 +6,7 @@
 import { closeSync, constants, fstatSync, open, openSync, readlinkSync, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError, quoteForHumans } from '#base';
+import { nameText } from './name-text.ts';
 
 const openAsync = promisify(open);
 
@@ -15,7 +16,7 @@ const { O_RDONLY, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW, O_WRONLY, O_RDWR, O_CREAT, O
 
 /** Where an opened object really is, all links resolved by the kernel. */
 export interface RealPlace {
-  /** For people; bytes that are not UTF-8 are shown as U+FFFD. Decide on `realPathBytes`. */
+  /** For people: its `nameText`. Decide on `realPathBytes`. */
   readonly realPath: string;
   readonly realPathBytes: Buffer;
 }
@@ -46,7 +47,7 @@ export async function openRegular(path: string | Buffer, options: OpenOptions = 
   return withPlace(path, image, options.isLocal === true, (place, stats) => {
     if (!stats.isFile()) throw notRegular(stats, image);
     const realPathBytes = readlinkSync(throughProc(place), 'buffer');
-    const realPath = realPathBytes.toString('utf8');
+    const realPath = nameText(realPathBytes);
     options.permit?.({ realPath, realPathBytes });
     return { fd: openSync(throughProc(place), flags), realPath, realPathBytes };
   });
@@ -69,7 +70,7 @@ export function closeDescriptor(fd: number): void {
 
 /** `path` as text. */
 export function displayPath(path: string | Buffer): string {
-  return typeof path === 'string' ? path : path.toString('utf8');
+  return nameText(path);
 }
 
 /** Only the look-up may wait for a slow filesystem's server, so only it goes through the thread pool. */

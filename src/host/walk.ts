@@ -3,6 +3,7 @@ import { type BigIntStats, type Dirent, lstat, readdir, stat, statSync } from 'n
 import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError } from '#base';
 import { displayPath } from './descriptor.ts';
+import { nameText } from './name-text.ts';
 import { CLOCK_DOUBT_MS, type FileMark, isFresh, isSameMark } from './file-mark.ts';
 import { FilesystemCache, filesystemOf } from './filesystem.ts';
 
@@ -10,7 +11,7 @@ const lstatAsync = promisify(lstat);
 const statAsync = promisify(stat);
 const readdirAsync = promisify(readdir);
 
-/** A name, for people and for the kernel: `path` shows bytes that are not UTF-8 as U+FFFD, `pathBytes` opens the file. */
+/** A name, for people and for the kernel: `path` is its `nameText`, `pathBytes` opens the file. */
 export interface WalkedPath {
   readonly path: string;
   readonly pathBytes: Buffer;
@@ -267,7 +268,7 @@ function notADirectory(path: string): PlimsollError {
 function joined(directory: string, directoryBytes: Buffer, name: Buffer): WalkedPath {
   const hasSlash = directoryBytes.at(-1) === SLASH;
   return {
-    path: `${directory}${hasSlash ? '' : '/'}${name.toString('utf8')}`,
+    path: `${directory}${hasSlash ? '' : '/'}${nameText(name)}`,
     pathBytes: Buffer.concat(hasSlash ? [directoryBytes, name] : [directoryBytes, Buffer.of(SLASH), name]),
   };
 }

@@ -77,7 +77,7 @@ class Daemon implements Watch {
   readonly #keeper: Keeper;
   readonly #records = new Map<string, StoreRecord>();
   readonly #held = new HeldSpace();
-  /** Released for an image that may be there and was not seen yet: held until a look has looked for it. */
+  /** Released or expired, while the image may be there and was not seen yet: they hold until a look has looked for it. */
   readonly #leaving = new Set<Reservation>();
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
@@ -196,15 +196,14 @@ class Daemon implements Watch {
   }
 
   release(key: string): Reservation {
+    const isHeld = this.#ledger.holds(key);
     const reservation = this.#ledger.release(key, Date.now());
-    if (reservation.path !== null) return this.#letGo(reservation);
-    this.#ended(reservation);
-    this.#judgeStore(reservation.store);
+    if (isHeld) this.#letGo(reservation);
     return reservation;
   }
 
-  /** Whoever has made an image lets go of what was held for it. Until it is seen, the space would count as free. */
-  #letGo(reservation: Reservation): Reservation {
+  /** Its image may have been made, behind the back of a look that is going on even: until one has looked for it, it counts. */
+  #letGo(reservation: Reservation): void {
     this.#leaving.add(reservation);
     this.#tell({ type: 'reservation', reservation });
     const gone = (): void => {
@@ -214,7 +213,6 @@ class Daemon implements Watch {
     };
     // A look that fails is told by the keeper's findings.
     this.#keeper.refresh(reservation.store).then(gone, gone);
-    return reservation;
   }
 
   #judgeStore(id: string): void {
@@ -247,6 +245,8 @@ class Daemon implements Watch {
   async #lookAgain(store: string): Promise<StoreRecord> {
     const id = (await this.#resolve(store)).id;
     await this.#keeper.refresh(id);
+    // What ended during the look still counts: see there.
+    this.#expire();
     return this.#record(id);
   }
 
@@ -347,7 +347,7 @@ class Daemon implements Watch {
   }
 
   #expire(): void {
-    for (const reservation of this.#ledger.expire(Date.now())) this.#ended(reservation);
+    for (const reservation of this.#ledger.expire(Date.now())) this.#letGo(reservation);
   }
 
   #ended(reservation: Reservation): void {

@@ -155,7 +155,8 @@ export class StateDatabase {
   readonly file: string;
   readonly #sqlite: SqliteConstructor;
   readonly #choice: DatabaseChoice;
-  readonly #lock: Connection;
+  #lock: Connection;
+  #lockIdentity: string | undefined;
   #connection: Connection | undefined;
   #identity: string | undefined;
   #isClosed = false;
@@ -214,6 +215,7 @@ export class StateDatabase {
   #withRebuild<T>(work: (connection: Connection) => T): T {
     if (this.#isClosed) throw new PlimsollError('bug', 'DATABASE_CLOSED', { doing: 'use database', image: this.file });
     if (this.#connection !== undefined && stateFileIdentity(this.file) !== this.#identity) {
+      this.#keepPlace();
       this.#putAside('the file was removed or replaced while it was in use');
     }
     try {
@@ -237,6 +239,15 @@ export class StateDatabase {
     else this.#isUnsettled = asideOf(this.file) !== undefined;
     this.#connection = stateFileKind(this.file) === 'missing' ? this.#create() : this.#openExisting();
     return this.#connection;
+  }
+
+  /** The directory may be gone with the file: then it is made anew, and locked against others anew. Throws: conflict, STATE_IN_USE. */
+  #keepPlace(): void {
+    prepareStateDirectory(dirname(this.file));
+    if (stateFileIdentity(this.#lockFile) === this.#lockIdentity) return;
+    const lost = this.#lock;
+    this.#lock = this.#takeLock();
+    lost.abandon();
   }
 
   #wrongFromOutside(): string | undefined {
@@ -346,14 +357,19 @@ export class StateDatabase {
     }
   }
 
+  get #lockFile(): string {
+    return `${this.file}.lock`;
+  }
+
   #takeLock(): Connection {
-    const file = `${this.file}.lock`;
+    const file = this.#lockFile;
     // Opening it would drop the lock of an earlier holder in this very process.
     if (stateFileKind(file) === 'missing') ensureStateFile(file);
     const connection = new Connection(new this.#sqlite(file));
     try {
       connection.exec('PRAGMA journal_mode=MEMORY');
       connection.exec('BEGIN EXCLUSIVE');
+      this.#lockIdentity = stateFileIdentity(file);
       return connection;
     } catch (error) {
       connection.abandon();

@@ -4,10 +4,14 @@ import type { ImagePage, ImageView } from '#wire';
 import type { ImageQuery } from './watch.ts';
 
 const ID_DIGITS = 16;
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** What an image is called in addresses: the same as long as its store and its name stay. */
+/** What an image is called in addresses: the same as long as its store and its name stay. A hash takes all lone surrogates for the same. */
 export function imageIdOf(store: string, path: string): string {
-  return createHash('sha256').update(`${store}\0${path}`).digest('hex').slice(0, ID_DIGITS);
+  return createHash('sha256')
+    .update(`${store}\0${LONE_SURROGATE.test(path) ? JSON.stringify(path) : path}`)
+    .digest('hex')
+    .slice(0, ID_DIGITS);
 }
 
 type Compare = (a: ImageView, b: ImageView) => number;

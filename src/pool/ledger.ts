@@ -118,6 +118,7 @@ export class Ledger {
   readonly #database: StateDatabase;
   readonly #clock: LedgerClock;
   readonly #findings: Finding[];
+  #unwritable: Finding | undefined;
   #held = new Map<string, Held>();
   /** By store; kept with #held. */
   #heldBytes = new Map<string, number>();
@@ -172,7 +173,7 @@ export class Ledger {
 
   /** What went wrong with the file since it was opened. */
   findings(): readonly Finding[] {
-    return this.#findings;
+    return this.#unwritable === undefined ? this.#findings : [...this.#findings, this.#unwritable];
   }
 
   /**
@@ -249,6 +250,11 @@ export class Ledger {
     const now = this.#monotonic();
     const list = [...this.#held.values()].filter((one) => !isOver(one, now) && (store === undefined || one.store === store));
     return list.map((one) => this.#reservationOf(one));
+  }
+
+  /** Whether the key holds space now. */
+  holds(key: string): boolean {
+    return this.#live(key) !== undefined;
   }
 
   /** Bytes held on the store. */
@@ -401,23 +407,23 @@ export class Ledger {
 
   #write(work: (connection: Connection) => unknown): void {
     this.#attempt(() => this.#database.write(work));
+    this.#unwritable = undefined;
   }
 
   #writeMore(work: (connection: Connection) => unknown): void {
     this.#attempt(() => this.#database.writeMore(work));
+    this.#unwritable = undefined;
   }
 
   #attempt<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
-      if (!(error instanceof PlimsollError) || error.kind !== 'io') throw error;
-      throw new PlimsollError('io', 'LEDGER_UNWRITABLE', {
-        doing: 'write the ledger of reservations',
-        image: this.#database.file,
-        found: String(error.where.found ?? error.message),
-        cause: error,
-      });
+      if (!(error instanceof PlimsollError) || error.kind === 'bug') throw error;
+      const found = String(error.where.found ?? error.message);
+      this.#unwritable = unwritable(found);
+      const where = { doing: 'write the ledger of reservations', image: this.#database.file, found, cause: error };
+      throw new PlimsollError('io', 'LEDGER_UNWRITABLE', where);
     }
   }
 }
@@ -475,6 +481,11 @@ function refillFromFile({ aside, reason, fresh, readDamaged }: Rebuilt): Finding
 function rebuilt(aside: string, reason: string, outcome: string): Finding {
   const message = `The ledger of reservations was damaged (${reason}). It is kept as ${aside}, and a new one was begun. ${outcome}`;
   return { level: 'danger', code: 'LEDGER_REBUILT', message };
+}
+
+function unwritable(found: string): Finding {
+  const message = `The ledger of reservations cannot be written: ${found}. What is held stays held; nothing can be reserved or released until it can be again`;
+  return { level: 'danger', code: 'RESERVATIONS_UNWRITABLE', message };
 }
 
 /** In one transaction, and again without harm. */

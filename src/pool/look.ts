@@ -8,9 +8,10 @@ import {
   isNoDirectory,
   markOf,
   markOfRemote,
+  nameText,
   realPlacesOf,
-  seePlace,
   type SeenPlace,
+  seePlace,
   turnOver,
   walkDirectories,
   type WalkedDirectory,
@@ -166,11 +167,11 @@ export class Look {
       if (isNoDirectory(directory)) continue;
       try {
         const { directories } = await this.#notes.ofDirectory(directory);
-        const name = directory.toString();
+        const name = nameText(directory);
         if (!directories.includes(name)) directories.push(name);
       } catch (thrown) {
         // The walk meets the same directory and reports what is wrong with it.
-        this.#unreachable.set(directory.toString(), asPlimsollError(thrown, 'read directory').toJSON());
+        this.#unreachable.set(nameText(directory), asPlimsollError(thrown, 'read directory').toJSON());
       }
     }
   }
@@ -179,9 +180,9 @@ export class Look {
   async #identifyRawFiles(): Promise<void> {
     for (const path of this.#options.rawFiles) {
       try {
-        this.#rawFiles.set(await identityOfFile(path), path.toString());
+        this.#rawFiles.set(await identityOfFile(path), nameText(path));
       } catch (thrown) {
-        this.#notes.errors.push({ ...asPlimsollError(thrown, 'look up file').toJSON(), path: path.toString() });
+        this.#notes.errors.push({ ...asPlimsollError(thrown, 'look up file').toJSON(), path: nameText(path) });
       }
     }
   }
@@ -198,7 +199,7 @@ export class Look {
   }
 
   async #noteUnreadable(path: string, error: SerializedError): Promise<void> {
-    const isNamed = this.#named.some((directory) => directory.toString() === path);
+    const isNamed = this.#named.some((directory) => nameText(directory) === path);
     if (isNamed) this.#unreachable.set(path, error);
     await this.#notes.noteUnreadable(path, error, isNamed);
   }

@@ -1,6 +1,6 @@
 /** Every image below directories, grouped by store; streaming. */
 import { PlimsollError, requireArgument, requireOptions, requirePaths, requireSignal } from '#base';
-import { isNoDirectory } from '#host';
+import { isNoDirectory, nameText } from '#host';
 import { DEFINITIONS, type ImageReport, type ScanReport } from '#wire';
 import type { StorePolicy } from './store.ts';
 import { type Looked, Survey } from './survey.ts';
@@ -98,7 +98,7 @@ export function refuseFile(directory: string | Buffer): void {
   if (!isNoDirectory(directory)) return;
   throw new PlimsollError('usage', 'NOT_A_DIRECTORY', {
     doing: 'scan',
-    image: directory.toString(),
+    image: nameText(directory),
     found: 'not a directory',
     expected: 'a directory to search; `plimsoll info` reads single images',
   });

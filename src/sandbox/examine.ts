@@ -28,7 +28,7 @@ import {
   readCensus,
   readQcow2Header,
 } from '#formats';
-import { type HostCache, type HostFilesystem, newHostCache, type OpenFile, openImageFile } from '#host';
+import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenFile, openImageFile } from '#host';
 import { type Figures, qcow2Figures, rawFigures } from '#sizes';
 import { type Finding, type FormatSource, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
@@ -136,7 +136,7 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
   const cache = options.cache ?? newHostCache();
   let file: OpenFile | undefined;
   let known: Omit<ImageReport, 'path'> = UNKNOWN;
-  const shown = path.toString();
+  const shown = nameText(path);
   let facts: FileFacts | undefined;
   let filesystem: HostFilesystem | undefined;
   const memory = cache.buffers.take(PREFIX_BYTES);
@@ -285,7 +285,7 @@ async function qcow2Report(
     cache: options.cache,
     signal: options.signal,
   });
-  const report = combined(path.toString(), known, arithmetic, {
+  const report = combined(nameText(path), known, arithmetic, {
     findings: [...arithmetic.findings, ...chain.findings],
     chain: chain.links,
     details,

@@ -6,6 +6,7 @@ import {
   type ForeignLock,
   type HoldingProcess,
   type LockSearch,
+  nameText,
   ProcessFiles,
   UNSHARED_BASE,
   USES_BASE,
@@ -45,7 +46,7 @@ export async function examineUse(path: string | Buffer, options: ExamineUseOptio
     return reportOf(await fileUseOf(path, { processes, signal }));
   } catch (thrown) {
     if (signal?.aborted === true) throw thrown;
-    return failed(path.toString(), asPlimsollError(thrown, 'look who uses the image', path.toString()));
+    return failed(nameText(path), asPlimsollError(thrown, 'look who uses the image', nameText(path)));
   }
 }
 

@@ -87,7 +87,7 @@ function addEntry(app: TypedApp, { doorOf }: AppParts): void {
     }
     checkEntry(request.raw, door, isPublic(request));
     if (request.method === 'POST') requireJson(request.headers['content-type']);
-    if (isApi(request.url)) void reply.header('cache-control', 'no-store');
+    if (isApi(request.routeOptions.url ?? request.url)) void reply.header('cache-control', 'no-store');
     done();
   });
   app.addHook('onResponse', ({ method, url, log }, reply, done) => {
@@ -96,9 +96,16 @@ function addEntry(app: TypedApp, { doorOf }: AppParts): void {
   });
 }
 
-/** The files of the dashboard are no secret, and a browser must get them before it can ask for the token. */
-function isPublic({ method, url }: FastifyRequest): boolean {
-  return (method === 'GET' || method === 'HEAD') && !isApi(url) && !/^\/metrics(?![\w-])/.test(url);
+/**
+ * The files of the dashboard are no secret, and a browser must get them before it can ask for the token. The route that was
+ * found decides, since the router decodes an address (`/%61pi`); the address itself, where none was.
+ */
+function isPublic({ method, url, routeOptions }: FastifyRequest): boolean {
+  return (method === 'GET' || method === 'HEAD') && ![url, routeOptions.url ?? ''].some((one) => isApi(one) || isMetrics(one));
+}
+
+function isMetrics(url: string): boolean {
+  return /^\/+metrics(?![\w-])/.test(url);
 }
 
 function isApi(url: string): boolean {

@@ -276,7 +276,7 @@ function escapedCharacter(character: string): string {
   return escapeForTerminal(character).replaceAll('\\', '\\\\');
 }
 
-/** Whether the label of `text` comes out as `text`. U+FFFD stands for bytes that are not UTF-8: of several, nobody knows which. */
+/** Whether the label of `text` comes out as `text`. A byte that is not UTF-8 is not. */
 function isShownExactly(text: string): boolean {
   if (text.length > MAX_LABEL_CHARACTERS) return false;
   if (PLAIN.test(text)) return true;

@@ -123,6 +123,21 @@ describe('with a token', () => {
     }
   });
 
+  it.each([
+    '/%61pi/v1/stores',
+    '/api/%761/stores',
+    '/%6detrics',
+    '/metric%73',
+    '/%61%70%69/v1/openapi.json',
+    '/%61pi/v1/events',
+    '//metrics',
+  ])('%s is no way around it', async (path) => {
+    const server = await serve({ token: TOKEN });
+    const { status, json, headers } = await ask(urlOf(server), path);
+    expect([status, json]).toEqual([401, { error: expect.objectContaining({ code: 'TOKEN_WRONG' }) }]);
+    expect(headers['www-authenticate']).toBe('Bearer realm="plimsoll"');
+  });
+
   it('the page itself is given to all, by any name, and any address is listened on', async () => {
     const server = await serve({ token: TOKEN, listen: { host: '0.0.0.0', port: 0 } });
     const { status } = await ask(`http://127.0.0.1:${portOf(server)}`, '/', { headers: { host: 'vm7.example' } });

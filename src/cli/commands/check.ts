@@ -20,7 +20,7 @@ export function checkCommand(session: Session): VerbCommand {
     exits: [],
     ownExits: [
       [0, 'OK: every store is'],
-      [1, 'WARNING: a store has reached its warning level'],
+      [1, 'WARNING: a store has reached its warning level, or the daemon has found something dangerous about itself'],
       [2, 'CRITICAL: a store has reached its critical level, or has vanished'],
       [3, 'UNKNOWN: something that the answer needs is missing'],
     ],
@@ -36,7 +36,7 @@ export function checkCommand(session: Session): VerbCommand {
 async function checked(socket: string | undefined): Promise<{ readonly line: string; readonly level: Level }> {
   try {
     const report = await new DaemonClient(socketPath(socket), ANSWER_MS).status();
-    return { line: checkLine(report), level: worstOf(report.stores) };
+    return { line: checkLine(report), level: worstOf(report) };
   } catch (error) {
     if (!(error instanceof PlimsollError)) throw error;
     return { line: `PLIMSOLL UNKNOWN - ${harmless(error.message)}`, level: 'unknown' };
@@ -50,16 +50,22 @@ function levelOf({ level, presence }: StoreView): Level {
   return presence === 'vanished' ? 'critical' : level;
 }
 
-/** Without stores nothing is known. */
-export function worstOf(stores: readonly StoreView[]): Level {
-  return WORST_FIRST.find((level) => stores.some((store) => levelOf(store) === level)) ?? 'unknown';
+/** Without stores nothing is known. A danger that is of no store, such as lost reservations, is worth a warning. */
+export function worstOf({ stores, findings }: StatusReport): Level {
+  const levels: readonly Level[] = [...stores.map(levelOf), ...dangersOf(findings).map(() => 'warning' as const)];
+  return stores.length === 0 ? 'unknown' : (WORST_FIRST.find((level) => levels.includes(level)) ?? 'unknown');
+}
+
+function dangersOf(findings: StatusReport['findings']): readonly string[] {
+  return findings.filter(({ level }) => level === 'danger').map(({ message }) => message);
 }
 
 /** One line: what the worst is, store by store, and `|`, and figures for graphs. */
-export function checkLine({ stores }: StatusReport): string {
-  const worst = worstOf(stores);
+export function checkLine(report: StatusReport): string {
+  const { stores, findings } = report;
+  const worst = worstOf(report);
   const texts = stores.toSorted((a, b) => WORST_FIRST.indexOf(levelOf(a)) - WORST_FIRST.indexOf(levelOf(b))).map(storeText);
-  const text = texts.length === 0 ? 'no store was found' : texts.join('; ');
+  const text = [...(texts.length === 0 ? ['no store was found'] : texts), ...dangersOf(findings)].join('; ');
   return `PLIMSOLL ${worst.toUpperCase()} - ${harmless(text)}${stores.length === 0 ? '' : ` | ${stores.flatMap(figures).join(' ')}`}`;
 }
 
