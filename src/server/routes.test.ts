@@ -136,14 +136,13 @@ describe('admission', () => {
     await post('/api/v1/admission/check', { store: STORE_ID, image });
     await post('/api/v1/admission/check', { store: STORE_ID, image: { format: 'raw', capacity: GiB } });
     await post('/api/v1/admission/check', { store: STORE_ID, image: { format: 'qcow2', capacity: GiB, options: 'data_file=d' } });
-    // What the filesystem charges is known where the store is.
-    const asked = watch.asked as { store: string; bytes: (filesystemType: string) => number }[];
+    const asked = watch.asked as { store: string; bytes: number }[];
     expect(asked.map(({ store }) => store)).toEqual([STORE_ID, STORE_ID, STORE_ID]);
-    const [qcow2, raw, dataFile] = asked.map(({ bytes }) => bytes('tmpfs')) as [number, number, number];
+    const [qcow2, raw, dataFile] = asked.map(({ bytes }) => bytes) as [number, number, number];
     expect(qcow2).toBeGreaterThan(10 * GiB);
-    expect(raw).toBe(GiB);
-    expect(dataFile).toBeGreaterThan(GiB);
-    expect(asked[1]?.bytes('ext4')).toBeGreaterThan(GiB);
+    // With what the filesystem charges for its map of the file.
+    expect(raw).toBeGreaterThan(GiB);
+    expect(dataFile).toBeGreaterThan(raw);
   });
 
   it('holds with 201, and says 200 when it is held already', async () => {
