@@ -175,7 +175,12 @@ interface FilesystemSeen {
   readonly now: HostFilesystem;
 }
 
-function lookedStore(store: SummedStore, { before, now }: FilesystemSeen, directories: readonly string[], policy: StorePolicy): LookedStore {
+function lookedStore(
+  store: SummedStore,
+  { before, now }: FilesystemSeen,
+  directories: readonly string[],
+  policy: StorePolicy,
+): LookedStore {
   const room = { least: Math.min(before.available, now.available), most: Math.max(before.available, now.available) };
   const filesystem = { ...now, available: roomDuring(room, store.sums.leastResidual + policy.floor) };
   const report = reportStore(store.sums, filesystem, policy);
