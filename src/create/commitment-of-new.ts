@@ -1,6 +1,5 @@
 /** What a store has to have room for before an image is made on it. */
 import { MiB } from '#base';
-import type { FilesystemKind } from '#block';
 import { hostChargesOfNew } from '#sizes';
 import { type CreateOptions, type NewImageFormat, parseCreateOptions } from './create-options.ts';
 import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
@@ -36,7 +35,7 @@ function commitmentOfOne(format: NewImageFormat, capacity: number, options: Crea
   const scattered = Math.max(0, Math.min(commitment, length) - allocation) + tables;
   const grain = grainOf(options);
   const chargesWith = (extentSizeHint: number): number =>
-    hostChargesOfNew(kindOf(place.filesystemType), USUAL_HOST_BLOCK, {
+    hostChargesOfNew(place.filesystemType, USUAL_HOST_BLOCK, {
       stored: allocation,
       unwritten: preallocation === 'falloc' ? allocation : 0,
       growth: { storage: commitment, maxLength, grain, scattered },
@@ -44,15 +43,11 @@ function commitmentOfOne(format: NewImageFormat, capacity: number, options: Crea
     });
   // Of one block, as plimsoll sets it: it rounds nothing up.
   const plain = chargesWith(USUAL_HOST_BLOCK);
-  return commitment + (place.isOwn ? plain : Math.max(plain, chargesWith(QEMU_HINT)));
+  return commitment + (place.isOwn || place.filesystemType !== 'xfs' ? plain : Math.max(plain, chargesWith(QEMU_HINT)));
 }
 
 function grainOf(options: CreateOptions): number {
   if (options.format === 'raw') return USUAL_HOST_BLOCK;
   const { clusterSize, extendedL2 } = options.qcow2;
   return extendedL2 ? clusterSize / 32 : clusterSize;
-}
-
-function kindOf(type: string): FilesystemKind {
-  return type === 'ext4' || type === 'xfs' || type === 'btrfs' || type === 'tmpfs' ? type : 'other';
 }

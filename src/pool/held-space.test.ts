@@ -48,4 +48,13 @@ describe('what reservations still hold', () => {
     space.look(held, nothing, 1000);
     expect(space.sumOf(held)).toBe(100);
   });
+
+  it('is the largest of several for one path: one image can be there', () => {
+    const space = new HeldSpace();
+    const held = [reservation('a', 100, '/vm/x'), reservation('b', 60, '/vm/x'), reservation('c', 10)];
+    expect(space.sumOf(held)).toBe(110);
+    expect(space.sumBeside(held, { bytes: 60, path: '/vm/x' })).toBe(50);
+    expect(space.sumBeside(held, { bytes: 130, path: '/vm/x' })).toBe(10);
+    expect(space.sumBeside(held, { bytes: 60, path: null })).toBe(110);
+  });
 });

@@ -14,6 +14,7 @@ import {
 } from '#host';
 import type { Examined } from '#sandbox';
 import type { ImageReport } from '#wire';
+import { withLastingBound } from './lasting-bound.ts';
 import { type PhysicalRanges, physicalRangesOf } from './sharing.ts';
 
 export interface Sighting {
@@ -70,7 +71,9 @@ export async function keptSighting(
   { mark, beganMs, before }: { mark: FileMark | undefined; beganMs: number; before: Sighting | undefined },
 ): Promise<Sighting> {
   const { facts, filesystem, lookedUp } = examined;
-  const sighting = sightingOf(walked, examined);
+  const read = sightingOf(walked, examined);
+  const same = before?.identity === read.identity ? before?.report : undefined;
+  const sighting = { ...read, report: withLastingBound(same, read.report) };
   const isLate = filesystem?.kind === 'other' || filesystem?.reflink !== false;
   const doubtMs = isLate ? LATE_DOUBT_MS : CLOCK_DOUBT_MS;
   const references = lookedUp.length === 0 ? NO_REFERENCES : await Promise.all(lookedUp.map(seePlace));

@@ -28,8 +28,8 @@ export class StoreRecord {
   #kept: KeptStore;
   #level: LevelState | undefined;
   #alert: Alert | undefined;
-  /** At the last judgement there was less room than all images can come to need. */
-  #wasShort = false;
+  /** Bytes that all images could come to need beyond what there was at the last judgement. */
+  #lacking = 0;
   /** What images allocate, and what else fills the store. */
   readonly #allocation: GrowthSeries;
   readonly #others: GrowthSeries;
@@ -127,11 +127,11 @@ export class StoreRecord {
     };
   }
 
-  /** With so many bytes held, as `roomDuring` has it; a store that lacked room lacks it until there surely is enough. */
+  /** With so many bytes held, as `roomDuring` has it; a store that lacked room lacks as much until something else is certain. */
   #available(reserved: number): number {
     const { report, room } = this.#kept;
     if (report.residual === null) return report.available;
-    return this.#wasShort ? room.least : roomDuring(room, report.residual + this.rules.floor + reserved);
+    return roomDuring(room, report.residual + this.rules.floor + reserved - this.#lacking);
   }
 
   /** Why nobody can say yes here, whatever the sums are. */
@@ -147,7 +147,7 @@ export class StoreRecord {
   judge(reserved: number, nowMs: number): { readonly raised: Alert | undefined; readonly cleared: Alert | undefined } {
     const facts = this.facts(reserved, nowMs);
     if (this.#kept.presence === 'present') {
-      this.#wasShort = facts.residual !== null && facts.available < facts.residual + this.rules.floor + reserved;
+      this.#lacking = facts.residual === null ? 0 : Math.max(0, facts.residual + this.rules.floor + reserved - facts.available);
     }
     const forecast = forecastStore(facts, this.rules);
     const before = this.#alert;

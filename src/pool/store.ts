@@ -266,7 +266,7 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'info',
       code: 'OPEN_FOR_WRITING',
-      message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag behind until the writer flushes.`,
+      message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag behind until the writer flushes, and may count twice what tables in its memory refer to.`,
     });
   if (others.count > 0)
     findings.push({

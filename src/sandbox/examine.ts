@@ -349,6 +349,7 @@ function combined(
 }
 
 function detailsOf(header: Qcow2Header, census: Census): Record<string, string | number | boolean> {
+  const newest = census.snapshotTable.snapshots.at(-1);
   return {
     version: header.version,
     clusterSize: header.clusterSize,
@@ -359,6 +360,7 @@ function detailsOf(header: Qcow2Header, census: Census): Record<string, string |
     encryption: header.encryption,
     externalDataFile: header.externalDataFile,
     internalSnapshots: census.snapshotTable.snapshots.length,
+    ...(newest === undefined ? {} : { newestSnapshot: `${newest.id} of ${newest.takenAt}` }),
     bitmaps: census.bitmaps.length,
   };
 }

@@ -52,7 +52,8 @@ export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   if (copies > 0) charges.push({ name: COPIES, bytes: copies });
   const hint = hintCharge(facts, growth);
   if (hint > 0) charges.push({ name: `host: extent size hint of ${facts.extentSizeHint} bytes`, bytes: hint });
-  const tree = treeCharge(facts, growth);
+  // The blocks that it has are among those that it needs at the most.
+  const tree = Math.max(0, treeCharge(facts, growth) - now);
   if (tree > 0) charges.push({ name: `host: ${facts.filesystem}'s own map of the file, to come`, bytes: tree });
   const speculative = speculativeCharge(facts, growth);
   if (speculative > 0) charges.push({ name: SPECULATIVE, bytes: speculative });
@@ -71,12 +72,13 @@ export interface NewFile {
 
 /**
  * What the making itself takes, at the most: a block of inodes (XFS: 64 of up to 2 KiB), blocks of the directory and of the
- * filesystem's indexes.
+ * filesystem's indexes; and a few of the file's map, since its storage may come to lie in more pieces than are known.
  */
-const MAKING_BYTES = { ext4: 16 * KiB, xfs: 192 * KiB, btrfs: 0, tmpfs: 4 * KiB, other: 0 } as const;
+const MAKING_BYTES = { ext4: 36 * KiB, xfs: 212 * KiB, btrfs: 0, tmpfs: 4 * KiB, other: 0 } as const;
 
-/** What the host's filesystem charges at the most for a file that is not there yet, making it included. */
-export function hostChargesOfNew(filesystem: FilesystemKind, hostBlock: number, file: NewFile): number {
+/** What a filesystem of that type, as the kernel spells it, charges at the most for a file that is not there yet, making it included. */
+export function hostChargesOfNew(type: string, hostBlock: number, file: NewFile): number {
+  const filesystem: FilesystemKind = type === 'ext4' || type === 'xfs' || type === 'btrfs' || type === 'tmpfs' ? type : 'other';
   const { stored, unwritten, growth, extentSizeHint } = file;
   const map: StorageMap = [
     { fileOffset: 0, byteLength: unwritten, physicalOffset: undefined, unwritten: true, shared: false, encoded: false },
@@ -94,8 +96,7 @@ export function hostChargesOfNew(filesystem: FilesystemKind, hostBlock: number, 
     noCow: undefined,
     openForWriting: undefined,
   };
-  // The storage may come to lie in a few pieces more than are known.
-  return hostCharges(facts, growth).reduce((sum, { bytes }) => sum + bytes, MAKING_BYTES[filesystem] + SPARE_TREE_BLOCKS * hostBlock);
+  return hostCharges(facts, growth).reduce((sum, { bytes }) => sum + bytes, MAKING_BYTES[filesystem]);
 }
 
 /**

@@ -17,7 +17,9 @@ export interface FilledImage {
 /** What qemu-io said that it should not have said: nothing, when every write was accepted. */
 export async function fillAll(images: readonly FilledImage[]): Promise<string[]> {
   const said = await Promise.all(images.map(fillOne));
-  return said.flatMap((text, index) => (text === '' ? [] : [`${images[index]?.opening.path ?? ''} (${images[index]?.fill ?? ''}): ${text}`]));
+  return said.flatMap((text, index) =>
+    text === '' ? [] : [`${images[index]?.opening.path ?? ''} (${images[index]?.fill ?? ''}): ${text}`],
+  );
 }
 
 async function fillOne({ opening, fill, cache, exported = false }: FilledImage): Promise<string> {
@@ -28,7 +30,11 @@ async function fillOne({ opening, fill, cache, exported = false }: FilledImage):
   if (!exported) return inSessions(sessions, ['-t', cache, '-d', 'ignore', ...openingArguments(opening)], dirname(opening.path));
   const server = await exportImage(opening, cache);
   try {
-    return await inSessions(sessions, ['--image-opts', `driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=${server.socket},file.export=disk`], dirname(opening.path));
+    return await inSessions(
+      sessions,
+      ['--image-opts', `driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=${server.socket},file.export=disk`],
+      dirname(opening.path),
+    );
   } finally {
     await server.end();
   }

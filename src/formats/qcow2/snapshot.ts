@@ -14,6 +14,8 @@ export interface InternalSnapshot {
   readonly nameLength: number;
   readonly id: string;
   readonly name: string;
+  /** Seconds since 1970, and nanoseconds: tells it from an earlier one of the same id. */
+  readonly takenAt: string;
   /** Capacity when it was taken; undefined where the entry does not say, then it is the image's. May be 2^53 or more: not checked. */
   readonly diskSize: number | undefined;
 }
@@ -77,6 +79,7 @@ function parseEntry(bytes: Uint8Array, at: number, header: Header, fileLength: n
       nameLength: entry.nameSize,
       id: decodeName(bytes.subarray(nameAt - entry.idSize, nameAt)),
       name: decodeName(bytes.subarray(nameAt, end)),
+      takenAt: `${entry.dateSeconds}.${String(entry.dateNanoseconds).padStart(9, '0')}`,
       diskSize: entry.extraDataSize >= 16 ? Number(extra.getBigUint64(8)) : undefined,
     },
     byteLength: roundUp(end, 8),

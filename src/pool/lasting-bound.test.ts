@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import type { ImageReport } from '#wire';
+import { anImage } from '../../tests/support/reports.ts';
+import { NOT_WRITTEN_BACK, withLastingBound } from './lasting-bound.ts';
+
+const open = (changes: Partial<ImageReport>): ImageReport => anImage({ openForWriting: true, allocation: 40, commitment: 100, ...changes });
+
+describe('withLastingBound', () => {
+  it('keeps to what bounded the image before, and says what the difference is', () => {
+    const now = withLastingBound(open({ allocation: 10 }), open({ commitment: 130 }));
+    expect([now.commitment, now.residual, now.addends.at(-1)]).toEqual([100, 60, { name: NOT_WRITTEN_BACK, bytes: -30 }]);
+  });
+
+  it('never goes below what is allocated', () => {
+    expect(withLastingBound(open({}), open({ allocation: 120, commitment: 130 })).commitment).toBe(120);
+  });
+
+  it.each<[string, Partial<ImageReport>]>([
+    ['nobody writes', { openForWriting: false }],
+    ['it was resized', { capacity: 7 }],
+    ['it has another snapshot', { details: { newestSnapshot: '2 of 1.0' } }],
+    ['it is less', { commitment: 90 }],
+  ])('takes the new figure where %s', (_, changes) => {
+    const now = open({ commitment: 130, ...changes });
+    expect(withLastingBound(open({}), now)).toBe(now);
+  });
+});

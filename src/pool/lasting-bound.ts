@@ -1,0 +1,38 @@
+/**
+ * What bounded an image before its writer began bounds it until the writer is done. QEMU keeps tables in memory: clusters that
+ * they will refer to are stored already, and in the file as it lies there their data seems still to come.
+ */
+import type { ImageReport } from '#wire';
+
+/** The addend of what a report counts twice. */
+export const NOT_WRITTEN_BACK = 'stored already, in tables that the writer has not written back';
+
+/**
+ * The report `now` of a file that somebody has open for writing, with the commitment of `before` where that was less: of the
+ * same file, made of the same.
+ */
+export function withLastingBound(before: ImageReport | undefined, now: ImageReport): ImageReport {
+  if (before === undefined || now.openForWriting !== true || !isComparable(before) || !isComparable(now)) return now;
+  const { allocation, addends } = now;
+  const counted = now.commitment - now.reclaimable;
+  const bound = Math.max(allocation, before.commitment - before.reclaimable);
+  if (bound >= counted || madeOf(before) !== madeOf(now)) return now;
+  const commitment = now.commitment - (counted - bound);
+  return {
+    ...now,
+    commitment,
+    residual: commitment - allocation,
+    addends: [...addends, { name: NOT_WRITTEN_BACK, bytes: bound - counted }],
+  };
+}
+
+type Bounded = ImageReport & { readonly commitment: number; readonly allocation: number };
+
+function isComparable(report: ImageReport): report is Bounded {
+  return report.error === undefined && report.commitment !== null && report.allocation !== null;
+}
+
+/** What guests cannot change: a resize, a snapshot, a bitmap or another backing file begins anew. */
+function madeOf({ format, capacity, details, chain }: ImageReport): string {
+  return JSON.stringify([format, capacity, details, chain.map(({ role, path }) => [role, path])]);
+}
