@@ -174,7 +174,7 @@ async function verdictOn(bytes: Uint8Array, declared?: string, chains = false): 
   const judgement = await judge(device, { declared, policy: { ...DEFAULT_POLICY, chains }, name: 'a.img' });
   // As it comes through the channel of the confined worker.
   const { verdict, reasons, next, signs, capacity } = checkedJudgement(JSON.parse(JSON.stringify(judgement)));
-  requireSound(signs, device);
+  requireSound(signs as readonly Sign[], device);
   const gravest = reasons[0]?.level ?? 'note';
   if (verdict !== { refuse: 'refused', ambiguous: 'ambiguous', note: 'safe' }[gravest])
     throw new Error(`${verdict}, but first a ${gravest}`);

@@ -6,7 +6,7 @@ import type { Style, Theme } from './theme.ts';
 
 const VERDICTS: Readonly<Record<Verdict, { readonly word: string; readonly style: Style; readonly means: string }>> = {
   safe: { word: 'SAFE', style: 'good', means: 'nothing in it reaches outside of the file, and it has one meaning only' },
-  refused: { word: 'REFUSED', style: 'danger', means: 'do not open it with anything' },
+  refused: { word: 'REFUSED', style: 'danger', means: 'do not use it as a disk' },
   ambiguous: { word: 'AMBIGUOUS', style: 'warning', means: 'two readers could take it for two things: do not use it' },
 };
 

@@ -49,6 +49,12 @@ export function embeddedText(area: Uint8Array, at: number): Uint8Array {
   return area.subarray(0, end);
 }
 
+/** A descriptor that is a file of its own, without the NULs behind its text: QEMU fills the last sector with them. */
+export function withoutPadding(text: Uint8Array): Uint8Array {
+  const last = text.findLastIndex((byte) => byte !== 0);
+  return text.subarray(0, last + 1);
+}
+
 /**
  * The lines of a whole descriptor that begins at byte `at` of its file.
  *

@@ -140,10 +140,16 @@ function checkGeometry(raw: RawHeader): void {
     throw headerWrong('unsupported', 'VMDK_GRAIN_TABLE_SIZE', 'numGTEsPerGT', 44, numGTEsPerGT, `${GTES_PER_GT}`);
 }
 
+const IS_AN_EXTENT = 'this is one extent of a split image, not an image';
+
+/** QEMU gives the extents of a split image room for a descriptor, and leaves it empty. */
+export function emptyDescriptor(at: number): PlimsollError {
+  return headerWrong('refused', 'VMDK_NO_DESCRIPTOR', 'descriptor', at, 'empty', `a text: ${IS_AN_EXTENT}`);
+}
+
 /** QEMU looks for the descriptor's words in sector 1, wherever the header says it is. */
 function checkDescriptorPlace(raw: RawHeader, fileLength: number): void {
-  if (raw.descriptorOffset === 0)
-    throw headerWrong('refused', 'VMDK_NO_DESCRIPTOR', 'descriptorOffset', 28, 0, '1: this is one extent of a split image, not an image');
+  if (raw.descriptorOffset === 0) throw headerWrong('refused', 'VMDK_NO_DESCRIPTOR', 'descriptorOffset', 28, 0, `1: ${IS_AN_EXTENT}`);
   if (raw.descriptorOffset !== 1)
     throw headerWrong('refused', 'VMDK_DESCRIPTOR_PLACE', 'descriptorOffset', 28, raw.descriptorOffset, '1, where QEMU reads it');
   const most = Math.min(LIMITS.descriptorBytes / SECTOR, Math.floor(fileLength / SECTOR) - 1);

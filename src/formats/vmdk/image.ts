@@ -6,11 +6,11 @@ import { PlimsollError } from '#base';
 import type { BlockDevice, ImageDevice } from '#block';
 import { takeCensus, type VmdkCensus } from './census.ts';
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
-import { embeddedText, hasDescriptorStart } from './descriptor-text.ts';
+import { embeddedText, hasDescriptorStart, withoutPadding } from './descriptor-text.ts';
 import { GrainDevice } from './grain-device.ts';
 import { readGrainDirectory } from './grain-directory.ts';
 import { GrainTables } from './grain-tables.ts';
-import { FOOTER_BYTES, hasSparseMagic, type Header, parseHeader } from './header.ts';
+import { emptyDescriptor, FOOTER_BYTES, hasSparseMagic, type Header, parseHeader } from './header.ts';
 import { judge, requestsOf, type VmdkRequest } from './judge.ts';
 import { LIMITS, SECTOR } from './layout.ts';
 import { readWhole } from './read-whole.ts';
@@ -49,7 +49,9 @@ export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
   if (hasSparseMagic(sector)) {
     const header = await readHeader(file, sector);
     const { descriptorOffset: at, descriptorLength } = header;
-    const descriptor = parseDescriptor(embeddedText(await readWhole(file, at, descriptorLength), at), at);
+    const text = embeddedText(await readWhole(file, at, descriptorLength), at);
+    if (text.byteLength === 0) throw emptyDescriptor(at);
+    const descriptor = parseDescriptor(text, at);
     const isOwn = descriptor.createType === 'monolithicSparse' || descriptor.createType === 'streamOptimized';
     return { header, descriptor, requests: requestsOf(descriptor, isOwn), refusal: judge(descriptor, header, at) };
   }
@@ -61,7 +63,7 @@ export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
       found: String.fromCharCode(...sector.subarray(0, 4)),
       expected: 'KDMV, or a descriptor that begins with # Disk DescriptorFile',
     });
-  const descriptor = parseDescriptor(await readDescriptorFile(file), 0);
+  const descriptor = parseDescriptor(withoutPadding(await readDescriptorFile(file)), 0);
   return { header: undefined, descriptor, requests: requestsOf(descriptor, false), refusal: judge(descriptor, undefined, 0) };
 }
 

@@ -50,7 +50,11 @@ export async function inspectVhdx(device: BlockDevice, context: InspectContext):
   const read = await readVhdx(device);
   const { facts } = read;
   if (facts.log !== undefined)
-    context.reasons.note('LOG_PENDING', 'The image was not closed: whoever opens it for writing first writes what its log holds.');
+    context.reasons.note(
+      'LOG_PENDING',
+      'The image was not closed: whoever opens it for writing first writes what its log holds. qemu-img reads it only after that: ' +
+        'qemu-img check -f vhdx -r all FILE',
+    );
   const details = { blockSize: facts.blockSize };
   if (facts.parentLocator !== undefined) {
     judgeParent(facts.parentLocator.entries.map(({ value }) => value.text).join(', '), context);

@@ -117,9 +117,15 @@ function judgeCensus(census: Census, { reasons }: InspectContext): void {
   if (census.unsound !== undefined)
     reasons.refuse('ENTRY_UNSOUND', `A table entry contradicts the format: ${census.unsound.what}.`, census.unsound.at);
   if (census.leakedCount > 0)
-    reasons.note('LEAKED_CLUSTERS', `${census.leakedCount} clusters of ${clusterSize} bytes are marked used, and nothing refers to them.`);
+    reasons.note(
+      'LEAKED_CLUSTERS',
+      `Clusters of ${clusterSize} bytes that are marked used, and that nothing refers to: ${census.leakedCount}.`,
+    );
   if (census.beyondEnd > 0)
-    reasons.refuse('DATA_BEYOND_END', `${census.beyondEnd} clusters of the guest's data lie behind the end of the file: it is cut off.`);
+    reasons.refuse(
+      'DATA_BEYOND_END',
+      `Clusters of the guest's data that lie behind the end of the file: ${census.beyondEnd}. It is cut off.`,
+    );
 }
 
 function detailsOf(header: Qcow2Header): Record<string, string | number | boolean> {

@@ -147,7 +147,7 @@ function refuseOtherReadings(
   if (isFooterOnly) {
     const message = 'Only the last sector says VHD: a tool that looks at the beginning takes the file for raw.';
     if (isDeclared && format === 'vhd') reasons.note('FOOTER_ONLY', message, containers[0]?.at);
-    else reasons.ambiguous('FOOTER_ONLY', message, containers[0]?.at);
+    else reasons.ambiguous('FOOTER_ONLY', `${message} If its sender says VHD, vet it as that (-f vhd).`, containers[0]?.at);
     return;
   }
   for (const sign of signs) {
