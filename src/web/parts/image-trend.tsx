@@ -8,7 +8,10 @@ import { Chart } from './chart.tsx';
 import { SampleTable } from './sample-table.tsx';
 import { Empty, Problem } from './text.tsx';
 
-const PAST_MS = 30 * 24 * 3_600_000;
+const DAY_MS = 24 * 3_600_000;
+/** The finest samples of images are kept so long; a young history lies within. */
+const FINEST_MS = 2 * DAY_MS;
+const PAST_MS = 30 * DAY_MS;
 const POINTS = 300;
 const COLUMNS: readonly (readonly [string, (sample: ImageSample) => number | null])[] = [
   ['Length', (one) => one.length],
@@ -17,13 +20,14 @@ const COLUMNS: readonly (readonly [string, (sample: ImageSample) => number | nul
 ];
 
 export function ImageTrend({ image }: { readonly image: ImageView }): JSX.Element {
+  const pastMs = image.growth.spanSeconds * 1000 < FINEST_MS ? FINEST_MS : PAST_MS;
   const toMs = Math.ceil(nowMs.value / 60_000) * 60_000;
-  const path = `images/${encodeURIComponent(image.id)}/history?from=${toMs - PAST_MS}&to=${toMs}&points=${POINTS}`;
+  const path = `images/${encodeURIComponent(image.id)}/history?from=${toMs - pastMs}&to=${toMs}&points=${POINTS}`;
   const { value, error } = useResource<readonly ImageSample[]>(path);
-  const samples = value ?? [];
+  const samples = untilNow(value ?? [], image, nowMs.value);
   return (
     <section class="panel" aria-labelledby="past">
-      <h2 id="past">The last 30 days</h2>
+      <h2 id="past">The last {pastMs / DAY_MS} days</h2>
       {error === undefined ? null : <Problem error={error} />}
       {samples.length < 2 ? (
         <Empty>{value === undefined ? 'Asking for the history.' : 'The history is too short to draw: fewer than two samples.'}</Empty>
@@ -35,6 +39,12 @@ export function ImageTrend({ image }: { readonly image: ImageView }): JSX.Elemen
       )}
     </section>
   );
+}
+
+/** The past and the image as it is now, so that the chart moves with it. */
+function untilNow(past: readonly ImageSample[], { length, allocation, commitment }: ImageView, atMs: number): readonly ImageSample[] {
+  const before = past.filter(({ at }) => Date.parse(at) < atMs);
+  return allocation === null ? before : [...before, { at: new Date(atMs).toISOString(), length, allocation, commitment }];
 }
 
 function ImageChart({ image, samples }: { readonly image: ImageView; readonly samples: readonly ImageSample[] }): JSX.Element {

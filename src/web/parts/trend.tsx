@@ -11,6 +11,7 @@ import { Problem } from './text.tsx';
 
 const HOUR_MS = 3_600_000;
 const RANGES = [
+  ['1 hour', HOUR_MS],
   ['24 hours', 24 * HOUR_MS],
   ['7 days', 7 * 24 * HOUR_MS],
   ['30 days', 30 * 24 * HOUR_MS],
@@ -27,7 +28,7 @@ const COLUMNS: readonly (readonly [string, (sample: StoreSample) => number | nul
 const REFRESH_MS = 60_000;
 
 export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Element {
-  const [rangeMs, setRange] = useState<number>(RANGES[1][1]);
+  const [rangeMs, setRange] = useState<number>(() => usualRange(store));
   const minute = Math.floor(nowMs.value / REFRESH_MS);
   const toMs = minute * REFRESH_MS + REFRESH_MS;
   const path = `stores/${encodeURIComponent(store.id)}/history?from=${toMs - rangeMs}&to=${toMs}&points=${POINTS}`;
@@ -44,6 +45,14 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
       <SampleTable label="History of the store" samples={samples} columns={COLUMNS} />
     </figure>
   );
+}
+
+const LONGEST_USUAL_MS = 7 * 24 * HOUR_MS;
+
+/** The shortest that has the whole history, up to a week: over a longer one the samples of a young history are too sparse. */
+function usualRange({ forecast: { growth } }: StoreView): number {
+  const found = RANGES.find(([, rangeMs]) => rangeMs >= growth.spanSeconds * 1000);
+  return Math.min(found?.[1] ?? LONGEST_USUAL_MS, LONGEST_USUAL_MS);
 }
 
 function linesOf(trend: Trend): Line[] {
