@@ -77,6 +77,8 @@ class Daemon implements Watch {
   readonly #keeper: Keeper;
   readonly #records = new Map<string, StoreRecord>();
   readonly #held = new HeldSpace();
+  /** Ended without their images, and when, by performance.now(); no longer than until a look that began later. */
+  #ended: { readonly reservation: Reservation; readonly atMs: number }[] = [];
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
   readonly #rememberedAt = new Map<string, number>();
@@ -170,17 +172,19 @@ class Daemon implements Watch {
   // What decides.
 
   async admit(request: SizedRequest): Promise<AdmissionDecision> {
-    const { record, before } = await this.#lookAgain(request.store);
-    return this.#decide(record, request, this.#reserved(record.id) + this.#endedSince(record, before));
+    const record = await this.#lookAgain(request.store);
+    this.#expire();
+    return this.#decide(record, request, this.#reserved(record.id) + this.#stillCounted(record));
   }
 
   async reserve(request: SizedReservationRequest): Promise<AdmissionDecision> {
     const path = request.path === undefined ? null : await this.#realName(request.path);
-    const { record, before } = await this.#lookAgain(request.store);
+    const record = await this.#lookAgain(request.store);
+    this.#expire();
     const { key, bytes, ttlSeconds } = request;
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
     const others = this.#ledger.held(record.id).filter((one) => one.key !== key);
-    const reserved = this.#held.sumOf(others) + this.#endedSince(record, before);
+    const reserved = this.#held.sumOf(others) + this.#stillCounted(record);
     const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds }, Date.now(), () => {
       const answer = this.#decide(record, request, reserved);
       return { hold: answer.admitted === true || request.overcommit === true, answer };
@@ -194,7 +198,7 @@ class Daemon implements Watch {
 
   release(key: string): Reservation {
     const reservation = this.#ledger.release(key, Date.now());
-    this.#ended(reservation);
+    this.#end(reservation);
     const record = this.#records.get(reservation.store);
     if (record !== undefined) this.#judge(record);
     return reservation;
@@ -221,21 +225,20 @@ class Daemon implements Watch {
     };
   }
 
-  /** The store, after whatever has changed on it until now is counted; and what was held `before` that. */
-  async #lookAgain(store: string): Promise<{ readonly record: StoreRecord; readonly before: readonly Reservation[] }> {
+  /** The store, after whatever has changed on it until now is counted. */
+  async #lookAgain(store: string): Promise<StoreRecord> {
     const id = (await this.#resolve(store)).id;
-    const before = this.#ledger.held(id);
     await this.#keeper.refresh(id);
-    return { record: this.#record(id), before };
+    return this.#record(id);
   }
 
   /**
-   * Bytes of those `before` a look that have ended during it. Their images may have been made behind its back: what the look
+   * Bytes of reservations that have ended since the last look began. Their images may have been made behind its back: what it
    * saw of them counts by itself, and all else still counts as held, until a later look.
    */
-  #endedSince(record: StoreRecord, before: readonly Reservation[]): number {
-    const now = new Set(this.#ledger.held(record.id).map(({ key }) => key));
-    const left = before.filter(({ key }) => !now.has(key)).map(({ bytes, path }) => bytes - (commitmentAt(record, path) ?? 0));
+  #stillCounted(record: StoreRecord): number {
+    const ended = this.#ended.filter(({ reservation, atMs }) => reservation.store === record.id && atMs >= this.#keeper.beganAt);
+    const left = ended.map(({ reservation: { bytes, path } }) => bytes - (commitmentAt(record, path) ?? 0));
     return left.reduce((sum, one) => sum + Math.max(0, one), 0);
   }
 
@@ -303,6 +306,7 @@ class Daemon implements Watch {
     const record = this.#records.get(id) ?? this.#newRecord(kept, now);
     record.look(kept, changed, () => this.#history.imagePoints(id, now - LOOK_BACK_SECONDS * 1000), now);
     this.#index = undefined;
+    this.#ended = this.#ended.filter(({ atMs }) => atMs >= this.#keeper.beganAt);
     this.#expire();
     this.#meet(record, now);
     this.#remember(record, now);
@@ -351,18 +355,19 @@ class Daemon implements Watch {
   /** What cannot be written stays held until a later look. */
   #meetOne(key: string, now: number): void {
     try {
-      this.#ended(this.#ledger.meet(key, now));
+      this.#end(this.#ledger.meet(key, now));
     } catch (error) {
       if (!(error instanceof PlimsollError) || error.code !== 'LEDGER_UNWRITABLE') throw error;
     }
   }
 
   #expire(): void {
-    for (const reservation of this.#ledger.expire(Date.now())) this.#ended(reservation);
+    for (const reservation of this.#ledger.expire(Date.now())) this.#end(reservation);
   }
 
-  #ended(reservation: Reservation): void {
+  #end(reservation: Reservation): void {
     this.#held.forget(reservation.key);
+    if (reservation.state !== 'met') this.#ended.push({ reservation, atMs: performance.now() });
     this.#tell({ type: 'reservation', reservation });
   }
 
