@@ -101,9 +101,9 @@ describe('names of strangers', () => {
   it('do no harm in a terminal, in the line of a monitor, and in the log', async () => {
     await open.ask('/api/v1/no/\u001b%1b[31m'.replace('\u001b', ''));
     await open.reserve(vm, 'log\n\u001b[31m', MiB, { overcommit: true });
-    const { message } = (
-      (await open.ask('/api/v1/admission/check', { method: 'POST', body: { store: vm, bytes: 1 } })).json as { message: string }
-    );
+    const { message } = (await open.ask('/api/v1/admission/check', { method: 'POST', body: { store: vm, bytes: 1 } })).json as {
+      message: string;
+    };
     expect(message.length).toBeGreaterThan(0);
     for (const words of [['status'], ['check'], ['admit', '--bytes', '1', '--store', vm, '--explain'], ['release', 'log\n\u001b[31m']]) {
       const { stdout, stderr } = await open.command(...words);
@@ -252,7 +252,11 @@ describe('requests that are none', () => {
       'null',
     ]) {
       const { status, json } = await open.ask('/api/v1/admission/check', { method: 'POST', body });
-      expect([body, status >= 400 && status < 500, json]).toEqual([body, true, { error: expect.objectContaining({ kind: expect.any(String) }) }]);
+      expect([body, status >= 400 && status < 500, json]).toEqual([
+        body,
+        true,
+        { error: expect.objectContaining({ kind: expect.any(String) }) },
+      ]);
     }
   });
 });
@@ -275,7 +279,9 @@ describe('clients that hang', () => {
     expect((await ask(open.url, '/api/v1/status')).status).toBe(200);
     expect(Date.now() - begun).toBeLessThan(3000);
     // A head that never ends is cut off after ten seconds.
-    await expect.poll(() => sockets.slice(0, 100).filter((one) => !one.destroyed && one.resume().readable).length, { timeout: 20_000 }).toBe(0);
+    await expect
+      .poll(() => sockets.slice(0, 100).filter((one) => !one.destroyed && one.resume().readable).length, { timeout: 20_000 })
+      .toBe(0);
     for (const one of sockets) one.destroy();
     await expect.poll(async () => (await ask(open.url, '/api/v1/status')).status).toBe(200);
   });

@@ -1,7 +1,6 @@
 /** A real `plimsoll serve` with a state directory, a socket and stores of its own, for tests that hurt it. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect } from 'vitest';
 import type { Reservation, StatusReport, StoreView } from '#wire';
 import { COMMAND, type Ended, plimsoll, type Running, start } from '../support/command.ts';
 import { type Answer, ask, type Ask } from '../support/http.ts';
@@ -36,13 +35,12 @@ export class DaemonProcess {
   }
 
   async answers(): Promise<void> {
-    let ended: Ended | undefined;
-    void this.process.ended.then((end) => (ended = end));
-    for (const until = Date.now() + PATIENT_MS; Date.now() < until && ended === undefined; ) {
+    const ended = this.process.ended.then(({ code }) => `it ended with ${code}`);
+    const until = Date.now() + PATIENT_MS;
+    do {
       if (/^plimsoll watches .*\n/.test(this.process.stdout())) return;
-      await pause(10);
-    }
-    throw new Error(`the daemon does not answer: ${ended?.code ?? 'it runs'}: ${this.process.stderr()}`);
+    } while ((await Promise.race([ended, pause(10)])) === undefined && Date.now() < until);
+    throw new Error(`The daemon does not answer: ${this.process.stderr()}`);
   }
 
   get url(): string {
@@ -84,7 +82,7 @@ export class DaemonProcess {
     await this.ask('/api/v1/rescan', { method: 'POST', body: {} });
     const { id } = await this.onlyStore();
     const { status } = await this.ask('/api/v1/admission/check', { method: 'POST', body: { store: id, bytes: 1 } });
-    expect(status).toBe(200);
+    if (status !== 200) throw new Error(`no look: status ${status}`);
   }
 
   command(...words: string[]): Promise<Ended> {
@@ -103,9 +101,9 @@ export class DaemonProcess {
   }
 }
 
-export function pause(milliseconds: number): Promise<void> {
+export function pause(milliseconds: number): Promise<undefined> {
   return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds);
+    setTimeout(() => resolve(undefined), milliseconds);
   });
 }
 

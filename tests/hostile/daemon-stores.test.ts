@@ -57,19 +57,22 @@ describe.runIf(root)('a store that is unmounted', () => {
       expect([gone?.reserved, gone?.fits]).toEqual([MiB, null]);
       expect(await daemon.heldKeys()).toEqual(['one']);
       const refused = await daemon.reserve(id, 'two', MiB);
-      expect([refused.status, refused.json]).toEqual([409, expect.objectContaining({ error: expect.objectContaining({ code: 'FIT_UNKNOWN' }) })]);
+      expect([refused.status, refused.json]).toEqual([
+        409,
+        expect.objectContaining({ error: expect.objectContaining({ code: 'FIT_UNKNOWN' }) }),
+      ]);
       const check = await daemon.command('check');
       expect([check.code, check.stdout]).toEqual([2, expect.stringContaining('vanished')]);
       expect((await daemon.command('status')).stdout).toMatch(/vanished/);
       expect((await daemon.ask('/metrics')).text).toMatch(/^plimsoll_store_present\{.*\} 0$/m);
 
-      // A daemon that starts while it is away still holds what it promised.
       mountIt();
       await daemon.rescanned();
       const back = (await daemon.status()).stores.find((store) => store.id === id);
       expect([back?.presence, back?.reserved, back?.imageCount]).toEqual(['present', MiB, 1]);
       expect(back?.findings.map(({ code }) => code)).toContain('STORE_CAME_BACK');
       expect((await daemon.reserve(join(mount, 'vm'), 'two', MiB)).status).toBe(201);
+      // A daemon that starts while it is away still holds what was promised.
       await daemon.kill();
       unmountIt();
       const later = await cleanup.ready({ directory, stores: [mount] });
@@ -148,7 +151,10 @@ describe('an image that is replaced', () => {
     ['a fifo', (path: string) => execFileSync('mkfifo', [path])],
     ['a directory', (path: string) => mkdirSync(path)],
     ['a link to a device', (path: string) => symlinkSync('/dev/zero', path)],
-    ['a socket', (path: string) => execFileSync('python3', ['-c', `import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])`, path])],
+    [
+      'a socket',
+      (path: string) => execFileSync('python3', ['-c', `import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])`, path]),
+    ],
     ...(root ? [['a device', (path: string): unknown => execFileSync('mknod', [path, 'c', '1', '5'])] as const] : []),
   ] as const)('by %s is gone, and neither opened nor waited for', async (_name, make) => {
     const vm = join(directory, 'vm');
