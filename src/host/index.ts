@@ -68,6 +68,7 @@ export {
   readBootId,
   readStart,
   removeStateFile,
+  roomBeside,
   stateFileIdentity,
   type StateFileKind,
   stateFileKind,

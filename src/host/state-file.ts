@@ -20,6 +20,7 @@ import {
   renameSync,
   rmSync,
   type Stats,
+  statfsSync,
   symlinkSync,
   writeSync,
 } from 'node:fs';
@@ -68,6 +69,14 @@ export function stateFileKind(file: string): StateFileKind {
     if (!stats.isFile()) throw refusedFile(file, stats);
     if (permissions(stats) !== FILE_MODE) chmodSync(file, FILE_MODE);
     return stats.size === 0 ? 'empty' : 'file';
+  });
+}
+
+/** Bytes that can still be written beside `file`. */
+export function roomBeside(file: string): number {
+  return attempt(file, () => {
+    const { bavail, bsize } = statfsSync(dirname(file));
+    return bavail * bsize;
   });
 }
 

@@ -340,7 +340,7 @@ class Daemon implements Watch {
   /** What cannot be written stays held until a later look. */
   #meetOne(key: string, now: number): void {
     try {
-      this.#ended(this.#ledger.meet(key, now));
+      this.#end(this.#ledger.meet(key, now));
     } catch (error) {
       if (!(error instanceof PlimsollError) || error.code !== 'LEDGER_UNWRITABLE') throw error;
     }
@@ -350,7 +350,7 @@ class Daemon implements Watch {
     for (const reservation of this.#ledger.expire(Date.now())) this.#letGo(reservation);
   }
 
-  #ended(reservation: Reservation): void {
+  #end(reservation: Reservation): void {
     this.#held.forget(reservation.key);
     this.#tell({ type: 'reservation', reservation });
   }

@@ -26,6 +26,7 @@ import {
   publishStateFile,
   readStart,
   removeStateFile,
+  roomBeside,
   stateFileIdentity,
   stateFileKind,
 } from '#host';
@@ -67,6 +68,8 @@ export interface Rebuilt {
 
 /** Checkpoint after so many pages of 4 KiB: the log stays within the slack. */
 const CHECKPOINT_PAGES = 64;
+/** Of its size: once in the log, once in the file, and as much again for what else is being written. */
+const ROOM_FOR_SLACK = 3;
 /** Somebody may look into the file with another tool for a moment. */
 const BUSY_MS = 200;
 /** Of every SQLite file. Source: "Database File Format", 1.3; bytes 92-95 are version-valid-for. */
@@ -198,7 +201,7 @@ export class StateDatabase {
    */
   writeMore<T>(work: (connection: Connection) => T): T {
     return this.read((connection) => {
-      if (freeBytes(connection) < this.#choice.slackBytes / 2) takeSlack(connection, this.#choice.slackBytes);
+      if (freeBytes(connection) < this.#choice.slackBytes / 2) this.#takeSlack(connection);
       return transaction(connection, work);
     });
   }
@@ -351,7 +354,7 @@ export class StateDatabase {
   /** A full disk is no reason not to open. */
   #tryForSlack(connection: Connection): void {
     try {
-      takeSlack(connection, this.#choice.slackBytes);
+      this.#takeSlack(connection);
     } catch (error) {
       if (!FULL.test(sqliteCode(error))) throw error;
     }
@@ -359,6 +362,18 @@ export class StateDatabase {
 
   get #lockFile(): string {
     return `${this.file}.lock`;
+  }
+
+  /**
+   * Only where there is room for log and file: what the log takes and the file cannot would keep the log from ever being begun
+   * anew, and the next change would find no room in it.
+   */
+  #takeSlack(connection: Connection): void {
+    const { slackBytes } = this.#choice;
+    if (roomBeside(this.file) < ROOM_FOR_SLACK * slackBytes) {
+      throw Object.assign(new Error('too little room on the filesystem'), { code: 'SQLITE_FULL' });
+    }
+    takeSlack(connection, slackBytes);
   }
 
   #takeLock(): Connection {

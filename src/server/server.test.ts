@@ -221,6 +221,15 @@ describe('the Unix socket', () => {
     expect(lstatSync(socket).isSocket()).toBe(false);
   });
 
+  it('is not made where everybody could replace it; a sticky directory is good enough', async () => {
+    const shared = join(directory, 'shared');
+    mkdirSync(shared);
+    chmodSync(shared, 0o777);
+    await expect(serve({ socket: join(shared, 's') })).rejects.toMatchObject({ kind: 'refused', code: 'SOCKET_DIRECTORY_UNSAFE' });
+    chmodSync(shared, 0o1777);
+    expect((await serve({ socket: join(shared, 's') })).socket).toBe(join(shared, 's'));
+  });
+
   it('has a path that the kernel can hold', async () => {
     await expect(serve({ socket: join(directory, 'x'.repeat(100)) })).rejects.toMatchObject({ kind: 'usage', code: 'SOCKET_PATH_LONG' });
   });

@@ -1,5 +1,5 @@
 /** The Unix socket as a file: made with the right permissions, taken over from a daemon that died, never from one that lives. */
-import { chmod, lstat, mkdir, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rm, stat } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
@@ -15,7 +15,7 @@ const ASK_MS = 1000;
  * Makes `server` listen on `path`.
  *
  * Throws: conflict, SOCKET_IN_USE, when another daemon answers there; refused, SOCKET_NO_SOCKET, when something else lies
- * there; usage, SOCKET_PATH_LONG; io.
+ * there, SOCKET_DIRECTORY_UNSAFE; usage, SOCKET_PATH_LONG; io.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   const doing = 'listen on the socket';
@@ -29,12 +29,27 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
   }
   try {
     await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+    await refuseOpenDirectory(dirname(path), doing);
     await removeStale(path, doing);
     await listen(server, path);
     await chmod(path, SOCKET_MODE);
   } catch (thrown) {
     throw asPlimsollError(thrown, doing, path);
   }
+}
+
+/** Where everybody may rename and remove, everybody may put a socket of their own in the place of this one, and answer for it. */
+async function refuseOpenDirectory(directory: string, doing: string): Promise<void> {
+  const mode = ((await stat(directory)).mode % 0o10000).toString(8).padStart(4, '0');
+  // The digits: sticky bit (odd), owner, group, others (2: may write).
+  if (!/[2367]$/.test(mode) || /^[1357]/.test(mode)) return;
+  throw new PlimsollError('refused', 'SOCKET_DIRECTORY_UNSAFE', {
+    doing,
+    image: directory,
+    field: 'mode',
+    found: mode,
+    expected: 'a directory in which others may not replace the socket',
+  });
 }
 
 async function removeStale(path: string, doing: string): Promise<void> {
