@@ -240,7 +240,7 @@ export class Keeper {
       this.#looked = looked;
       this.#led = ledElsewhere(this.#led, places);
       this.#lack = this.#watches.cover(looked.directories.filter(({ isLocal }) => isLocal));
-      await this.#keep(looked, found, began);
+      await this.#keep(looked, found);
     } catch (thrown) {
       if (signal.aborted) throw signal.reason;
       const error = asPlimsollError(thrown, 'look at the stores');
@@ -269,7 +269,7 @@ export class Keeper {
   }
 
   /** Takes over what a look found; what it did not find stays, marked, if a named directory led there. */
-  async #keep(looked: Looked, found: readonly MachineFiles[], began: number): Promise<void> {
+  async #keep(looked: Looked, found: readonly MachineFiles[]): Promise<void> {
     const before = this.#stores;
     const seen = { scannedAtMs: Date.now(), scanSeconds: this.#lastMs / SECOND };
     const stores = new Map<string, KeptStore>();

@@ -137,7 +137,7 @@ describe('admission', () => {
     await post('/api/v1/admission/check', { store: STORE_ID, image: { format: 'raw', capacity: GiB } });
     await post('/api/v1/admission/check', { store: STORE_ID, image: { format: 'qcow2', capacity: GiB, options: 'data_file=d' } });
     const asked = watch.asked as { store: string; bytes: number }[];
-    expect(asked.map(({ store }) => store)).toEqual([STORE_ID, STORE_ID, STORE_ID]);
+    expect(asked.map((one) => one.store)).toEqual([STORE_ID, STORE_ID, STORE_ID]);
     const [qcow2, raw, dataFile] = asked.map(({ bytes }) => bytes) as [number, number, number];
     expect(qcow2).toBeGreaterThan(10 * GiB);
     // With what the filesystem charges for its map of the file.
