@@ -242,7 +242,7 @@ interface SeenLine {
 /** Asks all the time. */
 function watchLine(store: WatchedStore): { end(): Promise<SeenLine> } {
   const seen = { lowest: Number.POSITIVE_INFINITY, refusals: [] as string[], alerts: [] as string[], count: 0 };
-  let isOver = false;
+  const over = new AbortController();
   const look = async (): Promise<void> => {
     const { fits, headroom, available, residual, reserved, alerts } = await store.view();
     seen.count += 1;
@@ -252,11 +252,11 @@ function watchLine(store: WatchedStore): { end(): Promise<SeenLine> } {
     await new Promise((resolve) => setTimeout(resolve, 40));
   };
   const looking = (async (): Promise<void> => {
-    while (!isOver) await look();
+    while (!over.signal.aborted) await look();
   })();
   return {
     end: async () => {
-      isOver = true;
+      over.abort();
       await looking;
       return seen;
     },
