@@ -32,3 +32,11 @@ export async function inTurns<T>(steps: Generator<void, T>): Promise<T> {
     if (over !== undefined) await over;
   }
 }
+
+/** What `steps` returns, all of them done at once. */
+export function atOnce<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}

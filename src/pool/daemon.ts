@@ -25,7 +25,7 @@ import { imageIdOf, ImageIndex } from './image-views.ts';
 import { Keeper } from './keeper.ts';
 import type { KeptStore } from './kept-store.ts';
 import { Ledger } from './ledger.ts';
-import { planStoreMoves, type StandingStore } from './store-moves.ts';
+import { MovePlanner, type StandingStore } from './store-moves.ts';
 import { StoreRecord } from './store-record.ts';
 import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
 
@@ -77,14 +77,16 @@ class Daemon implements Watch {
   readonly #keeper: Keeper;
   readonly #records = new Map<string, StoreRecord>();
   readonly #held = new HeldSpace();
+  readonly #planner = new MovePlanner();
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
   readonly #rememberedAt = new Map<string, number>();
   /** What the history has still to be told. */
   readonly #toRemember = new Set<StoreRecord>();
   #remembering: Promise<void> | undefined;
-  /** Made anew when something changed. */
-  #index: ImageIndex | undefined;
+  /** Made anew when something changed and somebody asks. */
+  #index = new ImageIndex([]);
+  #isIndexOld = false;
   #compacting: NodeJS.Timeout | undefined;
 
   constructor(options: DaemonOptions, ledger: Ledger, history: History) {
@@ -158,13 +160,12 @@ class Daemon implements Watch {
     return this.#ledger.list(store === undefined ? { ended } : { store, ended });
   }
 
-  moves(store: string, target: string | undefined): MovePlan {
+  async moves(store: string, target: string | undefined): Promise<MovePlan> {
     const standing = (id: string): StandingStore => {
       const record = this.#record(id);
       return { record, facts: record.facts(this.#reserved(id), Date.now()) };
     };
-    // How fast a copy is nobody has said: then time is not looked at.
-    return planStoreMoves(standing(store), target === undefined ? undefined : standing(target), null);
+    return this.#planner.plan(standing(store), target === undefined ? undefined : standing(target));
   }
 
   // What decides.
@@ -290,8 +291,9 @@ class Daemon implements Watch {
     const { id } = kept.report;
     const isFirst = !this.#records.has(id);
     const record = this.#records.get(id) ?? this.#newRecord(kept, now);
-    record.look(kept, changed, () => this.#history.imagePoints(id, now - LOOK_BACK_SECONDS * 1000), now);
-    this.#index = undefined;
+    const before = record.images;
+    record.look(kept, changed, (image) => this.#history.pointsOf(id, image, now - LOOK_BACK_SECONDS * 1000), now);
+    if (record.images !== before) this.#isIndexOld = true;
     this.#expire();
     this.#meet(record, now);
     this.#remember(record, now);
@@ -391,7 +393,12 @@ class Daemon implements Watch {
   }
 
   #images(): ImageIndex {
-    this.#index ??= new ImageIndex([...this.#records.values()].flatMap(({ images }) => images));
+    if (this.#isIndexOld)
+      this.#index = new ImageIndex(
+        [...this.#records.values()].flatMap(({ images }) => images),
+        this.#index,
+      );
+    this.#isIndexOld = false;
     return this.#index;
   }
 

@@ -16,6 +16,10 @@ export const MAX_METRIC_IMAGES = 20_000;
 export const MAX_LABEL_CHARACTERS = 512;
 /** Lines that are made at one go: about a millisecond. */
 const LINES_PER_PIECE = 1000;
+/** Longest time that a scrape goes on without a pause. */
+const TURN_MS = 5;
+/** What is written already goes out in pieces of so many bytes. */
+const WRITTEN_PIECE_BYTES = 256 * 1024;
 
 const LEVELS: readonly Level[] = ['ok', 'warning', 'critical', 'unknown'];
 const FINDING_LEVELS: readonly FindingLevel[] = ['info', 'warning', 'danger'];
@@ -32,30 +36,65 @@ interface Metric<Subject> {
 
 /** All samples of this moment. Throws: what `watch` throws. */
 export function metricsText(watch: Watch): string {
-  return [...metricsPieces(watch)].join('');
+  return Buffer.concat([...metricsPieces(watch)]).toString();
 }
 
 /** The same text piece by piece, and others get their turn between the pieces. The samples are of the moment of the first one. */
-export async function* metricsChunks(watch: Watch): AsyncGenerator<string, void, void> {
+export async function* metricsChunks(watch: Watch): AsyncGenerator<Buffer, void, void> {
+  let began = performance.now();
   for (const piece of metricsPieces(watch)) {
-    if (piece !== '') yield piece;
+    if (piece.length > 0) yield piece;
+    if (performance.now() - began < TURN_MS) continue;
     await new Promise((resolve) => setImmediate(resolve));
+    began = performance.now();
   }
 }
 
 /** Pieces of the text in order; some are empty, where work was done. */
-function* metricsPieces(watch: Watch): Generator<string, void, void> {
+function* metricsPieces(watch: Watch): Generator<Buffer, void, void> {
   const status = watch.status();
-  const images = imagesOf(watch, status.stores);
-  for (const metric of DAEMON_METRICS) yield familyOf(metric, [[{ status, omittedCount: images.omittedCount }, '']]);
+  const images = imagesOf(watch);
+  for (const metric of DAEMON_METRICS) yield bytesOf(familyOf(metric, [[{ status, omittedCount: images.omittedCount }, '']]));
   const stores = status.stores.map((store) => [store, labelsText({ store: store.id, mount: store.mount })] as const);
-  for (const metric of STORE_METRICS) yield familyOf(metric, stores);
+  for (const metric of STORE_METRICS) yield bytesOf(familyOf(metric, stores));
+  yield* imagePieces(images.shown, new Set(status.stores.filter(isKnown).map(({ id }) => id)));
+}
+
+/** What was written of a list of images, and of which stores: a watch gives the same list as long as nothing changes. */
+interface WrittenImages {
+  readonly stores: string;
+  readonly bytes: Buffer;
+}
+const written = new WeakMap<readonly ImageView[], WrittenImages>();
+
+function* imagePieces(images: readonly ImageView[], present: ReadonlySet<string>): Generator<Buffer, void, void> {
+  const stores = JSON.stringify([...present]);
+  const known = written.get(images);
+  if (known?.stores === stores) return yield* cut(known.bytes);
   const ofImages: LabelledImage[] = [];
-  for (const slice of slices(images.shown)) {
+  for (const slice of slices(images.filter(({ store }) => present.has(store)))) {
     for (const image of slice) ofImages.push(labelled(image));
-    yield '';
+    yield NOTHING;
   }
-  for (const metric of IMAGE_METRICS) yield* imageFamilyOf(metric, ofImages);
+  const pieces: Buffer[] = [];
+  for (const metric of IMAGE_METRICS) {
+    for (const text of imageFamilyOf(metric, ofImages)) {
+      const piece = bytesOf(text);
+      pieces.push(piece);
+      yield piece;
+    }
+  }
+  written.set(images, { stores, bytes: Buffer.concat(pieces) });
+}
+
+function* cut(bytes: Buffer): Generator<Buffer, void, void> {
+  for (let at = 0; at < bytes.length; at += WRITTEN_PIECE_BYTES) yield bytes.subarray(at, at + WRITTEN_PIECE_BYTES);
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function bytesOf(text: string): Buffer {
+  return text === '' ? NOTHING : Buffer.from(text);
 }
 
 interface ShownImages {
@@ -63,19 +102,22 @@ interface ShownImages {
   readonly omittedCount: number;
 }
 
-/** The images of stores that are there, at most MAX_METRIC_IMAGES of them. */
-function imagesOf(watch: Watch, stores: readonly StoreView[]): ShownImages {
+/** At most MAX_METRIC_IMAGES of them. */
+function imagesOf(watch: Watch): ShownImages {
+  const query = { sort: 'residual', descending: true } as const;
+  const whole = watch.images({ ...query, offset: 0, limit: MAX_METRIC_IMAGES });
+  if (whole.images.length === Math.min(whole.total, MAX_METRIC_IMAGES))
+    return { shown: whole.images, omittedCount: whole.total - whole.images.length };
   const seen: ImageView[] = [];
   let total = 0;
   do {
     const limit = MAX_METRIC_IMAGES - seen.length;
-    const page = watch.images({ sort: 'residual', descending: true, offset: seen.length, limit });
+    const page = watch.images({ ...query, offset: seen.length, limit });
     total = page.total;
     if (page.images.length === 0) break;
     for (const image of page.images.slice(0, limit)) seen.push(image);
   } while (seen.length < Math.min(total, MAX_METRIC_IMAGES));
-  const present = new Set(stores.filter(isKnown).map(({ id }) => id));
-  return { shown: seen.filter(({ store }) => present.has(store)), omittedCount: total - seen.length };
+  return { shown: seen, omittedCount: total - seen.length };
 }
 
 function isKnown(store: StoreView): boolean {
