@@ -1,5 +1,5 @@
 /** What a store's records say, put as the question which images to move. */
-import { inTurns } from '#host';
+import { inOwnTurns } from '#host';
 import type { ImageView, MovePlan } from '#wire';
 import type { StoreFacts } from './admission.ts';
 import type { KeptStore } from './kept-store.ts';
@@ -27,7 +27,7 @@ export class MovePlanner {
   /** Of the moment it is asked for. Throws: usage, RULE_VALUE. */
   plan(from: StandingStore, to: StandingStore | undefined): Promise<MovePlan> {
     const key = JSON.stringify([from.record.id, to?.record.id ?? null]);
-    const basis = [from, to].flatMap((one) => (one === undefined ? [] : [one.record.kept, one.record.images, JSON.stringify(one.facts)]));
+    const basis = [from, to].flatMap((one) => (one === undefined ? [] : [one.record.images, JSON.stringify(one.facts)]));
     const known = this.#made.get(key);
     if (known?.basis.every((part, index) => part === basis[index]) === true) return known.plan;
     const plan = planStoreMoves(from, to);
@@ -39,10 +39,10 @@ export class MovePlanner {
 }
 
 async function planStoreMoves({ record, facts }: StandingStore, to: StandingStore | undefined): Promise<MovePlan> {
-  const groups = groupsOf.get(record.images) ?? inTurns(groupsInSteps(record.images, record));
+  const groups = groupsOf.get(record.images) ?? inOwnTurns(groupsInSteps(record.images, record));
   groupsOf.set(record.images, groups);
   const target = to === undefined ? {} : { target: { facts: to.facts, rules: to.record.rules } };
-  return inTurns(planInSteps({ facts, rules: record.rules, groups: await groups, bandwidth: BANDWIDTH, ...target }));
+  return inOwnTurns(planInSteps({ facts, rules: record.rules, groups: await groups, bandwidth: BANDWIDTH, ...target }));
 }
 
 function* groupsInSteps(images: readonly ImageView[], record: StoreRecord): Generator<void, readonly MoveGroup[]> {

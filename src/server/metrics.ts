@@ -16,10 +16,10 @@ export const MAX_METRIC_IMAGES = 20_000;
 export const MAX_LABEL_CHARACTERS = 512;
 /** Lines that are made at one go: about a millisecond. */
 const LINES_PER_PIECE = 1000;
-/** Longest time that a scrape goes on without a pause. */
-const TURN_MS = 5;
-/** What is written already goes out in pieces of so many bytes. */
-const WRITTEN_PIECE_BYTES = 256 * 1024;
+/** Longest time that is written without a pause. */
+const TURN_MS = 10;
+/** What is written goes out in pieces of so many bytes. */
+const BYTES_PER_PIECE = 256 * 1024;
 
 const LEVELS: readonly Level[] = ['ok', 'warning', 'critical', 'unknown'];
 const FINDING_LEVELS: readonly FindingLevel[] = ['info', 'warning', 'danger'];
@@ -36,65 +36,63 @@ interface Metric<Subject> {
 
 /** All samples of this moment. Throws: what `watch` throws. */
 export function metricsText(watch: Watch): string {
-  return Buffer.concat([...metricsPieces(watch)]).toString();
+  const { pieces, images, present } = headPieces(watch);
+  return [...pieces, ...imagePieces(images, present)].join('');
 }
 
 /** The same text piece by piece, and others get their turn between the pieces. The samples are of the moment of the first one. */
 export async function* metricsChunks(watch: Watch): AsyncGenerator<Buffer, void, void> {
+  const { pieces, images, present } = headPieces(watch);
+  yield Buffer.from(pieces.join(''));
+  const bytes = await writtenImages(images, present);
+  for (let at = 0; at < bytes.length; at += BYTES_PER_PIECE) yield bytes.subarray(at, at + BYTES_PER_PIECE);
+}
+
+/** What is told of the daemon and of stores; and of which images, on which stores, there is to tell. */
+function headPieces(watch: Watch): { pieces: string[]; images: readonly ImageView[]; present: ReadonlySet<string> } {
+  const status = watch.status();
+  const { shown, omittedCount } = imagesOf(watch);
+  const stores = status.stores.map((store) => [store, labelsText({ store: store.id, mount: store.mount })] as const);
+  const pieces = [
+    ...DAEMON_METRICS.map((metric) => familyOf(metric, [[{ status, omittedCount }, '']])),
+    ...STORE_METRICS.map((metric) => familyOf(metric, stores)),
+  ];
+  return { pieces, images: shown, present: new Set(status.stores.filter(isKnown).map(({ id }) => id)) };
+}
+
+/** What was written of a list of images, and of which stores: a watch gives the same list as long as nothing changes. */
+const written = new WeakMap<readonly ImageView[], { readonly stores: string; readonly bytes: Promise<Buffer> }>();
+
+/** Written once for all who scrape, in turns with the rest. */
+function writtenImages(images: readonly ImageView[], present: ReadonlySet<string>): Promise<Buffer> {
+  const stores = JSON.stringify([...present]);
+  const known = written.get(images);
+  if (known?.stores === stores) return known.bytes;
+  const bytes = writeImages(images, present);
+  written.set(images, { stores, bytes });
+  return bytes;
+}
+
+async function writeImages(images: readonly ImageView[], present: ReadonlySet<string>): Promise<Buffer> {
+  const pieces: Buffer[] = [];
   let began = performance.now();
-  for (const piece of metricsPieces(watch)) {
-    if (piece.length > 0) yield piece;
+  for (const piece of imagePieces(images, present)) {
+    if (piece !== '') pieces.push(Buffer.from(piece));
     if (performance.now() - began < TURN_MS) continue;
     await new Promise((resolve) => setImmediate(resolve));
     began = performance.now();
   }
+  return Buffer.concat(pieces);
 }
 
 /** Pieces of the text in order; some are empty, where work was done. */
-function* metricsPieces(watch: Watch): Generator<Buffer, void, void> {
-  const status = watch.status();
-  const images = imagesOf(watch);
-  for (const metric of DAEMON_METRICS) yield bytesOf(familyOf(metric, [[{ status, omittedCount: images.omittedCount }, '']]));
-  const stores = status.stores.map((store) => [store, labelsText({ store: store.id, mount: store.mount })] as const);
-  for (const metric of STORE_METRICS) yield bytesOf(familyOf(metric, stores));
-  yield* imagePieces(images.shown, new Set(status.stores.filter(isKnown).map(({ id }) => id)));
-}
-
-/** What was written of a list of images, and of which stores: a watch gives the same list as long as nothing changes. */
-interface WrittenImages {
-  readonly stores: string;
-  readonly bytes: Buffer;
-}
-const written = new WeakMap<readonly ImageView[], WrittenImages>();
-
-function* imagePieces(images: readonly ImageView[], present: ReadonlySet<string>): Generator<Buffer, void, void> {
-  const stores = JSON.stringify([...present]);
-  const known = written.get(images);
-  if (known?.stores === stores) return yield* cut(known.bytes);
+function* imagePieces(images: readonly ImageView[], present: ReadonlySet<string>): Generator<string, void, void> {
   const ofImages: LabelledImage[] = [];
   for (const slice of slices(images.filter(({ store }) => present.has(store)))) {
     for (const image of slice) ofImages.push(labelled(image));
-    yield NOTHING;
+    yield '';
   }
-  const pieces: Buffer[] = [];
-  for (const metric of IMAGE_METRICS) {
-    for (const text of imageFamilyOf(metric, ofImages)) {
-      const piece = bytesOf(text);
-      pieces.push(piece);
-      yield piece;
-    }
-  }
-  written.set(images, { stores, bytes: Buffer.concat(pieces) });
-}
-
-function* cut(bytes: Buffer): Generator<Buffer, void, void> {
-  for (let at = 0; at < bytes.length; at += WRITTEN_PIECE_BYTES) yield bytes.subarray(at, at + WRITTEN_PIECE_BYTES);
-}
-
-const NOTHING = Buffer.alloc(0);
-
-function bytesOf(text: string): Buffer {
-  return text === '' ? NOTHING : Buffer.from(text);
+  for (const metric of IMAGE_METRICS) yield* imageFamilyOf(metric, ofImages);
 }
 
 interface ShownImages {
