@@ -24,8 +24,9 @@ const UNCHANGED = 10;
 /** Until what was just made is old enough to be trusted. */
 const AGEING_MS = 3000;
 const READERS = 50;
+/** Can be said otherwise to look closer: no pause is a test of how much the daemon can bear. */
 const READ_SECONDS = Number(process.env['READ_SECONDS'] ?? 20);
-const PAUSE_MS = Number(process.env['PAUSE_MS'] ?? 0);
+const PAUSE_MS = Number(process.env['PAUSE_MS'] ?? 100);
 const SORTS = ['danger', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'];
 const PORT = 9464 + (process.pid % 10_000);
 
@@ -41,7 +42,7 @@ const began = performance.now();
 const { NODE_EXTRA_CA_CERTS: _, NODE_OPTIONS: __, ...env } = process.env;
 const nodeFlags = (process.env['DAEMON_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
 const words = [main, 'serve', '--listen', `127.0.0.1:${PORT}`, '--socket', 'off', '--state', state, '--interval', '1s', store];
-const daemon = spawn(process.execPath, [...nodeFlags, ...words], { stdio: ['ignore', 'pipe', 'inherit'], env });
+const daemon = spawn(process.execPath, [...nodeFlags, ...words], { stdio: ['ignore', 'pipe', 'ignore'], env });
 const over = new Promise((resolve) => {
   daemon.on('exit', resolve);
 });
@@ -67,7 +68,7 @@ try {
   );
   const isRead = { yet: false };
   void reading.finally(() => (isRead.yet = true)).catch(() => {});
-  while (!isRead.yet) scansMs.push(await fullScan(isRead));
+  while (!isRead.yet) scansMs.push(...(await fullScan(isRead)));
   const answers = JSON.parse((await reading).stdout) as AnswerTimes[];
   const run: DaemonRun = {
     firstMs: 1000 * (first.scanSeconds ?? 0),
@@ -120,35 +121,36 @@ async function scanned(after: string | undefined): Promise<View> {
   }
 }
 
-/** Until a full scan that is asked for now is over, or `end`. How long it took. */
-async function fullScan(end: { readonly yet: boolean }): Promise<number> {
-  const from = performance.now();
-  const headers = { 'content-type': 'application/json' };
-  const { progress } = await events(end, () => answer('/api/v1/rescan', { method: 'POST', headers, body: '{}' }).catch(() => {}));
-  return progress ? performance.now() - from : Number.NaN;
-}
-
-/** Listens, then does `work`, until the events tell of the end of a look that read images, or `end`. */
-async function events(end: { readonly yet: boolean }, work: () => Promise<unknown>): Promise<{ progress: boolean }> {
+/** Until a full scan that is asked for now is over, or `end`; how long it took, where it came to its end. */
+async function fullScan(end: { readonly yet: boolean }): Promise<number[]> {
   const stop = new AbortController();
   const timer = setInterval(() => end.yet && stop.abort(), 50);
+  const from = performance.now();
   try {
     const { body } = await fetch(`http://127.0.0.1:${PORT}/api/v1/events`, { signal: stop.signal });
-    void work();
+    const headers = { 'content-type': 'application/json' };
+    void answer('/api/v1/rescan', { method: 'POST', headers, body: '{}' }).catch(() => {});
     let text = '';
     for await (const piece of body ?? []) {
       text += Buffer.from(piece).toString();
-      const found = [...text.matchAll(/^data: (\{"type":"scan".*\})$/gm)].map(([, json]) => JSON.parse(json as string) as Scan);
-      if (found.some(({ ended, imagesRead }) => ended && imagesRead > 100)) return { progress: true };
+      if (endsFullScan(text)) return [performance.now() - from];
       text = text.slice(text.lastIndexOf('\n\n') + 2);
     }
-  } catch {
-    // Ended by `end`.
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
   } finally {
     clearInterval(timer);
     stop.abort();
   }
-  return { progress: false };
+  return [];
+}
+
+/** Looks at what changed read few images or none. */
+const IMAGES_OF_FULL_SCAN = 100;
+
+function endsFullScan(events: string): boolean {
+  const scans = [...events.matchAll(/^data: (\{"type":"scan".*\})$/gm)].map(([, json]) => JSON.parse(json as string) as Scan);
+  return scans.some(({ ended, imagesRead }) => ended && imagesRead > IMAGES_OF_FULL_SCAN);
 }
 
 interface Scan {

@@ -88,6 +88,7 @@ class Daemon implements Watch {
   #index = new ImageIndex([]);
   #isIndexOld = false;
   #compacting: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(options: DaemonOptions, ledger: Ledger, history: History) {
     const { stores, everyMs, fullEveryMs, rawFiles, allowDirectories } = options;
@@ -268,7 +269,10 @@ class Daemon implements Watch {
 
   async rescan(store?: string): Promise<void> {
     if (store !== undefined) this.#record(store);
-    await this.#keeper.refresh(store, { everything: true });
+    await this.#keeper.refresh(store, { everything: true }).catch((error: unknown) => {
+      // Who asked is gone as well.
+      if (!this.#isClosed) throw error;
+    });
   }
 
   subscribe(listener: (event: ServeEvent) => void): () => void {
@@ -277,6 +281,7 @@ class Daemon implements Watch {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#compacting);
     this.#listeners.clear();
     await this.#keeper.close();

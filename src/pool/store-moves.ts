@@ -47,13 +47,13 @@ async function planStoreMoves({ record, facts }: StandingStore, to: StandingStor
 
 function* groupsInSteps(images: readonly ImageView[], record: StoreRecord): Generator<void, readonly MoveGroup[]> {
   const byPath = new Map(images.flatMap((image) => [image.path, ...image.aliases].map((path) => [path, image] as const)));
-  const { groupStorage } = record.kept;
+  const { kept } = record;
   yield;
   const found = groupImages(images.map(chained));
   const groups: MoveGroup[] = [];
   for (const [index, group] of found.entries()) {
     if (index % GROUPS_PER_STEP === 0) yield;
-    groups.push(moveGroup(group, { byPath, groupStorage, frozenBacking: record.rules.frozenBacking }));
+    groups.push(moveGroup(group, { byPath, kept, frozenBacking: record.rules.frozenBacking }));
   }
   return groups;
 }
@@ -65,7 +65,7 @@ function chained({ path, machine, chain }: ImageView): Parameters<typeof groupIm
 /** What groups are made of, all of one moment. */
 interface StoreImages {
   readonly byPath: ReadonlyMap<string, ImageView>;
-  readonly groupStorage: KeptStore['groupStorage'];
+  readonly kept: KeptStore;
   readonly frozenBacking: boolean;
 }
 
@@ -78,7 +78,7 @@ function moveGroup({ machine, own, shared }: ImageGroup, store: StoreImages): Mo
     images: copied.map(({ id, path, allocation }) => ({ id, path, allocation: allocation ?? 0 })),
     machine,
     copied: copied.reduce((sum, { allocation }) => sum + (allocation ?? 0), 0),
-    freed: freedBy(leaving, store.groupStorage),
+    freed: freedBy(leaving, store.kept),
     counted: sumOrNull(leaving.map((image) => counted(image, store.frozenBacking))),
     commitment: sumOrNull(copied.map(({ commitment }) => commitment)),
     growthHigh: sumOrNull(growths),
@@ -87,10 +87,10 @@ function moveGroup({ machine, own, shared }: ImageGroup, store: StoreImages): Mo
 }
 
 /** One image by itself frees what is its own; of several, blocks that only they share come back too, and those have to be looked up. */
-function freedBy(leaving: readonly ImageView[], groupStorage: KeptStore['groupStorage']): number {
+function freedBy(leaving: readonly ImageView[], kept: KeptStore): number {
   const isSimple = leaving.filter(({ shared }) => shared !== 0).length <= 1;
   if (isSimple) return leaving.reduce((sum, { exclusive }) => sum + (exclusive ?? 0), 0);
-  return groupStorage(leaving.map(({ path }) => path)).freed;
+  return kept.groupStorage(leaving.map(({ path }) => path)).freed;
 }
 
 /** As the sums of the store count it: `pool/store.ts`. */
