@@ -14,6 +14,8 @@ const COUNT = 10_000;
 const SAMPLE = 300;
 const LIVES = 3;
 const PEER_ROUNDS = 3;
+/** Those whose slowest answers are the slowest. */
+const SHOWN_PAGES = 8;
 const MOST_TIMES_STAT = 3;
 const TIMES_FASTER = 20;
 const MOST_ANSWER_MS = 50;
@@ -38,7 +40,8 @@ export const daemon: Question = {
     const lives = Array.from({ length: LIVES }, (_, life) => liveOnce(programs, store, join(directory, `state-${life}`)));
     const answers = pooled(lives.flatMap((life) => life.answers));
     const pages = [...answers].map(([path, times]): Measured => ({ ...summaryOf(`answer: ${path}`, times), slowestMs: at(times, 0.99) }));
-    const slowestPage = pages.toSorted((a, b) => b.slowestMs - a.slowestMs)[0] as Measured;
+    const slowestPages = pages.toSorted((a, b) => b.slowestMs - a.slowestMs);
+    const slowestPage = slowestPages[0] as Measured;
     const every = [...answers.values()].flat().toSorted((a, b) => a - b);
     const measured = [
       ...peers,
@@ -48,7 +51,7 @@ export const daemon: Question = {
       },
       summaryOf('look without a change', sorted(lives.flatMap(({ unchangedMs }) => unchangedMs))),
       summaryOf(`an answer (of ${every.length})`, every),
-      ...pages.map((page) => ({ ...page, name: `${page.name} (slowest: 99 %)` })),
+      ...slowestPages.slice(0, SHOWN_PAGES).map((page) => ({ ...page, name: `${page.name} (slowest: 99 %)` })),
     ];
     const first = named(measured, 'first scan').medianMs;
     const timesBatches = first / named(measured, 'du -a, then stat in batches').medianMs;
