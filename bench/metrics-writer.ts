@@ -28,7 +28,7 @@ async function longestHold(): Promise<number> {
     if (!isOver) setImmediate(turn);
   };
   setImmediate(turn);
-  for await (const piece of metricsChunks(watch)) if (piece === '') throw new Error('an empty piece');
+  for await (const piece of metricsChunks(watch)) if (piece.length === 0) throw new Error('an empty piece');
   isOver = true;
   return longest;
 }

@@ -9,6 +9,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { daemon } from './daemon.ts';
 import { fullyMapped } from './fully-mapped.ts';
 import { growth } from './growth.ts';
 import { history } from './history.ts';
@@ -27,6 +28,7 @@ const QUESTIONS: readonly Question[] = [
   fullyMapped,
   manyImages,
   keeping,
+  daemon,
   growth,
   vetting,
   vetMany,

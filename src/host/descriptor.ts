@@ -76,9 +76,9 @@ export function displayPath(path: string | Buffer): string {
 /** Only the look-up may wait for a slow filesystem's server, so only it goes through the thread pool. */
 async function withPlace<T>(path: string | Buffer, image: string, isLocal: boolean, use: (place: number, stats: Stats) => T): Promise<T> {
   try {
-    const place = (isLocal ? lookUpNow(path) : undefined) ?? (await openAsync(path, O_PATH));
+    const { place, stats } = (isLocal ? lookUpNow(path) : undefined) ?? { place: await openAsync(path, O_PATH), stats: undefined };
     try {
-      return use(place, fstatSync(place));
+      return use(place, stats ?? fstatSync(place));
     } finally {
       closeSync(place);
     }
@@ -88,9 +88,10 @@ async function withPlace<T>(path: string | Buffer, image: string, isLocal: boole
 }
 
 /** undefined for a link, which may lead to where looking up takes long. */
-function lookUpNow(path: string | Buffer): number | undefined {
+function lookUpNow(path: string | Buffer): { readonly place: number; readonly stats: Stats } | undefined {
   const place = openSync(path, O_PATH + O_NOFOLLOW);
-  if (!fstatSync(place).isSymbolicLink()) return place;
+  const stats = fstatSync(place);
+  if (!stats.isSymbolicLink()) return { place, stats };
   closeSync(place);
   return undefined;
 }

@@ -75,7 +75,7 @@ export {
 } from './state-file.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
-export { inTurns, turnOver } from './turns.ts';
+export { atOnce, inOwnTurns, inTurns, turnOver } from './turns.ts';
 export {
   isNoDirectory,
   type WalkCounts,

@@ -145,7 +145,7 @@ function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCac
     realPathBytes: place.realPathBytes,
     identity: identityOf(stats),
     device: fileDevice(fd, Number(stats.size), path, () => cache.ffi),
-    facts: () => readFacts(fd, path, cache),
+    facts: () => readFacts(fd, path, stats, cache),
     basics: () => readBasics(fd, path, cache),
     stamp: () => stampOf(statOf(fd, path)),
     filesystem: () => cache.filesystems.of(fd, stDev),
@@ -171,10 +171,10 @@ async function readBasics(fd: number, path: string, cache: HostCache): Promise<F
   };
 }
 
-async function readFacts(fd: number, path: string, cache: HostCache): Promise<FileFacts> {
+/** `dev` and `ino` of an open file stay what they are. */
+async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, cache: HostCache): Promise<FileFacts> {
   const ffi = await loadFfi();
   cache.ffi = ffi;
-  const { dev, ino } = statOf(fd, path);
   const filesystem = await cache.filesystems.of(fd, dev);
   const { kind, hostBlock } = filesystem;
   const sizes = kind === 'xfs' && ffi !== undefined ? extentSizesOf(ffi, fd, hostBlock) : { hint: 0, copyStep: 0 };

@@ -32,3 +32,25 @@ export async function inTurns<T>(steps: Generator<void, T>): Promise<T> {
     if (over !== undefined) await over;
   }
 }
+
+/** Longest time that an answer is worked out without a pause: somebody waits for it, so it is not to share turns with a scan. */
+const ANSWER_TURN_MS = 10;
+
+/** As `inTurns`, in turns of its own. */
+export async function inOwnTurns<T>(steps: Generator<void, T>): Promise<T> {
+  for (let began = performance.now(); ; ) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+    if (performance.now() - began < ANSWER_TURN_MS) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    began = performance.now();
+  }
+}
+
+/** What `steps` returns, all of them done at once. */
+export function atOnce<T>(steps: Generator<void, T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}

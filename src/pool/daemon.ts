@@ -25,7 +25,7 @@ import { imageIdOf, ImageIndex } from './image-views.ts';
 import { Keeper } from './keeper.ts';
 import type { KeptStore } from './kept-store.ts';
 import { Ledger } from './ledger.ts';
-import { planStoreMoves, type StandingStore } from './store-moves.ts';
+import { MovePlanner, type StandingStore } from './store-moves.ts';
 import { StoreRecord } from './store-record.ts';
 import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
 
@@ -79,15 +79,18 @@ class Daemon implements Watch {
   readonly #held = new HeldSpace();
   /** Released or expired, while the image may be there and was not seen yet: they hold until a look has looked for it. */
   readonly #leaving = new Set<Reservation>();
+  readonly #planner = new MovePlanner();
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
   readonly #rememberedAt = new Map<string, number>();
   /** What the history has still to be told. */
   readonly #toRemember = new Set<StoreRecord>();
   #remembering: Promise<void> | undefined;
-  /** Made anew when something changed. */
-  #index: ImageIndex | undefined;
+  /** Made anew when something changed and somebody asks. */
+  #index = new ImageIndex([]);
+  #isIndexOld = false;
   #compacting: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(options: DaemonOptions, ledger: Ledger, history: History) {
     const { stores, everyMs, fullEveryMs, rawFiles, allowDirectories } = options;
@@ -160,13 +163,12 @@ class Daemon implements Watch {
     return this.#ledger.list(store === undefined ? { ended } : { store, ended });
   }
 
-  moves(store: string, target: string | undefined): MovePlan {
+  async moves(store: string, target: string | undefined): Promise<MovePlan> {
     const standing = (id: string): StandingStore => {
       const record = this.#record(id);
       return { record, facts: record.facts(this.#reserved(id), Date.now()) };
     };
-    // How fast a copy is nobody has said: then time is not looked at.
-    return planStoreMoves(standing(store), target === undefined ? undefined : standing(target), null);
+    return this.#planner.plan(standing(store), target === undefined ? undefined : standing(target));
   }
 
   // What decides.
@@ -267,7 +269,10 @@ class Daemon implements Watch {
 
   async rescan(store?: string): Promise<void> {
     if (store !== undefined) this.#record(store);
-    await this.#keeper.refresh(store, { everything: true });
+    await this.#keeper.refresh(store, { everything: true }).catch((error: unknown) => {
+      // Who asked is gone as well.
+      if (!this.#isClosed) throw error;
+    });
   }
 
   subscribe(listener: (event: ServeEvent) => void): () => void {
@@ -276,6 +281,7 @@ class Daemon implements Watch {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#compacting);
     this.#listeners.clear();
     await this.#keeper.close();
@@ -290,8 +296,9 @@ class Daemon implements Watch {
     const { id } = kept.report;
     const isFirst = !this.#records.has(id);
     const record = this.#records.get(id) ?? this.#newRecord(kept, now);
-    record.look(kept, changed, () => this.#history.imagePoints(id, now - LOOK_BACK_SECONDS * 1000), now);
-    this.#index = undefined;
+    const before = record.images;
+    record.look(kept, changed, (image) => this.#history.pointsOf(id, image, now - LOOK_BACK_SECONDS * 1000), now);
+    if (record.images !== before) this.#isIndexOld = true;
     this.#expire();
     this.#meet(record, now);
     this.#remember(record, now);
@@ -396,7 +403,12 @@ class Daemon implements Watch {
   }
 
   #images(): ImageIndex {
-    this.#index ??= new ImageIndex([...this.#records.values()].flatMap(({ images }) => images));
+    if (this.#isIndexOld)
+      this.#index = new ImageIndex(
+        [...this.#records.values()].flatMap(({ images }) => images),
+        this.#index,
+      );
+    this.#isIndexOld = false;
     return this.#index;
   }
 

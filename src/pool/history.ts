@@ -236,6 +236,12 @@ export class History {
     return result;
   }
 
+  /** As `imagePoints`, of one image; empty where nothing is known. */
+  pointsOf(storeId: string, imageId: string, fromMs: number): readonly SizePoint[] {
+    const series = this.#images.get(imageId);
+    return series?.storeId === storeId ? between(series.points, fromMs, this.#lastAtMs) : [];
+  }
+
   /** Deletes what is too old, in pieces between which others get their turn; how many rows. Never rejects. */
   async compact(nowMs: number): Promise<number> {
     if (this.#monotonicMs() - this.#steadySinceMs < STEADY_MS) return 0;

@@ -1,5 +1,7 @@
 /** Choosing among groups of images: a cover of what is needed with the fewest bytes copied. */
 
+import { atOnce } from '#host';
+
 /** What a store needs, or what a move gains it, in bytes: for its sum, and above the thresholds of its warning. */
 export interface Gain {
   readonly sum: number;
@@ -18,6 +20,8 @@ export interface Candidate extends Gain {
 export const EXACT_CANDIDATES = 24;
 /** Sets that are looked at before the search ends with the best so far. */
 export const MAX_SETS = 20_000;
+/** Groups chosen at most: nobody moves more before looking at the store again. */
+export const MOST_MOVES = 500;
 
 /** Where those that are chosen go. */
 export interface Room<T> {
@@ -30,6 +34,8 @@ export interface Choice<T> {
   readonly chosen: readonly T[];
   /** Every choice was compared, or ruled out: none that covers copies fewer bytes. */
   readonly isBest: boolean;
+  /** It ended at MOST_MOVES, and more may be of use. */
+  readonly isCut: boolean;
 }
 
 /**
@@ -37,14 +43,28 @@ export interface Choice<T> {
  * groups; of the same number, those not in use; then by path.
  *
  * Up to EXACT_CANDIDATES by branch and bound, which begins with the greedy choice and looks at up to MAX_SETS sets. Beyond
- * that the greedy choice: the most gain per byte first, and then without what turns out to be dispensable.
+ * that the greedy choice, of MOST_MOVES at most: the most gain per byte first, and then without what turns out to be
+ * dispensable.
  */
 export function chooseCover<T extends Candidate>(candidates: readonly T[], need: Gain, room: Room<T>): Choice<T> {
-  const sorted = [...candidates].sort((a, b) => byWorth(a, b, need));
-  const greedy = chooseGreedily(sorted, need, room);
-  if (sorted.length > EXACT_CANDIDATES) return { chosen: greedy, isBest: false };
+  return atOnce(coverInSteps(candidates, need, room));
+}
+
+const TRIED_PER_STEP = 200;
+
+/** As `chooseCover`, with pauses to do something else in. */
+export function* coverInSteps<T extends Candidate>(candidates: readonly T[], need: Gain, room: Room<T>): Generator<void, Choice<T>> {
+  const sorted = mostWorthFirst(candidates, need);
+  yield;
+  const greedy = yield* chooseGreedily(sorted, need, room);
+  if (sorted.length > EXACT_CANDIDATES) return { chosen: greedy, isBest: false, isCut: greedy.length === MOST_MOVES };
   const search = new Search(sorted, need, room, covers(sumUp(greedy), need) ? greedy : undefined);
-  return { chosen: search.best ?? greedy, isBest: search.isComplete };
+  return { chosen: search.best ?? greedy, isBest: search.isComplete, isCut: false };
+}
+
+function mostWorthFirst<T extends Candidate>(candidates: readonly T[], need: Gain): T[] {
+  const worths = candidates.map((one) => ({ one, worth: worth(one, need) }));
+  return worths.sort((a, b) => b.worth - a.worth || byCost(a.one, b.one)).map(({ one }) => one);
 }
 
 /** What a candidate covers of what is needed, the scarcer of both needs counting as much as the other, for a byte copied. */
@@ -53,10 +73,9 @@ function worth({ sum, level, copied }: Candidate, need: Gain): number {
   return covered / Math.max(1, copied);
 }
 
-function byWorth(a: Candidate, b: Candidate, need: Gain): number {
-  return (
-    worth(b, need) - worth(a, need) || a.copied - b.copied || Number(a.inUse !== false) - Number(b.inUse !== false) || comparePaths(a, b)
-  );
+/** Of the same worth. */
+function byCost(a: Candidate, b: Candidate): number {
+  return a.copied - b.copied || Number(a.inUse !== false) - Number(b.inUse !== false) || comparePaths(a, b);
 }
 
 function comparePaths(a: Candidate, b: Candidate): number {
@@ -79,12 +98,13 @@ function minus(a: Gain, b: Gain): Gain {
   return { sum: a.sum - b.sum, level: a.level - b.level };
 }
 
-function chooseGreedily<T extends Candidate>(sorted: readonly T[], need: Gain, room: Room<T>): T[] {
+function* chooseGreedily<T extends Candidate>(sorted: readonly T[], need: Gain, room: Room<T>): Generator<void, T[]> {
   const chosen: T[] = [];
   let lacking = need;
   let left: Room<T> = room;
-  for (const one of sorted) {
-    if (covers(minus(need, lacking), need)) break;
+  for (const [index, one] of sorted.entries()) {
+    if (index % TRIED_PER_STEP === 0) yield;
+    if (chosen.length === MOST_MOVES || covers(minus(need, lacking), need)) break;
     const isOfUse = (one.sum > 0 && lacking.sum > 0) || (one.level > 0 && lacking.level > 0);
     const after = isOfUse ? left.take(one) : undefined;
     if (after === undefined) continue;

@@ -48,6 +48,13 @@ function names(of: MoveInput): string[] {
 }
 
 describe('planMoves(): what is chosen', () => {
+  it('500 groups at most, and says that more are to come', () => {
+    const groups = Array.from({ length: 600 }, (_, index) => group(`g${index}`, 0.01, 0.05));
+    const { moves, lackingAfter, remark } = planMoves(input(groups));
+    expect([moves.length, lackingAfter]).toEqual([500, 40 * GiB - moves.reduce((sum, { relief }) => sum + relief, 0)]);
+    expect(remark).toContain('A plan has at most 500 moves: make another one when these are done.');
+  });
+
   it('nothing where nothing lacks', () => {
     expect(planMoves(input([group('a', 10, 50)], { facts: { ...FACTS, residual: 100 * GiB } }))).toEqual({
       store: 'uuid:here',

@@ -15,11 +15,12 @@
  * Every gain is what the group brings by itself; two that share blocks bring no less together.
  */
 import { formatBytes } from '#base';
+import { atOnce } from '#host';
 import type { Growth, Move, MovePlan, StoreRules } from '#wire';
 import { admits, explainVerdict, horizon, type StoreFacts, sumOf } from './admission.ts';
 import { formatSeconds } from './durations.ts';
 import { distancesTo, forecastStore } from './forecast.ts';
-import { type Candidate, type Choice, chooseCover, type Gain, type Room } from './move-choice.ts';
+import { type Candidate, type Choice, coverInSteps, type Gain, MOST_MOVES, type Room } from './move-choice.ts';
 
 /**
  * Images that can only move together, as `groupImages` finds them: of one machine, or one chain, with the backing files
@@ -60,13 +61,21 @@ interface Movable extends Candidate {
 }
 
 /**
- * What to move. The choice is the one with the fewest bytes copied where `chooseCover` can look at all of them, else a
+ * What to move. The choice is the one with the fewest bytes copied where `coverInSteps` can look at all of them, else a
  * good one, and the remark says so. Moves are listed by what they gain for each byte copied, the most first, and in this
  * order they all fit on the target. Where nothing is enough, what helps most is listed, and the remark says what lacks.
+ * There are at most MOST_MOVES of them: what is still lacking then is said, and the next plan goes on from there.
  *
  * The same input gives the same plan. Throws: usage, RULE_VALUE, by the rules of a target.
  */
 export function planMoves(input: MoveInput): MovePlan {
+  return atOnce(planInSteps(input));
+}
+
+const GROUPS_PER_STEP = 500;
+
+/** As `planMoves`, with pauses to do something else in. */
+export function* planInSteps(input: MoveInput): Generator<void, MovePlan> {
   const { store } = input.facts;
   const need = needOf(input);
   if (need === null) {
@@ -76,10 +85,17 @@ export function planMoves(input: MoveInput): MovePlan {
   const lacking = Math.max(need.sum, need.level);
   if (lacking === 0) return { store, lacking, moves: [], lackingAfter: 0, remark: null };
   const situation = situationOf(input);
-  const tried = input.groups.map((group) => tryGroup(group, situation));
-  const candidates = tried.filter((one): one is Movable => typeof one !== 'string');
-  const refusals = tried.filter((one): one is Refusal => typeof one === 'string');
-  const choice = chooseCover(candidates, need, situation.room);
+  const candidates: Movable[] = [];
+  const refusals: Refusal[] = [];
+  for (const [index, group] of input.groups.entries()) {
+    if (index % GROUPS_PER_STEP === 0) yield;
+    const tried = tryGroup(group, situation);
+    if (typeof tried === 'string') refusals.push(tried);
+    else candidates.push(tried);
+  }
+  yield;
+  const choice = yield* coverInSteps(candidates, need, situation.room);
+  yield;
   const moves = listMoves(choice.chosen, input);
   const after = remaining(need, choice.chosen);
   return {
@@ -153,7 +169,8 @@ type Refusal = 'gains nothing' | 'too late' | 'target';
 function tryGroup(group: MoveGroup, situation: Situation): Movable | Refusal {
   const { copied, inUse } = group;
   const seconds = copySeconds(group, situation.input.bandwidth);
-  const movable = { ...gainOf(group, situation), group, seconds, copied, inUse, path: group.images[0]?.path ?? '' };
+  const { sum, level } = gainOf(group, situation);
+  const movable = { sum, level, group, seconds, copied, inUse, path: group.images[0]?.path ?? '' };
   if (movable.sum <= 0 && movable.level <= 0) return 'gains nothing';
   if (seconds === Infinity || (seconds !== null && seconds > situation.secondsLeft)) return 'too late';
   return situation.room.take(movable) === undefined ? 'target' : movable;
@@ -251,7 +268,8 @@ function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: O
     ...(doubtOf(input) ?? []),
     ...(choice.chosen.length === 0 ? ['No beneficial move.'] : []),
     ...(choice.chosen.length > 0 && lacking > 0 ? [`Not enough: ${formatBytes(lacking)} would still be lacking.`] : []),
-    ...(lacking > 0 ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
+    ...(lacking > 0 && choice.isCut ? [`A plan has at most ${MOST_MOVES} moves: make another one when these are done.`] : []),
+    ...(lacking > 0 && !choice.isCut ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
     ...timeText(choice.chosen, secondsLeft),
     ...(lacking === 0 && !choice.isBest ? ['There are too many choices to compare them all: another may copy less.'] : []),
   ];
@@ -287,7 +305,8 @@ function refusalTexts(refusals: readonly Refusal[], { facts, target }: MoveInput
 
 /** Groups that would help and fit on the target alone, and not beside those that were chosen. */
 function crowdedOut(after: Gain, chosen: readonly Movable[], candidates: readonly Movable[]): string[] {
-  const out = candidates.filter((one) => !chosen.includes(one) && ((after.sum > 0 && one.sum > 0) || (after.level > 0 && one.level > 0)));
+  const moving = new Set(chosen);
+  const out = candidates.filter((one) => !moving.has(one) && ((after.sum > 0 && one.sum > 0) || (after.level > 0 && one.level > 0)));
   return out.length === 0 ? [] : [`${groupsText(out.length)} would not fit on the target beside the others.`];
 }
 

@@ -3,6 +3,7 @@
  * The filesystem's "shared" flag is a hint; what counts is where the ranges lie.
  */
 import type { StorageMap } from '#block';
+import { atOnce } from '#host';
 
 /** Where a file's bytes lie on the device: for each run its start, its end, and 1 where the filesystem calls it shared, else 0. */
 export type PhysicalRanges = Float64Array;
@@ -52,11 +53,7 @@ export interface Sharing {
 
 /** Who uses which blocks. Units: bytes. */
 export function countSharing(files: readonly StoredFile[]): Sharing {
-  const steps = sharingInSteps(files);
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-  }
+  return atOnce(sharingInSteps(files));
 }
 
 const FILES_PER_STEP = 500;

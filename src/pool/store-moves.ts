@@ -1,8 +1,10 @@
 /** What a store's records say, put as the question which images to move. */
+import { inOwnTurns } from '#host';
 import type { ImageView, MovePlan } from '#wire';
 import type { StoreFacts } from './admission.ts';
+import type { KeptStore } from './kept-store.ts';
 import { groupImages, type ImageGroup } from './move-groups.ts';
-import { type MoveGroup, planMoves } from './moves.ts';
+import { type MoveGroup, planInSteps } from './moves.ts';
 import type { StoreRecord } from './store-record.ts';
 
 /** A store as it stands, with what is held on it. */
@@ -11,24 +13,64 @@ export interface StandingStore {
   readonly facts: StoreFacts;
 }
 
-/** `bandwidth`: bytes per second of a copy, null where nobody knows. */
-export function planStoreMoves(from: StandingStore, to: StandingStore | undefined, bandwidth: number | null): MovePlan {
-  const { record, facts } = from;
-  return planMoves({
-    facts,
-    rules: record.rules,
-    groups: groupImages(record.images.map(chained)).map((group) => moveGroup(group, record)),
-    bandwidth,
-    ...(to === undefined ? {} : { target: { facts: to.facts, rules: to.record.rules } }),
-  });
+/** How fast a copy is nobody has said: then time is not looked at. */
+const BANDWIDTH = null;
+const GROUPS_PER_STEP = 500;
+
+/** What there is to move, by the images it was made of: as long as these are the same, so are the groups. */
+const groupsOf = new WeakMap<readonly ImageView[], Promise<readonly MoveGroup[]>>();
+
+/** Makes plans, each once as long as nothing changed: all who ask meanwhile get the same. */
+export class MovePlanner {
+  readonly #made = new Map<string, { readonly basis: readonly unknown[]; readonly plan: Promise<MovePlan> }>();
+
+  /** Of the moment it is asked for. Throws: usage, RULE_VALUE. */
+  plan(from: StandingStore, to: StandingStore | undefined): Promise<MovePlan> {
+    const key = JSON.stringify([from.record.id, to?.record.id ?? null]);
+    const basis = [from, to].flatMap((one) => (one === undefined ? [] : [one.record.images, JSON.stringify(one.facts)]));
+    const known = this.#made.get(key);
+    if (known?.basis.every((part, index) => part === basis[index]) === true) return known.plan;
+    const plan = planStoreMoves(from, to);
+    this.#made.set(key, { basis, plan });
+    // A failure is not a plan.
+    plan.catch(() => this.#made.delete(key));
+    return plan;
+  }
+}
+
+async function planStoreMoves({ record, facts }: StandingStore, to: StandingStore | undefined): Promise<MovePlan> {
+  const groups = groupsOf.get(record.images) ?? inOwnTurns(groupsInSteps(record.images, record));
+  groupsOf.set(record.images, groups);
+  const target = to === undefined ? {} : { target: { facts: to.facts, rules: to.record.rules } };
+  return inOwnTurns(planInSteps({ facts, rules: record.rules, groups: await groups, bandwidth: BANDWIDTH, ...target }));
+}
+
+function* groupsInSteps(images: readonly ImageView[], record: StoreRecord): Generator<void, readonly MoveGroup[]> {
+  const byPath = new Map(images.flatMap((image) => [image.path, ...image.aliases].map((path) => [path, image] as const)));
+  const { kept } = record;
+  yield;
+  const found = groupImages(images.map(chained));
+  const groups: MoveGroup[] = [];
+  for (const [index, group] of found.entries()) {
+    if (index % GROUPS_PER_STEP === 0) yield;
+    groups.push(moveGroup(group, { byPath, kept, frozenBacking: record.rules.frozenBacking }));
+  }
+  return groups;
 }
 
 function chained({ path, machine, chain }: ImageView): Parameters<typeof groupImages>[0][number] {
   return { path, machine, backing: chain.filter(({ depth }) => depth === 1).flatMap((link) => link.path ?? []) };
 }
 
-function moveGroup({ machine, own, shared }: ImageGroup, record: StoreRecord): MoveGroup {
-  const imagesAt = (paths: readonly string[]): ImageView[] => paths.flatMap((path) => record.imageAt(path) ?? []);
+/** What groups are made of, all of one moment. */
+interface StoreImages {
+  readonly byPath: ReadonlyMap<string, ImageView>;
+  readonly kept: KeptStore;
+  readonly frozenBacking: boolean;
+}
+
+function moveGroup({ machine, own, shared }: ImageGroup, store: StoreImages): MoveGroup {
+  const imagesAt = (paths: readonly string[]): ImageView[] => paths.flatMap((path) => store.byPath.get(path) ?? []);
   const leaving = imagesAt(own);
   const copied = [...leaving, ...imagesAt(shared)];
   const growths = leaving.map(({ growth }) => growth.high);
@@ -36,8 +78,8 @@ function moveGroup({ machine, own, shared }: ImageGroup, record: StoreRecord): M
     images: copied.map(({ id, path, allocation }) => ({ id, path, allocation: allocation ?? 0 })),
     machine,
     copied: copied.reduce((sum, { allocation }) => sum + (allocation ?? 0), 0),
-    freed: freedBy(leaving, record),
-    counted: sumOrNull(leaving.map((image) => counted(image, record.rules.frozenBacking))),
+    freed: freedBy(leaving, store.kept),
+    counted: sumOrNull(leaving.map((image) => counted(image, store.frozenBacking))),
     commitment: sumOrNull(copied.map(({ commitment }) => commitment)),
     growthHigh: sumOrNull(growths),
     inUse: isInUse(leaving),
@@ -45,10 +87,10 @@ function moveGroup({ machine, own, shared }: ImageGroup, record: StoreRecord): M
 }
 
 /** One image by itself frees what is its own; of several, blocks that only they share come back too, and those have to be looked up. */
-function freedBy(leaving: readonly ImageView[], record: StoreRecord): number {
+function freedBy(leaving: readonly ImageView[], kept: KeptStore): number {
   const isSimple = leaving.filter(({ shared }) => shared !== 0).length <= 1;
   if (isSimple) return leaving.reduce((sum, { exclusive }) => sum + (exclusive ?? 0), 0);
-  return record.kept.groupStorage(leaving.map(({ path }) => path)).freed;
+  return kept.groupStorage(leaving.map(({ path }) => path)).freed;
 }
 
 /** As the sums of the store count it: `pool/store.ts`. */

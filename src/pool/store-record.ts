@@ -19,7 +19,7 @@ export interface RememberedSizes {
 }
 
 /** The sizes of an image over time, by its id. */
-export type ImageSizes = ReadonlyMap<string, readonly SizePoint[]>;
+export type ImageSizes = (id: string) => readonly SizePoint[];
 
 export class StoreRecord {
   readonly id: string;
@@ -35,6 +35,11 @@ export class StoreRecord {
   readonly #others: GrowthSeries;
   #images: readonly ImageView[] = [];
   #byPath: ReadonlyMap<string, ImageView> = new Map();
+  #unreadableCount = 0;
+  /** By what they show: a row of which nothing changed is the same object from look to look. */
+  readonly #views = new WeakMap<ScannedImage, ImageView>();
+  /** What images are called, by path: a digest for each would be most of the work. */
+  #ids: ReadonlyMap<string, string> = new Map();
   readonly #growths = new Map<string, Growth>();
   /** Where the next look goes on with refreshing growths. */
   #refreshFrom = 0;
@@ -69,7 +74,7 @@ export class StoreRecord {
   }
 
   /** Takes over what a look found. */
-  look(kept: KeptStore, changed: readonly string[], sizes: () => ImageSizes, nowMs: number): void {
+  look(kept: KeptStore, changed: readonly string[], sizes: ImageSizes, nowMs: number): void {
     const before = this.#kept;
     this.#kept = kept;
     if (kept.presence === 'vanished') return;
@@ -79,32 +84,35 @@ export class StoreRecord {
     this.#others.add(nowMs, -report.available - report.allocation);
     const isSame = before.report.images === report.images && changed.length === 0 && this.#images.length > 0;
     if (isSame) return;
-    this.#refreshGrowths(changed, sizes(), nowMs);
+    this.#ids = new Map(report.images.map(({ path }) => [path, this.#ids.get(path) ?? imageIdOf(this.id, path)]));
+    this.#refreshGrowths(changed, sizes, nowMs);
     this.#images = report.images.map((image) => this.#imageView(image));
-    this.#byPath = new Map(this.#images.flatMap((image) => [image.path, ...image.aliases].map((path) => [path, image] as const)));
+    this.#byPath = byEachName(this.#images);
+    this.#unreadableCount = report.images.filter(({ error }) => error !== undefined).length;
   }
 
   #refreshGrowths(changed: readonly string[], sizes: ImageSizes, nowMs: number): void {
-    const ids = this.#kept.report.images.map(({ path }) => imageIdOf(this.id, path));
+    const ids = [...this.#ids.values()];
     const others = ids.slice(this.#refreshFrom, this.#refreshFrom + REFRESHED_AT_ONCE);
     this.#refreshFrom = this.#refreshFrom + REFRESHED_AT_ONCE >= ids.length ? 0 : this.#refreshFrom + REFRESHED_AT_ONCE;
-    for (const id of [...changed.map((path) => imageIdOf(this.id, path)), ...others]) {
-      this.#growths.set(id, growthOf(sizes.get(id) ?? [], nowMs));
+    for (const id of [...changed.flatMap((path) => this.#ids.get(path) ?? []), ...others]) {
+      const growth = growthOf(sizes(id), nowMs);
+      this.#growths.set(id, growth.samples === 0 ? NO_SAMPLES : growth);
     }
+    if (this.#growths.size <= ids.length) return;
     const known = new Set(ids);
     for (const id of this.#growths.keys()) if (!known.has(id)) this.#growths.delete(id);
   }
 
   #imageView(image: ScannedImage): ImageView {
-    const id = imageIdOf(this.id, image.path);
+    const id = this.#ids.get(image.path) as string;
     const growth = this.#growths.get(id) ?? NOT_SEEN;
-    return viewOf(image, {
-      id,
-      store: this.id,
-      machine: this.#kept.machines.get(image.path) ?? null,
-      growth,
-      toCommitment: outlookTo(image.residual, growth, image.residual),
-    });
+    const machine = this.#kept.machines.get(image.path) ?? null;
+    const before = this.#views.get(image);
+    if (before?.growth === growth && before.machine === machine) return before;
+    const view = viewOf(image, { id, store: this.id, machine, growth, toCommitment: outlookTo(image.residual, growth, image.residual) });
+    this.#views.set(image, view);
+    return view;
   }
 
   /** What the sum that decides is made of, with so many bytes held for images that are not there yet. */
@@ -184,7 +192,7 @@ export class StoreRecord {
       directories,
       presence,
       imageCount: images.length,
-      unreadableCount: images.filter(({ error }) => error !== undefined).length,
+      unreadableCount: this.#unreadableCount,
       reserved,
       rules: this.rules,
       entitled: report.residual === null ? null : report.allocation + Math.ceil(this.rules.idleShare * report.residual),
@@ -196,6 +204,15 @@ export class StoreRecord {
       scanSeconds,
     };
   }
+}
+
+function byEachName(images: readonly ImageView[]): Map<string, ImageView> {
+  const byName = new Map<string, ImageView>();
+  for (const image of images) {
+    byName.set(image.path, image);
+    for (const alias of image.aliases) byName.set(alias, image);
+  }
+  return byName;
 }
 
 interface ViewRest {
@@ -241,4 +258,6 @@ function viewOf(image: ScannedImage, { id, store, machine, growth, toCommitment 
   return image.error === undefined ? view : { ...view, error: image.error };
 }
 
+/** One for all that have none: thousands of images do without a growth of their own. */
+const NO_SAMPLES: Growth = growthOf([], 0);
 const NOT_SEEN: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, unknown: 'It was not seen before.' };

@@ -60,7 +60,8 @@ export interface Watch {
   reserve(request: SizedReservationRequest): Promise<AdmissionDecision>;
   release(key: string): Reservation;
   reservations(query: { readonly store?: string; readonly ended: boolean }): readonly Reservation[];
-  moves(store: string, target: string | undefined): MovePlan;
+  /** Of the moment it is asked for; worked out in turns with the rest. */
+  moves(store: string, target: string | undefined): Promise<MovePlan>;
   alerts(): readonly Alert[];
   /** Returns what ends the subscription. */
   subscribe(listener: (event: ServeEvent) => void): () => void;

@@ -61,14 +61,14 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
     const chunks = metricsChunks(watch);
     // What fails at the beginning is still an answer of its own.
     const first = await chunks.next();
-    return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(withFirst(first.value ?? '', chunks)));
+    return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(withFirst(first.value ?? Buffer.alloc(0), chunks), { objectMode: false }));
   });
   await addDashboard(app, webDirectory);
   await app.ready();
   return app;
 }
 
-async function* withFirst(first: string, others: AsyncGenerator<string, void, void>): AsyncGenerator<string, void, void> {
+async function* withFirst(first: Buffer, others: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
   yield first;
   yield* others;
 }

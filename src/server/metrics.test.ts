@@ -222,10 +222,10 @@ describe('metricsChunks()', () => {
     const watch = aWatch({ images });
     let turns = 0;
     const counting = setInterval(() => (turns += 1), 0);
-    const pieces: string[] = [];
+    const pieces: Buffer[] = [];
     for await (const piece of metricsChunks(watch)) pieces.push(piece);
     clearInterval(counting);
-    expect(pieces.join('')).toBe(metricsText(watch));
+    expect(Buffer.concat(pieces).toString()).toBe(metricsText(watch));
     expect(turns).toBeGreaterThan(3);
     expect(Math.max(...pieces.map((piece) => piece.length))).toBeLessThan(400_000);
   });

@@ -16,6 +16,10 @@ export const MAX_METRIC_IMAGES = 20_000;
 export const MAX_LABEL_CHARACTERS = 512;
 /** Lines that are made at one go: about a millisecond. */
 const LINES_PER_PIECE = 1000;
+/** Longest time that is written without a pause. */
+const TURN_MS = 10;
+/** What is written goes out in pieces of so many bytes. */
+const BYTES_PER_PIECE = 256 * 1024;
 
 const LEVELS: readonly Level[] = ['ok', 'warning', 'critical', 'unknown'];
 const FINDING_LEVELS: readonly FindingLevel[] = ['info', 'warning', 'danger'];
@@ -32,26 +36,59 @@ interface Metric<Subject> {
 
 /** All samples of this moment. Throws: what `watch` throws. */
 export function metricsText(watch: Watch): string {
-  return [...metricsPieces(watch)].join('');
+  const { pieces, images, present } = headPieces(watch);
+  return [...pieces, ...imagePieces(images, present)].join('');
 }
 
 /** The same text piece by piece, and others get their turn between the pieces. The samples are of the moment of the first one. */
-export async function* metricsChunks(watch: Watch): AsyncGenerator<string, void, void> {
-  for (const piece of metricsPieces(watch)) {
-    if (piece !== '') yield piece;
+export async function* metricsChunks(watch: Watch): AsyncGenerator<Buffer, void, void> {
+  const { pieces, images, present } = headPieces(watch);
+  yield Buffer.from(pieces.join(''));
+  const bytes = await writtenImages(images, present);
+  for (let at = 0; at < bytes.length; at += BYTES_PER_PIECE) yield bytes.subarray(at, at + BYTES_PER_PIECE);
+}
+
+/** What is told of the daemon and of stores; and of which images, on which stores, there is to tell. */
+function headPieces(watch: Watch): { pieces: string[]; images: readonly ImageView[]; present: ReadonlySet<string> } {
+  const status = watch.status();
+  const { shown, omittedCount } = imagesOf(watch);
+  const stores = status.stores.map((store) => [store, labelsText({ store: store.id, mount: store.mount })] as const);
+  const pieces = [
+    ...DAEMON_METRICS.map((metric) => familyOf(metric, [[{ status, omittedCount }, '']])),
+    ...STORE_METRICS.map((metric) => familyOf(metric, stores)),
+  ];
+  return { pieces, images: shown, present: new Set(status.stores.filter(isKnown).map(({ id }) => id)) };
+}
+
+/** What was written of a list of images, and of which stores: a watch gives the same list as long as nothing changes. */
+const written = new WeakMap<readonly ImageView[], { readonly stores: string; readonly bytes: Promise<Buffer> }>();
+
+/** Written once for all who scrape, in turns with the rest. */
+function writtenImages(images: readonly ImageView[], present: ReadonlySet<string>): Promise<Buffer> {
+  const stores = JSON.stringify([...present]);
+  const known = written.get(images);
+  if (known?.stores === stores) return known.bytes;
+  const bytes = writeImages(images, present);
+  written.set(images, { stores, bytes });
+  return bytes;
+}
+
+async function writeImages(images: readonly ImageView[], present: ReadonlySet<string>): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let began = performance.now();
+  for (const piece of imagePieces(images, present)) {
+    if (piece !== '') pieces.push(Buffer.from(piece));
+    if (performance.now() - began < TURN_MS) continue;
     await new Promise((resolve) => setImmediate(resolve));
+    began = performance.now();
   }
+  return Buffer.concat(pieces);
 }
 
 /** Pieces of the text in order; some are empty, where work was done. */
-function* metricsPieces(watch: Watch): Generator<string, void, void> {
-  const status = watch.status();
-  const images = imagesOf(watch, status.stores);
-  for (const metric of DAEMON_METRICS) yield familyOf(metric, [[{ status, omittedCount: images.omittedCount }, '']]);
-  const stores = status.stores.map((store) => [store, labelsText({ store: store.id, mount: store.mount })] as const);
-  for (const metric of STORE_METRICS) yield familyOf(metric, stores);
+function* imagePieces(images: readonly ImageView[], present: ReadonlySet<string>): Generator<string, void, void> {
   const ofImages: LabelledImage[] = [];
-  for (const slice of slices(images.shown)) {
+  for (const slice of slices(images.filter(({ store }) => present.has(store)))) {
     for (const image of slice) ofImages.push(labelled(image));
     yield '';
   }
@@ -63,19 +100,22 @@ interface ShownImages {
   readonly omittedCount: number;
 }
 
-/** The images of stores that are there, at most MAX_METRIC_IMAGES of them. */
-function imagesOf(watch: Watch, stores: readonly StoreView[]): ShownImages {
+/** At most MAX_METRIC_IMAGES of them. */
+function imagesOf(watch: Watch): ShownImages {
+  const query = { sort: 'residual', descending: true } as const;
+  const whole = watch.images({ ...query, offset: 0, limit: MAX_METRIC_IMAGES });
+  if (whole.images.length === Math.min(whole.total, MAX_METRIC_IMAGES))
+    return { shown: whole.images, omittedCount: whole.total - whole.images.length };
   const seen: ImageView[] = [];
   let total = 0;
   do {
     const limit = MAX_METRIC_IMAGES - seen.length;
-    const page = watch.images({ sort: 'residual', descending: true, offset: seen.length, limit });
+    const page = watch.images({ ...query, offset: seen.length, limit });
     total = page.total;
     if (page.images.length === 0) break;
     for (const image of page.images.slice(0, limit)) seen.push(image);
   } while (seen.length < Math.min(total, MAX_METRIC_IMAGES));
-  const present = new Set(stores.filter(isKnown).map(({ id }) => id));
-  return { shown: seen.filter(({ store }) => present.has(store)), omittedCount: total - seen.length };
+  return { shown: seen, omittedCount: total - seen.length };
 }
 
 function isKnown(store: StoreView): boolean {

@@ -70,7 +70,7 @@ describe('the routes that look', () => {
     ['/api/v1/reservations', '/reservations', () => []],
   ])('%s answers what the watch gave, nulls and absent properties included', async (path, documented, given) => {
     const answer = await get(path);
-    expect(answer.json).toStrictEqual(JSON.parse(JSON.stringify(given())));
+    expect(answer.json).toStrictEqual(JSON.parse(JSON.stringify(await given())));
     expect([answer.status, answer.headers['content-type'], complaints('get', `/api/v1${documented}`, answer)]).toEqual([
       200,
       'application/json; charset=utf-8',

@@ -232,7 +232,7 @@ export class FakeWatch implements Watch {
     return [...this.held.values()];
   }
 
-  moves(store: string, target: string | undefined): MovePlan {
+  async moves(store: string, target: string | undefined): Promise<MovePlan> {
     const { id } = this.store(store);
     return {
       store: id,
