@@ -44,7 +44,8 @@ function subject(image: Qcow2Builder, clusterBits: number): Subject {
     COPIED + data,
     COPIED + data + step,
     data + 2n * step,
-    1,
+    // Version 2 has no zero clusters.
+    image.version === 3 ? 1 : 0,
     COMPRESSED + data + 3n * step + (1n << BigInt(70 - clusterBits)),
     0,
     0,
