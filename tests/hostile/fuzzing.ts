@@ -9,8 +9,8 @@ export interface Attempt {
 }
 
 /**
- * Attempts without a pause. Where nothing but promises is waited for, the event loop never turns: then the test's own
- * messages to its runner wait (which gives up after a minute), and memory outside of the heap is freed late.
+ * Attempts without a pause. Where nothing but promises is waited for, the event loop never turns: what zlib puts off until
+ * then is kept (a gigabyte a minute when compressed data is read), and no message reaches the test's runner.
  */
 const ATTEMPTS_PER_TURN = 64;
 

@@ -209,8 +209,8 @@ describe('mutated images', () => {
   it('the subjects themselves are what they are made to be', async () => {
     const verdicts = await Promise.all(SUBJECTS.map(({ bytes }) => verdictOn(bytes)));
     const [qcow2, rest] = [verdicts.slice(0, 4), verdicts.slice(4)];
-    // Those have a backing file; the fixed VHD has only its footer; the descriptor names another file.
-    expect(qcow2).toEqual(Array.from({ length: 4 }, () => 'refused'));
+    // Those of version 3 have a backing file; the fixed VHD has only its footer; the descriptor names another file.
+    expect(qcow2).toEqual(['refused', 'refused', 'refused', 'safe']);
     expect(rest).toEqual(['safe', 'safe', 'safe', 'safe', 'ambiguous', 'safe', 'safe', 'safe', 'safe', 'refused']);
   });
 });

@@ -101,7 +101,7 @@ function descriptors(): VmdkVector[] {
     change('refused--hidden-behind-nul', 'ide"\n', 'ide"\n\0parentFileNameHint="/etc/shadow"', 'VMDK_DESCRIPTOR_BYTES'),
     change('refused--escape-sequence', '#DDB', '#\x1b]0;x\x07', 'VMDK_DESCRIPTOR_BYTES'),
     { name: 'refused--descriptor-full', image: sparse().withDescriptor('x'.repeat(20 * 512)), code: 'VMDK_DESCRIPTOR_BYTES' },
-    { name: 'refused--descriptor-empty', image: sparse().withDescriptor(''), code: 'VMDK_DESCRIPTOR_LINE' },
+    { name: 'refused--descriptor-empty', image: sparse().withDescriptor(''), code: 'VMDK_NO_DESCRIPTOR' },
     {
       name: 'refused--descriptor-file-of-2-mib',
       image: Buffer.from('# Disk DescriptorFile\n'.padEnd(2 ** 21, '#\n')),
