@@ -23,6 +23,7 @@ import { type Appeared, HeldSpace } from './held-space.ts';
 import { History } from './history.ts';
 import { imageIdOf, ImageIndex } from './image-views.ts';
 import { Keeper } from './keeper.ts';
+import { refuseFile } from './scan.ts';
 import type { KeptStore } from './kept-store.ts';
 import { Ledger } from './ledger.ts';
 import { MovePlanner, type StandingStore } from './store-moves.ts';
@@ -53,22 +54,28 @@ const MAX_IMAGE_EVENTS = 100;
 /** A store goes into the history at most so often, however often it is looked at. */
 const REMEMBER_EVERY_MS = 10_000;
 
-/** Watches the stores from now on; the first look at them is over when this answers. Throws: usage, io, conflict, unsupported. */
+/**
+ * Watches the stores from now on; the first look at them has begun when this answers.
+ *
+ * Throws: usage, NOT_A_DIRECTORY; io, conflict, unsupported, for what is wrong with the state directory.
+ */
 export async function openDaemon(options: DaemonOptions): Promise<Watch> {
+  for (const directory of options.stores.flatMap(({ directories }) => directories)) refuseFile(directory);
   const ledger = await Ledger.open(join(options.stateDirectory, 'ledger.sqlite'));
   const history = await History.open(join(options.stateDirectory, 'history.sqlite')).catch((error: unknown) => {
     ledger.close();
     throw error;
   });
   const daemon = new Daemon(options, ledger, history);
-  try {
-    await daemon.start();
-    return daemon;
-  } catch (error) {
-    await daemon.close();
-    throw error;
-  }
+  daemon.begin();
+  return daemon;
 }
+
+const FIRST_SCAN: Finding = {
+  level: 'info',
+  code: 'FIRST_SCAN_RUNNING',
+  message: 'The first scan is running: what lies on the stores is not known yet.',
+};
 
 class Daemon implements Watch {
   readonly #options: DaemonOptions;
@@ -90,6 +97,8 @@ class Daemon implements Watch {
   #index = new ImageIndex([]);
   #isIndexOld = false;
   #compacting: NodeJS.Timeout | undefined;
+  #firstLook: Promise<void> = Promise.resolve();
+  #hasLooked = false;
   #isClosed = false;
 
   constructor(options: DaemonOptions, ledger: Ledger, history: History) {
@@ -107,13 +116,20 @@ class Daemon implements Watch {
     });
   }
 
-  /** Until the first look at everything is over. */
-  async start(): Promise<void> {
+  begin(): void {
     this.#keeper.onScanned((store, changed, gone) => this.#take(store, changed, gone));
     this.#keeper.onProgress(({ store = null, ...progress }) => this.#tell({ type: 'scan', store, ...progress }));
-    await this.#keeper.start();
+    const over = (): void => {
+      this.#hasLooked = true;
+    };
+    // A look that fails is told by the keeper's findings, and tried again.
+    this.#firstLook = this.#keeper.start().then(over, over);
     this.#compacting = setInterval(() => void this.#history.compact(Date.now()), COMPACT_EVERY_MS);
     this.#compacting.unref();
+  }
+
+  firstLook(): Promise<void> {
+    return this.#firstLook;
   }
 
   // What is asked.
@@ -245,6 +261,7 @@ class Daemon implements Watch {
 
   /** The store, after whatever has changed on it until now is counted. */
   async #lookAgain(store: string): Promise<StoreRecord> {
+    await this.#firstLook;
     const id = (await this.#resolve(store)).id;
     await this.#keeper.refresh(id);
     // What ended during the look still counts: see there.
@@ -399,7 +416,7 @@ class Daemon implements Watch {
   }
 
   #findings(): readonly Finding[] {
-    return [...this.#keeper.findings(), ...this.#ledger.findings(), ...this.#history.findings()];
+    return [...(this.#hasLooked ? [] : [FIRST_SCAN]), ...this.#keeper.findings(), ...this.#ledger.findings(), ...this.#history.findings()];
   }
 
   #images(): ImageIndex {

@@ -49,6 +49,8 @@ export type SizedReservationRequest = Omit<ReservationRequest, 'image' | 'bytes'
  * again for something else; io, LEDGER_UNWRITABLE, when a reservation could not be made safe.
  */
 export interface Watch {
+  /** When the first look at everything is over: until then there are no stores. Admission waits for it. Never rejects. */
+  firstLook(): Promise<void>;
   status(): StatusReport;
   stores(): readonly StoreView[];
   store(id: string): StoreView;

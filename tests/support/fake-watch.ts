@@ -121,6 +121,10 @@ export class FakeWatch implements Watch {
     this.view = aStoreView(changes);
   }
 
+  firstLook(): Promise<void> {
+    return Promise.resolve();
+  }
+
   status(): StatusReport {
     return { schema: 'plimsoll.status/1', version: '0.1.0', startedAt: AT, stores: [this.view], findings: [] };
   }

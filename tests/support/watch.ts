@@ -92,6 +92,7 @@ export function aWatch({ stores = [aStoreView()], images = [], findings = [], pa
     throw new Error('this watch answers status, stores and images only');
   };
   return {
+    firstLook: () => Promise.resolve(),
     status: () => ({ schema: 'plimsoll.status/1', version: '1.2.3', startedAt: '2026-07-01T00:00:00.000Z', stores, findings }),
     stores: () => stores,
     images: ({ offset, limit }) => ({

@@ -65,7 +65,10 @@ export function checkLine(report: StatusReport): string {
   const { stores, findings } = report;
   const worst = worstOf(report);
   const texts = stores.toSorted((a, b) => WORST_FIRST.indexOf(levelOf(a)) - WORST_FIRST.indexOf(levelOf(b))).map(storeText);
-  const text = [...(texts.length === 0 ? ['no store was found'] : texts), ...dangersOf(findings)].join('; ');
+  const text = [
+    ...(texts.length === 0 ? [findings.find(({ level }) => level === 'info')?.message ?? 'no store was found'] : texts),
+    ...dangersOf(findings),
+  ].join('; ');
   return `PLIMSOLL ${worst.toUpperCase()} - ${harmless(text)}${stores.length === 0 ? '' : ` | ${stores.flatMap(figures).join(' ')}`}`;
 }
 
@@ -73,6 +76,8 @@ function storeText(store: StoreView): string {
   const [alert] = store.alerts;
   const left = store.sum.left === null ? 'headroom not known' : `${formatBytes(store.sum.left)} left by the policy ${store.sum.policy}`;
   const state = store.presence === 'vanished' ? 'vanished' : store.level;
+  const unknown = store.sum.unknown ?? store.forecast.toFloor.reason;
+  if (state === 'unknown' && alert === undefined && unknown !== null) return `${store.mount} unknown: ${left}. ${unknown}`;
   return `${store.mount} ${state}: ${alert?.message ?? left}`;
 }
 

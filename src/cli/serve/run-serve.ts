@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { asPlimsollError, escapeForTerminal, formatBytes, PlimsollError } from '#base';
 import { notifyManager, pingWatchdog } from '#host';
@@ -102,23 +103,29 @@ async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>): 
   }
 }
 
+/** So long the start waits for the first scan to be over; a large store is served while it is read. */
 const FIRST_SCAN_MS = 2000;
-const LOOK_MS = 25;
 
 async function tell(plan: ServePlan, { url, socket }: RunningServer, watch: Watch, hasToken: boolean, session: Session): Promise<void> {
   const place = url ?? socket ?? '';
-  await session.print(`plimsoll watches ${await watched(plan, watch, session.signal)}: ${place}${hasToken ? ' (asks for a token)' : ''}\n`);
+  const isScanned = await isOverWithin(FIRST_SCAN_MS, watch.firstLook(), session.signal);
+  await session.print(`plimsoll watches ${watched(plan, watch, isScanned)}: ${place}${hasToken ? ' (asks for a token)' : ''}\n`);
   if (url !== null && socket !== null) await session.print(`Commands ask it by PLIMSOLL_SOCKET=${escapeForTerminal(socket)}\n`);
+  if (!isScanned) return;
+  for (const { level, message } of watch.status().findings) if (level !== 'info') session.warn(`plimsoll: ${escapeForTerminal(message)}`);
 }
 
-/** Counted if the first scan is over soon; a large store is served while it is read. */
-async function watched(plan: ServePlan, watch: Watch, signal: AbortSignal): Promise<string> {
-  const isScanned = (): boolean => watch.stores().length > 0 && watch.stores().every((one) => one.scannedAt !== null);
-  for (let waitedMs = 0; waitedMs < FIRST_SCAN_MS && !isScanned() && !signal.aborted; waitedMs += LOOK_MS) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
+async function isOverWithin(ms: number, work: Promise<void>, signal: AbortSignal): Promise<boolean> {
+  const waiting = new AbortController();
+  const late = sleep(ms, false, { signal: AbortSignal.any([signal, waiting.signal]) }).catch(() => false);
+  const isOver = await Promise.race([work.then(() => true), late]);
+  waiting.abort();
+  return isOver;
+}
+
+function watched(plan: ServePlan, watch: Watch, isScanned: boolean): string {
   const directories = plan.stores.flatMap((one) => one.directories);
-  if (!isScanned()) return `${counted(directories.length, 'directory', 'directories')} (the first scan is running)`;
+  if (!isScanned) return `${counted(directories.length, 'directory', 'directories')} (the first scan is running)`;
   const stores = watch.stores();
   const images = stores.reduce((sum, one) => sum + one.imageCount, 0);
   return `${counted(stores.length, 'store', 'stores')} (${counted(images, 'image', 'images')})`;
