@@ -84,8 +84,8 @@ class Daemon implements Watch {
   readonly #keeper: Keeper;
   readonly #records = new Map<string, StoreRecord>();
   readonly #held = new HeldSpace();
-  /** Released or expired, while the image may be there and was not seen yet: they hold until a look has looked for it. */
-  readonly #leaving = new Set<Reservation>();
+  /** Released or expired, while the image may be there and was not seen yet: they hold until a look that began later. When, by performance.now(). */
+  readonly #leaving = new Map<Reservation, number>();
   readonly #planner = new MovePlanner();
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
@@ -222,20 +222,18 @@ class Daemon implements Watch {
 
   /** Its image may have been made, behind the back of a look that is going on even: until one has looked for it, it counts. */
   #letGo(reservation: Reservation): void {
-    this.#leaving.add(reservation);
+    this.#leaving.set(reservation, performance.now());
     this.#tell({ type: 'reservation', reservation });
-    const gone = (): void => {
-      this.#leaving.delete(reservation);
-      this.#held.forget(reservation.key);
-      this.#judgeStore(reservation.store);
-    };
     // A look that fails is told by the keeper's findings.
-    this.#keeper.refresh(reservation.store).then(gone, gone);
+    this.#keeper.refresh(reservation.store).catch(() => {});
   }
 
-  #judgeStore(id: string): void {
-    const record = this.#records.get(id);
-    if (record !== undefined) this.#judge(record);
+  #forgetLeft(store: string): void {
+    for (const [reservation, atMs] of this.#leaving) {
+      if (reservation.store !== store || atMs >= this.#keeper.beganAt) continue;
+      this.#leaving.delete(reservation);
+      this.#held.forget(reservation.key);
+    }
   }
 
   #decide(record: StoreRecord, request: SizedRequest, bytes: number, reserved: number): AdmissionDecision {
@@ -316,6 +314,7 @@ class Daemon implements Watch {
     const before = record.images;
     record.look(kept, changed, (image) => this.#history.pointsOf(id, image, now - LOOK_BACK_SECONDS * 1000), now);
     if (record.images !== before) this.#isIndexOld = true;
+    this.#forgetLeft(id);
     this.#expire();
     this.#meet(record, now);
     this.#remember(record, now);
@@ -412,7 +411,7 @@ class Daemon implements Watch {
 
   /** What holds space on a store. */
   #holding(id: string): Reservation[] {
-    return [...this.#ledger.held(id), ...[...this.#leaving].filter(({ store }) => store === id)];
+    return [...this.#ledger.held(id), ...[...this.#leaving.keys()].filter(({ store }) => store === id)];
   }
 
   #findings(): readonly Finding[] {

@@ -87,6 +87,7 @@ export class Keeper {
   #timer: { readonly handle: NodeJS.Timeout; readonly atMs: number } | undefined;
   #lack: WatchLack;
   #lastMs = 0;
+  #beganAt = Number.NEGATIVE_INFINITY;
   #lastFullAt = Number.NEGATIVE_INFINITY;
   #failure: Finding | undefined;
 
@@ -143,6 +144,11 @@ export class Keeper {
       });
     this.#next = planned;
     return planned.promise;
+  }
+
+  /** When the look began that the stores are from, by performance.now(): of what happened later it may have seen nothing. */
+  get beganAt(): number {
+    return this.#beganAt;
   }
 
   /** Those that are present, then those that vanished. */
@@ -240,7 +246,7 @@ export class Keeper {
       this.#looked = looked;
       this.#led = ledElsewhere(this.#led, places);
       this.#lack = this.#watches.cover(looked.directories.filter(({ isLocal }) => isLocal));
-      await this.#keep(looked, found);
+      await this.#keep(looked, found, began);
     } catch (thrown) {
       if (signal.aborted) throw signal.reason;
       const error = asPlimsollError(thrown, 'look at the stores');
@@ -269,7 +275,7 @@ export class Keeper {
   }
 
   /** Takes over what a look found; what it did not find stays, marked, if a named directory led there. */
-  async #keep(looked: Looked, found: readonly MachineFiles[]): Promise<void> {
+  async #keep(looked: Looked, found: readonly MachineFiles[], began: number): Promise<void> {
     const before = this.#stores;
     const seen = { scannedAtMs: Date.now(), scanSeconds: this.#lastMs / SECOND };
     const stores = new Map<string, KeptStore>();
@@ -289,6 +295,7 @@ export class Keeper {
     const changes = new Map<string, StoreChange>();
     for (const [id, store] of stores) changes.set(id, await inTurns(changeInSteps(before.get(id), store)));
     this.#stores = stores;
+    this.#beganAt = began;
     for (const [id, store] of stores) {
       const { changed, gone } = changes.get(id) as StoreChange;
       for (const listener of this.#scanned) listener(store, changed, gone);
