@@ -52,8 +52,8 @@ export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   if (copies > 0) charges.push({ name: COPIES, bytes: copies });
   const hint = hintCharge(facts, growth);
   if (hint > 0) charges.push({ name: `host: extent size hint of ${facts.extentSizeHint} bytes`, bytes: hint });
-  // The blocks that it has are among those that it needs at the most.
-  const tree = Math.max(0, treeCharge(facts, growth) - now);
+  // Beside the blocks that it has: those can be nearly empty where much was punched out, and stay.
+  const tree = treeCharge(facts, growth);
   if (tree > 0) charges.push({ name: `host: ${facts.filesystem}'s own map of the file, to come`, bytes: tree });
   const speculative = speculativeCharge(facts, growth);
   if (speculative > 0) charges.push({ name: SPECULATIVE, bytes: speculative });
