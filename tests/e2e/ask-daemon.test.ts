@@ -142,6 +142,7 @@ describe('status', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/\/srv \(xfs\), 3 images, 1 that cannot be read: ok\n/);
     expect(stdout).toMatch(/left +29 GiB +31,138,512,896 {2}by the policy promise/);
+    expect(stdout).toMatch(/\n {2}floor +\d/);
     expect(stdout).not.toContain('\u001b');
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   });
