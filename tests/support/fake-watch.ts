@@ -193,7 +193,7 @@ export class FakeWatch implements Watch {
   }
 
   #decide(request: SizedRequest & { readonly bytes: number }, reservation: Reservation | null): AdmissionDecision {
-    const isOnIt = this.view.directories.some((directory) => request.store.startsWith(`${directory}/`));
+    const isOnIt = this.view.directories.some((directory) => `${request.store}/`.startsWith(`${directory}/`));
     const store = this.store(isOnIt ? this.view.id : request.store);
     const reserved = [...this.held.values()].filter((one) => one !== reservation).reduce((total, one) => total + one.bytes, 0);
     const { sum } = store;
