@@ -104,6 +104,14 @@ export class DaemonClient {
         expected: 'a running plimsoll serve (--socket or PLIMSOLL_SOCKET names another)',
       });
     }
+    if (code === 'EACCES' || code === 'EPERM') {
+      return new PlimsollError('io', 'DAEMON_FORBIDDEN', {
+        doing: 'ask the daemon',
+        image: this.#path,
+        found: 'permission denied',
+        expected: 'a user of the group that the socket belongs to, or root',
+      });
+    }
     if (code === undefined || code.startsWith('HPE_')) return noPlimsoll('no HTTP');
     return asPlimsollError(error, 'ask the daemon', this.#path);
   }

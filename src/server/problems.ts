@@ -34,18 +34,18 @@ function ofFastify({ statusCode = 500, message }: FastifyProblem): PlimsollError
   const doing = 'understand the request';
   if (statusCode === 413)
     return new PlimsollError('over-budget', 'BODY_TOO_LARGE', { doing, found: 'too large a body', expected: '64 KiB at most' });
-  if (statusCode === 415) return contentType(doing);
+  if (statusCode === 415) return contentType('another type');
   if (statusCode < 500)
     return new PlimsollError('usage', 'REQUEST_INVALID', { doing, found: message, expected: 'what /api/v1/openapi.json describes' });
   return new PlimsollError('bug', 'INTERNAL', { doing: DOING, found: message });
 }
 
-function contentType(doing: string): PlimsollError {
+function contentType(found: string): PlimsollError {
   return new PlimsollError('usage', 'CONTENT_TYPE', {
-    doing,
+    doing: 'understand the request',
     field: 'Content-Type',
-    found: 'something else',
-    expected: 'application/json',
+    found,
+    expected: 'application/json, also of a request without a body',
   });
 }
 
@@ -59,5 +59,5 @@ export function noSuchRoute(method: string, path: string): PlimsollError {
 
 /** Throws: usage, CONTENT_TYPE: what changes something must say that it is JSON, which no form of another site can. */
 export function requireJson(contentTypeHeader: string | undefined): void {
-  if (!/^application\/json\s*(;|$)/i.test(contentTypeHeader ?? '')) throw contentType('understand the request');
+  if (!/^application\/json\s*(;|$)/i.test(contentTypeHeader ?? '')) throw contentType(contentTypeHeader?.slice(0, 100) ?? 'missing');
 }

@@ -161,6 +161,7 @@ export const LAYERS: readonly Layer[] = [
       'node:events': 'waiting for the signal that ends the daemon',
       'node:fs': 'constants and standard streams',
       'node:fs/promises': 'the demonstration store, the configuration',
+      'node:timers/promises': 'how long the start waits for the first scan',
       'node:http': 'asking the daemon over its socket',
       'node:module': 'the compile cache',
       'node:os': 'the temporary directory, signals',

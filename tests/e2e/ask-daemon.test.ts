@@ -1,12 +1,12 @@
 /** The commands that ask a daemon, the built command against a server on a real socket; behind it a Watch by hand. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openLog, openServer, type RunningServer } from '#server';
 import type { AdmissionDecision, Alert, Reservation, StatusReport, StoreView } from '#wire';
-import { type Ended, plimsoll } from '../support/command.ts';
+import { COMMAND, type Ended, plimsoll, start } from '../support/command.ts';
 import { FakeWatch, STORE_ID } from '../support/fake-watch.ts';
 
 const GiB = 2 ** 30;
@@ -137,11 +137,24 @@ describe('admit', () => {
 });
 
 describe('status', () => {
+  it('says who may ask, to who may not: 18', async () => {
+    chmodSync(socket, 0o000);
+    const words = [process.execPath, COMMAND, 'status', '--socket', socket];
+    // Root may always.
+    const [command = '', ...rest] = process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--clear-groups', ...words] : words;
+    expect(await start(command, rest, { cwd: '/' }).ended).toMatchObject({
+      code: 18,
+      stdout: '',
+      stderr: expect.stringContaining('of the group'),
+    });
+  });
+
   it('prints what the daemon knows, names harmless', async () => {
     const { code, stdout, stderr } = await ask('status');
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/\/srv \(xfs\), 3 images, 1 that cannot be read: ok\n/);
     expect(stdout).toMatch(/left +29 GiB +31,138,512,896 {2}by the policy promise/);
+    expect(stdout).toMatch(/\n {2}floor +\d/);
     expect(stdout).not.toContain('\u001b');
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   });

@@ -80,6 +80,25 @@ describe('serve', () => {
     expect(readdirSync(directory).filter((name) => name.startsWith('plimsoll-demo-'))).toEqual([]);
   });
 
+  it('takes a free port where the usual one is taken, and says so', async () => {
+    const taken = createServer().listen(9464, '127.0.0.1');
+    // By this test or by whoever else is on this machine.
+    await new Promise((resolve) => taken.once('listening', resolve).once('error', resolve));
+    const one = begin('--socket', join(directory, 's'), '--state', join(directory, 'state'), 'vm');
+    const text = await told(one);
+    await new Promise((resolve) => taken.close(resolve));
+    expect(urlIn(text)).toMatch(/^http:\/\/127\.0\.0\.1:(?!9464$)\d+$/);
+    expect(one.stderr()).toContain('plimsoll: another program listens on 127.0.0.1:9464: a free port is taken instead');
+  });
+
+  it('says which directories are watched to who asks for another place', async () => {
+    const one = begin(...usual());
+    await told(one);
+    const path = '/proc/nowhere';
+    const { code, stderr } = await plimsoll(['admit', '--bytes', '1M', '--store', path, '--socket', join(directory, 's')]);
+    expect([code, stderr.includes(path), stderr.includes(join(directory, 'vm'))]).toEqual([12, true, true]);
+  });
+
   it('serves the directories that are named instead of a demonstration', async () => {
     const text = await told(begin('--demo', ...usual()));
     expect(text).toContain('1 store (2 images)');
@@ -138,6 +157,7 @@ describe('config check', () => {
     );
     const first = await plimsoll(['config', 'check', 'c.toml'], { cwd: directory });
     expect([first.code, first.stderr, first.stdout]).toEqual([0, '', expect.stringContaining('directories = ["/srv/a \\"b\\"", "/c"]')]);
+    expect(first.stdout).toMatch(/full_interval = "6h"[^]*relieve = "30m"[^]*time = "24h"/);
     writeFileSync(join(directory, 'd.toml'), first.stdout);
     expect((await plimsoll(['config', 'check', 'd.toml'], { cwd: directory })).stdout).toBe(first.stdout);
   });

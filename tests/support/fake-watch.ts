@@ -134,13 +134,8 @@ export class FakeWatch implements Watch {
   }
 
   store(id: string): StoreView {
-    if (id === this.view.id || this.view.directories.some((directory) => id === directory || id.startsWith(`${directory}/`)))
-      return this.view;
-    throw new PlimsollError('not-found', 'STORE_UNKNOWN', {
-      doing: 'look up the store',
-      found: id,
-      expected: 'the id of a store, or a path on one',
-    });
+    if (id === this.view.id) return this.view;
+    throw new PlimsollError('not-found', 'STORE_UNKNOWN', { doing: 'find store', found: id, expected: 'the id of a store' });
   }
 
   images(query: ImageQuery): ImagePage {
@@ -198,7 +193,8 @@ export class FakeWatch implements Watch {
   }
 
   #decide(request: SizedRequest & { readonly bytes: number }, reservation: Reservation | null): AdmissionDecision {
-    const store = this.store(request.store);
+    const isOnIt = this.view.directories.some((directory) => `${request.store}/`.startsWith(`${directory}/`));
+    const store = this.store(isOnIt ? this.view.id : request.store);
     const reserved = [...this.held.values()].filter((one) => one !== reservation).reduce((total, one) => total + one.bytes, 0);
     const { sum } = store;
     const left = sum.left === null ? null : sum.left - reserved - request.bytes;
@@ -283,5 +279,5 @@ export class FakeWatch implements Watch {
 
 /** With the bytes that it comes to on a filesystem of which nothing is known. */
 function onFilesystem<T extends SizedRequest>(request: T): T & { readonly bytes: number } {
-  return { ...request, bytes: typeof request.bytes === 'number' ? request.bytes : request.bytes('other') };
+  return { ...request, bytes: typeof request.bytes === 'number' ? request.bytes : request.bytes('xfs') };
 }

@@ -15,7 +15,7 @@ export function checkCommand(session: Session): VerbCommand {
     description:
       'Prints one line with performance data, and ends with the exit codes that Nagios, Icinga and their relatives expect of a plugin. ' +
       'This is the one command with exit codes of its own. No daemon, no answer and a wrong command line are UNKNOWN.',
-    figures: ['residual', 'headroom'],
+    figures: ['residual'],
     examples: [{ does: 'as a monitoring system calls it', line: 'plimsoll check --socket /run/plimsoll/plimsoll.sock' }],
     exits: [],
     ownExits: [

@@ -11,8 +11,10 @@ interface StatusFlags extends OutputFlags {
 export function statusCommand(session: Session): VerbCommand {
   const command = new VerbCommand('status', {
     summary: 'how the watched stores are',
-    description: 'Asks the daemon for its stores: how near each is to trouble, what is used, promised and held, and when it could be full.',
-    figures: ['allocation', 'residual', 'headroom'],
+    description:
+      'Asks the daemon for its stores: how near each is to trouble, what is used, promised and held, and when it could be full. What is ' +
+      "left, or lacking, is the result of the sum by the store's policy.",
+    figures: ['allocation', 'residual'],
     examples: [
       { does: 'all stores', line: 'plimsoll status' },
       { does: 'those in trouble', line: 'plimsoll status --json | jq \'.stores[] | select(.level != "ok") | .mount\'' },

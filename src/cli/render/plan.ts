@@ -10,8 +10,8 @@ export function planLines(plan: ServePlan): string[] {
     line('socket', plan.socket ?? 'off'),
     line('state_directory', plan.stateDirectory),
     ...(plan.tokenFile === undefined ? [] : [line('token_file', plan.tokenFile)]),
-    line('interval', `${plan.everyMs / 1000}s`),
-    line('full_interval', `${plan.fullEveryMs / 1000}s`),
+    line('interval', durationText(plan.everyMs / 1000)),
+    line('full_interval', durationText(plan.fullEveryMs / 1000)),
     line('log_level', plan.logLevel),
     line('raw_files', plan.rawFiles),
     line('allow_directories', plan.allowDirectories),
@@ -23,8 +23,8 @@ export function planLines(plan: ServePlan): string[] {
       line('idle_share', rules.idleShare),
       line('floor', sizeText(rules.floor)),
       line('frozen_backing', rules.frozenBacking),
-      line('notice', `${rules.noticeSeconds}s`),
-      line('relieve', `${rules.relieveSeconds}s`),
+      line('notice', durationText(rules.noticeSeconds)),
+      line('relieve', durationText(rules.relieveSeconds)),
       '[store.warning]',
       ...levelLines(rules.warning),
       '[store.critical]',
@@ -37,7 +37,7 @@ function levelLines({ bytes, percent, seconds }: LevelRule): string[] {
   return [
     line('bytes', bytes === null ? 'off' : sizeText(bytes)),
     line('percent', percent ?? 'off'),
-    line('time', seconds === null ? 'off' : `${seconds}s`),
+    line('time', seconds === null ? 'off' : durationText(seconds)),
   ];
 }
 
@@ -45,6 +45,12 @@ function levelLines({ bytes, percent, seconds }: LevelRule): string[] {
 function sizeText(bytes: number): string {
   const text = formatBytes(bytes).replace(' ', '');
   return /\./.test(text) ? `${bytes}` : text;
+}
+
+/** In the largest unit that says it exactly. */
+function durationText(seconds: number): string {
+  if (seconds > 0 && seconds % 3600 === 0) return `${seconds / 3600}h`;
+  return seconds > 0 && seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;
 }
 
 /** TOML's strings are JSON's, as far as these go. */

@@ -16,7 +16,7 @@ export function statusLines(report: StatusReport, theme: Theme): string[] {
 
 function storeLines(store: StoreView, theme: Theme): string[] {
   const { width } = theme;
-  const counts = `${store.imageCount} images${store.unreadableCount > 0 ? `, ${store.unreadableCount} that cannot be read` : ''}`;
+  const counts = `${store.imageCount} ${store.imageCount === 1 ? 'image' : 'images'}${store.unreadableCount > 0 ? `, ${store.unreadableCount} that cannot be read` : ''}`;
   const state = store.presence === 'vanished' ? 'vanished' : levelText(store);
   const title = `${escapeForTerminal(store.mount)} (${escapeForTerminal(store.type)}), ${counts}: `;
   return [
@@ -28,6 +28,7 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     figureLine('allocation', store.allocation, width),
     figureLine('residual', store.residual, width),
     figureLine('reserved', store.reserved, width),
+    figureLine('floor', store.floor, width),
     leftLine(store.sum, width),
     ...wrapAfter(label('full'), outlookText(store.forecast.toFull), width),
     ...wrapAfter(label('looked at'), store.scannedAt ?? 'not yet: the first scan is running', width),

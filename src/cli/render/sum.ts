@@ -16,7 +16,7 @@ export function sumLines(addends: readonly Addend[], total: number, width: numbe
   const nameRoom = width - SIGN.length - exactColumn - IEC_COLUMN - 4;
   const blank = ' '.repeat(SIGN.length + exactColumn + IEC_COLUMN + 2);
   const lines = addends.flatMap((one, index) => {
-    const sign = one.bytes < 0 ? '  - ' : index === 0 ? '    ' : SIGN;
+    const sign = one.bytes < 0 ? '  - ' : index === 0 || one.bytes === 0 ? '    ' : SIGN;
     const [first = '', ...others] = wrap(escapeForTerminal(one.name), nameRoom);
     return [`${sign}${before(one.bytes)}  ${first}`, ...others.map((line) => `${blank}  ${line}`)];
   });

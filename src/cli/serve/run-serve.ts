@@ -65,7 +65,7 @@ async function serve(plan: ServePlan, session: Session, remarks: readonly string
   const watch = await openDaemon({ ...plan, version: VERSION });
   try {
     const options = { watch, version: VERSION, log, socket: plan.socket ?? undefined, token, webDirectory: webDirectory() };
-    const server = await openAt(plan, options);
+    const server = await openAt(plan, options, session);
     const endPings = pingWatchdog();
     try {
       await notifyManager('READY=1');
@@ -85,7 +85,7 @@ async function serve(plan: ServePlan, session: Session, remarks: readonly string
 }
 
 /** Where nobody has chosen a port and the usual one is taken, any other will do for looking around. */
-async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>): Promise<RunningServer> {
+async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>, session: Session): Promise<RunningServer> {
   const listen = plan.listen === null ? undefined : parseListen(plan.listen, 'listen');
   if (listen === undefined && plan.socket === null) {
     throw new PlimsollError('usage', 'SERVE_NOWHERE', {
@@ -99,6 +99,7 @@ async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>): 
   } catch (thrown) {
     const error = asPlimsollError(thrown, 'serve');
     if (error.code !== 'IO_EADDRINUSE' || !plan.isUsualAddress || listen === undefined) throw error;
+    session.warn(`plimsoll: another program listens on ${plan.listen}: a free port is taken instead (--listen names another)`);
     return openServer({ ...options, listen: { ...listen, port: 0 } });
   }
 }

@@ -53,6 +53,8 @@ const COMPACT_EVERY_MS = 10 * 60 * 1000;
 const MAX_IMAGE_EVENTS = 100;
 /** A store goes into the history at most so often, however often it is looked at. */
 const REMEMBER_EVERY_MS = 10_000;
+/** In a message; there can be thousands. */
+const NAMED_DIRECTORIES = 5;
 
 /**
  * Watches the stores from now on; the first look at them has begun when this answers.
@@ -275,7 +277,8 @@ class Daemon implements Watch {
         return this.#record((await filesystemOf(path)).id);
       } catch (thrown) {
         const error = asPlimsollError(thrown, 'find store', path);
-        if (error.kind !== 'not-found' || error.code === 'STORE_UNKNOWN' || path === '/') throw error;
+        if (error.code === 'STORE_UNKNOWN') throw this.#notOnAny(store);
+        if (error.kind !== 'not-found' || path === '/') throw error;
       }
     }
   }
@@ -430,8 +433,16 @@ class Daemon implements Watch {
 
   #record(id: string): StoreRecord {
     const found = this.#records.get(id);
-    if (found === undefined) throw unknown('STORE_UNKNOWN', 'find store', id, 'the id of a store that is watched, or a path on one');
+    if (found === undefined) throw unknown('STORE_UNKNOWN', 'find store', id, 'the id of a store that is watched');
     return found;
+  }
+
+  /** Of a path: names what is watched, as ids tell people nothing. */
+  #notOnAny(path: string): PlimsollError {
+    const watched = this.#options.stores.flatMap(({ directories }) => directories);
+    const more = watched.length > NAMED_DIRECTORIES ? ', ...' : '';
+    const expected = `a path on a filesystem that is watched, by ${watched.slice(0, NAMED_DIRECTORIES).join(', ')}${more}`;
+    return unknown('STORE_UNKNOWN', 'find store', path, expected);
   }
 
   #orderOf(directories: readonly string[]): StoreOrder {

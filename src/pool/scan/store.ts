@@ -238,7 +238,7 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'info',
       code: 'BACKING_RESIDUAL',
-      message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --frozen-backing leaves that out.`,
+      message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --frozen-backing (of the daemon: frozen_backing = true) leaves that out.`,
     });
   const reclaimable = rows.reduce((sum, row) => sum + row.reclaimable, 0);
   if (reclaimable > 0)

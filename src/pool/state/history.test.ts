@@ -102,6 +102,12 @@ describe('samples of a store', () => {
       { atMs: T0 + HOUR, bytes: 400 },
     ]);
   });
+
+  it('give a point a minute where the history is young, however far back is asked, also after a restart', async () => {
+    for (let minute = 0; minute < 30; minute += 1) await tick(minute * MINUTE, [aStore(500)]);
+    await reopen();
+    expect(history.storePoints('store', T0 - 7 * DAY).available).toHaveLength(30);
+  });
 });
 
 describe('samples of an image', () => {

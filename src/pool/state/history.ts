@@ -214,8 +214,7 @@ export class History {
 
   /** Allocation and available space of a store since `fromMs`, at most a few hundred points each. */
   storePoints(id: string, fromMs: number): { readonly allocation: readonly SizePoint[]; readonly available: readonly SizePoint[] } {
-    const toMs = Math.min(this.#lastAtMs, Number.MAX_SAFE_INTEGER);
-    const rows = thinned(this.#storeRows(id, { fromMs, toMs, points: 300 }), 300, ({ available }) => available);
+    const rows = thinned(this.#storeRows(id, { ...this.#spanOf(id, fromMs), points: 300 }), 300, ({ available }) => available);
     return {
       allocation: rows.map(({ atMs, allocation }) => ({ atMs, bytes: allocation })),
       available: rows.map(({ atMs, available }) => ({ atMs, bytes: available })),
@@ -391,6 +390,18 @@ export class History {
     const inOrder = rows.filter(({ atMs }) => atMs >= query.fromMs && atMs <= toMs).sort((a, b) => a.atMs - b.atMs);
     // Where the least and the most are the same sample.
     return inOrder.filter((row, index) => row.atMs !== inOrder[index - 1]?.atMs);
+  }
+
+  /**
+   * From when to when there are samples of a store, to the hour. The grid is chosen by that: by the time that was asked for, or
+   * without an end before the first tick, a young history would come down to a few points.
+   */
+  #spanOf(id: string, fromMs: number): { readonly fromMs: number; readonly toMs: number } {
+    const series = this.#stores.get(id)?.number ?? null;
+    const sql = 'SELECT min(slot), max(slot) FROM store_hour WHERE slot > ? AND series = ?';
+    const [[first, last] = []] = this.#database.read((connection) => connection.all(sql, seconds(fromMs - HOUR), series));
+    if (typeof first !== 'number' || typeof last !== 'number') return { fromMs, toMs: fromMs };
+    return { fromMs: Math.max(fromMs, first * SECOND), toMs: Math.min(this.#lastAtMs, last * SECOND + HOUR) };
   }
 
   #imageRows(series: Series | undefined, query: HistoryQuery): readonly ImageRow[] {

@@ -14,7 +14,7 @@
  * the new TTL, never shortened; where `decide` says no by now, it stays as it was. An ended key may be used anew.
  */
 import { readBootId } from '#host';
-import { PlimsollError } from '#base';
+import { formatBytes, PlimsollError } from '#base';
 import type { Finding, Reservation } from '#wire';
 import {
   asText,
@@ -349,7 +349,7 @@ export class Ledger {
       doing: 'find reservation',
       field: 'key',
       found: key,
-      expected: 'the key of a reservation',
+      expected: 'the key of a reservation, as GET /api/v1/reservations and the dashboard list them',
     });
   }
 
@@ -557,7 +557,7 @@ function requireSame(own: Held, { store, bytes, path }: LedgerRequest): void {
     doing: 'reserve space',
     field: 'key',
     found: own.key,
-    expected: `a key that is not held yet; it holds ${own.bytes} bytes for something else`,
+    expected: `a key that is not held yet; it holds ${formatBytes(own.bytes)} (${own.bytes} bytes) for something else`,
   });
 }
 

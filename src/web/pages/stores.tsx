@@ -42,7 +42,7 @@ export function StoresPage(): JSX.Element {
             <ImageTable
               store=""
               limit={WORST_IMAGES}
-              caption={`The ${WORST_IMAGES} images that are soonest full, or have the most to come`}
+              caption={`At most ${WORST_IMAGES}: those that are soonest full, or have the most to come`}
               isShort
             />
             <p>
