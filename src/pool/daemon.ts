@@ -226,7 +226,7 @@ class Daemon implements Watch {
     this.#tell({ type: 'reservation', reservation });
     const gone = (): void => {
       this.#leaving.delete(reservation);
-      this.#held.forget(reservation.key);
+      this.#held.forget(reservation);
       this.#judgeStore(reservation.store);
     };
     // A look that fails is told by the keeper's findings.
@@ -375,7 +375,7 @@ class Daemon implements Watch {
   }
 
   #end(reservation: Reservation): void {
-    this.#held.forget(reservation.key);
+    this.#held.forget(reservation);
     this.#tell({ type: 'reservation', reservation });
   }
 

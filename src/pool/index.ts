@@ -4,15 +4,7 @@ export type { GroupStorage, KeptStore } from './kept-store.ts';
 export { scan, type ScanEvent, type ScanOptions } from './scan.ts';
 export { countSharing, type PhysicalRanges, type Sharing, type StoredFile } from './sharing.ts';
 export { History, type HistoryChoice, type ImageState, type StoreState, type Tick } from './history.ts';
-export {
-  type Holding,
-  Ledger,
-  type LedgerClock,
-  type LedgerRequest,
-  LONGEST_TTL_SECONDS,
-  MAX_KEY_LENGTH,
-  type Reserved,
-} from './ledger.ts';
+export { type Holding, Ledger, type LedgerClock, type LedgerRequest, type Reserved } from './ledger.ts';
 export { type DaemonOptions, openDaemon, type StoreOrder } from './daemon.ts';
 export type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
 export { admits, explainVerdict, type StoreFacts, sumOf } from './admission.ts';

@@ -165,6 +165,7 @@ export const LAYERS: readonly Layer[] = [
       'node:module': 'the compile cache',
       'node:os': 'the temporary directory, signals',
       'node:path': 'names',
+      'node:timers/promises': 'how long the start waits for the first scan',
       'node:v8': 'how much the heap of the daemon may grow',
     },
     packages: {
