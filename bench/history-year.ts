@@ -10,7 +10,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { History, type ImageState, type StoreState } from '../src/pool/history.ts';
+import { History, type ImageState, type StoreState } from '../src/pool/state/history.ts';
 
 const [directory = '', count = '1000'] = process.argv.slice(2);
 const IMAGES = Number(count);

@@ -101,7 +101,7 @@ export const LAYERS: readonly Layer[] = [
       sandbox: 'strange bytes are read behind it or not at all',
     },
     node: { 'node:crypto': 'names of images that an address can carry', 'node:path': 'names of directories' },
-    packages: { libsql: { file: 'database.ts', reason: 'the embedded database of reservations and history' } },
+    packages: { libsql: { file: 'state/database.ts', reason: 'the embedded database of reservations and history' } },
   },
   {
     name: 'create',
@@ -165,7 +165,7 @@ export const LAYERS: readonly Layer[] = [
       'node:module': 'the compile cache',
       'node:os': 'the temporary directory, signals',
       'node:path': 'names',
-      'node:timers/promises': 'how long the start waits for the first scan',
+      'node:timers/promises': 'waiting a little for the first scan',
       'node:v8': 'how much the heap of the daemon may grow',
     },
     packages: {

@@ -6,7 +6,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import { Ledger } from '../../src/pool/ledger.ts';
+import { Ledger } from '../../src/pool/state/ledger.ts';
 
 const [file = '', round = '0'] = process.argv.slice(2);
 const say = (...words: readonly unknown[]): void => {

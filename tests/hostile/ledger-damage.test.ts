@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Ledger } from '../../src/pool/ledger.ts';
+import { Ledger } from '../../src/pool/state/ledger.ts';
 import { canMount, type MountableKind, withFilesystem } from '../support/loop-mount.ts';
 
 const COUNT = 400;

@@ -17,15 +17,15 @@ import type {
   StoreSample,
   StoreView,
 } from '#wire';
-import { admits, explainVerdict, sumOf } from './admission.ts';
-import { LOOK_BACK_SECONDS } from './growth.ts';
+import { admits, explainVerdict, sumOf } from '../decide/admission.ts';
+import { LOOK_BACK_SECONDS } from '../decide/growth.ts';
 import { type Appeared, HeldSpace } from './held-space.ts';
-import { History } from './history.ts';
+import { History } from '../state/history.ts';
 import { imageIdOf, ImageIndex } from './image-views.ts';
-import { Keeper } from './keeper.ts';
-import { refuseFile } from './scan.ts';
-import type { KeptStore } from './kept-store.ts';
-import { Ledger } from './ledger.ts';
+import { Keeper } from '../scan/keeper.ts';
+import { refuseFile } from '../scan/scan.ts';
+import type { KeptStore } from '../scan/kept-store.ts';
+import { Ledger } from '../state/ledger.ts';
 import { MovePlanner, type StandingStore } from './store-moves.ts';
 import { StoreRecord } from './store-record.ts';
 import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';

@@ -16,8 +16,8 @@ import type { Finding, ImageSample, StoreSample } from '#wire';
 import { PlimsollError } from '#base';
 import { asText, type Connection, fromText, openDatabase, type StateDatabase, type Value } from './database.ts';
 import { thinned } from './thinning.ts';
-import type { SizePoint } from './growth.ts';
-import type { HistoryQuery } from './watch.ts';
+import type { SizePoint } from '../decide/growth.ts';
+import type { HistoryQuery } from '../daemon/watch.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -75,7 +75,7 @@ const MOVES = [
 it.each([...SUMS, ['growth', GROWTH], ['forecast', FORECAST], ['moves', MOVES]] as [string, string[]][])(
   'docs/admission.md: %s',
   (_, lines) => {
-    const page = readFileSync(new URL('../../docs/admission.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../../docs/admission.md', import.meta.url), 'utf8');
     expect(page).toContain(`${lines.join('\n')}\n`);
   },
 );

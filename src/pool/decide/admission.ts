@@ -146,9 +146,11 @@ function residualShare(facts: StoreFacts, share: number): BoundedTerm {
   return {
     atLeast: part === 0 ? null : counted(part),
     atMost: null,
-    unknown: 'What the images may still write is not known of all of them.',
+    unknown: RESIDUAL_UNKNOWN,
   };
 }
+
+const RESIDUAL_UNKNOWN = 'What the images may still write is not known of all of them.';
 
 /** Growth of images, which ends where all of them have reached their commitment. */
 function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedTerm {
@@ -160,7 +162,16 @@ function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedTerm {
     return { atLeast: null, atMost, unknown: `How fast images grow is not known: ${lowerFirst(growth.unknown ?? 'no reason is known.')}` };
   }
   const grown = during(growth.high, seconds);
-  if (residual !== null && residual <= grown) {
+  if (residual === null) {
+    // It ends where they are full, which nobody knows: only what is known of that is sure to come.
+    const sure = Math.min(grown, facts.residualAtLeast ?? 0);
+    return {
+      atLeast: sure === 0 ? null : taken(name, sure, growthText(growth.high, seconds)),
+      atMost: taken(name, grown, growthText(growth.high, seconds)),
+      unknown: RESIDUAL_UNKNOWN,
+    };
+  }
+  if (residual <= grown) {
     return exactly(
       taken(name, residual, `all that they may still write: at ${rateText(growth.high)} it is written within ${formatSeconds(seconds)}`),
     );

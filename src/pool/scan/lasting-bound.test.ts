@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ImageReport } from '#wire';
-import { anImage } from '../../tests/support/reports.ts';
+import { anImage } from '../../../tests/support/reports.ts';
 import { NOT_WRITTEN_BACK, withLastingBound } from './lasting-bound.ts';
 
 const open = (changes: Partial<ImageReport>): ImageReport => anImage({ openForWriting: true, allocation: 40, commitment: 100, ...changes });

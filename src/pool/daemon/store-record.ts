@@ -1,13 +1,13 @@
 /** What a daemon knows of one store from look to look: its last report, how it grew, how near to trouble it is. */
 import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreRules, StoreView } from '#wire';
-import { type StoreFacts, sumOf } from './admission.ts';
-import { forecastStore, growthOf, outlookTo, type SizePoint } from './forecast.ts';
+import { type StoreFacts, sumOf } from '../decide/admission.ts';
+import { forecastStore, growthOf, outlookTo, type SizePoint } from '../decide/forecast.ts';
 import { GrowthSeries } from './growth-series.ts';
-import type { ImageState, StoreState } from './history.ts';
+import type { ImageState, StoreState } from '../state/history.ts';
 import { imageIdOf } from './image-views.ts';
-import type { KeptStore } from './kept-store.ts';
-import { alertOf, judgeLevel, type LevelState } from './levels.ts';
-import { roomDuring } from './store.ts';
+import type { KeptStore } from '../scan/kept-store.ts';
+import { alertOf, judgeLevel, type LevelState } from '../decide/levels.ts';
+import { roomDuring } from '../scan/store.ts';
 
 /** Images whose growth is worked out anew in one look, beside those that changed: that of the others is a little older. */
 const REFRESHED_AT_ONCE = 200;

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { canMount, withFilesystem } from '../../tests/support/loop-mount.ts';
+import { canMount, withFilesystem } from '../../../tests/support/loop-mount.ts';
 import { History, type ImageState, type StoreState } from './history.ts';
 
 const T0 = Date.UTC(2026, 0, 1);

@@ -1,10 +1,10 @@
 /** What a store's records say, put as the question which images to move. */
 import { inOwnTurns } from '#host';
 import type { ImageView, MovePlan } from '#wire';
-import type { StoreFacts } from './admission.ts';
-import type { KeptStore } from './kept-store.ts';
-import { groupImages, type ImageGroup } from './move-groups.ts';
-import { type MoveGroup, planInSteps } from './moves.ts';
+import type { StoreFacts } from '../decide/admission.ts';
+import type { KeptStore } from '../scan/kept-store.ts';
+import { groupImages, type ImageGroup } from '../decide/move-groups.ts';
+import { type MoveGroup, planInSteps } from '../decide/moves.ts';
 import type { StoreRecord } from './store-record.ts';
 
 /** A store as it stands, with what is held on it. */
@@ -93,7 +93,7 @@ function freedBy(leaving: readonly ImageView[], kept: KeptStore): number {
   return kept.groupStorage(leaving.map(({ path }) => path)).freed;
 }
 
-/** As the sums of the store count it: `pool/store.ts`. */
+/** As the sums of the store count it: `pool/scan/store.ts`. */
 function counted({ allocation, commitment, reclaimable, backingOf }: ImageView, frozenBacking: boolean): number | null {
   if (commitment === null) return null;
   if (frozenBacking && backingOf.length > 0) return allocation ?? 0;
