@@ -49,11 +49,23 @@ export type StateFileKind = 'missing' | 'empty' | 'file' | 'directory';
  */
 export function prepareStateDirectory(path: string): string {
   return attempt(path, () => {
-    mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
+    makeDirectory(path);
     const directory = realpathSync(path);
     refuseUnsafe(directory, lstatSync(directory));
     return directory;
   });
+}
+
+/** With its parents. One by one: Node's own way never ends where a parent that is there says that it is not, as in /proc. */
+function makeDirectory(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path));
+  try {
+    mkdirSync(path, { mode: DIRECTORY_MODE });
+  } catch (error) {
+    // Somebody else made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
 
 /**

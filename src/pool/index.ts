@@ -4,15 +4,7 @@ export type { GroupStorage, KeptStore } from './scan/kept-store.ts';
 export { scan, type ScanEvent, type ScanOptions } from './scan/scan.ts';
 export { countSharing, type PhysicalRanges, type Sharing, type StoredFile } from './scan/sharing.ts';
 export { History, type HistoryChoice, type ImageState, type StoreState, type Tick } from './state/history.ts';
-export {
-  type Holding,
-  Ledger,
-  type LedgerClock,
-  type LedgerRequest,
-  LONGEST_TTL_SECONDS,
-  MAX_KEY_LENGTH,
-  type Reserved,
-} from './state/ledger.ts';
+export { type Holding, Ledger, type LedgerClock, type LedgerRequest, type Reserved } from './state/ledger.ts';
 export { type DaemonOptions, openDaemon, type StoreOrder } from './daemon/daemon.ts';
 export type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './daemon/watch.ts';
 export { admits, explainVerdict, type StoreFacts, sumOf } from './decide/admission.ts';

@@ -1,5 +1,5 @@
 /** The routes that decide and hold: admission, reservations, rescans. */
-import type { Static } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { PlimsollError } from '#base';
 import { commitmentOfNew, parseCreateOptions } from '#create';
 import type { SizedRequest, SizedReservationRequest, Watch } from '#pool';
@@ -8,6 +8,7 @@ import { answers, described, errorAnswers } from './answers.ts';
 import {
   AdmissionDecisionSchema,
   AdmissionRequestSchema,
+  ApiErrorSchema,
   KeyParameters,
   RescanAnswerSchema,
   RescanRequestSchema,
@@ -23,7 +24,7 @@ export function addAdmissionRoutes(app: TypedApp, watch: Watch, decisionMs: numb
     '/admission/check',
     {
       schema: {
-        ...answers('Would it fit? Whatever the answer, the status is 200', AdmissionDecisionSchema, 404, 413, 415),
+        ...answers('Would it fit? Whatever the answer, the status is 200', AdmissionDecisionSchema, 404, 413, 415, 422),
         body: AdmissionRequestSchema,
       },
     },
@@ -62,8 +63,11 @@ function addReserve(app: TypedApp, watch: Watch, decisionMs: number): void {
         response: {
           200: described(AdmissionDecisionSchema, 'It was held already by this key'),
           201: described(AdmissionDecisionSchema, 'It is held now'),
-          ...errorAnswers([404, 413, 415]),
-          409: described(ReservationRefusalSchema, 'It does not fit, with the sum; or the key holds something else, without one'),
+          ...errorAnswers([404, 413, 415, 422]),
+          409: described(
+            Type.Union([ReservationRefusalSchema, ApiErrorSchema]),
+            'It does not fit, with the sum; or the key holds something else, without one',
+          ),
         },
       },
     },

@@ -9,9 +9,10 @@ const ERRORS: Readonly<Record<number, string>> = {
   403: 'A page of another site',
   404: 'No such store, image or reservation',
   409: 'In conflict with what is',
-  413: 'Too large a body',
+  413: 'Too large a body, or too much held already',
   415: 'Not JSON',
   421: 'A foreign Host header',
+  422: 'What was found there cannot be understood',
   500: 'A bug in plimsoll',
   503: 'Not now',
 };

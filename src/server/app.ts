@@ -39,6 +39,8 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: LONGEST_PARAMETER },
     return503OnClosing: false,
+    // What fails before a route is looked for, such as an address that cannot be decoded, has the one body of errors, too.
+    frameworkErrors: (error, request, reply) => void answerError(error, request, reply.headers(SECURITY_HEADERS)),
   });
   app.setValidatorCompiler(validatorCompiler);
   // What the watch gave goes out as it is. Fastify's own serialiser drops what a schema leaves out, and makes a 0 of a null.
@@ -113,15 +115,16 @@ function isApi(url: string): boolean {
 }
 
 function addErrors(app: TypedApp): void {
-  const answer = (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const { status, body, isOurs } = problemOf(thrown);
-    if (isOurs) request.log.error({ err: thrown, method: request.method, url: request.url }, 'a request could not be answered');
-    if (status === 401) void reply.header('www-authenticate', 'Bearer realm="plimsoll"');
-    if (status === 503) void reply.header('retry-after', '1');
-    return reply.status(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
-  };
-  app.setErrorHandler(answer);
-  app.setNotFoundHandler((request, reply) => answer(noSuchRoute(request.method, request.url.slice(0, 200)), request, reply));
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler((request, reply) => answerError(noSuchRoute(request.method, request.url.slice(0, 200)), request, reply));
+}
+
+function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { status, body, isOurs } = problemOf(thrown);
+  if (isOurs) request.log.error({ err: thrown, method: request.method, url: request.url }, 'a request could not be answered');
+  if (status === 401) void reply.header('www-authenticate', 'Bearer realm="plimsoll"');
+  if (status === 503) void reply.header('retry-after', '1');
+  return reply.status(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
 }
 
 /** No forms, no plain text; an empty body is no body. */

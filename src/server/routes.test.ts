@@ -194,6 +194,7 @@ describe('admission', () => {
     await post('/api/v1/admission/reserve', { store: STORE_ID, bytes: 1, key: 'k', ttlSeconds: 60 });
     const answer = await post('/api/v1/admission/reserve', { store: STORE_ID, bytes: 2, key: 'k', ttlSeconds: 60 });
     expect([answer.status, answer.json]).toEqual([409, { error: expect.objectContaining({ code: 'RESERVATION_DIFFERS' }) }]);
+    expect(complaints('post', '/api/v1/admission/reserve', answer)).toEqual([]);
   });
 
   const check = { store: STORE_ID, bytes: 1 };
@@ -220,12 +221,26 @@ describe('admission', () => {
     ['reserve', { ...reserve, ttlSeconds: 0 }, 'REQUEST_INVALID'],
     ['reserve', { ...reserve, ttlSeconds: 1e9 }, 'REQUEST_INVALID'],
     ['reserve', { ...reserve, key: '' }, 'REQUEST_INVALID'],
-    ['reserve', { ...reserve, key: 'k'.repeat(257) }, 'REQUEST_INVALID'],
+    ['reserve', { ...reserve, key: 'k'.repeat(201) }, 'REQUEST_INVALID'],
+    ['reserve', { ...reserve, ttlSeconds: 0.5 }, 'REQUEST_INVALID'],
+    ['reserve', { ...reserve, bytes: 0 }, 'REQUEST_INVALID'],
     ['reserve', { ...reserve, overcommit: 'yes' }, 'REQUEST_INVALID'],
   ])('%s %j is refused with 400', async (verb, body, code) => {
     const answer = await post(`/api/v1/admission/${verb}`, body);
     expect([answer.status, answer.json]).toEqual([400, { error: expect.objectContaining({ kind: 'usage', code }) }]);
     expect(watch.asked).toEqual([]);
+  });
+});
+
+describe('an address that cannot be decoded', () => {
+  it.each([
+    ['GET', '/api/v1/stores/%zz', 'get', '/stores/{id}'],
+    ['DELETE', '/api/v1/reservations/%ED%A0%80', 'delete', '/reservations/{key}'],
+  ])('%s %s is refused with the one body of errors', async (method, path, verb, documented) => {
+    const answer = await ask(server.url ?? '', path, { method });
+    expect([answer.status, answer.json]).toEqual([400, { error: expect.objectContaining({ kind: 'usage', code: 'REQUEST_INVALID' }) }]);
+    expect(complaints(verb, `/api/v1${documented}`, answer)).toEqual([]);
+    expect(answer.headers['x-content-type-options']).toBe('nosniff');
   });
 });
 

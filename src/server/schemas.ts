@@ -3,7 +3,7 @@
  * requests are judged and from which the OpenAPI document is made. schemas.test.ts holds each to the type of the same name.
  */
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
-import { IMAGE_FORMATS, POLICIES } from '#wire';
+import { IMAGE_FORMATS, LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, POLICIES, SHORTEST_TTL_SECONDS } from '#wire';
 
 /** An object that the OpenAPI document lists under `title`. */
 function shape<P extends TProperties>(title: string, properties: P): TObject<P> {
@@ -17,6 +17,8 @@ function nullable<S extends TSchema>(schema: S) {
 const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 /** Sums and what is left of them can be below zero. */
 const SignedBytes = Type.Integer({ minimum: -Number.MAX_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER });
+/** Nothing need not be held. */
+const HeldBytes = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 const Seconds = Type.Number();
 const Count = Type.Integer({ minimum: 0 });
 const Time = Type.String({ format: 'date-time' });
@@ -226,14 +228,16 @@ export const AdmissionRequestSchema = Type.Object(REQUEST, {
   additionalProperties: false,
 });
 
-/** Long enough for a day of preparation, short enough that a forgotten one does not block a store for ever. */
-export const LONGEST_TTL_SECONDS = 30 * 86_400;
-
 export const ReservationRequestSchema = Type.Object(
   {
     ...REQUEST,
-    key: Type.String({ minLength: 1, maxLength: 256, description: "the client's own name for it; asked for twice, it is held once" }),
-    ttlSeconds: Type.Number({ exclusiveMinimum: 0, maximum: LONGEST_TTL_SECONDS }),
+    bytes: Type.Optional(HeldBytes),
+    key: Type.String({
+      minLength: 1,
+      maxLength: MAX_KEY_LENGTH,
+      description: "the client's own name for it; asked for twice, it is held once",
+    }),
+    ttlSeconds: Type.Number({ minimum: SHORTEST_TTL_SECONDS, maximum: LONGEST_TTL_SECONDS }),
     path: Type.Optional(
       Type.String({ minLength: 1, maxLength: 4096, description: 'the image it is for; when that appears, it is released' }),
     ),
@@ -321,7 +325,7 @@ export const HelloEventSchema = shape('HelloEvent', { type: Type.Literal('hello'
 const Name = Type.String({ minLength: 1, maxLength: 1024 });
 
 export const IdParameters = Type.Object({ id: Name });
-export const KeyParameters = Type.Object({ key: Type.String({ minLength: 1, maxLength: 256 }) });
+export const KeyParameters = Type.Object({ key: Type.String({ minLength: 1, maxLength: MAX_KEY_LENGTH }) });
 
 export const MOST_IMAGES_OF_PAGE = 500;
 

@@ -57,3 +57,4 @@ export type {
   UseVerdict,
   WhoReport,
 } from './use-reports.ts';
+export { LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, SHORTEST_TTL_SECONDS } from './reservation-limits.ts';

@@ -131,6 +131,16 @@ describe('a directory', () => {
     expect((await daemon.ask('/api/v1/reservations?ended=true')).json).toMatchObject([{ key: 'one', state: 'met' }]);
   });
 
+  it('gets no space held for an image that is there already: it would be met at once, by an image that has not grown yet', async () => {
+    const vm = join(directory, 'vm');
+    mkdirSync(vm);
+    image(join(vm, 'a.raw'));
+    const daemon = await cleanup.ready({ directory, stores: [vm] });
+    const refused = await daemon.reserve(vm, 'one', 2 * MiB, { overcommit: true, path: join(vm, 'a.raw') });
+    expect([refused.status, refused.json]).toMatchObject([409, { error: { code: 'IMAGE_THERE' } }]);
+    expect(await daemon.heldKeys()).toEqual([]);
+  });
+
   it('that is a link is followed, and where the link leads elsewhere later, that is said', async () => {
     for (const name of ['one', 'two']) mkdirSync(join(directory, name));
     image(join(directory, 'one', 'a.raw'));

@@ -200,6 +200,7 @@ class Daemon implements Watch {
     const record = await this.#lookAgain(request.store);
     const path = request.path === undefined ? null : await nameInLooks(request.path, record.kept.directories);
     const { key, ttlSeconds } = request;
+    if (path !== null && !this.#ledger.holds(key)) refuseTaken(record, path);
     const bytes = bytesOn(record, request);
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
     const others = this.#holding(record.id).filter((one) => one.key !== key || one.state !== 'held');
@@ -234,7 +235,7 @@ class Daemon implements Watch {
     for (const [reservation, atMs] of this.#leaving) {
       if (reservation.store !== store || atMs >= this.#keeper.beganAt) continue;
       this.#leaving.delete(reservation);
-      this.#held.forget(reservation.key);
+      this.#held.forget(reservation);
     }
   }
 
@@ -377,7 +378,7 @@ class Daemon implements Watch {
   }
 
   #end(reservation: Reservation): void {
-    this.#held.forget(reservation.key);
+    this.#held.forget(reservation);
     this.#tell({ type: 'reservation', reservation });
   }
 
@@ -475,6 +476,17 @@ async function nameInLooks(path: string, directories: readonly string[]): Promis
 
 function bytesOn({ kept }: StoreRecord, { bytes }: SizedRequest): number {
   return typeof bytes === 'number' ? bytes : bytes(kept.report.type);
+}
+
+/** An image that is there would meet the reservation as it is, and the space for what is to become of it would be free. */
+function refuseTaken(record: StoreRecord, path: string): void {
+  if (record.imageAt(path) === undefined) return;
+  throw new PlimsollError('conflict', 'IMAGE_THERE', {
+    doing: 'reserve space',
+    field: 'path',
+    found: path,
+    expected: 'the name of an image that is not there yet; to let one grow, reserve without a path, and release when it has grown',
+  });
 }
 
 function rulesDiffer(order: StoreOrder, other: StoreOrder): Finding[] {

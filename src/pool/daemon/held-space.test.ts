@@ -24,6 +24,15 @@ describe('what reservations still hold', () => {
     expect(space.sumOf(held)).toBe(70);
   });
 
+  it('is all of it under a key that was held for another image, which is still under way', () => {
+    const space = new HeldSpace();
+    const before = reservation('a', 100, '/vm/old');
+    const now = reservation('a', 100, '/vm/new');
+    space.look([now, before], only('/vm/old', { commitment: 30, openForWriting: true }), 0);
+    expect(space.sumOf([now])).toBe(100);
+    expect(space.sumOf([now, before])).toBe(170);
+  });
+
   it('ends when the image can come to consume as much as was asked for', () => {
     const space = new HeldSpace();
     const held = [reservation('a', 100), reservation('b', 100)];

@@ -19,6 +19,7 @@ interface Seen {
 }
 
 export class HeldSpace {
+  /** By the place of the image: a key that was let go of can be held anew for another image. */
   readonly #seen = new Map<string, Seen>();
 
   /**
@@ -30,20 +31,20 @@ export class HeldSpace {
     return held.filter((reservation) => {
       const image = reservation.path === null ? undefined : appeared(reservation.path);
       if (image === undefined) {
-        this.#seen.delete(reservation.key);
+        this.#seen.delete(placeOf(reservation));
         return false;
       }
-      const before = this.#seen.get(reservation.key);
+      const before = this.#seen.get(placeOf(reservation));
       const sinceMs = before?.commitment === image.commitment ? before.sinceMs : nowMs;
-      this.#seen.set(reservation.key, { commitment: image.commitment, sinceMs });
+      this.#seen.set(placeOf(reservation), { commitment: image.commitment, sinceMs });
       const isSettled = !image.openForWriting && nowMs - sinceMs >= SETTLED_MS;
       return image.commitment >= reservation.bytes || isSettled;
     });
   }
 
   /** Bytes that `reservation` holds beyond what is counted as its image's commitment. */
-  bytesOf({ key, bytes }: Reservation): number {
-    return Math.max(0, bytes - (this.#seen.get(key)?.commitment ?? 0));
+  bytesOf(reservation: Reservation): number {
+    return Math.max(0, reservation.bytes - (this.#seen.get(placeOf(reservation))?.commitment ?? 0));
   }
 
   /** There can be one image under a path: of several reservations for it the largest counts. */
@@ -67,7 +68,13 @@ export class HeldSpace {
     return this.sumOf(others) + Math.max(0, this.sumOf(same) - bytes);
   }
 
-  forget(key: string): void {
-    this.#seen.delete(key);
+  /** It has ended. Another for the same image counts whole until the next look. */
+  forget(reservation: Reservation): void {
+    this.#seen.delete(placeOf(reservation));
   }
+}
+
+/** The image it is for; for none, a place that no image has. */
+function placeOf({ store, path }: Reservation): string {
+  return JSON.stringify([store, path]);
 }

@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Ledger, type LedgerClock, type LedgerRequest, LONGEST_TTL_SECONDS } from './ledger.ts';
+import { LONGEST_TTL_SECONDS } from '#wire';
+import { Ledger, type LedgerClock, type LedgerRequest } from './ledger.ts';
 
 const T0 = Date.UTC(2026, 0, 1);
 const MINUTE = 60_000;

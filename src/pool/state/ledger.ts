@@ -15,7 +15,7 @@
  */
 import { readBootId } from '#host';
 import { formatBytes, PlimsollError } from '#base';
-import type { Finding, Reservation } from '#wire';
+import { type Finding, LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, type Reservation, SHORTEST_TTL_SECONDS } from '#wire';
 import {
   asText,
   type Connection,
@@ -27,9 +27,7 @@ import {
   type Value,
 } from './database.ts';
 
-export const MAX_KEY_LENGTH = 200;
 export const MAX_HELD = 100_000;
-export const LONGEST_TTL_SECONDS = 30 * 86_400;
 /** A path or store is a file name at its longest. */
 const MAX_NAME_LENGTH = 4096;
 /** Ended ones stay for the record. */
@@ -566,8 +564,8 @@ function requireRequest({ key, store, bytes, path, ttlSeconds }: LedgerRequest):
   if (!isText(store, MAX_NAME_LENGTH)) throw invalid('store', store, `a string of 1 to ${MAX_NAME_LENGTH} characters`);
   if (path !== null && !isText(path, MAX_NAME_LENGTH)) throw invalid('path', path, `a string of 1 to ${MAX_NAME_LENGTH} characters`);
   if (!Number.isSafeInteger(bytes) || bytes <= 0) throw invalid('bytes', bytes, 'an integer from 1 to 2^53 - 1');
-  const isTtl = typeof ttlSeconds === 'number' && ttlSeconds >= 1 && ttlSeconds <= LONGEST_TTL_SECONDS;
-  if (!isTtl) throw invalid('ttlSeconds', ttlSeconds, `1 to ${LONGEST_TTL_SECONDS}`);
+  const isTtl = typeof ttlSeconds === 'number' && ttlSeconds >= SHORTEST_TTL_SECONDS && ttlSeconds <= LONGEST_TTL_SECONDS;
+  if (!isTtl) throw invalid('ttlSeconds', ttlSeconds, `${SHORTEST_TTL_SECONDS} to ${LONGEST_TTL_SECONDS}`);
 }
 
 function isText(value: unknown, longest: number): boolean {
