@@ -53,19 +53,38 @@ export function startJailed(order: JailOrder): Jailed {
   const filterPipe = child.stdio[filterFd] as Duplex | undefined;
   filterPipe?.on('error', () => {});
   filterPipe?.end(order.filter);
+  const channel = child.stdio[CHANNEL_FD] as Duplex;
   return {
-    channel: child.stdio[CHANNEL_FD] as Duplex,
+    channel,
     complaints: child.stderr as Readable,
     ended,
-    // --die-with-parent: with bubblewrap dies the first process of the pid namespace, and with that all others in it.
-    kill: () => void child.kill('SIGKILL'),
+    kill: () => {
+      killJail(child);
+      // What has come to life behind its back, in the moment before it would die with bubblewrap, finds nobody to speak to and ends.
+      channel.destroy();
+    },
   };
+}
+
+/**
+ * --die-with-parent: with bubblewrap dies the first process of the pid namespace, and with that all others in it. Before that
+ * process has asked for it, it is still in bubblewrap's process group: else a jail that is killed while it starts would stay.
+ */
+export function killJail(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    child.kill('SIGKILL');
+  }
 }
 
 function spawnBubblewrap(words: readonly string[], fds: readonly number[]): ChildProcess {
   try {
     return spawn('bwrap', words, {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...fds, 'pipe'],
+      // A process group of its own, to be killed as one.
+      detached: true,
       // Nothing of it reaches the inside; bubblewrap itself needs no more.
       env: { PATH: process.env['PATH'] },
     });

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { asPlimsollError, PlimsollError } from '#base';
+import { killJail } from './jail.ts';
 
 /** Descriptor of the file inside: behind the standard ones. */
 const FILE_FD = 3;
@@ -42,10 +43,11 @@ export function runJailedTool(words: readonly string[], options: JailedToolOptio
   return new Promise((resolve, reject) => {
     const child = spawn('bwrap', [...jailWords(), '--', ...limitWords(options), ...words], {
       stdio: ['ignore', 'pipe', 'pipe', options.fd],
+      detached: true,
       env: { PATH: process.env['PATH'], LC_ALL: 'C' },
     });
     let [stdout, stderr] = ['', ''];
-    const kill = (): void => void child.kill('SIGKILL');
+    const kill = (): void => killJail(child);
     // Time that passes without processor time counts too.
     const timer = setTimeout(kill, (options.seconds + 1) * 1000);
     options.signal?.addEventListener('abort', kill);
