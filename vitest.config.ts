@@ -7,8 +7,7 @@
  *   differential  against QEMU and real filesystems: minutes, processes and loop mounts of its own
  */
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
-
-const SECOND = 1000;
+import { HANG_MS } from './tests/support/hang.ts';
 
 /** `#layer` imports lead to the source, not to what was built. */
 const fromSource = {
@@ -21,12 +20,11 @@ interface ProjectChoice {
   readonly include: readonly string[];
   /** Projects of a lower order are done before this one begins. */
   readonly order: number;
-  readonly testSeconds: number;
   /** Test files that run at the same time. */
   readonly workers: number;
 }
 
-function project({ name, include, order, testSeconds, workers }: ProjectChoice): TestProjectInlineConfiguration {
+function project({ name, include, order, workers }: ProjectChoice): TestProjectInlineConfiguration {
   return {
     ...fromSource,
     test: {
@@ -36,8 +34,9 @@ function project({ name, include, order, testSeconds, workers }: ProjectChoice):
       pool: 'forks',
       maxWorkers: workers,
       sequence: { groupOrder: order },
-      testTimeout: testSeconds * SECOND,
-      hookTimeout: Math.max(testSeconds, 60) * SECOND,
+      testTimeout: HANG_MS,
+      hookTimeout: HANG_MS,
+      expect: { poll: { timeout: HANG_MS, interval: 20 } },
     },
   };
 }
@@ -46,11 +45,11 @@ export default defineConfig({
   test: {
     passWithNoTests: false,
     projects: [
-      project({ name: 'unit', include: ['src/**/*.test.ts', 'tests/architecture/**/*.test.ts'], order: 0, testSeconds: 120, workers: 2 }),
-      project({ name: 'e2e', include: ['tests/e2e/**/*.test.ts'], order: 1, testSeconds: 60, workers: 2 }),
-      project({ name: 'hostile', include: ['tests/hostile/**/*.test.ts'], order: 2, testSeconds: 60, workers: 2 }),
+      project({ name: 'unit', include: ['src/**/*.test.ts', 'tests/architecture/**/*.test.ts'], order: 0, workers: 2 }),
+      project({ name: 'e2e', include: ['tests/e2e/**/*.test.ts'], order: 1, workers: 2 }),
+      project({ name: 'hostile', include: ['tests/hostile/**/*.test.ts'], order: 2, workers: 2 }),
       // Runs its own jobs two at a time inside each file.
-      project({ name: 'differential', include: ['tests/differential/**/*.test.ts'], order: 3, testSeconds: 600, workers: 1 }),
+      project({ name: 'differential', include: ['tests/differential/**/*.test.ts'], order: 3, workers: 1 }),
     ],
   },
 });

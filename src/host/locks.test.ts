@@ -45,9 +45,8 @@ async function qemuNbd(...options: string[]): Promise<void> {
   const socket = join(directory, `nbd-${children.length}.sock`);
   const child = spawn('qemu-nbd', ['-k', socket, '-t', '-f', 'qcow2', ...options], { stdio: 'inherit' });
   children.push(child);
-  const deadline = Date.now() + 10_000;
   while (!existsSync(socket)) {
-    if (Date.now() > deadline) throw new Error('qemu-nbd did not start');
+    if (child.exitCode !== null) throw new Error('qemu-nbd did not start');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -159,11 +159,9 @@ describe('walkFiles()', () => {
     expect(seen).toHaveLength(1);
   });
 
-  it('walks 10,000 files in time', async () => {
+  it('walks 10,000 files', async () => {
     for (let index = 0; index < 10_000; index += 1) writeFileSync(at(`f${index}`), '');
-    const start = performance.now();
     expect((await walk([root])).at(-1)).toMatchObject({ fileCount: 10_000 });
-    expect(performance.now() - start).toBeLessThan(2000);
   });
 });
 

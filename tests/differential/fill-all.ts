@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { HANG_MS } from '../support/hang.ts';
 import { imageInfo, type Opening, openingArguments } from '../support/qemu.ts';
 import { FILLS } from './fills.ts';
 
@@ -79,8 +80,6 @@ interface Exported {
   end(): Promise<void>;
 }
 
-const READY_MS = 10_000;
-
 async function exportImage({ path, format }: Opening, cache: FilledImage['cache']): Promise<Exported> {
   const socket = `/tmp/${process.pid}-${Math.random().toString(36).slice(2)}.nbd`;
   const direct = cache === 'none' ? ',cache.direct=on' : '';
@@ -97,7 +96,7 @@ async function exportImage({ path, format }: Opening, cache: FilledImage['cache'
   let errors = '';
   child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString('latin1')));
   const ended = new Promise((resolve) => child.on('close', resolve));
-  for (const deadline = Date.now() + READY_MS; !existsSync(socket); ) {
+  for (const deadline = Date.now() + HANG_MS; !existsSync(socket); ) {
     if (Date.now() > deadline || child.exitCode !== null) throw new Error(`qemu-storage-daemon does not serve ${path}: ${errors}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

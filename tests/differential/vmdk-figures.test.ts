@@ -101,7 +101,7 @@ async function missingGrains(path: string): Promise<{ guestOffset: number; byteL
 }
 
 describe('streams on tmpfs', () => {
-  it.each(STREAM_STATES.map((state) => [state.name, state] as const))('%s', { timeout: 120_000 }, async (_, state) => {
+  it.each(STREAM_STATES.map((state) => [state.name, state] as const))('%s', async (_, state) => {
     const site = newSite();
     await state.build(site);
     const asked = await ask(site.image);

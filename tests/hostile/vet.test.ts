@@ -1,7 +1,18 @@
 /** Verdicts: every vector of the threat table, as a file and as a stream that arrives in pieces; and files that change. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -40,6 +51,17 @@ describe('all ways', () => {
   });
 });
 
+/** Whether this process has a descriptor of `path`. */
+function isOpenHere(path: string): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false;
+    }
+  });
+}
+
 describe('a file that does not keep still (rows 56 to 58)', () => {
   const path = join(directory, 'restless');
 
@@ -48,8 +70,9 @@ describe('a file that does not keep still (rows 56 to 58)', () => {
       .withLength(256 * 2 ** 20)
       .write(path);
     const vetting = vetFile(path, { sha256: true, unconfined: true });
-    setTimeout(() => appendFileSync(path, 'more'), 30);
+    const writing = setInterval(() => appendFileSync(path, 'more'), 5);
     const report = await vetting;
+    clearInterval(writing);
     expect([report.verdict, report.reasons[0]?.code, report.next]).toEqual(['refused', 'CHANGED', null]);
   });
 
@@ -59,7 +82,8 @@ describe('a file that does not keep still (rows 56 to 58)', () => {
     const vetting = vetFile(path);
     const overlay = join(directory, 'other');
     aQcow2().withBackingFile('/etc/shadow').write(overlay);
-    setTimeout(() => renameSync(overlay, path), 20);
+    while (!isOpenHere(path)) await setTimeoutAsync(1);
+    renameSync(overlay, path);
     const report = await vetting;
     expect(report.identity).toMatchObject({ device: before.dev, inode: before.ino });
     expect(report.reasons.map(({ code }) => code)).not.toContain('HAS_BACKING_FILE');

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { memoryDevice, withReadBudget } from '#block';
 import { openVhd, vhdAmbiguousRuns } from '#formats';
 import { vhdFigures } from '#sizes';
+import { HANG_MS } from '../support/hang.ts';
 import { DYNAMIC_HEADER, FOOTER, PARENT_LOCATOR } from '../../src/formats/vhd/layout.ts';
 import { aVhd, HEADER_AT, sealFooter, sealHeader, TABLE_AT, text } from '../support/vhd-builder.ts';
 import { factsOf } from '../support/facts.ts';
@@ -76,7 +77,7 @@ function outcome(bytes: Uint8Array): Promise<string> {
 }
 
 describe('mutated VHD images', () => {
-  it(`${RUNS} of them, seed ${SEED}: a value or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
+  it(`${RUNS} of them, seed ${SEED}: a value or a named error`, { timeout: HANG_MS + RUNS * 10 }, async () => {
     const all = subjects();
     const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const mutated = mutate(all[run % all.length] as Subject, random);

@@ -20,6 +20,7 @@ import {
   REGION_TABLE_HEADER,
   REGION_TABLE_OFFSETS,
 } from '../../src/formats/vhdx/layout.ts';
+import { HANG_MS } from '../support/hang.ts';
 import { aVhdx, LOG, u64, type VhdxBuilder } from '../support/vhdx-builder.ts';
 import { countOutcomes, kindOf } from './fuzzing.ts';
 import { type Place } from './mutations.ts';
@@ -184,7 +185,7 @@ function outcome(builder: VhdxBuilder, hasMap: boolean): Promise<string> {
 }
 
 describe('mutated VHDX images', () => {
-  it(`${RUNS} of them, seed ${SEED}: an image or a named error`, { timeout: 60_000 + RUNS * 20 }, async () => {
+  it(`${RUNS} of them, seed ${SEED}: an image or a named error`, { timeout: HANG_MS + RUNS * 20 }, async () => {
     const all = subjects();
     const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { image, changes } = mutate(all[run % all.length] as Subject, random);

@@ -5,17 +5,12 @@ import { openVhdx, readVhdx } from '#formats';
 import { aVhdx } from '../support/vhdx-builder.ts';
 import { VHDX_VECTORS } from './vhdx-vectors.ts';
 
-/** Of processor time: these are small images, of which a hang is the only reason to take as long. */
-const MOST_SECONDS = 20;
 const READ_BUDGET = 16 * MiB;
 
 describe('a hostile VHDX image', () => {
   it.each(VHDX_VECTORS)('$name', async ({ name, image, code, at }) => {
     const [kind] = name.split('--');
-    const before = process.cpuUsage();
     const outcome = await openVhdx(withReadBudget(image.device(), READ_BUDGET)).catch((error: unknown) => error);
-    const { user, system } = process.cpuUsage(before);
-    expect((user + system) / 1e6).toBeLessThan(MOST_SECONDS);
     if (code === undefined) {
       expect(outcome).not.toBeInstanceOf(Error);
       expect(kind).toBe('read');

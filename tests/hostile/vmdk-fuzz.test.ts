@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { type FileFacts, memoryDevice, withReadBudget } from '#block';
 import { openVmdk } from '#formats';
 import { vmdkFigures } from '#sizes';
+import { HANG_MS } from '../support/hang.ts';
 import { SPARSE_HEADER } from '../../src/formats/vmdk/layout.ts';
 import { aVmdk, littleEndian } from '../support/vmdk-builder.ts';
 import { countOutcomes, kindOf } from './fuzzing.ts';
@@ -118,7 +119,7 @@ function outcome(bytes: Uint8Array): Promise<string> {
 describe('mutated VMDK images', () => {
   const subjects = [subject('sparse', true), subject('sparse', false), subject('stream', false), subject('stream', true, true)];
 
-  it(`${RUNS} of them, seed ${SEED}: read, or a named error`, { timeout: 60_000 + RUNS * 10 }, async () => {
+  it(`${RUNS} of them, seed ${SEED}: read, or a named error`, { timeout: HANG_MS + RUNS * 10 }, async () => {
     const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
       const { bytes, changes } = mutate(subjects[run % subjects.length] as Subject, random);
       return { changes, outcome: () => outcome(bytes) };

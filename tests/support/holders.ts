@@ -3,14 +3,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HANG_MS } from './hang.ts';
 
 export interface Holder extends AsyncDisposable {
   readonly pid: number;
   /** Ends it and waits until it is gone. May be called twice. */
   end(): Promise<void>;
 }
-
-const PATIENCE_MS = 30_000;
 
 /** A QEMU machine that never runs its guest, with `words` for its disks; it is there when its monitor answers. */
 export function aMachine(name: string, uuid: string, ...words: readonly string[]): Promise<Holder> {
@@ -84,7 +83,7 @@ async function startUntilFile(program: string, words: readonly string[], file: s
 async function within(ready: Promise<void>, holder: Holder, program: string): Promise<Holder> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${program} was not ready within ${PATIENCE_MS} ms`)), PATIENCE_MS);
+    timer = setTimeout(() => reject(new Error(`${program} was not ready within ${HANG_MS} ms`)), HANG_MS);
   });
   try {
     await Promise.race([ready, late]);

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { COMMAND, type Ended, plimsoll, type Running, start } from './command.ts';
+import { HANG_MS } from './hang.ts';
 
-const LONGEST_START_MS = 30_000;
 const LOOK_MS = 50;
 
 /** A daemon with state and socket in a directory of its own, which goes when it is closed. */
@@ -37,7 +37,7 @@ export class LiveDaemon {
     const own = ['--listen', listen, '--socket', this.socket, '--state', join(this.#place, 'state')];
     const running = start(process.execPath, [COMMAND, 'serve', ...own, ...this.#words], { env: { TMPDIR: this.#place } });
     this.#running = running;
-    const deadline = Date.now() + LONGEST_START_MS;
+    const deadline = Date.now() + HANG_MS;
     for (let url = ''; url === ''; await pause(LOOK_MS)) {
       url = /http:\/\/\S+/.exec(running.stdout())?.[0] ?? '';
       if (url !== '') this.url = `${url}/`;

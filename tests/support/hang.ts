@@ -1,0 +1,6 @@
+/**
+ * How long a test waits before it takes a process for hung, in milliseconds.
+ *
+ * Only a hang lasts this long, however busy the machine is: no test measures speed with it. Latency targets are in bench/.
+ */
+export const HANG_MS = 10 * 60_000;
