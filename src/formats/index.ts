@@ -17,7 +17,7 @@ export {
 export { identify, IDENTIFY_HEAD_BYTES, type Sign, type SignClass } from './identify.ts';
 export { tablePlaces } from './table-places.ts';
 export { openRaw } from './raw/index.ts';
-export { type Evidence, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
+export { type Evidence, isNamedAs, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {
   type FileChunk,
   l1Tail,

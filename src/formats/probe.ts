@@ -87,6 +87,28 @@ function matches(prefix: Uint8Array, at: number, bytes: string): boolean {
   return true;
 }
 
+/** How the names of a format's files end. */
+const EXTENSIONS_OF: Partial<Readonly<Record<RecognisedFormat, readonly string[]>>> = {
+  qcow2: ['qcow2', 'qcow'],
+  qcow: ['qcow'],
+  vmdk: ['vmdk'],
+  vhd: ['vhd', 'vpc'],
+  vhdx: ['vhdx'],
+  vdi: ['vdi'],
+  qed: ['qed'],
+  parallels: ['hdd', 'hds', 'parallels'],
+  luks: ['luks'],
+};
+
+/** Whether the host's name of a file ends as those of `format` do. */
+export function isNamedAs(fileName: string, format: RecognisedFormat): boolean {
+  return EXTENSIONS_OF[format]?.includes(extensionOf(fileName)) === true;
+}
+
+function extensionOf(fileName: string): string {
+  return /\.([^./]+)$/.exec(fileName)?.[1]?.toLowerCase() ?? '';
+}
+
 const RAW_EXTENSIONS = new Set(['raw', 'img', 'iso', 'dd', 'bin', 'disk', 'image']);
 const CONTAINER_EXTENSIONS = new Set(['qcow2', 'qcow', 'vmdk', 'vhd', 'vhdx', 'vdi', 'qed', 'vpc']);
 const OTHER_EXTENSIONS = new Set([
@@ -137,7 +159,7 @@ const SMALLEST_UNNAMED_DISK = 64 * 1024;
  * whose signature is missing, or no disk image at all. The name decides only whether the file is looked at, never how.
  */
 export function judgeUnsigned(fileName: string, length: number): 'raw' | 'container' | 'other' {
-  const extension = /\.([^.]+)$/.exec(fileName)?.[1]?.toLowerCase() ?? '';
+  const extension = extensionOf(fileName);
   if (CONTAINER_EXTENSIONS.has(extension)) return 'container';
   if (RAW_EXTENSIONS.has(extension)) return 'raw';
   if (OTHER_EXTENSIONS.has(extension)) return 'other';

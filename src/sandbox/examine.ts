@@ -34,6 +34,7 @@ import { type Finding, type FormatSource, IMAGE_FORMATS, type ImageFormat, type 
 import { followChain } from './chain.ts';
 import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
 import { OTHER_FORMATS, type OtherFormat } from './other-formats.ts';
+import { rawReadingOf, type UnprovenFile, withRawReading } from './raw-reading.ts';
 
 export type ReadableFormat = ImageFormat;
 
@@ -55,6 +56,8 @@ export interface ExamineOptions extends FiguresOptions {
   readonly discovered?: boolean | undefined;
   /** Files known to be raw, by identity: whatever their first bytes are, the guest wrote them. */
   readonly rawFiles?: { has(identity: string): boolean } | undefined;
+  /** Files that an earlier look saw as raw disks or without a signature, and their lengths then: a new signature there proves nothing. */
+  readonly onceRaw?: ReadonlyMap<string, number> | undefined;
   /** The file is the external data file of an image whose guest writes reach so many bytes of it. */
   readonly reach?: number | undefined;
 }
@@ -139,6 +142,7 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
   const shown = nameText(path);
   let facts: FileFacts | undefined;
   let filesystem: HostFilesystem | undefined;
+  let unproven: UnprovenFile | undefined;
   const memory = cache.buffers.take(PREFIX_BYTES);
   try {
     options.signal?.throwIfAborted();
@@ -150,27 +154,37 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     const prefix = await (facts.length <= SMALL_FILE_BYTES ? device : file.device).read(0, PROBE_BYTES);
     const evidence = await gatherEvidence(file.device, prefix);
     const declared = options.rawFiles?.has(facts.identity) === true ? 'raw' : options.format;
+    if (declared === undefined) unproven = unprovenFile(shown, facts, evidence, options);
     if (options.discovered === true && declared === undefined && isOtherFile(evidence, shown, facts.length))
       return { report: { path: shown, ...known }, facts, filesystem, isOther: true, lookedUp: NOTHING_LOOKED_UP };
     const { format, source } = chooseFormat(evidence, declared, options.discovered === true);
     known = { ...known, format, formatSource: source };
     if (format === 'qcow2') {
       const { report, lookedUp } = await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache });
-      return { report, facts, filesystem, isOther: false, lookedUp };
+      return { report: unproven === undefined ? report : withRawReading(report, unproven), facts, filesystem, isOther: false, lookedUp };
     }
-    const report =
-      format === 'raw'
-        ? rawReport(shown, known, facts, prefix, options)
-        : await otherReport(shown, known, { format, device, facts }, options.signal);
+    if (format === 'raw') {
+      const report = rawReport(shown, known, facts, prefix, options);
+      return { report, facts, filesystem, isOther: false, lookedUp: NOTHING_LOOKED_UP };
+    }
+    const counted = await otherReport(shown, known, { format, device, facts }, options.signal);
+    const report = unproven === undefined ? counted : withRawReading(counted, unproven);
     return { report, facts, filesystem, isOther: false, lookedUp: NOTHING_LOOKED_UP };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
     const error = asPlimsollError(thrown, 'read image', shown);
+    if (unproven !== undefined && options.discovered === true) known = { ...known, ...rawReadingOf(unproven) };
     return { report: { path: shown, ...known, error: error.toJSON() }, facts, filesystem, isOther: false, lookedUp: NOTHING_LOOKED_UP };
   } finally {
     cache.buffers.give(memory);
     await file?.close();
   }
+}
+
+/** A file that nobody declared and that has a signature, or a name that promises one. */
+function unprovenFile(path: string, facts: FileFacts, evidence: readonly Evidence[], options: ExamineOptions): UnprovenFile {
+  const wasRaw = options.onceRaw?.get(facts.identity) === facts.length;
+  return { path, facts, signatures: evidence.map(({ format }) => format), wasRaw };
 }
 
 /** Signatures at the start; where there are none, in the last sector. */

@@ -18,6 +18,7 @@ import {
   type WalkedPath,
 } from '#host';
 import { type ExamineOptions, examineFile } from '#sandbox';
+import type { ImageReport } from '#wire';
 import { liesIn, turnedRuns } from './flag-changes.ts';
 import { type Claim, type ScanError, StoreNotes } from './gather.ts';
 import { keptSighting, referencesHold, type Sighting, sightingOf, stillHolds } from './sighting.ts';
@@ -56,6 +57,8 @@ export class Look {
   /** Index in `#sightings` of each that was taken over. */
   readonly #takenOver = new Set<number>();
   readonly #identities = new Set<string>();
+  /** Read by this look and without the signature of a container, with their lengths. */
+  readonly #raw = new Map<string, number>();
   readonly #directories: Looked['directories'][number][] = [];
   readonly #unreachable = new Map<string, SerializedError>();
   readonly #claims = new Map<string, ReadClaimed>();
@@ -120,6 +123,7 @@ export class Look {
     if (!isAsBefore) memory.sightings = new Map((this.#sightings as Sighting[]).map((sighting) => [sighting.walked, sighting]));
     memory.allowedPlaces = this.#allowedPlaces;
     memory.rawFiles = this.#rawFiles;
+    memory.onceRaw = new Map([...memory.onceRaw, ...this.#raw].filter(([identity]) => this.#identities.has(identity)));
     if (this.#claims.size > 0 || this.#hasChanged()) memory.claims = this.#claims;
   }
 
@@ -280,6 +284,7 @@ export class Look {
       ? await keptSighting(walked, examined, { mark, beganMs, before: memory.sightings.get(walked) })
       : sightingOf(walked, examined);
     this.#sightings[index] = sighting;
+    if (sighting.identity !== undefined && isSeenRaw(sighting.report)) this.#raw.set(sighting.identity, sighting.report.length ?? 0);
     this.#announce(sighting);
   }
 
@@ -297,8 +302,16 @@ export class Look {
   }
 
   #examineOptions(): ExamineOptions {
-    const { signal, cache } = this.#options;
-    return { allowDirectories: this.#allowed(), signal, cache, discovered: true, rawFiles: this.#rawFiles, isLocal: this.#isLocal };
+    const { signal, cache, memory } = this.#options;
+    return {
+      allowDirectories: this.#allowed(),
+      signal,
+      cache,
+      discovered: true,
+      rawFiles: this.#rawFiles,
+      onceRaw: memory.onceRaw,
+      isLocal: this.#isLocal,
+    };
   }
 
   async *#readAgain(indices: readonly number[]): AsyncGenerator<SurveyEvent, void> {
@@ -373,6 +386,12 @@ export class Look {
       return before?.report !== sighting.report || before.ranges !== sighting.ranges || before.filesystem?.id !== sighting.filesystem?.id;
     });
   }
+}
+
+/** An empty file may be the beginning of any. */
+function isSeenRaw({ format, formatSource, length, error }: ImageReport): boolean {
+  if (length === null || length === 0) return false;
+  return (format === 'raw' && formatSource === 'guess') || error?.code === 'SIGNATURE_MISSING';
 }
 
 type ImageEvent = Extract<SurveyEvent, { type: 'image' }>;

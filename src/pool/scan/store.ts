@@ -84,6 +84,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   }
   yield;
   const known = rows.filter((row) => row.commitment !== null);
+  const isKnown = known.length === rows.length && !rows.some(isLeastKnown);
   const commitment = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
   const isPromise =
     filesystem.copyOnWrite !== true || rows.every((row) => !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
@@ -94,7 +95,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   yield;
   return {
     allocation: sharing.allocation,
-    commitment: known.length === rows.length ? commitment : null,
+    commitment: isKnown ? commitment : null,
     // A block that a file outside of the scan shares stays its own when an image here writes a copy.
     leastResidual: Math.max(0, commitment - sharing.allocation + sharing.sharedOutside),
     shared: sharing.shared,
@@ -179,6 +180,11 @@ function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePoli
   };
 }
 
+/** An image that could not be read as what it says it is counts as the raw disk that it may be: its commitment is a lower bound. */
+function isLeastKnown({ error, findings }: ScannedImage): boolean {
+  return error !== undefined && findings.some(({ code }) => code === 'FORMAT_UNPROVEN');
+}
+
 /** Whether the sums count an image with what it holds now. */
 function isFrozen(image: { readonly backingOf: readonly string[] }, policy: StorePolicy): boolean {
   return policy.frozenBacking && image.backingOf.length > 0;
@@ -225,7 +231,7 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'danger',
       code: 'IMAGES_UNREADABLE',
-      message: `${failed} image${failed === 1 ? '' : 's'} could not be read; what ${failed === 1 ? 'it' : 'they'} can grow to is not in the sums.`,
+      message: `${failed} image${failed === 1 ? '' : 's'} could not be read; how far ${failed === 1 ? 'it' : 'they'} can grow is not known.`,
     });
   if (filesystem.size === 0)
     findings.push({

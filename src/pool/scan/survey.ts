@@ -68,6 +68,8 @@ export interface SurveyMemory {
   /** Identities of the files that are declared raw. */
   rawFiles: ReadonlyMap<string, string>;
   claims: ReadonlyMap<string, ReadClaimed>;
+  /** Files that a look saw without the signature of a container, by identity, and how long they were. A guest cannot change that. */
+  onceRaw: ReadonlyMap<string, number>;
 }
 
 /** An external data file as it was read, and what that rested on. */
@@ -92,6 +94,7 @@ export class Survey {
     allowedPlaces: '',
     rawFiles: new Map(),
     claims: new Map(),
+    onceRaw: new Map(),
   };
   #summed: readonly SummedStore[] = [];
   #errors: readonly ScanError[] = [];
