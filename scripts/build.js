@@ -15,7 +15,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const DIST = join(ROOT, 'dist');
 /** Where everything is made: a command that runs meanwhile sees the old build or the new one, never half of it. */
 const NEXT = join(ROOT, 'dist.next');
-const OLDEST_NODE = 'node20.12';
+const OLDEST_NODE = 'node20.19';
 
 /** Generated from the command definitions: the file below dist/, and the command line that prints it. */
 const GENERATED = [

@@ -12,7 +12,7 @@ export async function bundleWorker(entry: string, path: string): Promise<string>
     bundle: true,
     format: 'esm',
     platform: 'node',
-    target: 'node20.12',
+    target: 'node20.19',
     conditions: ['source'],
     external: ['koffi'],
     logLevel: 'warning',
