@@ -3,6 +3,7 @@ export { requireArgument, requireFormat, requireOptions, requirePath, requirePat
 export { asPlimsollError, type ErrorKind, type ErrorValue, type ErrorWhere, PlimsollError, type SerializedError } from './errors.ts';
 export { divideUp, GiB, KiB, MiB, readUint64, roundDown, roundUp, safeInteger, TiB } from './numbers.ts';
 export { escapeForTerminal, escapeSentence, quoteForHumans } from './quote.ts';
+export { fileArgument, shellLine, shellWord } from './shell-words.ts';
 export {
   bytes,
   type Endian,

@@ -26,6 +26,11 @@ export function escapeSentence(text: string): string {
   return text.replace(UNSAFE, (character) => (character === '\\' ? character : escapeOne(character)));
 }
 
+/** Whether a terminal shows every character of `text` as it is. A backslash is shown as it is. */
+export function isHarmless(text: string): boolean {
+  return (text.match(UNSAFE) ?? []).every((character) => character === '\\');
+}
+
 function escapeOne(character: string): string {
   if (character === '\n') return '\\n';
   if (character === '\t') return '\\t';
