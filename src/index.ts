@@ -55,8 +55,10 @@ export {
   type UseReport,
   type UseVerdict,
   type Verdict,
+  type VetConversion,
   type VetIdentity,
   type VetNext,
   type VetReason,
   type VetReport,
+  type VetUse,
 } from '#wire';

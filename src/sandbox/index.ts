@@ -10,6 +10,7 @@ export {
 } from './examine.ts';
 export { withGuestData } from './guest-data.ts';
 export {
+  conclude,
   DEFAULT_POLICY,
   parsePolicy,
   type SharingOptions,

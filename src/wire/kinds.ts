@@ -19,6 +19,9 @@ export const EXIT_CODES = {
   beingWritten: 21,
   vetRefused: 22,
   vetAmbiguous: 23,
+  vetConvert: 24,
+  vetHeaderOnly: 25,
+  vetUnrecognised: 26,
   bug: 70,
   interrupted: 130,
   /** What a shell reports for a program that SIGPIPE ended; never 0, since nobody saw the verdict. */

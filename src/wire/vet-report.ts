@@ -1,12 +1,19 @@
 /** The verdict on a stranger's image: `plimsoll.vet/1`. */
 import type { ErrorKind } from '#base';
 
-/** refused: something in it is dangerous or forbidden. ambiguous: two readers could take it for two things. */
-export type Verdict = 'safe' | 'refused' | 'ambiguous';
+/**
+ * refused: something in it is dangerous or forbidden. ambiguous: two readers could take it for two things.
+ * header-only: the tables were not examined. unrecognised: raw bytes without any sign of a disk. convert: fit for one confined
+ * read into a clean copy. safe: fit to be attached to a guest.
+ */
+export type Verdict = 'safe' | 'convert' | 'header-only' | 'unrecognised' | 'ambiguous' | 'refused';
+
+/** What the image may be used for: attached to a guest, read once by a confined reader into a clean copy, or nothing. */
+export type VetUse = 'attach' | 'convert' | 'refuse';
 
 export interface VetReason {
-  /** note: good to know, and no part of the verdict. */
-  readonly level: 'refuse' | 'ambiguous' | 'note';
+  /** The gravest level of all reasons decides the verdict; a note does not count. */
+  readonly level: 'refuse' | 'ambiguous' | 'header-only' | 'unrecognised' | 'convert' | 'note';
   /** Listed in docs/vet.md; or the code of an error, listed in docs/errors.md. */
   readonly code: string;
   readonly message: string;
@@ -28,14 +35,28 @@ export interface VetIdentity {
   readonly sha256: string | null;
 }
 
-/** What to do next with an image that is safe, to the letter. */
+/** Commands that copy an image, read by a confined process under limits, into a new qcow2. */
+export interface VetConversion {
+  /** Each command as its words; the second runs only if the first succeeds. */
+  readonly commands: readonly (readonly string[])[];
+  /** The commands as one line for a POSIX shell. */
+  readonly shell: string;
+  /** The file that is created. The commands fail if it exists. */
+  readonly target: string;
+}
+
+/** How to use the image, without a format that a tool would have to guess. */
 export interface VetNext {
   /** The words that declare the format to qemu-img and qemu-io. */
   readonly qemuImg: readonly string[];
-  /** The driver element of libvirt's disk. */
-  readonly libvirt: string;
-  /** The options of a QEMU -blockdev, the file's own node beside it as `file`. */
-  readonly blockdev: Readonly<Record<string, string | null>>;
+  /** The name of the file as an argument that no tool takes for an option or a protocol; FILE for a stream. */
+  readonly file: string;
+  /** The driver element of libvirt's disk. null unless the use is attach. */
+  readonly libvirt: string | null;
+  /** The options of a QEMU -blockdev, the file's own node beside it as `file`. null unless the use is attach. */
+  readonly blockdev: Readonly<Record<string, string | null>> | null;
+  /** null unless the use is convert. */
+  readonly convert: VetConversion | null;
 }
 
 /** One image's verdict; the document is `{schema: 'plimsoll.vet/1', images: VetReport[]}`. */
@@ -43,6 +64,8 @@ export interface VetReport {
   /** The name it was given by; null for a stream. */
   readonly path: string | null;
   readonly verdict: Verdict;
+  /** null where the verdict is ambiguous or header-only: nobody knows enough for any use. */
+  readonly use: VetUse | null;
   /** What the image is; null when that cannot be said. */
   readonly format: string | null;
   readonly declared: string | null;
@@ -57,6 +80,6 @@ export interface VetReport {
   readonly signs: readonly { readonly name: string; readonly class: string; readonly at: number }[];
   readonly details: Readonly<Record<string, string | number | boolean>>;
   readonly identity: VetIdentity;
-  /** null unless the verdict is safe. */
+  /** null unless the use is attach or convert. */
   readonly next: VetNext | null;
 }

@@ -71,7 +71,7 @@ function anOva(memberName: string, type: string): Buffer {
 export const VET_VECTORS: readonly VetVector[] = [
   { name: 'safe--qcow2', row: 0, bytes: QCOW2 },
   { name: 'safe--qcow2-declared', row: 0, bytes: QCOW2, declared: 'qcow2' },
-  { name: 'safe--raw-zeros', row: 0, bytes: () => disk(), declared: 'raw' },
+  { name: 'unrecognised--raw-zeros', row: 0, bytes: () => disk(), declared: 'raw' },
   { name: 'refused--empty', row: 0, bytes: () => Buffer.alloc(0), code: 'EMPTY' },
 
   ...Object.entries({ absolute: '/etc/shadow', upwards: '../../../etc/shadow', beside: 'base.img' }).map(
@@ -146,7 +146,7 @@ export const VET_VECTORS: readonly VetVector[] = [
     code: 'FOOTER_ONLY',
   },
   {
-    name: 'safe--vhd-by-a-footer-of-511-bytes',
+    name: 'convert--vhd-by-a-footer-of-511-bytes',
     row: 11,
     bytes: () =>
       aVhd({ diskType: 'fixed', capacity: 8192 })

@@ -21,8 +21,11 @@ interface VetFlags extends OutputFlags {
 
 const EXIT_OF_VERDICT: Readonly<Record<Verdict, number>> = {
   safe: EXIT_CODES.ok,
-  refused: EXIT_CODES.vetRefused,
+  convert: EXIT_CODES.vetConvert,
+  'header-only': EXIT_CODES.vetHeaderOnly,
+  unrecognised: EXIT_CODES.vetUnrecognised,
   ambiguous: EXIT_CODES.vetAmbiguous,
+  refused: EXIT_CODES.vetRefused,
 };
 
 export function vetCommand(session: Session): VerbCommand {
@@ -39,9 +42,12 @@ export function vetCommand(session: Session): VerbCommand {
       { does: 'a whole directory, fast', line: 'plimsoll vet --one-worker --json incoming/*.qcow2' },
       { does: "under a site's own rules, for a program", line: 'plimsoll vet --policy site.json --sha256 --json upload.img' },
     ],
-    exits: ['ok', 'usage', 'vetRefused', 'vetAmbiguous', 'notFound', 'unsupported', 'refused', 'overBudget', 'io', 'bug', 'interrupted'],
+    exits: [
+      ...(['ok', 'usage', 'vetRefused', 'vetAmbiguous', 'vetConvert', 'vetHeaderOnly', 'vetUnrecognised', 'notFound'] as const),
+      ...(['unsupported', 'refused', 'overBudget', 'io', 'bug', 'interrupted'] as const),
+    ],
     exitMeanings: {
-      ok: 'the image is safe',
+      ok: 'the image may be attached to a guest, with the format that is printed',
       refused: 'no regular file: nothing was opened',
       unsupported: 'no confined process can be made here',
     },
@@ -200,7 +206,13 @@ async function readPolicy(path: string): Promise<unknown> {
   }
 }
 
-/** A verdict outweighs an image that could not be judged, and refused outweighs ambiguous. */
+/** The gravest first. */
+const GRAVEST: readonly Verdict[] = ['refused', 'ambiguous', 'header-only', 'unrecognised', 'convert'];
+
+/** Refused and ambiguous outweigh an image that could not be judged, which outweighs every other verdict. */
 function worse(one: number, other: number): number {
-  return [EXIT_CODES.vetRefused, EXIT_CODES.vetAmbiguous].find((code) => one === code || other === code) ?? Math.max(one, other);
+  const codes = GRAVEST.map((verdict) => EXIT_OF_VERDICT[verdict]);
+  const isError = (code: number): boolean => code !== EXIT_CODES.ok && !codes.includes(code);
+  const order = [...codes.slice(0, 2), ...[one, other].filter(isError).sort((a, b) => b - a), ...codes.slice(2)];
+  return order.find((code) => one === code || other === code) ?? EXIT_CODES.ok;
 }

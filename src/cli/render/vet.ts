@@ -1,11 +1,31 @@
 /** A verdict for people: in words that can be forwarded. */
-import { escapeForTerminal, escapeSentence, formatBytes, formatExact } from '#base';
+import stringWidth from 'string-width';
+import { escapeForTerminal, escapeSentence, formatBytes, formatExact, shellWord } from '#base';
 import type { Verdict, VetReason, VetReport } from '#wire';
 import { wrapAfter } from './text.ts';
 import type { Style, Theme } from './theme.ts';
 
 const VERDICTS: Readonly<Record<Verdict, { readonly word: string; readonly style: Style; readonly means: string }>> = {
-  safe: { word: 'SAFE', style: 'good', means: 'nothing in it reaches outside of the file, and it has one meaning only' },
+  safe: {
+    word: 'SAFE TO ATTACH',
+    style: 'good',
+    means: 'to a guest, with the format below; it reaches no other file, its tables are sound, and it has one meaning only',
+  },
+  convert: {
+    word: 'CONVERT ONLY',
+    style: 'warning',
+    means: 'a confined reader may copy it once into a clean image; do not attach this file to a guest',
+  },
+  'header-only': {
+    word: 'HEADER ONLY',
+    style: 'warning',
+    means: 'the tables were not examined: vet the stored file before any use',
+  },
+  unrecognised: {
+    word: 'NOT RECOGNISED',
+    style: 'warning',
+    means: 'nothing shows that it is a disk; attach it to a guest only as raw, with the format declared',
+  },
   refused: { word: 'REFUSED', style: 'danger', means: 'do not use it as a disk' },
   ambiguous: { word: 'AMBIGUOUS', style: 'warning', means: 'two readers could take it for two things: do not use it' },
 };
@@ -13,6 +33,9 @@ const VERDICTS: Readonly<Record<Verdict, { readonly word: string; readonly style
 const MARKS: Readonly<Record<VetReason['level'], { readonly mark: string; readonly style: Style }>> = {
   refuse: { mark: 'refuse   ', style: 'danger' },
   ambiguous: { mark: 'ambiguous', style: 'warning' },
+  'header-only': { mark: 'header   ', style: 'warning' },
+  unrecognised: { mark: 'unknown  ', style: 'warning' },
+  convert: { mark: 'convert  ', style: 'warning' },
   note: { mark: 'note     ', style: 'faint' },
 };
 
@@ -37,6 +60,7 @@ export function vetLines(report: VetReport, theme: Theme): string[] {
     ...fact('examined', EXAMINED[report.examined], theme),
     ...(report.identity.sha256 === null ? [] : [`  ${'SHA-256'.padEnd(LABEL)}${report.identity.sha256}`]),
     ...nextLines(report, theme),
+    ...(report.use === 'refuse' ? [] : fact('never', 'mount it on a host: no verdict makes that safe.', theme)),
   ];
 }
 
@@ -59,10 +83,27 @@ function sizeText(bytes: number): string {
 
 function nextLines({ next }: VetReport, theme: Theme): string[] {
   if (next === null) return [];
+  const commands = next.convert?.commands ?? [['qemu-img', 'info', ...next.qemuImg, next.file]];
   return [
-    ...fact('next', `give tools the format, so that none guesses: qemu-img info ${next.qemuImg.join(' ')} FILE`, theme),
-    ...fact('libvirt', next.libvirt, theme),
+    ...fact('next', next.convert === null ? 'give every tool the format, so that none guesses:' : 'convert it under limits:', theme),
+    ...commandLines(commands, theme.width),
+    ...(next.libvirt === null ? [] : fact('libvirt', next.libvirt, theme)),
   ];
+}
+
+/** The commands as one that can be pasted whole: joined with &&, and broken only between words, with a backslash. */
+function commandLines(commands: readonly (readonly string[])[], width: number): string[] {
+  const words = commands.flatMap((command, index) => [...(index === 0 ? [] : ['&&']), ...command.map(shellWord)]);
+  const lines: string[] = [];
+  let line = '   ';
+  for (const word of words) {
+    if (line.trim() !== '' && stringWidth(`${line} ${word} \\`) > width) {
+      lines.push(`${line} \\`);
+      line = '     ';
+    }
+    line = `${line} ${word}`;
+  }
+  return [...lines, line];
 }
 
 function fact(name: string, text: string, theme: Theme): string[] {

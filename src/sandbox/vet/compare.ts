@@ -5,6 +5,7 @@ import type { VetReason } from '#wire';
 import type { Judgement } from './judge.ts';
 import { qemuDriverOf } from './next-steps.ts';
 import type { VetFormat } from './policy.ts';
+import { useOf } from './verdict.ts';
 
 const MiB = 2 ** 20;
 /** What Nova and Glance give it too. */
@@ -63,8 +64,8 @@ function compareGuess(answer: Answer, { format, declared }: Judgement): VetReaso
 function compareTold(answer: Answer, judgement: Judgement): VetReason[] {
   if (!('info' in answer)) {
     // Of a VHDX that was not closed QEMU reads nothing, and the verdict says so.
-    if (judgement.verdict !== 'safe' || (hasReason(judgement, 'LOG_PENDING') && answer.complaint.includes('log that needs'))) return [];
-    return [differs(`qemu-img refuses what plimsoll calls safe: ${answer.complaint}`)];
+    if (!isAccepted(judgement) || (hasReason(judgement, 'LOG_PENDING') && answer.complaint.includes('log that needs'))) return [];
+    return [differs(`qemu-img refuses what plimsoll accepts: ${answer.complaint}`)];
   }
   const { info } = answer;
   const reasons: VetReason[] = [];
@@ -76,15 +77,21 @@ function compareTold(answer: Answer, judgement: Judgement): VetReason[] {
       ),
     );
   const namesOther = ['HAS_BACKING_FILE', 'BACKING_SCHEME', 'HAS_PARENT'].some((code) => hasReason(judgement, code));
-  if (info['backing-filename'] !== undefined && judgement.verdict === 'safe' && !namesOther)
+  if (info['backing-filename'] !== undefined && isAccepted(judgement) && !namesOther)
     reasons.push(differs(`qemu-img sees a backing file: ${shown(info['backing-filename'])}`));
-  if (info.encrypted === true && judgement.verdict === 'safe' && judgement.details['encryption'] === 'none')
+  if (info.encrypted === true && isAccepted(judgement) && judgement.details['encryption'] === 'none')
     reasons.push(differs('qemu-img sees an encrypted image'));
   const snapshots = Array.isArray(info.snapshots) ? info.snapshots.length : 0;
   const ours = judgement.details['internalSnapshots'];
-  if (typeof ours === 'number' && judgement.verdict === 'safe' && snapshots !== ours)
+  if (typeof ours === 'number' && isAccepted(judgement) && snapshots !== ours)
     reasons.push(differs(`qemu-img sees ${snapshots} internal snapshots, plimsoll ${ours}`));
   return reasons;
+}
+
+/** Whether the image has a use: then qemu-img must read the same. */
+function isAccepted({ reasons }: Judgement): boolean {
+  const use = useOf(reasons);
+  return use === 'attach' || use === 'convert';
 }
 
 function hasReason({ reasons }: Judgement, code: string): boolean {

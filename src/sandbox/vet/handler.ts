@@ -98,15 +98,7 @@ export function checkedPlaces(value: unknown): Run[] {
 
 /** Throws: bug, WORKER_PROTOCOL. What comes from behind the wall is a stranger's word: it is held to its shape. */
 export function checkedJudgement(value: unknown): Judgement {
-  const verdicts: readonly unknown[] = ['safe', 'refused', 'ambiguous'];
   const found = value as Partial<Judgement> | null;
-  if (
-    typeof found === 'object' &&
-    found !== null &&
-    verdicts.includes(found.verdict) &&
-    Array.isArray(found.reasons) &&
-    Array.isArray(found.signs)
-  )
-    return found as Judgement;
+  if (typeof found === 'object' && found !== null && Array.isArray(found.reasons) && Array.isArray(found.signs)) return found as Judgement;
   throw new PlimsollError('bug', 'WORKER_PROTOCOL', { doing: 'vet image', found: 'an answer that is no verdict', expected: 'a verdict' });
 }

@@ -1,4 +1,5 @@
 /** Vetting: is a stranger's image safe, and what exactly to do with it next. */
+export { conclude } from './conclude.ts';
 export { type Judgement, judge, type JudgeOptions } from './judge.ts';
 export { DEFAULT_POLICY, parsePolicy, VET_FORMATS, type VetFormat, type VetPolicy } from './policy.ts';
 export { vetFile, type VetOptions } from './vet-file.ts';

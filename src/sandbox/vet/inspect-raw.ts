@@ -1,10 +1,12 @@
 /** A raw disk has no metadata to doubt; what it begins with is named. */
 import type { BlockDevice } from '#block';
 import type { Inspected, InspectContext } from './inspectors.ts';
+import type { VetPolicy } from './policy.ts';
+import type { Reasons } from './reasons.ts';
 
 const SECTOR = 512;
 
-export function inspectRaw(device: BlockDevice, { reasons, signs }: InspectContext): Promise<Inspected> {
+export function inspectRaw(device: BlockDevice, { reasons, signs, policy }: InspectContext): Promise<Inspected> {
   const has = (name: string): boolean => signs.some((sign) => sign.name === name);
   if (device.byteLength % SECTOR !== 0)
     reasons.note(
@@ -17,10 +19,17 @@ export function inspectRaw(device: BlockDevice, { reasons, signs }: InspectConte
   if (has('gpt') && !has('mbr')) reasons.note('GPT_WITHOUT_MBR', 'GPT without its protective MBR: old tools see an empty disk.');
   if (has('gpt-backup') && !has('gpt'))
     reasons.note('GPT_BACKUP_ONLY', 'Only the backup of a GPT is there: tools differ in whether they use it.');
+  if (signs.every(({ class: kind }) => kind === 'wrapping')) judgeUnrecognised(policy, reasons);
   const content = [...new Set(signs.map(({ name }) => name))].join(', ');
   return Promise.resolve({
     capacity: Math.ceil(device.byteLength / SECTOR) * SECTOR,
     examined: 'tables',
     details: content === '' ? {} : { content },
   });
+}
+
+function judgeUnrecognised({ unrecognised }: VetPolicy, reasons: Reasons): void {
+  const message = 'Nothing shows that the file is a disk: no partition table, filesystem, boot sector or volume was found.';
+  if (unrecognised) reasons.unrecognised('NOT_RECOGNISED', `${message} As raw it can be attached.`);
+  else reasons.refuse('NOT_RECOGNISED', message);
 }

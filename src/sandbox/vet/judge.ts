@@ -7,7 +7,7 @@ import type { BlockDevice } from '#block';
 import { identify, IDENTIFY_HEAD_BYTES, type Sign } from '#formats';
 import type { VetReport } from '#wire';
 import { type Inspected, inspectorOf } from './inspectors.ts';
-import { nextSteps } from './next-steps.ts';
+import { useOf } from './verdict.ts';
 import { VET_FORMATS, type VetFormat, type VetPolicy } from './policy.ts';
 import { Reasons } from './reasons.ts';
 
@@ -20,8 +20,8 @@ export interface JudgeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A verdict without the identity of the object: what the one who opened it adds. */
-export type Judgement = Omit<VetReport, 'identity' | 'path'>;
+/** What was found in the bytes. The verdict, the use and the next steps are derived from it: see `conclude`. */
+export type Judgement = Pick<VetReport, 'format' | 'declared' | 'examined' | 'capacity' | 'length' | 'reasons' | 'signs' | 'details'>;
 
 /**
  * Judges the bytes of `device`.
@@ -38,6 +38,7 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   let inspected: Inspected | undefined;
   if (format !== null && device.byteLength > 0) {
     if (!policy.formats.includes(format)) reasons.refuse('FORMAT_NOT_ALLOWED', `The policy does not accept ${format}.`);
+    if (!policy.attach.includes(format)) reasons.convert('CONVERT_ONLY', convertOnly(format));
     try {
       inspected = await inspectorOf(format)(device, { policy, reasons, signs, signal });
     } catch (thrown) {
@@ -49,20 +50,22 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   refuseOtherReadings(foreign, { format, isDeclared: declared !== undefined, isExamined: inspected?.examined === 'tables' }, reasons);
   const capacity = inspected?.capacity ?? null;
   if (capacity !== null) refuseSizes(capacity, device.byteLength, policy, reasons);
-  const verdict = reasons.verdict();
+  if (inspected?.examined === 'header' && useOf(reasons.list()) !== null)
+    reasons.headerOnly('TABLES_NOT_READ', 'Only the header was examined: the tables lie in another file or were not read.');
   return {
-    verdict,
     format,
     declared: declared ?? null,
     examined: inspected?.examined ?? 'none',
     capacity,
     length: device.byteLength,
-    ratio: capacity === null || device.byteLength === 0 ? null : Math.round((capacity / device.byteLength) * 1000) / 1000,
     reasons: reasons.list(),
     signs,
     details: inspected?.details ?? {},
-    next: verdict === 'safe' && format !== null ? nextSteps(format, !reasons.has('HAS_BACKING_FILE')) : null,
   };
+}
+
+function convertOnly(format: VetFormat): string {
+  return `${format} is not a format to run a guest from: what the guest writes can change how the file is read. Convert it once, confined, into a new qcow2.`;
 }
 
 /** What the guest stored in the image's data is the guest's; only what lies elsewhere makes the file another thing. */

@@ -8,6 +8,10 @@ export type VetFormat = ImageFormat;
 
 export interface VetPolicy {
   readonly formats: readonly VetFormat[];
+  /** Formats that may be attached to a guest; every other accepted format may only be converted. */
+  readonly attach: readonly VetFormat[];
+  /** Whether a raw file without any sign of a disk is accepted. */
+  readonly unrecognised: boolean;
   /** Largest capacity in bytes; null: any. */
   readonly maxCapacity: number | null;
   /** Longest file in bytes; null: any. A stream is not read further. */
@@ -24,6 +28,8 @@ export interface VetPolicy {
 /** Safe for an upload: one file, nothing outside of it, nothing in it that cannot be looked at. */
 export const DEFAULT_POLICY: VetPolicy = {
   formats: VET_FORMATS,
+  attach: ['raw', 'qcow2'],
+  unrecognised: true,
   maxCapacity: null,
   maxLength: null,
   maxRatio: null,
@@ -41,11 +47,13 @@ const BYTES: readonly [string, (value: unknown) => boolean] = [
   (value) => value === null || (Number.isSafeInteger(value) && (value as number) > 0),
 ];
 
+const isListOfFormats = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((one) => (VET_FORMATS as readonly unknown[]).includes(one));
+
 const CHECKS: { readonly [K in keyof VetPolicy]: readonly [expected: string, isSound: (value: unknown) => boolean] } = {
-  formats: [
-    `a list of ${VET_FORMATS.join(', ')}`,
-    (value) => Array.isArray(value) && value.length > 0 && value.every((one) => (VET_FORMATS as readonly unknown[]).includes(one)),
-  ],
+  formats: [`a list of ${VET_FORMATS.join(', ')}`, (value) => isListOfFormats(value) && (value as readonly unknown[]).length > 0],
+  attach: [`a list of ${VET_FORMATS.join(', ')}`, isListOfFormats],
+  unrecognised: ['true or false', isBoolean],
   maxCapacity: BYTES,
   maxLength: BYTES,
   maxRatio: ['a number above 0, or null', (value) => value === null || (Number.isFinite(value) && (value as number) > 0)],

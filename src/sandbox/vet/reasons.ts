@@ -1,6 +1,7 @@
 /** Gathering the reasons of a verdict. */
 import { asPlimsollError, PlimsollError } from '#base';
-import type { Verdict, VetReason } from '#wire';
+import type { VetReason } from '#wire';
+import { LEVELS } from './verdict.ts';
 
 export class Reasons {
   readonly #list: VetReason[] = [];
@@ -11,6 +12,21 @@ export class Reasons {
 
   ambiguous(code: string, message: string, at?: number): void {
     this.#add('ambiguous', code, message, at);
+  }
+
+  /** Only the header was examined. */
+  headerOnly(code: string, message: string, at?: number): void {
+    this.#add('header-only', code, message, at);
+  }
+
+  /** Nothing shows that the file is a disk. */
+  unrecognised(code: string, message: string, at?: number): void {
+    this.#add('unrecognised', code, message, at);
+  }
+
+  /** The image is fit only for one confined read into a clean copy. */
+  convert(code: string, message: string, at?: number): void {
+    this.#add('convert', code, message, at);
   }
 
   note(code: string, message: string, at?: number): void {
@@ -39,23 +55,16 @@ export class Reasons {
     return LEVELS.flatMap((level) => this.#list.filter((reason) => reason.level === level));
   }
 
-  verdict(): Verdict {
-    if (this.#list.some(({ level }) => level === 'refuse')) return 'refused';
-    return this.#list.some(({ level }) => level === 'ambiguous') ? 'ambiguous' : 'safe';
-  }
-
   #add(level: VetReason['level'], code: string, message: string, at: number | undefined): void {
     this.#list.push({ level, code, message, ...(at === undefined ? {} : { at }) });
   }
 }
 
-/** Notes that tables lie in a part of a stream that was not kept; any other error is thrown on. */
+/** Gives a header-only reason for tables in a part of a stream that was not kept; any other error is thrown on. */
 export function noteUnlessKept(thrown: unknown, reasons: Reasons): void {
   if (!(thrown instanceof PlimsollError) || thrown.code !== 'STREAM_NOT_KEPT') throw thrown;
-  reasons.note('TABLES_NOT_READ', 'Tables lie behind what is kept of a stream: vet the file again once it is stored.', thrown.where.at);
+  reasons.headerOnly('TABLES_NOT_READ', 'Tables lie in a part of the stream that was not kept: vet the stored file.', thrown.where.at);
 }
-
-const LEVELS = ['refuse', 'ambiguous', 'note'] as const;
 
 function placeOf(error: PlimsollError): number | undefined {
   return error.where.at;

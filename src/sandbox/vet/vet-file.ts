@@ -6,9 +6,11 @@ import type { VetReason, VetReport } from '#wire';
 import { metadataBudget, metadataDevice } from '../metadata-device.ts';
 import { type ConfinedFile, runConfined } from '../worker/client.ts';
 import { compareWithQemu } from './compare.ts';
+import { conclude } from './conclude.ts';
 import { checkedJudgement, type VetParams } from './handler.ts';
 import { type Judgement, judge } from './judge.ts';
 import { DEFAULT_POLICY, type VetPolicy } from './policy.ts';
+import { Reasons } from './reasons.ts';
 
 export interface VetOptions {
   /** The format that the sender declares. */
@@ -91,30 +93,18 @@ export async function reportOn({ file, before, basics }: OpenedForVerdict, judge
   const compared = options.compare === true ? await compareWithQemu(file.fd, judgement, signal) : [];
   const sha256 = options.sha256 === true ? await hashOf(file.device, signal) : null;
   const changed = !isSame(before, file.stamp());
-  return {
-    ...withUse(withReasons(judgement, compared), { changed, openForWriting: basics.openForWriting === true }),
-    path: file.path,
-    identity: { device: before.device, inode: before.inode, size: before.size, mtimeNs: String(before.mtimeNs), sha256 },
-  };
-}
-
-function withReasons(judgement: Judgement, more: readonly VetReason[]): Judgement {
-  if (more.length === 0) return judgement;
-  const verdict = judgement.verdict === 'refused' ? 'refused' : 'ambiguous';
-  return { ...judgement, verdict, next: null, reasons: [...more, ...judgement.reasons] };
+  const reasons = [...reasonsOfUse({ changed, openForWriting: basics.openForWriting === true }), ...compared, ...judgement.reasons];
+  const { device, inode, size, mtimeNs } = before;
+  return conclude({ ...judgement, reasons }, file.path, { device, inode, size, mtimeNs: String(mtimeNs), sha256 });
 }
 
 /** A verdict on a file that somebody writes to would speak of a file that is no more. */
-function withUse(judgement: Judgement, { changed, openForWriting }: { changed: boolean; openForWriting: boolean }): Judgement {
-  if (!changed && !openForWriting) return judgement;
-  const reason = changed
-    ? { level: 'refuse' as const, code: 'CHANGED', message: 'The file changed while it was judged: vet it again when its writer is done.' }
-    : {
-        level: 'refuse' as const,
-        code: 'IN_USE',
-        message: 'A QEMU has the file open for writing: what is judged now may not be what is used later.',
-      };
-  return { ...judgement, verdict: 'refused', next: null, reasons: [reason, ...judgement.reasons] };
+function reasonsOfUse({ changed, openForWriting }: { changed: boolean; openForWriting: boolean }): VetReason[] {
+  const reasons = new Reasons();
+  if (changed) reasons.refuse('CHANGED', 'The file changed while it was judged: vet it again when its writer is done.');
+  else if (openForWriting)
+    reasons.refuse('IN_USE', 'A QEMU has the file open for writing: what is judged now may not be what is used later.');
+  return reasons.list();
 }
 
 function isSame(one: FileStamp, other: FileStamp): boolean {

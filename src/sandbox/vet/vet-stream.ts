@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { type BlockDevice, type Run, withReadBudget } from '#block';
 import type { VetReport } from '#wire';
 import { type GrantedFile, runConfined } from '../worker/client.ts';
+import { conclude } from './conclude.ts';
 import { checkedJudgement, checkedPlaces, placesIn } from './handler.ts';
 import { type Judgement, judge, tooLong } from './judge.ts';
 import { HEAD_BYTES, KeptPieces } from './kept-pieces.ts';
@@ -42,12 +43,8 @@ export async function vetStream(source: AsyncIterable<Uint8Array>, options: Stre
   const isCut = policy.maxLength !== null && kept.byteLength > policy.maxLength;
   // What was cut off says nothing about the tables; the length alone refuses it.
   const reasons = isCut ? [{ level: 'refuse' as const, code: 'TOO_LONG', message: tooLong(policy.maxLength) }] : judgement.reasons;
-  return {
-    ...judgement,
-    reasons,
-    path: null,
-    identity: { device: null, inode: null, size: kept.byteLength, mtimeNs: null, sha256: isCut ? null : hash.digest('hex') },
-  };
+  const identity = { device: null, inode: null, size: kept.byteLength, mtimeNs: null, sha256: isCut ? null : hash.digest('hex') };
+  return conclude({ ...judgement, reasons }, null, identity);
 }
 
 async function judgeKept(device: BlockDevice, options: StreamOptions): Promise<Judgement> {
