@@ -19,6 +19,8 @@ export interface Line {
 const MOST_LINE_BYTES = 4096;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
+const SPACE = 0x20;
+const HASH = 0x23;
 
 const FIRST_LINE = bytesOf('# Disk DescriptorFile');
 
@@ -56,9 +58,11 @@ export function withoutPadding(text: Uint8Array): Uint8Array {
 }
 
 /**
- * The lines of a whole descriptor that begins at byte `at` of its file.
+ * The lines of a whole descriptor that begins at byte `at` of its file, without the blanks at their ends.
  *
- * Throws: refused (too long, control bytes, mixed line ends, a first line that is no descriptor's).
+ * Embedded in an image (`at` above 0), the text may begin with any comment: the header has said what it is, and writers differ
+ * (`# Disk Descriptor File` of open-vmdk and FreeBSD, `# Description file created by VMDK stream converter` of VMDKstream.py).
+ * Throws: refused (too long, control bytes, mixed line ends, another first line).
  */
 export function readLines(text: Uint8Array, at: number): Line[] {
   if (text.byteLength > LIMITS.descriptorBytes)
@@ -69,7 +73,8 @@ export function readLines(text: Uint8Array, at: number): Line[] {
       text.byteLength,
       `at most ${LIMITS.descriptorBytes} bytes, which is all that QEMU reads`,
     );
-  if (!hasDescriptorStart(text)) throw lineWrong({ number: 1, at, text: '' }, 'another beginning', '# Disk DescriptorFile');
+  const isDescriptor = at > 0 ? text[0] === HASH : hasDescriptorStart(text);
+  if (!isDescriptor) throw lineWrong({ number: 1, at, text: '' }, 'another beginning', '# Disk DescriptorFile');
   const hasReturns = text[text.indexOf(NEWLINE) - 1] === RETURN;
   const lines: Line[] = [];
   for (let start = 0; start < text.byteLength; ) {
@@ -92,7 +97,9 @@ function oneLine(content: Uint8Array, number: number, at: number): Line {
     const byte = content[index] as number;
     if (byte < 0x20 || byte === 0x7f) throw bytesWrong(`line ${number}`, at + index, `control byte ${byte}`, 'text');
   }
-  return { number, at, text: String.fromCharCode(...content) };
+  // VMware and others leave blanks at the end of a line, which every reader skips.
+  const end = content.findLastIndex((byte) => byte !== SPACE) + 1;
+  return { number, at, text: String.fromCharCode(...content.subarray(0, end)) };
 }
 
 /** The bytes that `text`, one character a byte, was made of. */

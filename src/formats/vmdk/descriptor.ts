@@ -27,19 +27,24 @@ export interface Descriptor {
 const HEADER_KEYS: Readonly<Record<string, RegExp>> = {
   version: /^[123]$/,
   encoding: /^"[A-Za-z0-9_-]{1,40}"$/,
-  CID: /^[0-9a-f]{1,8}$/,
-  parentCID: /^[0-9a-f]{1,8}$/,
+  // Xen Orchestra writes a decimal number of up to ten digits; without a parent nobody compares it.
+  CID: /^(?:[0-9a-fA-F]{1,8}|[0-9]{9,10})$/,
+  parentCID: /^[0-9a-fA-F]{1,8}$/,
   isNativeSnapshot: /^"(?:no|yes)"$/,
   createType: /^"[A-Za-z0-9]{1,40}"$/,
   parentFileNameHint: /^"[^"]*"$/,
   changeTrackPath: /^"[^"]*"$/,
 };
+/** Keys that QEMU 7.2 does not look for in an image with a header; other readers compare them without regard to case. */
+const KEYS_IN_ANY_CASE: readonly string[] = ['version', 'encoding', 'isNativeSnapshot', 'createType'];
 /** QEMU takes the first `CID=` of the text for the CID, also that of `parentCID=`. */
 const REQUIRED = ['version', 'CID', 'parentCID', 'createType'] as const;
 const NO_PARENT = 0xffffffff;
 
 /** Words that QEMU looks for anywhere in the text, comments and values included. */
 const SOUGHT_ANYWHERE = /createType|parentFileNameHint|parentCID|CID=/i;
+/** Until the CID has come: QEMU reads and writes it behind the first `CID` of the text. */
+const SOUGHT_BEFORE_CID = /CID/;
 const SOUGHT_IN_DATABASE = /createType|parentFileNameHint/i;
 
 /** The parts of a descriptor, in their order; comments and empty lines may stand anywhere. */
@@ -72,19 +77,19 @@ class DescriptorReader {
   take(line: Line): void {
     const { text } = line;
     if (text === '') return;
-    if (text.startsWith('#')) return refuseSought(line, text, SOUGHT_ANYWHERE);
+    if (text.startsWith('#')) return this.#refuseSought(line, text);
     if (isExtentLine(line)) {
       this.#enter(PART.extents, line);
       refuseSought(line, text, SOUGHT_ANYWHERE);
       this.#extents.push(parseExtentLine(line));
       return;
     }
-    const form = /^([A-Za-z][A-Za-z0-9._-]*)( ?)=( ?)(.*)$/.exec(text);
-    if (form === null || form[2] !== form[3]) throw lineWrong(line, text, 'key=value, a comment, an extent or nothing');
-    const [, key = '', space = '', , value = ''] = form;
+    const form = /^([A-Za-z][A-Za-z0-9._-]*)( *=) *(.*)$/.exec(text);
+    if (form === null) throw lineWrong(line, text, 'key=value, a comment, an extent or nothing');
+    const [, key = '', , value = ''] = form;
     this.#claim(key, line);
     if (key.startsWith('ddb.')) this.#takeDatabase(key, value, line);
-    else this.#takeHeader(key, value, space, line);
+    else this.#takeHeader(key, value, line);
   }
 
   #takeDatabase(key: string, value: string, line: Line): void {
@@ -94,18 +99,21 @@ class DescriptorReader {
     this.#database.set(key.slice('ddb.'.length), value.slice(1, -1));
   }
 
-  #takeHeader(key: string, value: string, space: string, line: Line): void {
-    const form = Object.hasOwn(HEADER_KEYS, key) ? HEADER_KEYS[key] : undefined;
-    if (form === undefined) {
-      const meant = Object.keys(HEADER_KEYS).find((known) => known.toLowerCase() === key.toLowerCase());
-      throw keyWrong(line, key, meant ?? 'a key that is known, or one that begins with ddb.');
-    }
+  #takeHeader(written: string, value: string, line: Line): void {
+    const meant = Object.keys(HEADER_KEYS).find((known) => known.toLowerCase() === written.toLowerCase());
+    const isInAnyCase = meant !== undefined && KEYS_IN_ANY_CASE.includes(meant);
+    const form = meant === undefined ? undefined : HEADER_KEYS[meant];
+    if (meant === undefined || form === undefined || (written !== meant && !isInAnyCase))
+      throw keyWrong(line, written, meant ?? 'a key that is known, or one that begins with ddb.');
+    const key = meant;
     const part = key === 'changeTrackPath' ? Math.min(this.#part, PART.extents) : PART.header;
     this.#enter(part, line);
     if (this.#values.size === 0 && key !== 'version') throw keyWrong(line, key, 'version before every other key');
     if (key === 'parentCID' && !this.#values.has('CID')) throw keyWrong(line, key, 'CID before parentCID');
-    if (space !== '' || !form.test(value)) throw lineWrong(line, line.text, `${key}= and a value of the usual form, without spaces`);
-    refuseSought(line, value, SOUGHT_ANYWHERE);
+    // QEMU looks for the others with their equals sign and value right behind.
+    const isSpaced = !isInAnyCase && line.text !== `${key}=${value}`;
+    if (isSpaced || !form.test(value)) throw lineWrong(line, line.text, `${key}= and a value of the usual form, without spaces`);
+    this.#refuseSought(line, value);
     this.#values.set(key, value.replaceAll('"', ''));
   }
 
@@ -129,6 +137,11 @@ class DescriptorReader {
       extents: this.#extents,
       database: this.#database,
     };
+  }
+
+  #refuseSought(line: Line, text: string): void {
+    refuseSought(line, text, SOUGHT_ANYWHERE);
+    if (!this.#values.has('CID')) refuseSought(line, text, SOUGHT_BEFORE_CID);
   }
 
   /** A key stands once, whatever its case: which of two counts is nobody's agreement. */

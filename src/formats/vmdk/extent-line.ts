@@ -72,7 +72,9 @@ export function requestedName(text: string): RequestedName {
  * VMware's own files write `|22` for a quotation mark, and QEMU takes what stands before a colon for a protocol.
  */
 export function nameComplaint({ text, bytes }: RequestedName): string | undefined {
-  if (bytes.byteLength === 0 || text === '.' || text === '..') return 'a name';
+  // FreeBSD's mkimg leaves the name of the file itself empty.
+  if (bytes.byteLength === 0) return undefined;
+  if (text === '.' || text === '..') return 'a name';
   if (bytes.byteLength > LIMITS.extentNameBytes) return `at most ${LIMITS.extentNameBytes} bytes`;
   return /[/\\:|]/.test(text) ? 'the name of a file beside this one, without / \\ : |' : undefined;
 }

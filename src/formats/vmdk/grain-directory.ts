@@ -27,7 +27,8 @@ export interface GrainDirectory {
  * Throws: corrupt; io, over-budget; AbortError.
  */
 export async function readGrainDirectory(file: BlockDevice, header: Header, signal?: AbortSignal): Promise<GrainDirectory> {
-  const { grainDirectoryEntries: count, grainDirectoryOffset: offset, redundantDirectoryOffset: redundantOffset } = header;
+  const { grainDirectoryEntries: count, grainDirectoryOffset: offset } = header;
+  const redundantOffset = redundantPlace(header);
   const tables = await readDirectory(file, offset, count, signal);
   const redundant = redundantOffset === undefined ? undefined : await readDirectory(file, redundantOffset, count, signal);
   if (redundant !== undefined && redundantOffset !== undefined) {
@@ -38,6 +39,11 @@ export async function readGrainDirectory(file: BlockDevice, header: Header, sign
     }
   }
   return { tables, redundant, places: new MetadataPlaces(fixedPlaces(file, header), used(tables, redundant)) };
+}
+
+/** undefined: there is none, or it is the directory itself, as some writers say who keep only one. */
+function redundantPlace({ grainDirectoryOffset, redundantDirectoryOffset }: Header): number | undefined {
+  return redundantDirectoryOffset === grainDirectoryOffset ? undefined : redundantDirectoryOffset;
 }
 
 async function readDirectory(file: BlockDevice, offset: number, count: number, signal?: AbortSignal): Promise<Uint32Array> {
@@ -63,7 +69,8 @@ async function readDirectory(file: BlockDevice, offset: number, count: number, s
 }
 
 function fixedPlaces(file: BlockDevice, header: Header): FixedPlace[] {
-  const { grainDirectoryOffset, redundantDirectoryOffset, descriptorOffset, descriptorLength } = header;
+  const { grainDirectoryOffset, descriptorOffset, descriptorLength } = header;
+  const redundantDirectoryOffset = redundantPlace(header);
   const place = (name: string, offset: number, byteLength: number): FixedPlace => {
     const start = offset / SECTOR;
     return { name, start, end: start + divideUp(byteLength, SECTOR) };
@@ -79,13 +86,13 @@ function fixedPlaces(file: BlockDevice, header: Header): FixedPlace[] {
   return places;
 }
 
-/** The entries of both directories that have a table. */
+/** The tables of both directories; one that both name at the same index counts once. */
 function used(tables: Uint32Array, redundant: Uint32Array | undefined): Uint32Array {
   const list = new Uint32Array(tables.length + (redundant?.length ?? 0));
   let count = 0;
   for (const entries of redundant === undefined ? [tables] : [tables, redundant]) {
-    for (const entry of entries) {
-      if (entry === 0) continue;
+    for (const [index, entry] of entries.entries()) {
+      if (entry === 0 || (entries === redundant && entry === tables[index])) continue;
       list[count] = entry;
       count += 1;
     }
