@@ -1,4 +1,6 @@
 /** Image formats: what a file is, and what its own bytes say. */
+export { guestDataAmong } from './data-places.ts';
+export type { WriteHazard } from './write-hazard.ts';
 export {
   type Census,
   ClusterSet,
@@ -37,6 +39,7 @@ export {
 export { openVdi, type VdiHeader, type VdiImage, type VdiImageType, type VdiParent } from './vdi/index.ts';
 export {
   openVhd,
+  hasTwoVhdSizes,
   vhdAmbiguousRuns,
   type VhdBlocks,
   type VhdDiskType,
@@ -73,4 +76,5 @@ export {
   type VhdxPendingLog,
   type VhdxRegion,
   type VhdxRegions,
+  vhdxWriteHazards,
 } from './vhdx/index.ts';

@@ -1,7 +1,7 @@
 /** The formats whose figures follow from one table of blocks: opened by their own reader, counted by their own rules. */
 import type { BlockDevice, FileFacts } from '#block';
-import { openVdi, openVhd, openVhdx, openVmdk } from '#formats';
-import { type Figures, vdiFigures, vhdFigures, vhdxFigures, vmdkFigures } from '#sizes';
+import { hasTwoVhdSizes, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
+import { type Figures, vdiFigures, vhdFigures, vhdFindings, vhdxFigures, vmdkFigures } from '#sizes';
 import type { ImageFormat, ImageReport } from '#wire';
 
 /** Raw is arithmetic, and qcow2 has a census and a chain. */
@@ -20,10 +20,13 @@ type Reader = (device: BlockDevice, facts: FileFacts, signal: AbortSignal | unde
 export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
   vhd: async (device, facts, signal) => {
     const image = await openVhd(device, signal);
+    const { currentSize, geometryBytes, capacityFrom, diskType } = image.footer;
+    const figures = vhdFigures(image, facts);
     return {
-      figures: vhdFigures(image, facts),
+      figures: { ...figures, findings: [...figures.findings, ...vhdFindings(image.footer)] },
       details: {
-        subformat: image.footer.diskType,
+        subformat: diskType,
+        ...(hasTwoVhdSizes(image.footer) ? { currentSize, geometrySize: geometryBytes, capacityFrom } : {}),
         ...(image.blocks === undefined ? {} : { blockSize: image.blocks.blockSize }),
       },
       parent: image.parent === undefined ? undefined : (image.parent.unicodeName.text ?? image.parent.uniqueId),

@@ -6,6 +6,15 @@ import { ROOT } from './source.ts';
 
 const FOLDER = join(ROOT, 'src', 'sandbox', 'vet');
 
+/** Codes of hazards that the readers of formats report and that a verdict repeats. */
+function ofHazards(): string[] {
+  const formats = join(ROOT, 'src', 'formats');
+  const files = readdirSync(formats, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('write-hazards.ts'));
+  return files.flatMap((name) =>
+    [...readFileSync(join(formats, name), 'utf8').matchAll(/\bcode: '([A-Z0-9_]+)'/g)].map(([, code]) => code ?? ''),
+  );
+}
+
 function given(): string[] {
   const codes = readdirSync(FOLDER)
     .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
@@ -15,7 +24,7 @@ function given(): string[] {
       const written = [...text.matchAll(/level: '(?:refuse|ambiguous|note)'(?: as const)?,\s*code: '([A-Z0-9_]+)'/g)];
       return [...called, ...written].map(([, code]) => code ?? '');
     });
-  return [...new Set(codes)].sort();
+  return [...new Set([...codes, ...ofHazards()])].sort();
 }
 
 describe('reasons of a verdict', () => {

@@ -114,19 +114,9 @@ function extents(): VmdkVector[] {
   const line = 'RW 4176 SPARSE "a.vmdk"';
   const change = (name: string, to: string, code: string): VmdkVector => ({ name, image: sparse().withDescriptorChange(line, to), code });
   return [
-    ...[
-      '/etc/shadow',
-      '../a.vmdk',
-      'b/a.vmdk',
-      'nbd:host:1',
-      'json:{}',
-      'c:a',
-      '..',
-      '.',
-      'a|22.vmdk',
-      'b\\a.vmdk',
-      'x'.repeat(256),
-    ].map((name, index) => change(`refused--extent-name-${index}`, `RW 4176 SPARSE "${name}"`, 'VMDK_EXTENT_NAME')),
+    ...['/etc/shadow', '../a.vmdk', 'b/a.vmdk', 'nbd:host:1', 'json:{}', 'c:a', '..', '.', 'a|22.vmdk', 'b\\a.vmdk', 'x'.repeat(256)].map(
+      (name, index) => change(`refused--extent-name-${index}`, `RW 4176 SPARSE "${name}"`, 'VMDK_EXTENT_NAME'),
+    ),
     change('refused--two-extents', `${line}\n${line}`, 'VMDK_EXTENT'),
     change('refused--no-extent', '', 'VMDK_EXTENT'),
     change('refused--flat-extent-of-a-sparse-image', 'RW 4176 FLAT "/etc/shadow" 0', 'VMDK_EXTENT'),

@@ -3,8 +3,10 @@ import { PlimsollError } from '#base';
 import type { BlockDevice, ImageDevice } from '#block';
 import { blockMappedImage, type BlockPlace } from '../block-mapped.ts';
 import { findOverlap, readEntries } from '../block-table.ts';
+import type { WriteHazard } from '../write-hazard.ts';
 import { parseHeader, type VdiHeader, type VdiParent } from './header.ts';
 import { ENTRY_FREE, ENTRY_ZERO, HEADER } from './layout.ts';
+import { writeHazards } from './write-hazards.ts';
 
 /** An open VDI image. */
 export interface VdiImage {
@@ -24,6 +26,8 @@ export interface VdiImage {
    * Throws: unsupported VDI_DIFFERENCING, where the parent would be needed; corrupt, io, over-budget.
    */
   readonly device: ImageDevice;
+  /** Why QEMU must not write to the image, though every reader sees the same disk in it. */
+  readonly writeHazards: readonly WriteHazard[];
 }
 
 /**
@@ -47,7 +51,8 @@ export async function openVdi(device: BlockDevice, signal?: AbortSignal): Promis
   const requireOwn = (block: number, startInBlock: number): Promise<void> =>
     entries[block] === ENTRY_FREE ? Promise.reject(parentNeeded(block * blockSize + startInBlock)) : Promise.resolve();
   const mapping = { device, capacity, blockSize, placeOf, ...(parent === undefined ? {} : { requireOwn }) };
-  return { capacity, header, entries, guestBlocks, allocatedBlocks, parent, device: blockMappedImage(mapping) };
+  const hazards = writeHazards(entries, header);
+  return { capacity, header, entries, guestBlocks, allocatedBlocks, parent, device: blockMappedImage(mapping), writeHazards: hazards };
 }
 
 /**

@@ -88,6 +88,14 @@ export function parseFooter(sector: Uint8Array, fileOffset: number): VhdFooter {
   };
 }
 
+/**
+ * Whether the footer's two sizes differ, so that a reader of the one sees another disk than a reader of the other. The largest
+ * geometry stands for any size that is larger.
+ */
+export function hasTwoSizes({ currentSize, geometryBytes }: VhdFooter): boolean {
+  return currentSize !== geometryBytes && geometryBytes !== LARGEST_GEOMETRY_SECTORS * SECTOR;
+}
+
 /** Whether two footers describe the same disk; time stamps and saved state may differ. */
 export function isSameDisk(one: VhdFooter, other: VhdFooter): boolean {
   return (

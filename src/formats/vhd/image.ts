@@ -3,6 +3,7 @@ import { PlimsollError, roundUp } from '#base';
 import type { BlockDevice, ImageDevice, Run } from '#block';
 import { blockMappedImage, type BlockMapping, type BlockPlace } from '../block-mapped.ts';
 import { findOverlap, readEntries, readWhole } from '../block-table.ts';
+import type { WriteHazard } from '../write-hazard.ts';
 import {
   decodeLocator,
   parseDynamicHeader,
@@ -14,6 +15,7 @@ import {
 import { checksumOf, hasFooterCookie, isSameDisk, parseFooter, type VhdFooter } from './footer.ts';
 import { BAT_UNUSED, DYNAMIC_HEADER, FOOTER, SECTOR } from './layout.ts';
 import { clearRuns } from './sector-bitmap.ts';
+import { writeHazards } from './write-hazards.ts';
 
 /** The blocks of a dynamic or differencing disk. */
 export interface VhdBlocks extends VhdDynamicHeader {
@@ -43,6 +45,8 @@ export interface VhdImage {
    * Throws: unsupported VHD_DIFFERENCING, where the parent would be needed; corrupt, io, over-budget.
    */
   readonly device: ImageDevice;
+  /** Why QEMU must not write to the image, though every reader sees the same disk in it. */
+  readonly writeHazards: readonly WriteHazard[];
 }
 
 /**
@@ -63,7 +67,9 @@ export async function openVhd(device: BlockDevice, signal?: AbortSignal): Promis
         expected: `at most ${endOffset}, what the file has in front of its footer`,
       });
     }
-    return { capacity, footer, hasFooterAtEnd, blocks: undefined, parent: undefined, device: fixedDisk(device, capacity) };
+    const hazards = writeHazards(undefined, device.byteLength);
+    const disk = fixedDisk(device, capacity);
+    return { capacity, footer, hasFooterAtEnd, blocks: undefined, parent: undefined, device: disk, writeHazards: hazards };
   }
   const content = (await readWhole(device, footer.dataOffset, DYNAMIC_HEADER.byteLength)).slice();
   const header = parseDynamicHeader(content, footer.dataOffset, device.byteLength, capacity);
@@ -73,7 +79,8 @@ export async function openVhd(device: BlockDevice, signal?: AbortSignal): Promis
   checkEntries(entries, header, dataEnd, metadataRuns(header, parent));
   const blocks = { ...header, entries, ...countBlocks(entries, header, capacity) };
   const mapping = mappingOf(device, capacity, blocks, footer.diskType === 'differencing');
-  return { capacity, footer, hasFooterAtEnd, blocks, parent, device: blockMappedImage(mapping) };
+  const hazards = writeHazards(blocks, device.byteLength);
+  return { capacity, footer, hasFooterAtEnd, blocks, parent, device: blockMappedImage(mapping), writeHazards: hazards };
 }
 
 /**

@@ -8,3 +8,4 @@ export type {
   ParentLocator as VhdxParentLocator,
 } from './parent-locator.ts';
 export type { Region as VhdxRegion, Regions as VhdxRegions } from './region-table.ts';
+export { writeHazards as vhdxWriteHazards } from './write-hazards.ts';

@@ -2,6 +2,7 @@
 import type { BlockDevice } from '#block';
 import { ClusterSet } from '../qcow2/cluster-set.ts';
 import type { GrainDirectory } from './grain-directory.ts';
+import { GrainPlaces } from './grain-places.ts';
 import { GrainTables, isWithoutData } from './grain-tables.ts';
 import type { Header } from './header.ts';
 import { GTES_PER_GT, SECTOR } from './layout.ts';
@@ -21,6 +22,10 @@ export interface VmdkCensus {
   readonly tableSectors: ClusterSet;
   /** The file in steps of a grain: those that hold data of uncompressed grains. Empty for a stream, which is not written in place. */
   readonly grainSteps: ClusterSet;
+  /** First sector of the lowest grain that has data; undefined where none has. */
+  readonly lowestGrain: number | undefined;
+  /** First sector of a grain that shares its place with another one. Of a stream: that two entries name. */
+  readonly sharedGrain: number | undefined;
 }
 
 /**
@@ -34,6 +39,9 @@ export async function takeCensus(file: BlockDevice, header: Header, directory: G
   const counts = { allocatedGrains: 0, zeroGrains: 0, needing: 0, missingTables: 0, needingWithoutTable: 0 };
   const tableSectors = new ClusterSet();
   const grainSteps = new ClusterSet();
+  // A compressed grain is as long as its data: of a stream only the beginnings are compared here.
+  const places = new GrainPlaces(header.kind === 'stream' ? 1 : header.grainSectors);
+  let lowestGrain: number | undefined;
   for (let index = 0; index < header.grainDirectoryEntries; index += 1) {
     signal?.throwIfAborted();
     const entryCount = tables.entryCount(index);
@@ -57,10 +65,12 @@ export async function takeCensus(file: BlockDevice, header: Header, directory: G
         continue;
       }
       counts.allocatedGrains += 1;
+      lowestGrain = Math.min(lowestGrain ?? value, value);
+      places.add(value);
       if (header.kind === 'sparse') addSteps(grainSteps, header, (index * GTES_PER_GT + entry) * header.grainBytes, value);
     }
   }
-  return { header, ...counts, tableSectors, grainSteps };
+  return { header, ...counts, tableSectors, grainSteps, lowestGrain, sharedGrain: places.shared() };
 }
 
 /** A grain that does not begin at a whole step takes part in two. */

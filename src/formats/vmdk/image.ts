@@ -4,7 +4,9 @@
  */
 import { PlimsollError } from '#base';
 import type { BlockDevice, ImageDevice } from '#block';
+import type { WriteHazard } from '../write-hazard.ts';
 import { takeCensus, type VmdkCensus } from './census.ts';
+import { dataAmong } from './data-among.ts';
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
 import { embeddedText, hasDescriptorStart, withoutPadding } from './descriptor-text.ts';
 import { GrainDevice } from './grain-device.ts';
@@ -15,12 +17,15 @@ import { judge, requestsOf, type VmdkRequest } from './judge.ts';
 import { LIMITS, SECTOR } from './layout.ts';
 import { readWhole } from './read-whole.ts';
 import { vmdkError } from './vmdk-error.ts';
+import { writeHazards } from './write-hazards.ts';
 
 /** What header and descriptor say, and whether the image is one that is read. */
 export interface VmdkFacts {
   /** undefined: the descriptor is a file of its own. */
   readonly header: Header | undefined;
   readonly descriptor: Descriptor;
+  /** The room that the header gives to the descriptor, or the whole file of a descriptor. */
+  readonly descriptorArea: Uint8Array;
   /** Other files that the image asks for, in its order. */
   readonly requests: readonly VmdkRequest[];
   /** Why `openVmdk` refuses it; undefined: it opens it. */
@@ -34,8 +39,12 @@ export interface VmdkImage {
   readonly requests: readonly VmdkRequest[];
   /** The guest's disk. */
   readonly device: ImageDevice;
+  /** Those of `places` (bytes of the file) at which the guest's bytes lie, compressed ones too. One walk over the tables. */
+  readonly dataAmong: (places: readonly number[], signal?: AbortSignal) => Promise<Set<number>>;
   /** The walk that the figures rest on; each call walks anew. */
   readonly census: (signal?: AbortSignal) => Promise<VmdkCensus>;
+  /** Why QEMU must not write to the image, though every reader sees the same disk in it. */
+  readonly writeHazards: (census: VmdkCensus) => WriteHazard[];
 }
 
 /**
@@ -49,11 +58,12 @@ export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
   if (hasSparseMagic(sector)) {
     const header = await readHeader(file, sector);
     const { descriptorOffset: at, descriptorLength } = header;
-    const text = embeddedText(await readWhole(file, at, descriptorLength), at);
+    const descriptorArea = (await readWhole(file, at, descriptorLength)).slice();
+    const text = embeddedText(descriptorArea, at);
     if (text.byteLength === 0) throw emptyDescriptor(at);
     const descriptor = parseDescriptor(text, at);
     const isOwn = descriptor.createType === 'monolithicSparse' || descriptor.createType === 'streamOptimized';
-    return { header, descriptor, requests: requestsOf(descriptor, isOwn), refusal: judge(descriptor, header, at) };
+    return { header, descriptor, descriptorArea, requests: requestsOf(descriptor, isOwn), refusal: judge(descriptor, header, at) };
   }
   if (!hasDescriptorStart(sector))
     throw new PlimsollError('corrupt', 'VMDK_MAGIC', {
@@ -63,8 +73,15 @@ export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
       found: String.fromCharCode(...sector.subarray(0, 4)),
       expected: 'KDMV, or a descriptor that begins with # Disk DescriptorFile',
     });
-  const descriptor = parseDescriptor(withoutPadding(await readDescriptorFile(file)), 0);
-  return { header: undefined, descriptor, requests: requestsOf(descriptor, false), refusal: judge(descriptor, undefined, 0) };
+  const descriptorArea = await readDescriptorFile(file);
+  const descriptor = parseDescriptor(withoutPadding(descriptorArea), 0);
+  return {
+    header: undefined,
+    descriptor,
+    descriptorArea,
+    requests: requestsOf(descriptor, false),
+    refusal: judge(descriptor, undefined, 0),
+  };
 }
 
 /**
@@ -75,12 +92,20 @@ export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
  * Throws: as `readVmdkFacts`, and what `VmdkFacts.refusal` says.
  */
 export async function openVmdk(file: BlockDevice, signal?: AbortSignal): Promise<VmdkImage> {
-  const { header, descriptor, requests, refusal } = await readVmdkFacts(file);
+  const { header, descriptor, descriptorArea, requests, refusal } = await readVmdkFacts(file);
   if (refusal !== undefined) throw refusal;
   if (header === undefined) throw new PlimsollError('bug', 'INTERNAL', { doing: 'open VMDK', found: 'no header and no refusal' });
   const directory = await readGrainDirectory(file, header, signal);
   const device = new GrainDevice(file, header, new GrainTables(file, header, directory));
-  return { header, descriptor, requests, device, census: (until) => takeCensus(file, header, directory, until) };
+  return {
+    header,
+    descriptor,
+    requests,
+    device,
+    dataAmong: (places, until) => dataAmong(file, header, directory, places, until),
+    census: (until) => takeCensus(file, header, directory, until),
+    writeHazards: (census) => writeHazards({ census, descriptorArea, fileLength: file.byteLength, places: directory.places }),
+  };
 }
 
 async function readHeader(file: BlockDevice, sector: Uint8Array): Promise<Header> {

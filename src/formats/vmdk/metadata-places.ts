@@ -46,6 +46,12 @@ export class MetadataPlaces {
     return fixed?.name ?? (this.#meetsTable(start, end) ? 'grain table' : undefined);
   }
 
+  /** What lies in one of the sectors [start, end) beside the structure called `name`; undefined: nothing of the image's own. */
+  beside(name: string, start: number, end: number): string | undefined {
+    const fixed = this.#fixed.find((one) => one.name !== name && start < one.end && end > one.start);
+    return fixed?.name ?? (this.#meetsTable(start, end) ? 'grain table' : undefined);
+  }
+
   #meetsTable(start: number, end: number): boolean {
     const tables = this.#tables;
     let low = 0;

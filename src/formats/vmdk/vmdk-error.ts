@@ -1,7 +1,7 @@
 /** Errors of the VMDK parser, in one shape. */
 import { type ErrorKind, type ErrorValue, PlimsollError } from '#base';
 
-export type WrongKind = Extract<ErrorKind, 'corrupt' | 'unsupported' | 'refused'>;
+export type WrongKind = Extract<ErrorKind, 'corrupt' | 'unsupported' | 'refused' | 'over-budget'>;
 
 export interface Place {
   readonly doing: string;

@@ -1,10 +1,21 @@
 /** VHD, VDI and VHDX: a table of blocks, and perhaps a parent that the rest is read from. */
 import { quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
-import { openVdi, openVhd, openVhdx, readVhdx, vhdAmbiguousRuns, type VhdImage } from '#formats';
-import { isGuestData } from './data-places.ts';
-import type { Inspected, InspectContext } from './inspectors.ts';
+import {
+  guestDataAmong,
+  hasTwoVhdSizes,
+  openVdi,
+  openVhd,
+  openVhdx,
+  readVhdx,
+  vhdAmbiguousRuns,
+  type VhdFooter,
+  type VhdImage,
+  vhdxWriteHazards,
+} from '#formats';
+import type { DataAmong, Inspected, InspectContext } from './inspectors.ts';
 import { noteUnlessKept } from './reasons.ts';
+import { judgeHazards } from './write-hazards.ts';
 
 export async function inspectVhd(device: BlockDevice, context: InspectContext): Promise<Inspected> {
   const { reasons, signal } = context;
@@ -15,12 +26,13 @@ export async function inspectVhd(device: BlockDevice, context: InspectContext): 
     reasons.note('FOOTER_MISSING', 'The footer at the end is missing: the image was not closed, or something follows it.');
   const sawBitmaps = parent !== undefined || blocks === undefined || (await judgeBitmaps(device, image, context));
   judgeSizes(footer, context);
-  const isData = (at: number): Promise<boolean> => isGuestData(image.device, at);
+  judgeHazards(image.writeHazards, ['VHD_NEXT_BLOCK'], reasons);
+  const dataAmong: DataAmong = (places) => guestDataAmong(image.device, places, signal);
   return {
     capacity: image.capacity,
     examined: sawBitmaps ? 'tables' : 'header',
     details: { subformat: footer.diskType },
-    ...(parent === undefined ? { isData } : {}),
+    ...(parent === undefined ? { dataAmong } : {}),
   };
 }
 
@@ -39,42 +51,50 @@ async function judgeBitmaps(device: BlockDevice, image: VhdImage, { reasons, sig
 }
 
 export async function inspectVdi(device: BlockDevice, context: InspectContext): Promise<Inspected> {
-  const { capacity, header, parent, device: image } = await openVdi(device, context.signal);
+  const { capacity, header, parent, device: image, writeHazards } = await openVdi(device, context.signal);
+  judgeHazards(writeHazards, ['VDI_BLOCKS_ALLOCATED'], context.reasons);
   if (parent !== undefined) judgeParent(parent.uuid, context);
-  const isData = (at: number): Promise<boolean> => isGuestData(image, at);
+  const dataAmong: DataAmong = (places) => guestDataAmong(image, places, context.signal);
   const details = { subformat: header.imageType, blockSize: header.blockSize };
-  return { capacity, examined: 'tables', details, ...(parent === undefined ? { isData } : {}) };
+  return { capacity, examined: 'tables', details, ...(parent === undefined ? { dataAmong } : {}) };
 }
+
+/** The only logical sector size of a VHDX that QEMU 7.2 opens. */
+const QEMU_SECTOR_BYTES = 512;
 
 export async function inspectVhdx(device: BlockDevice, context: InspectContext): Promise<Inspected> {
   const read = await readVhdx(device);
   const { facts } = read;
+  judgeHazards(vhdxWriteHazards(facts), [], context.reasons);
   if (facts.log !== undefined)
-    context.reasons.note(
+    context.reasons.convert(
       'LOG_PENDING',
       'The image was not closed: whoever opens it for writing first writes what its log holds. qemu-img reads it only after that: ' +
         'qemu-img check -f vhdx -r all FILE',
     );
-  const details = { blockSize: facts.blockSize };
+  if (facts.logicalSectorSize !== QEMU_SECTOR_BYTES)
+    context.reasons.convert(
+      'QEMU_CANNOT_OPEN',
+      `The disk has sectors of ${facts.logicalSectorSize} bytes, and QEMU opens only those with sectors of ${QEMU_SECTOR_BYTES}: convert it with the program that made it.`,
+    );
+  const details = { blockSize: facts.blockSize, sectorSize: facts.logicalSectorSize };
   if (facts.parentLocator !== undefined) {
     judgeParent(facts.parentLocator.entries.map(({ value }) => value.text).join(', '), context);
     return { capacity: facts.capacity, examined: 'header', details };
   }
   const image = await openVhdx(device, read);
-  return { capacity: image.byteLength, examined: 'tables', details, isData: (at) => isGuestData(image, at) };
+  return { capacity: image.byteLength, examined: 'tables', details, dataAmong: (places) => guestDataAmong(image, places, context.signal) };
 }
 
 /** A cylinder of the largest geometry: two writers may round so much differently. */
 const LARGEST_CYLINDER = 16 * 255 * 512;
-/** The largest disk that a geometry can tell. */
-const LARGEST_GEOMETRY = 65_535 * LARGEST_CYLINDER;
 
-/** The footer tells the size twice, and programs differ in which they believe. */
-function judgeSizes({ currentSize, geometryBytes }: { currentSize: number; geometryBytes: number }, { reasons }: InspectContext): void {
-  const difference = Math.abs(currentSize - geometryBytes);
-  if (difference === 0 || geometryBytes >= LARGEST_GEOMETRY) return;
-  const message = `The footer tells two sizes, ${currentSize} bytes and a geometry of ${geometryBytes}: programs differ in which they take.`;
-  if (difference <= LARGEST_CYLINDER) reasons.note('TWO_SIZES', message);
+/** The footer gives the size twice, and programs differ in which they believe. */
+function judgeSizes(footer: VhdFooter, { reasons }: InspectContext): void {
+  if (!hasTwoVhdSizes(footer)) return;
+  const { currentSize, geometryBytes, capacityFrom } = footer;
+  const message = `The footer gives two sizes, ${currentSize} bytes and a geometry of ${geometryBytes}: QEMU takes the ${capacityFrom}, and other programs the other one.`;
+  if (Math.abs(currentSize - geometryBytes) <= LARGEST_CYLINDER) reasons.note('TWO_SIZES', message);
   else reasons.ambiguous('TWO_SIZES', message);
 }
 

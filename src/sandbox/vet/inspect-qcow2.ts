@@ -37,8 +37,14 @@ export async function inspectQcow2(device: BlockDevice, context: InspectContext)
     capacity: header.capacity,
     examined: census === undefined ? 'header' : 'tables',
     details: detailsOf(header),
-    isData: (at) => Promise.resolve(census?.inPlace.has(Math.floor(at / header.clusterSize)) === true),
+    dataAmong: (places) => Promise.resolve(new Set(places.filter((at) => census !== undefined && isGuestData(census, at)))),
   };
+}
+
+/** Of the active disk, of a snapshot, or compressed: the guest chose the bytes. An external data file is another file. */
+function isGuestData({ header, inPlace, otherData }: Census, at: number): boolean {
+  const cluster = Math.floor(at / header.clusterSize);
+  return !header.externalDataFile && (inPlace.has(cluster) || otherData.has(cluster));
 }
 
 /** QEMU's drivers that read a file; others connect to somewhere, or open what they please. */

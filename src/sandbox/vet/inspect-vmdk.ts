@@ -1,9 +1,15 @@
 /** VMDK: the one-file subformats, judged by a strict reading of the descriptor; all names of other files are shown. */
 import { quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
-import { openVmdk, readVmdkFacts } from '#formats';
-import { isGuestData } from './data-places.ts';
+import { openVmdk, readVmdkFacts, type VmdkCensus, type VmdkImage } from '#formats';
 import type { Inspected, InspectContext } from './inspectors.ts';
+import type { Reasons } from './reasons.ts';
+import { judgeHazards } from './write-hazards.ts';
+
+const SECTOR = 512;
+
+/** Hazards that no known writer leaves behind. */
+const HOSTILE_HAZARDS: readonly string[] = ['VMDK_TABLES_MISSING'];
 
 export async function inspectVmdk(device: BlockDevice, { reasons, signal }: InspectContext): Promise<Inspected> {
   const facts = await readVmdkFacts(device);
@@ -16,11 +22,21 @@ export async function inspectVmdk(device: BlockDevice, { reasons, signal }: Insp
     return { capacity: null, examined: 'header', details: { subformat: createType } };
   }
   const image = await openVmdk(device, signal);
-  await image.census(signal);
+  judgeCensus(await image.census(signal), image, reasons);
   return {
     capacity: image.device.byteLength,
     examined: 'tables',
     details: { subformat: createType, grainBytes: image.header.grainBytes },
-    isData: (at) => isGuestData(image.device, at),
+    dataAmong: (places) => image.dataAmong(places, signal),
   };
+}
+
+function judgeCensus(census: VmdkCensus, image: VmdkImage, reasons: Reasons): void {
+  if (census.sharedGrain !== undefined)
+    reasons.refuse(
+      'VMDK_GRAIN_TWICE',
+      'Two grains of the disk lie in one place of the file: a write to one changes the other.',
+      census.sharedGrain * SECTOR,
+    );
+  judgeHazards(image.writeHazards(census), HOSTILE_HAZARDS, reasons);
 }

@@ -21,9 +21,12 @@ export interface Inspected {
   readonly capacity: number | null;
   readonly examined: VetReport['examined'];
   readonly details: VetReport['details'];
-  /** Whether the guest's own data lies at byte `at` of the file. Left out: nowhere that a sign could be. */
-  readonly isData?: (at: number) => Promise<boolean>;
+  /** At which places of the file the guest's own data lies. Left out: nowhere that a sign could be. */
+  readonly dataAmong?: DataAmong;
 }
+
+/** Those of `places` (bytes of the file) at which the guest's bytes lie. */
+export type DataAmong = (places: readonly number[]) => Promise<ReadonlySet<number>>;
 
 /** Throws: corrupt, unsupported, refused, over-budget: what the parser finds; io; AbortError. */
 export type Inspector = (device: BlockDevice, context: InspectContext) => Promise<Inspected>;

@@ -9,7 +9,7 @@ import type { VetReport } from '#wire';
 import { type Inspected, inspectorOf } from './inspectors.ts';
 import { useOf } from './verdict.ts';
 import { VET_FORMATS, type VetFormat, type VetPolicy } from './policy.ts';
-import { Reasons } from './reasons.ts';
+import { noteUnlessKept, Reasons } from './reasons.ts';
 
 export interface JudgeOptions {
   /** The format that the sender declares; without it the signature must be certain. */
@@ -46,7 +46,7 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
       reasons.error(thrown);
     }
   }
-  const foreign = await signsOutsideData(signs, inspected);
+  const foreign = await signsOutsideData(signs, format, inspected, reasons);
   refuseOtherReadings(foreign, { format, isDeclared: declared !== undefined, isExamined: inspected?.examined === 'tables' }, reasons);
   const capacity = inspected?.capacity ?? null;
   if (capacity !== null) refuseSizes(capacity, device.byteLength, policy, reasons);
@@ -68,13 +68,26 @@ function convertOnly(format: VetFormat): string {
   return `${format} is not a format to run a guest from: what the guest writes can change how the file is read. Convert it once, confined, into a new qcow2.`;
 }
 
-/** What the guest stored in the image's data is the guest's; only what lies elsewhere makes the file another thing. */
-async function signsOutsideData(signs: readonly Sign[], inspected: Inspected | undefined): Promise<Sign[]> {
-  const isData = inspected?.isData;
-  if (isData === undefined) return [...signs];
-  const kept: Sign[] = [];
-  for (const sign of signs) if (sign.class === 'container' || !(await isData(sign.at))) kept.push(sign);
-  return kept;
+/**
+ * What the guest stored in the image's data is the guest's, a container's sign too; only what lies elsewhere makes the file
+ * another thing. All places are looked up at once.
+ */
+async function signsOutsideData(
+  signs: readonly Sign[],
+  format: VetFormat | null,
+  inspected: Inspected | undefined,
+  reasons: Reasons,
+): Promise<readonly Sign[]> {
+  // Most files have no sign but that of their own format.
+  const foreign = signs.filter(({ name }) => name !== format);
+  if (inspected?.dataAmong === undefined || foreign.length === 0) return signs;
+  try {
+    const data = await inspected.dataAmong(foreign.map(({ at }) => at));
+    return signs.filter((sign) => !foreign.includes(sign) || !data.has(sign.at));
+  } catch (thrown) {
+    noteUnlessKept(thrown, reasons);
+    return signs;
+  }
 }
 
 /** The sentence about a file or stream that goes on past `maxLength` bytes. */
