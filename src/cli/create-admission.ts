@@ -1,6 +1,7 @@
 /**
- * `create` asks first, where a daemon watches the store: the space is held while the image is made, and let go when it is
- * there, for then it is counted itself. Whoever has no daemon, or one that is stuck, can make images all the same.
+ * `create` queries the daemon first: the space is reserved while the image is made, and released when it is there, for then
+ * it is counted itself. Without a daemon, or on a store that it does not watch, the image is made. A daemon that does not
+ * answer leaves open whether it fits: then nothing is made, unless the caller overcommits.
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
@@ -11,8 +12,10 @@ import type { AdmissionDecision } from '#wire';
 import { DaemonClient, socketPath } from './daemon-client.ts';
 import type { Session } from './session.ts';
 
-/** A stuck daemon must not keep anybody from making an image. */
-const ANSWER_MS = 2000;
+/** Milliseconds until the daemon must have answered; it may scan the store first. */
+const ANSWER_MS = 10_000;
+/** And until a reservation is released: where it is not, its time to live ends it. */
+const RELEASE_MS = 2000;
 /** If `create` dies, the space is free again after this; writing everything can take a day. */
 const TTL_SECONDS = 900;
 const LONG_TTL_SECONDS = 86_400;
@@ -58,7 +61,7 @@ export class CreateAdmission {
   async end(): Promise<void> {
     if (!this.#mayBeHeld) return;
     // It may have been met by the image already, or the daemon may be gone: then the time to live ends it.
-    await this.#client.release(this.#key).catch(() => undefined);
+    await new DaemonClient(socketPath(this.#wish.socket), RELEASE_MS).release(this.#key).catch(() => undefined);
   }
 
   async #reserve(capacity: number): Promise<AdmissionDecision | undefined> {
@@ -85,12 +88,22 @@ export class CreateAdmission {
     }
   }
 
-  /** No daemon, or none that watches this store: as if there were none. Anything else is said, and nobody is kept waiting. */
+  /**
+   * Returns where no daemon watches this store, and where the caller overcommits.
+   *
+   * Throws: conflict, IMAGE_THERE and others, as the daemon answers; busy, FIT_UNANSWERED, where it does not answer.
+   */
   #passOver(error: unknown): undefined {
     if (!(error instanceof PlimsollError)) throw error;
     if (error.code === 'DAEMON_ABSENT' || error.code === 'STORE_UNKNOWN') return;
-    // A late answer may still hold the space.
-    this.#mayBeHeld = error.code === 'DAEMON_SILENT';
-    this.#session.warn(`plimsoll: not known whether it fits: ${escapeForTerminal(error.message)}`);
+    // The answer may be lost, and the space reserved.
+    this.#mayBeHeld = error.code === 'DAEMON_SILENT' || error.code === 'DAEMON_LOST';
+    if (this.#wish.overcommit) {
+      this.#session.warn(`plimsoll: overcommitted: not known whether it fits: ${escapeForTerminal(error.message)}`);
+      return;
+    }
+    if (error.kind === 'conflict') throw error;
+    const message = `Cannot create image: not known whether it fits, so nothing was made (--overcommit makes it). ${error.message}`;
+    throw new PlimsollError('busy', 'FIT_UNANSWERED', { doing: 'create image', cause: error }, message);
   }
 }

@@ -1,7 +1,7 @@
 /** From anything thrown to a line on standard error and an exit code. */
 import { CommanderError } from 'commander';
 import { asPlimsollError, escapeForTerminal, PlimsollError } from '#base';
-import { EXIT_CODE_OF_KIND, EXIT_CODES } from '#wire';
+import { EXIT_CODES, exitCodeOfError } from '#wire';
 import type { Session } from './session.ts';
 import { VERSION } from './version.ts';
 
@@ -15,7 +15,7 @@ export function reportFailure(thrown: unknown, session: Session): number {
   const error = asPlimsollError(thrown, 'finish the command');
   session.warn(`plimsoll: ${failureText(error)}`);
   if (error.kind === 'bug') for (const line of bugReport(error)) session.warn(line);
-  return EXIT_CODE_OF_KIND[error.kind];
+  return exitCodeOfError(error);
 }
 
 /** The message, with the image in front where it does not name it. */

@@ -54,6 +54,11 @@ export interface Ffi {
    * does not wait: -EAGAIN when the receiver's queue is full. -EINVAL when the address is too long.
    */
   sendDatagram(address: Uint8Array, message: Uint8Array): CallResult;
+  /**
+   * The user id of the process that listens at the other end of a connected Unix socket (SO_PEERCRED: as it was at the call
+   * of listen), or the negated errno.
+   */
+  peerUser(fd: number): CallResult;
 }
 
 /** What a process can take from itself and never get back. Each returns 0, or the negated errno. */
@@ -112,6 +117,11 @@ const CLOSING_DATAGRAMS = 0x8_0002;
 /** MSG_DONTWAIT with MSG_NOSIGNAL. */
 const NEITHER_WAIT_NOR_SIGNAL = 0x4040;
 /** struct sockaddr_un: sun_family u16 at 0, sun_path of 108 bytes at 2. */
+/** Source: asm-generic/socket.h. struct ucred: pid, uid and gid, 32 bits each. */
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const UCRED_BYTES = 12;
+const UCRED_UID_AT = 4;
 const SUN_PATH_AT = 2;
 const SUN_PATH_BYTES = 108;
 
@@ -169,6 +179,7 @@ function bindCalls(koffi: Koffi): Ffi {
   const linkat = libc.func('int linkat(int fromDirectory, void *from, int toDirectory, void *to, int flags)');
   const socket = libc.func('int socket(int domain, int type, int protocol)');
   const sendto = libc.func('int64_t sendto(int fd, void *message, size_t length, int flags, void *address, unsigned int addressLength)');
+  const getsockopt = libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)');
   const close = libc.func('int close(int fd)');
   const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
 
@@ -210,6 +221,13 @@ function bindCalls(koffi: Koffi): Ffi {
       const result = orErrno(sendto(fd, message, message.byteLength, NEITHER_WAIT_NOR_SIGNAL, to, to.byteLength));
       close(fd);
       return result;
+    },
+    peerUser: (fd) => {
+      const credentials = Buffer.alloc(UCRED_BYTES);
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(UCRED_BYTES);
+      const result = orErrno(getsockopt(integer(fd), SOL_SOCKET, SO_PEERCRED, credentials, length));
+      return result < 0 ? result : credentials.readUInt32LE(UCRED_UID_AT);
     },
   };
 }

@@ -283,6 +283,18 @@ describe('too much', () => {
   });
 });
 
+describe('connections of one listener', () => {
+  it('leave the places of the other: the Unix socket answers while TCP is full', async () => {
+    const socket = join(directory, 's');
+    const server = await serve({ socket, limits: { connections: 3 } });
+    const idle = await Promise.all(Array.from({ length: 6 }, () => openSocket(server)));
+    expect((await ask(urlOf(server), '/api/v1/stores').catch(() => ({ status: 'closed' }))).status).not.toBe(200);
+    const answers = await Promise.all([1, 2, 3].map(() => ask(socket, '/api/v1/stores')));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    for (const one of idle) one.destroy();
+  });
+});
+
 describe('a decision that does not come', () => {
   it('is answered with 503, and the server serves on', async () => {
     watch.delay = new Promise(() => {});

@@ -28,7 +28,7 @@ export interface ServerOptions {
 
 export interface ServerLimits {
   readonly events: EventLimits;
-  /** With more connections at a time, requests of the later ones are refused; with twice as many, connections. */
+  /** Of each listener: above this number of open connections, requests of later ones are refused; above twice that, connections. */
   readonly connections: number;
   /** Until the head of a request has come, and until all of it has. */
   readonly headMs: number;
@@ -92,7 +92,6 @@ class Doors {
   readonly #limits: ServerLimits;
   readonly #servers: Server[] = [];
   readonly #doors = new WeakMap<Socket, Door>();
-  #connections = 0;
   hasSocket = false;
 
   constructor(limits: ServerLimits) {
@@ -146,12 +145,14 @@ class Doors {
     };
     const server = createServer(options, handler);
     server.maxConnections = 2 * connections;
+    // Each listener counts its own connections: those to the TCP address must not use up the places on the Unix socket.
+    let open = 0;
     server.on('connection', (socket: Socket) => {
-      this.#connections += 1;
+      open += 1;
       socket.on('close', () => {
-        this.#connections -= 1;
+        open -= 1;
       });
-      if (this.#connections <= connections) this.#doors.set(socket, door);
+      if (open <= connections) this.#doors.set(socket, door);
     });
     server.on('clientError', answerUnparsed);
     this.#servers.push(server);

@@ -1,6 +1,6 @@
 /** What crosses a process or network border: report types, definitions, the table of exit codes. Browser-safe. */
 export type { Verdict, VetConversion, VetIdentity, VetNext, VetReason, VetReport, VetUse } from './vet-report.ts';
-export { EXIT_CODE_OF_KIND, EXIT_CODES, httpStatusOf } from './kinds.ts';
+export { EXIT_CODE_OF_KIND, EXIT_CODES, exitCodeOfError, httpStatusOf } from './kinds.ts';
 export {
   type Addend,
   type ChainLink,

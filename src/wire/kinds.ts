@@ -41,6 +41,25 @@ export const EXIT_CODE_OF_KIND: Readonly<Record<ErrorKind, number>> = {
   bug: EXIT_CODES.bug,
 };
 
+/**
+ * A daemon that is there and does not give its answer leaves the question open, which is never the same as no daemon: these
+ * end with the exit code of what could not be told, whatever their kind.
+ */
+const EXIT_CODE_OF_CODE: Readonly<Record<string, number>> = {
+  DAEMON_ANSWER: EXIT_CODES.couldNotTell,
+  DAEMON_FAILED: EXIT_CODES.couldNotTell,
+  DAEMON_LOST: EXIT_CODES.couldNotTell,
+  DAEMON_SILENT: EXIT_CODES.couldNotTell,
+  DAEMON_STOPPED: EXIT_CODES.couldNotTell,
+  DAEMON_UNTRUSTED: EXIT_CODES.couldNotTell,
+  FIT_UNANSWERED: EXIT_CODES.couldNotTell,
+};
+
+/** The exit code of an error that ends a command. */
+export function exitCodeOfError({ kind, code }: { readonly kind: ErrorKind; readonly code: string }): number {
+  return EXIT_CODE_OF_CODE[code] ?? EXIT_CODE_OF_KIND[kind];
+}
+
 const HTTP_STATUS_OF_KIND: Readonly<Record<ErrorKind, number>> = {
   usage: 400,
   'not-found': 404,

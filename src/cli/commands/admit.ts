@@ -41,13 +41,12 @@ export function admitCommand(session: Session): VerbCommand {
       { does: 'hold the space, and let go of it later', line: 'plimsoll admit --size 40G --store /srv/vm --reserve --key web7 --ttl 15m' },
       { does: 'by bytes, in a script', line: 'plimsoll admit --bytes 10G --store /srv/vm --json | jq .sum.left' },
     ],
-    exits: ['doesNotFit', 'couldNotTell', 'notFound', 'unsupported', 'busy', 'conflict'],
+    exits: ['doesNotFit', 'couldNotTell', 'notFound', 'conflict'],
     exitMeanings: {
       ok: 'admitted; with --reserve: the space is held',
       doesNotFit: 'it does not fit',
-      couldNotTell: 'could not tell',
+      couldNotTell: 'could not tell, or the daemon does not answer',
       notFound: 'no such store, and nothing to scan',
-      busy: 'the daemon does not answer',
       conflict: 'the key holds something else',
     },
   });

@@ -53,8 +53,9 @@ async function runCheck(given: string | undefined, flags: OutputFlags, session: 
 /** What only shows when it is used. Throws: usage, LISTEN_SYNTAX, LISTEN_NEEDS_TOKEN; refused, TOKEN_FILE_MODE. */
 async function checkPlaces(listen: string | null, tokenFile: string | undefined): Promise<void> {
   const { isLoopback, parseListen, readToken } = await import('#server');
+  const { AUTO_LISTEN } = await import('../serve/plan.ts');
   if (tokenFile !== undefined) await readToken(tokenFile);
-  if (listen === null) return;
+  if (listen === null || listen === AUTO_LISTEN) return;
   if (tokenFile !== undefined || isLoopback(parseListen(listen, 'serve.listen').host)) return;
   throw new PlimsollError('usage', 'LISTEN_NEEDS_TOKEN', {
     doing: `listen on ${listen}`,

@@ -24,7 +24,7 @@ export function createCommand(session: Session): VerbCommand {
     description:
       'Makes a raw or qcow2 image with the options of qemu-img. The image appears under its name only when it is whole: ' +
       'an interrupt leaves nothing half-made behind. An existing file is never overwritten. Where a daemon (plimsoll serve) watches ' +
-      'the store, it is asked first, and what does not fit is not made; a daemon that does not answer within 2 s is passed over, with a warning.',
+      'the store, it is queried first, and what does not fit is not made, nor where the daemon cannot answer.',
     figures: ['capacity', 'allocation', 'commitment'],
     examples: [
       { does: 'grows on demand', line: 'plimsoll create -f qcow2 web.qcow2 40G' },
@@ -35,7 +35,7 @@ export function createCommand(session: Session): VerbCommand {
     exits: ['doesNotFit', 'couldNotTell', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'conflict'],
     exitMeanings: {
       doesNotFit: 'the daemon says that it does not fit; nothing was made',
-      couldNotTell: 'the daemon could not tell whether it fits; nothing was made',
+      couldNotTell: 'not known whether it fits, or the daemon did not answer; nothing was made',
     },
   });
   command
@@ -47,7 +47,7 @@ export function createCommand(session: Session): VerbCommand {
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
     .option('-b, --backing <backing>', 'the backing file of an overlay; a relative name is meant from where the image lies')
     .addOption(new Option('-F, --backing-format <format>', 'the format of the backing file').choices(['raw', 'qcow2']))
-    .option('--overcommit', 'make it even if the daemon says that it does not fit')
+    .option('--overcommit', 'make it even if it does not fit, or the daemon does not answer')
     .option('--socket <path>', "the daemon's socket")
     .option('-q, --quiet', 'no progress and no result, only errors');
   return addOutputOptions(command).action((path: string, size: number | undefined, flags: CreateFlags) =>

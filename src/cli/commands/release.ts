@@ -17,8 +17,8 @@ export function releaseCommand(session: Session): VerbCommand {
       'Ends a reservation that `plimsoll admit --reserve` made. One that has expired, or whose image has appeared, needs no release.',
     figures: [],
     examples: [{ does: 'the machine was not made after all', line: 'plimsoll release web7' }],
-    exits: ['notFound', 'unsupported', 'busy'],
-    exitMeanings: { notFound: 'no daemon, or nothing is held by this key', busy: 'the daemon does not answer' },
+    exits: ['couldNotTell', 'notFound'],
+    exitMeanings: { couldNotTell: 'the daemon does not answer', notFound: 'no daemon, or nothing is held by this key' },
   });
   command.addArgument(new Argument('<key>', 'the name under which it was reserved')).option('--socket <path>', "the daemon's socket");
   return addOutputOptions(command).action(async (key: string, flags: ReleaseFlags) => {

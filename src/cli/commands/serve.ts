@@ -30,7 +30,7 @@ export function serveCommand(session: Session): VerbCommand {
   return command
     .addArgument(new Argument('[directory...]', 'directories to watch, by the rules of all stores'))
     .option('--config <path>', 'the configuration file')
-    .option('--listen <address:port>', 'where HTTP is answered; 127.0.0.1:9464 unless said otherwise; off for nowhere')
+    .option('--listen <address:port>', 'where HTTP is answered; 127.0.0.1:9464 by default; auto: there, or at a free port; off for nowhere')
     .option('--socket <path>', 'the Unix socket; off for none')
     .option('--state <directory>', 'where reservations and history are kept')
     .option('--interval <duration>', 'how often changes are looked for, such as 30s', (text) => parseDuration(text, '--interval'))

@@ -19,8 +19,8 @@ export function statusCommand(session: Session): VerbCommand {
       { does: 'all stores', line: 'plimsoll status' },
       { does: 'those in trouble', line: 'plimsoll status --json | jq \'.stores[] | select(.level != "ok") | .mount\'' },
     ],
-    exits: ['notFound', 'unsupported', 'busy'],
-    exitMeanings: { ok: 'the daemon has answered', notFound: 'no daemon', busy: 'the daemon does not answer' },
+    exits: ['couldNotTell', 'notFound'],
+    exitMeanings: { ok: 'the daemon has answered', couldNotTell: 'the daemon does not answer', notFound: 'no daemon' },
   });
   command.option('--socket <path>', "the daemon's socket");
   return addOutputOptions(command).action(async (flags: StatusFlags) => {

@@ -21,7 +21,8 @@ export type Keys = Readonly<Record<string, Key>>;
 const SERVE: Keys = {
   listen: {
     kind: { is: 'address', orOff: true },
-    means: 'where HTTP is answered; another than a loopback address needs a token_file',
+    means:
+      'where HTTP is answered; "auto": at a free port where the usual one is taken; another than a loopback address needs a token_file',
     standard: '"127.0.0.1:9464"',
   },
   socket: {

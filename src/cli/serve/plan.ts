@@ -18,10 +18,8 @@ export interface ServeFlags {
 
 export interface ServePlan {
   readonly stores: readonly StoreOrder[];
-  /** As it is written; null: no TCP. */
+  /** As it is written; `auto`: the usual port, or a free one where it is taken; null: no TCP. */
   readonly listen: string | null;
-  /** Nobody has said where to listen. */
-  readonly isUsualAddress: boolean;
   readonly socket: string | null;
   readonly stateDirectory: string;
   readonly tokenFile: string | undefined;
@@ -35,6 +33,7 @@ export interface ServePlan {
 /** The machine's own; read where nothing else is named. */
 export const SYSTEM_CONFIG = '/etc/plimsoll/plimsoll.toml';
 export const USUAL_LISTEN = '127.0.0.1:9464';
+export const AUTO_LISTEN = 'auto';
 const USUAL_INTERVAL_SECONDS = 30;
 const USUAL_FULL_INTERVAL_SECONDS = 6 * 3600;
 
@@ -64,7 +63,6 @@ export async function planServe(directories: readonly string[], flags: ServeFlag
   return {
     stores,
     listen: flags.listen === undefined ? configured(config.listen, USUAL_LISTEN) : offOr(flags.listen),
-    isUsualAddress: flags.listen === undefined && config.listen === undefined,
     socket: flags.socket === undefined ? configured(config.socket, usualSocket(env)) : offOr(flags.socket),
     stateDirectory: flags.state ?? config.stateDirectory ?? usualState(env),
     tokenFile: config.tokenFile,

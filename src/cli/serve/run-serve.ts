@@ -14,7 +14,7 @@ import { makeStore } from '../demo/make-store.ts';
 import { wrap } from '../render/text.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
-import { planServe, type ServeFlags, type ServePlan } from './plan.ts';
+import { AUTO_LISTEN, planServe, type ServeFlags, type ServePlan, USUAL_LISTEN } from './plan.ts';
 import { webDirectory } from './web-directory.ts';
 
 export async function runServe(directories: readonly string[], flags: ServeFlags, session: Session): Promise<void> {
@@ -33,7 +33,14 @@ async function serveDemo(place: string, flags: ServeFlags, session: Session): Pr
   await mkdir(store);
   const { notes } = await makeStore(store, session.signal);
   const growing = await startGrowing(store);
-  const own: ServeFlags = { state: join(place, 'state'), socket: join(place, 'plimsoll.sock'), interval: 2, logLevel: 'warn', ...flags };
+  const own: ServeFlags = {
+    listen: AUTO_LISTEN,
+    state: join(place, 'state'),
+    socket: join(place, 'plimsoll.sock'),
+    interval: 2,
+    logLevel: 'warn',
+    ...flags,
+  };
   const remarks = demoRemarks(store, growing, notes);
   try {
     await serve(await planServe([store], own, {}), session, remarks);
@@ -84,9 +91,13 @@ async function serve(plan: ServePlan, session: Session, remarks: readonly string
   }
 }
 
-/** Where nobody has chosen a port and the usual one is taken, any other will do for looking around. */
+/**
+ * A port that is taken is an error: the program that has it could answer in place of the daemon. Only where any free port was
+ * asked for, another is taken.
+ */
 async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>, session: Session): Promise<RunningServer> {
-  const listen = plan.listen === null ? undefined : parseListen(plan.listen, 'listen');
+  const isAuto = plan.listen === AUTO_LISTEN;
+  const listen = plan.listen === null ? undefined : parseListen(isAuto ? USUAL_LISTEN : plan.listen, 'listen');
   if (listen === undefined && plan.socket === null) {
     throw new PlimsollError('usage', 'SERVE_NOWHERE', {
       doing: 'serve',
@@ -98,9 +109,10 @@ async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>, s
     return await openServer({ ...options, listen });
   } catch (thrown) {
     const error = asPlimsollError(thrown, 'serve');
-    if (error.code !== 'IO_EADDRINUSE' || !plan.isUsualAddress || listen === undefined) throw error;
-    session.warn(`plimsoll: another program listens on ${plan.listen}: a free port is taken instead (--listen names another)`);
-    return openServer({ ...options, listen: { ...listen, port: 0 } });
+    if (error.code !== 'IO_EADDRINUSE' || listen === undefined) throw error;
+    if (isAuto) return openServer({ ...options, listen: { ...listen, port: 0 } });
+    session.warn('plimsoll: --listen names another address; with --listen auto any free port is taken');
+    throw error;
   }
 }
 

@@ -278,7 +278,7 @@ class Daemon implements Watch {
         return this.#record((await filesystemOf(path)).id);
       } catch (thrown) {
         const error = asPlimsollError(thrown, 'find store', path);
-        if (error.code === 'STORE_UNKNOWN') throw this.#notOnAny(store);
+        if (error.code === 'STORE_UNKNOWN') throw await this.#notOnAny(store, path);
         if (error.kind !== 'not-found' || path === '/') throw error;
       }
     }
@@ -438,9 +438,19 @@ class Daemon implements Watch {
     return found;
   }
 
-  /** Of a path: names what is watched, as ids tell people nothing. */
-  #notOnAny(path: string): PlimsollError {
+  /**
+   * Of a path: names what is watched, as ids tell people nothing. Below a configured directory that no scan has reached, such
+   * as one that was not mounted, the path is watched and its store not known: never the answer that nobody watches it.
+   */
+  async #notOnAny(path: string, nearest: string): Promise<PlimsollError> {
     const watched = this.#options.stores.flatMap(({ directories }) => directories);
+    const scanned = new Set([...this.#records.values()].flatMap(({ kept }) => kept.directories));
+    const [real = nearest] = await realPlacesOf([nearest]);
+    const unscanned = watched.find((one) => !scanned.has(one) && (isBelow(one, path) || isBelow(one, real)));
+    if (unscanned !== undefined) {
+      const where = { doing: 'find store', field: 'store', found: path, expected: 'a directory that has been scanned' };
+      return new PlimsollError('busy', 'STORE_NOT_SCANNED', { ...where, image: unscanned });
+    }
     const more = watched.length > NAMED_DIRECTORIES ? ', ...' : '';
     const expected = `a path on a filesystem that is watched, by ${watched.slice(0, NAMED_DIRECTORIES).join(', ')}${more}`;
     return unknown('STORE_UNKNOWN', 'find store', path, expected);
@@ -450,6 +460,11 @@ class Daemon implements Watch {
     const found = this.#options.stores.find((order) => order.directories.some((one) => directories.includes(one)));
     return found ?? (this.#options.stores[0] as StoreOrder);
   }
+}
+
+function isBelow(directory: string, path: string): boolean {
+  const below = relative(directory, path);
+  return below !== '..' && !below.startsWith('../');
 }
 
 /** As looks will name the image when it is there: they name it by the directory that was configured, which can be a link. */
