@@ -7,7 +7,7 @@ import type { Watch } from '#pool';
 import { addAdmissionRoutes } from './admission-routes.ts';
 import { addDashboard, SECURITY_HEADERS } from './dashboard.ts';
 import type { EventStream } from './events.ts';
-import { checkEntry, type Door } from './gate.ts';
+import { checkEntry, type Door, isEntitled, type OpenPart } from './gate.ts';
 import { addOpenApi } from './openapi.ts';
 import { noSuchRoute, problemOf, requireJson } from './problems.ts';
 import { addReadRoutes } from './read-routes.ts';
@@ -58,16 +58,22 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
     },
     { prefix: '/api/v1' },
   );
-  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+  addMetrics(app, parts);
+  await addDashboard(app, webDirectory);
+  await app.ready();
+  return app;
+}
+
+/** All samples for a request with the token or by the socket, else those without names of images and mount points. */
+function addMetrics(app: TypedApp, { watch, doorOf }: AppParts): void {
+  app.get('/metrics', { schema: { hide: true } }, async (request, reply) => {
     const { METRICS_CONTENT_TYPE, metricsChunks } = await import('./metrics.ts');
-    const chunks = metricsChunks(watch);
+    const door = doorOf(request.raw.socket);
+    const chunks = metricsChunks(watch, door !== undefined && isEntitled(request.raw, door) ? 'all' : 'nameless');
     // What fails at the beginning is still an answer of its own.
     const first = await chunks.next();
     return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(withFirst(first.value ?? Buffer.alloc(0), chunks), { objectMode: false }));
   });
-  await addDashboard(app, webDirectory);
-  await app.ready();
-  return app;
 }
 
 async function* withFirst(first: Buffer, others: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
@@ -87,7 +93,7 @@ function addEntry(app: TypedApp, { doorOf }: AppParts): void {
         expected: 'fewer; try again later',
       });
     }
-    checkEntry(request.raw, door, isPublic(request));
+    checkEntry(request.raw, door, openPartOf(request));
     if (request.method === 'POST') requireJson(request.headers['content-type']);
     if (isApi(request.routeOptions.url ?? request.url)) void reply.header('cache-control', 'no-store');
     done();
@@ -99,11 +105,13 @@ function addEntry(app: TypedApp, { doorOf }: AppParts): void {
 }
 
 /**
- * The files of the dashboard are no secret, and a browser must get them before it can ask for the token. The route that was
+ * The files of the dashboard hold no data, and a browser must get them before it can send the token. The route that was
  * found decides, since the router decodes an address (`/%61pi`); the address itself, where none was.
  */
-function isPublic({ method, url, routeOptions }: FastifyRequest): boolean {
-  return (method === 'GET' || method === 'HEAD') && ![url, routeOptions.url ?? ''].some((one) => isApi(one) || isMetrics(one));
+function openPartOf({ method, url, routeOptions }: FastifyRequest): OpenPart {
+  if (method !== 'GET' && method !== 'HEAD') return 'nothing';
+  if (routeOptions.url === '/metrics') return 'figures';
+  return [url, routeOptions.url ?? ''].some((one) => isApi(one) || isMetrics(one)) ? 'nothing' : 'all';
 }
 
 function isMetrics(url: string): boolean {

@@ -1,7 +1,8 @@
 /**
- * Who is let in. By the Unix socket: whoever the socket's permissions let connect. By TCP: whoever has the token; and
- * without a token, on loopback, everybody on this machine, but no page of another site that a browser here has open:
- * its requests name another host (DNS rebinding) or another origin.
+ * Who is let in. By the Unix socket: whoever the socket's permissions let connect. By TCP: requests with the token. Any user of
+ * this machine reaches a loopback address, and so does the guest of a QEMU with user networking, as 10.0.2.2; without the
+ * token they get the files of the dashboard and, where no administrator configured a token, figures without names. A page of
+ * another site that a browser here has open names another host (DNS rebinding) or another origin.
  */
 import type { IncomingMessage } from 'node:http';
 import { PlimsollError } from '#base';
@@ -10,30 +11,40 @@ import { carriesToken } from './token.ts';
 /** A way in, as its owner set it up. */
 export interface Door {
   readonly kind: 'tcp' | 'unix';
-  /** Undefined: none is asked for. */
+  /** Undefined: no request by TCP can carry it, and none is let in. */
   readonly token: string | undefined;
+  /** Whether figures without paths are given to everybody. */
+  readonly hasOpenMetrics: boolean;
   /** Host names by which it may be called, without port; undefined: by any. */
   readonly hosts: readonly string[] | undefined;
 }
+
+/** What a request without the token gets of a route: `all` of it, `figures` without paths where the door allows it, or `nothing`. */
+export type OpenPart = 'all' | 'figures' | 'nothing';
 
 export const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
 
 const DOING = 'answer the request';
 
-/** Throws: refused, TOKEN_WRONG (401), HOST_FOREIGN (421), ORIGIN_FOREIGN (403). */
-export function checkEntry(request: IncomingMessage, door: Door, isOpenToAll: boolean): void {
+/** `open`: what everybody gets of the route. Throws: refused, TOKEN_WRONG (401), HOST_FOREIGN (421), ORIGIN_FOREIGN (403). */
+export function checkEntry(request: IncomingMessage, door: Door, open: OpenPart): void {
   if (door.kind === 'unix') return;
   const { host, origin, authorization } = request.headers;
   refuseForeignHost(host ?? '', door);
   if (origin !== undefined) refuseForeignOrigin(origin, host ?? '');
   if (request.headers['sec-fetch-site'] === 'cross-site' && request.headers['sec-fetch-mode'] !== 'navigate')
     throw foreignOrigin('another site');
-  if (door.token === undefined || isOpenToAll || carriesToken(authorization, door.token)) return;
+  if (open === 'all' || (open === 'figures' && door.hasOpenMetrics) || isEntitled(request, door)) return;
   throw new PlimsollError('refused', 'TOKEN_WRONG', {
     doing: DOING,
     found: authorization === undefined ? 'no token' : 'a wrong token',
-    expected: 'the header Authorization: Bearer TOKEN',
+    expected: door.token === undefined ? 'a request on the Unix socket' : 'the header Authorization: Bearer TOKEN',
   });
+}
+
+/** Whether `request` may see and change everything: it came by the socket, or carries the token. */
+export function isEntitled(request: IncomingMessage, door: Door): boolean {
+  return door.kind === 'unix' || (door.token !== undefined && carriesToken(request.headers.authorization, door.token));
 }
 
 function refuseForeignHost(host: string, door: Door): void {

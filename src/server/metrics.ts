@@ -34,30 +34,37 @@ interface Metric<Subject> {
   readonly samples: (subject: Subject) => readonly Sample[];
 }
 
+/** all: every sample; nameless: no samples of images, and no mount points, which are paths. */
+export type MetricsScope = 'all' | 'nameless';
+
 /** All samples of this moment. Throws: what `watch` throws. */
-export function metricsText(watch: Watch): string {
-  const { pieces, images, present } = headPieces(watch);
+export function metricsText(watch: Watch, scope: MetricsScope = 'all'): string {
+  const { pieces, images, present } = headPieces(watch, scope);
   return [...pieces, ...imagePieces(images, present)].join('');
 }
 
 /** The same text piece by piece, and others get their turn between the pieces. The samples are of the moment of the first one. */
-export async function* metricsChunks(watch: Watch): AsyncGenerator<Buffer, void, void> {
-  const { pieces, images, present } = headPieces(watch);
+export async function* metricsChunks(watch: Watch, scope: MetricsScope = 'all'): AsyncGenerator<Buffer, void, void> {
+  const { pieces, images, present } = headPieces(watch, scope);
   yield Buffer.from(pieces.join(''));
   const bytes = await writtenImages(images, present);
   for (let at = 0; at < bytes.length; at += BYTES_PER_PIECE) yield bytes.subarray(at, at + BYTES_PER_PIECE);
 }
 
 /** What is told of the daemon and of stores; and of which images, on which stores, there is to tell. */
-function headPieces(watch: Watch): { pieces: string[]; images: readonly ImageView[]; present: ReadonlySet<string> } {
+function headPieces(watch: Watch, scope: MetricsScope): { pieces: string[]; images: readonly ImageView[]; present: ReadonlySet<string> } {
   const status = watch.status();
-  const { shown, omittedCount } = imagesOf(watch);
-  const stores = status.stores.map((store) => [store, labelsText({ store: store.id, mount: store.mount })] as const);
+  const { shown, omittedCount } = scope === 'all' ? imagesOf(watch) : { shown: [], omittedCount: null };
+  const stores = status.stores.map((store) => [store, labelsText(labelsOf(store, scope))] as const);
   const pieces = [
     ...DAEMON_METRICS.map((metric) => familyOf(metric, [[{ status, omittedCount }, '']])),
     ...STORE_METRICS.map((metric) => familyOf(metric, stores)),
   ];
   return { pieces, images: shown, present: new Set(status.stores.filter(isKnown).map(({ id }) => id)) };
+}
+
+function labelsOf({ id, mount }: StoreView, scope: MetricsScope): Labels {
+  return scope === 'all' ? { store: id, mount } : { store: id };
 }
 
 /** What was written of a list of images, and of which stores: a watch gives the same list as long as nothing changes. */
@@ -140,7 +147,8 @@ function labelled(image: ImageView): LabelledImage {
 
 interface Daemon {
   readonly status: StatusReport;
-  readonly omittedCount: number;
+  /** null: images are not in the scope. */
+  readonly omittedCount: number | null;
 }
 
 const DAEMON_METRICS: readonly Metric<Daemon>[] = [

@@ -7,6 +7,7 @@ import { type Answer, ask } from '../../tests/support/http.ts';
 import { openLog } from './log.ts';
 import { openServer, type RunningServer } from './server.ts';
 
+const TOKEN = 'correct-horse-battery-staple-0123456789';
 let watch: FakeWatch;
 let server: RunningServer;
 beforeEach(async () => {
@@ -18,14 +19,14 @@ beforeEach(async () => {
     log: openLog('silent'),
     listen: { host: '127.0.0.1', port: 0 },
     socket: undefined,
-    token: undefined,
+    token: { text: TOKEN, isConfigured: false },
     webDirectory: undefined,
   });
 });
 afterAll(() => server.close());
 
-const get = (path: string): Promise<Answer> => ask(server.url ?? '', path);
-const post = (path: string, body: unknown): Promise<Answer> => ask(server.url ?? '', path, { method: 'POST', body });
+const get = (path: string): Promise<Answer> => ask(`${server.url ?? ''}#token=${TOKEN}`, path);
+const post = (path: string, body: unknown): Promise<Answer> => ask(`${server.url ?? ''}#token=${TOKEN}`, path, { method: 'POST', body });
 const store = encodeURIComponent(STORE_ID);
 const GiB = 2 ** 30;
 
@@ -39,10 +40,10 @@ beforeAll(async () => {
     log: openLog('silent'),
     listen: { host: '127.0.0.1', port: 0 },
     socket: undefined,
-    token: undefined,
+    token: { text: TOKEN, isConfigured: false },
     webDirectory: undefined,
   });
-  document = (await ask(one.url ?? '', '/api/v1/openapi.json')).json as Json;
+  document = (await ask(`${one.url ?? ''}#token=${TOKEN}`, '/api/v1/openapi.json')).json as Json;
   await one.close();
   ajv.addSchema({ $id: 'openapi', ...document });
 });
@@ -157,9 +158,11 @@ describe('admission', () => {
     ]);
     const listed = await get('/api/v1/reservations?ended=true');
     expect(listed.json).toEqual([...watch.held.values()]);
-    const released = await ask(server.url ?? '', `/api/v1/reservations/${encodeURIComponent('a b/ü')}`, { method: 'DELETE' });
+    const released = await ask(`${server.url ?? ''}#token=${TOKEN}`, `/api/v1/reservations/${encodeURIComponent('a b/ü')}`, {
+      method: 'DELETE',
+    });
     expect([released.status, released.json]).toMatchObject([200, { key: 'a b/ü', state: 'released' }]);
-    const again = await ask(server.url ?? '', '/api/v1/reservations/nothing', { method: 'DELETE' });
+    const again = await ask(`${server.url ?? ''}#token=${TOKEN}`, '/api/v1/reservations/nothing', { method: 'DELETE' });
     expect([again.status, again.json]).toMatchObject([404, { error: { code: 'RESERVATION_UNKNOWN' } }]);
   });
 
@@ -180,7 +183,7 @@ describe('admission', () => {
       log: openLog('silent'),
       listen: { host: '127.0.0.1', port: 0 },
       socket: undefined,
-      token: undefined,
+      token: { text: TOKEN, isConfigured: false },
       webDirectory: undefined,
     });
     const body = { store: STORE_ID, bytes: GiB, key: 'k', ttlSeconds: 60 };
@@ -237,7 +240,7 @@ describe('an address that cannot be decoded', () => {
     ['GET', '/api/v1/stores/%zz', 'get', '/stores/{id}'],
     ['DELETE', '/api/v1/reservations/%ED%A0%80', 'delete', '/reservations/{key}'],
   ])('%s %s is refused with the one body of errors', async (method, path, verb, documented) => {
-    const answer = await ask(server.url ?? '', path, { method });
+    const answer = await ask(`${server.url ?? ''}#token=${TOKEN}`, path, { method });
     expect([answer.status, answer.json]).toEqual([400, { error: expect.objectContaining({ kind: 'usage', code: 'REQUEST_INVALID' }) }]);
     expect(complaints(verb, `/api/v1${documented}`, answer)).toEqual([]);
     expect(answer.headers['x-content-type-options']).toBe('nosniff');

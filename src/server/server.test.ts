@@ -5,14 +5,17 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { grantAccess } from '../../tests/support/access.ts';
 import { FakeWatch, STORE_ID } from '../../tests/support/fake-watch.ts';
 import { ask } from '../../tests/support/http.ts';
 import { isLoopback, parseListen } from './address.ts';
 import { openLog } from './log.ts';
 import { openServer, type RunningServer, type ServerOptions } from './server.ts';
-import { carriesToken, readToken } from './token.ts';
+import { carriesToken, ensureToken, readToken } from './token.ts';
 
 const TOKEN = 'correct-horse-battery-staple-0123456789';
+const CONFIGURED = { text: TOKEN, isConfigured: true };
+const BEARER = `Authorization: Bearer ${TOKEN}\r\n`;
 let directory: string;
 let watch: FakeWatch;
 const running: RunningServer[] = [];
@@ -26,15 +29,55 @@ afterEach(async () => {
 });
 
 async function serve(changes: Partial<ServerOptions> = {}): Promise<RunningServer> {
-  const standard = { version: '0.1.0', log: openLog('silent'), socket: undefined, token: undefined, webDirectory: undefined };
+  const token = { text: TOKEN, isConfigured: false };
+  const standard = { version: '0.1.0', log: openLog('silent'), socket: undefined, token, webDirectory: undefined };
   const server = await openServer({ watch, ...standard, listen: { host: '127.0.0.1', port: 0 }, ...changes });
   running.push(server);
+  if (server.url !== null && !('token' in changes)) grantAccess(server.url, TOKEN);
   return server;
 }
 const urlOf = (server: RunningServer): string => server.url ?? '';
 const portOf = (server: RunningServer): number => Number(new URL(urlOf(server)).port);
 
-describe('without a token', () => {
+describe('without the token', () => {
+  const reserve = { method: 'POST', body: { store: STORE_ID, bytes: 1, key: 'k', ttlSeconds: 1 } };
+  it.each([
+    ['a generated one', { text: TOKEN, isConfigured: false }],
+    ['none at all', undefined],
+  ] as const)('TCP gives figures without names and changes nothing: %s', async (_, token) => {
+    const server = await serve({ token });
+    for (const path of [
+      '/api/v1/status',
+      '/api/v1/stores',
+      '/api/v1/images',
+      '/api/v1/reservations',
+      '/api/v1/events',
+      '/api/v1/openapi.json',
+    ])
+      expect([path, (await ask(urlOf(server), path)).status]).toEqual([path, 401]);
+    const changes = [
+      ask(urlOf(server), '/api/v1/admission/reserve', reserve),
+      ask(urlOf(server), '/api/v1/admission/check', { method: 'POST', body: { store: STORE_ID, bytes: 1 } }),
+      ask(urlOf(server), '/api/v1/rescan', { method: 'POST', body: {} }),
+      ask(urlOf(server), '/api/v1/reservations/k', { method: 'DELETE' }),
+      ask(urlOf(server), '/metrics', { method: 'POST', body: {} }),
+    ];
+    expect((await Promise.all(changes)).map(({ status }) => status)).toEqual([401, 401, 401, 401, 401]);
+    expect([watch.asked, watch.held.size]).toEqual([[], 0]);
+    const { status, text } = await ask(urlOf(server), '/metrics');
+    expect([status, text]).toEqual([200, expect.stringMatching(/^plimsoll_store_available_bytes\{store="[^"]*"\} 64424509440$/m)]);
+    expect(text).not.toMatch(/\/srv|plimsoll_image_|mount=/);
+  });
+
+  it('the Unix socket and a request with the token get all samples', async () => {
+    const socket = join(directory, 's');
+    const server = await serve({ socket });
+    for (const base of [socket, urlOf(server)])
+      expect((await ask(base, '/metrics')).text).toMatch(/mount="\/srv"[^]*plimsoll_image_capacity_bytes\{/);
+  });
+});
+
+describe('by a loopback address', () => {
   it.each(['localhost', 'LOCALHOST:80', '127.0.0.1', '127.0.0.1:9', '[::1]', '[::1]:9464'])('Host: %s is let in', async (host) => {
     const { status } = await ask(urlOf(await serve()), '/api/v1/stores', { headers: { host } });
     expect(status).toBe(200);
@@ -91,7 +134,7 @@ describe('without a token', () => {
     },
   );
 
-  it.each(['0.0.0.0', '::', '192.168.1.1', 'host.example'])('%s is not listened on', async (host) => {
+  it.each(['0.0.0.0', '::', '192.168.1.1', 'host.example'])('%s is not listened on with a token that was generated', async (host) => {
     await expect(serve({ listen: { host, port: 0 } })).rejects.toMatchObject({ kind: 'usage', code: 'LISTEN_NEEDS_TOKEN' });
   });
 });
@@ -107,7 +150,7 @@ describe('with a token', () => {
     [`Bearer ${TOKEN}`, 200],
     [`bearer  ${TOKEN}`, 200],
   ])('Authorization: %s gets %i', async (authorization, expected) => {
-    const server = await serve({ token: TOKEN });
+    const server = await serve({ token: CONFIGURED });
     const headers = authorization === undefined ? {} : { authorization };
     for (const path of ['/api/v1/stores', '/api/v1/openapi.json', '/metrics', '/metrics?x', '//api/v1/stores'].slice(
       0,
@@ -132,14 +175,14 @@ describe('with a token', () => {
     '/%61pi/v1/events',
     '//metrics',
   ])('%s is no way around it', async (path) => {
-    const server = await serve({ token: TOKEN });
+    const server = await serve({ token: CONFIGURED });
     const { status, json, headers } = await ask(urlOf(server), path);
     expect([status, json]).toEqual([401, { error: expect.objectContaining({ code: 'TOKEN_WRONG' }) }]);
     expect(headers['www-authenticate']).toBe('Bearer realm="plimsoll"');
   });
 
   it('the page itself is given to all, by any name, and any address is listened on', async () => {
-    const server = await serve({ token: TOKEN, listen: { host: '0.0.0.0', port: 0 } });
+    const server = await serve({ token: CONFIGURED, listen: { host: '0.0.0.0', port: 0 } });
     const { status } = await ask(`http://127.0.0.1:${portOf(server)}`, '/', { headers: { host: 'vm7.example' } });
     expect(status).toBe(200);
   });
@@ -152,6 +195,21 @@ describe('with a token', () => {
       false,
       false,
     ]);
+  });
+});
+
+describe('ensureToken()', () => {
+  it('makes a file that only its owner reads, and gives the same token again', async () => {
+    const { path, text } = await ensureToken(directory);
+    expect([(statSync(path).mode % 0o1000).toString(8), text]).toEqual(['600', expect.stringMatching(/^[0-9a-f]{64}$/)]);
+    expect(await ensureToken(directory)).toEqual({ path, text });
+    rmSync(path);
+    expect((await ensureToken(directory)).text).not.toBe(text);
+  });
+  it('refuses a file that others may read', async () => {
+    const { path } = await ensureToken(directory);
+    chmodSync(path, 0o644);
+    await expect(ensureToken(directory)).rejects.toMatchObject({ code: 'TOKEN_FILE_MODE' });
   });
 });
 
@@ -245,7 +303,11 @@ describe('too much', () => {
   it('of a body that does not say how long it is: 413, before it has ended', async () => {
     const server = await serve();
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-      const asked = request(`${urlOf(server)}/api/v1/rescan`, { method: 'POST', headers: { 'content-type': 'application/json' } }, resolve);
+      const asked = request(
+        `${urlOf(server)}/api/v1/rescan`,
+        { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${TOKEN}` } },
+        resolve,
+      );
       asked.on('error', reject);
       for (let piece = 0; piece < 10; piece += 1) asked.write(' '.repeat(10_000));
     });
@@ -277,7 +339,7 @@ describe('too much', () => {
     const idle = await Promise.all([1, 2, 3].map(() => openSocket(server)));
     const { status, json } = await ask(urlOf(server), '/api/v1/stores');
     expect([status, json]).toEqual([503, { error: expect.objectContaining({ kind: 'busy', code: 'CONNECTIONS_MANY' }) }]);
-    idle[0]?.write('GET /api/v1/alerts HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+    idle[0]?.write(`GET /api/v1/alerts HTTP/1.1\r\nHost: localhost\r\n${BEARER}Connection: close\r\n\r\n`);
     expect(await textOf(idle[0] as Socket)).toContain('200 OK');
     for (const one of idle) one.destroy();
   });
@@ -402,7 +464,7 @@ describe('events', () => {
   it('cut off who reads too slowly, and nobody else', async () => {
     const server = await serve({ limits: { events: { subscribers: 9, queuedBytes: 1_000_000, heartbeatMs: 1000 } } });
     const slow = await openSocket(server);
-    slow.write('GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    slow.write(`GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n${BEARER}\r\n`);
     const quick = await subscribe(server);
     let seen = 0;
     quick.on('data', (chunk: Buffer) => {
@@ -428,7 +490,9 @@ describe('events', () => {
     const server = await serve();
     const stuck = await openSocket(server);
     stuck.on('error', () => {});
-    stuck.write('POST /api/v1/rescan HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{');
+    stuck.write(
+      `POST /api/v1/rescan HTTP/1.1\r\nHost: localhost\r\n${BEARER}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{`,
+    );
     const stream = await subscribe(server);
     const ended = new Promise((resolve) => stream.on('close', resolve));
     stream.resume();
@@ -484,7 +548,7 @@ async function raw(server: RunningServer, text: string): Promise<string> {
 
 function subscribe(server: RunningServer): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const asked = get(`${urlOf(server)}/api/v1/events`, { agent: false }, (response) => {
+    const asked = get(`${urlOf(server)}/api/v1/events`, { agent: false, headers: { authorization: `Bearer ${TOKEN}` } }, (response) => {
       response.on('error', () => {});
       resolve(response);
     });

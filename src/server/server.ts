@@ -20,10 +20,19 @@ export interface ServerOptions {
   readonly listen: TcpAddress | undefined;
   /** Path of the Unix socket; undefined: none. */
   readonly socket: string | undefined;
-  /** Asked for by TCP; without one only a loopback address is served. */
-  readonly token: string | undefined;
+  /** Asked for by TCP. Without one, only the dashboard's files and figures without names are served there. */
+  readonly token: AccessToken | undefined;
   readonly webDirectory: string | undefined;
   readonly limits?: Partial<ServerLimits>;
+}
+
+export interface AccessToken {
+  readonly text: string;
+  /**
+   * An administrator configured it: then other addresses and host names than those of this machine are served, and nothing
+   * but the dashboard's files without it. One that was generated serves loopback addresses.
+   */
+  readonly isConfigured: boolean;
 }
 
 export interface ServerLimits {
@@ -77,8 +86,8 @@ export async function openServer(options: ServerOptions): Promise<RunningServer>
   }
 }
 
-function refuseOpenAddress(listen: TcpAddress, token: string | undefined): void {
-  if (token !== undefined || isLoopback(listen.host)) return;
+function refuseOpenAddress(listen: TcpAddress, token: AccessToken | undefined): void {
+  if (token?.isConfigured === true || isLoopback(listen.host)) return;
   throw new PlimsollError('usage', 'LISTEN_NEEDS_TOKEN', {
     doing: `listen on ${hostAndPort(listen)}`,
     found: 'no token_file',
@@ -103,9 +112,10 @@ class Doors {
   }
 
   /** The address as a URL. */
-  async openTcp(address: TcpAddress, token: string | undefined, handler: Handler): Promise<string> {
-    const hosts = token === undefined ? LOOPBACK_HOSTS : undefined;
-    const server = this.#open({ kind: 'tcp', token, hosts }, handler);
+  async openTcp(address: TcpAddress, token: AccessToken | undefined, handler: Handler): Promise<string> {
+    const isConfigured = token?.isConfigured === true;
+    const hosts = isConfigured ? undefined : LOOPBACK_HOSTS;
+    const server = this.#open({ kind: 'tcp', token: token?.text, hasOpenMetrics: !isConfigured, hosts }, handler);
     const listening = new Promise<void>((resolve, reject) => {
       server.once('listening', resolve);
       server.once('error', reject);
@@ -120,7 +130,7 @@ class Doors {
   }
 
   async openSocket(path: string, handler: Handler): Promise<void> {
-    await listenOnSocket(this.#open({ kind: 'unix', token: undefined, hosts: undefined }, handler), path);
+    await listenOnSocket(this.#open({ kind: 'unix', token: undefined, hasOpenMetrics: true, hosts: undefined }, handler), path);
     this.hasSocket = true;
   }
 

@@ -1,10 +1,45 @@
 /** The token that lets a client in: a line in a file that others cannot read, compared in constant time. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { open, rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
 
 const LEAST_TOKEN_LENGTH = 32;
 const LONGEST_TOKEN_FILE = 4096;
+
+const GENERATED_NAME = 'token';
+const GENERATED_BYTES = 32;
+
+export interface GeneratedToken {
+  readonly path: string;
+  readonly text: string;
+}
+
+/**
+ * The token in the file `token` of `stateDirectory`, which is generated (mode 0600) where there is none: 256 random bits. It
+ * stays over restarts, so that a page that is open keeps working; removing the file changes it. One daemon at a time.
+ *
+ * Throws: as readToken.
+ */
+export async function ensureToken(stateDirectory: string): Promise<GeneratedToken> {
+  const path = join(stateDirectory, GENERATED_NAME);
+  try {
+    return { path, text: await readToken(path) };
+  } catch (thrown) {
+    if (asPlimsollError(thrown, 'read the token file', path).kind !== 'not-found') throw thrown;
+  }
+  const next = `${path}.next`;
+  try {
+    await using file = await open(next, 'w', 0o600);
+    await file.chmod(0o600);
+    await file.writeFile(`${randomBytes(GENERATED_BYTES).toString('hex')}\n`);
+    await file.sync();
+    await rename(next, path);
+  } catch (thrown) {
+    throw asPlimsollError(thrown, 'write the token file', path);
+  }
+  return { path, text: await readToken(path) };
+}
 
 /**
  * The token in `path`, blanks at its edges left out.

@@ -2,7 +2,7 @@
 import { escapeForTerminal } from '#base';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { hasToken, keepToken } from './data/api.ts';
+import { keepToken, keptToken } from './data/token.ts';
 import { retryNow, stayConnected } from './data/live.ts';
 import { alerts, announcement, connection, lastHeardMs, nowMs, route } from './data/state.ts';
 import { Field } from './parts/field.tsx';
@@ -147,7 +147,7 @@ function Announcements(): JSX.Element {
 
 function TokenForm(): JSX.Element {
   const [token, setToken] = useState('');
-  const wrong = hasToken() ? 'This token is not the right one' : undefined;
+  const wrong = keptToken() !== null ? 'This token is not the right one' : undefined;
   return (
     <form
       class="panel narrow"
@@ -159,6 +159,10 @@ function TokenForm(): JSX.Element {
       }}
     >
       <Heading>This server asks for a token</Heading>
+      <p>
+        <code>plimsoll serve</code> names the file that holds it: <code>token</code> in its state directory, or the <code>token_file</code>{' '}
+        of its configuration.
+      </p>
       <Field label="Token" hint="It is kept until this tab is closed, and sent to this server only" wrong={wrong}>
         {(ties) => (
           <input {...ties} type="password" autoComplete="off" value={token} onInput={(event) => setToken(event.currentTarget.value)} />

@@ -165,6 +165,19 @@ describe('the dashboard, live', () => {
     await close();
   });
 
+  it('takes the token from the address, removes it there, and keeps it when the page is loaded again', async () => {
+    server.token = 'the right one';
+    const { page, close } = await openPage(browser, base, `#token=${encodeURIComponent(server.token)}`);
+    expect(await page.evaluate('location.href')).toBe(base);
+    await page.reload();
+    await page.getByText('live', { exact: true }).waitFor();
+    await page.evaluate("location.hash = '#token=wrong'");
+    await page.getByText('This token is not the right one').waitFor();
+    expect(await page.evaluate('location.href')).toBe(base);
+    server.token = undefined;
+    await close();
+  });
+
   it('asks for the token that a server wants, and goes on with it', async () => {
     server.token = 'the right one';
     const page = await browser.newPage();

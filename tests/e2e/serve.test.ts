@@ -1,5 +1,5 @@
 /** `plimsoll serve` as a user starts it: where it answers, what it refuses, how it ends. */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,14 +37,17 @@ async function told(one: Running): Promise<string> {
   return one.stdout();
 }
 const urlIn = (text: string): string => /http:\/\/\S+/.exec(text)?.[0] ?? '';
+/** The address with the token, as a terminal shows it. */
+const openUrlIn = (text: string): string => `${urlIn(text)}/#token=${readFileSync(join(directory, 'state', 'token'), 'utf8').trim()}`;
 const usual = (): string[] => ['--listen', '127.0.0.1:0', '--socket', join(directory, 's'), '--state', join(directory, 'state'), 'vm'];
 
 describe('serve', () => {
   it('says what it watches and where it answers, by HTTP and on the socket', async () => {
     const one = begin(...usual());
     const text = await told(one);
-    expect(text).toMatch(/^plimsoll watches 1 store \(2 images\): http:\/\/127\.0\.0\.1:\d+\n/);
-    const { json } = await ask(urlIn(text), '/api/v1/status');
+    expect(text).toMatch(/^plimsoll watches 1 store \(2 images\): http:\/\/127\.0\.0\.1:\d+ \(the token is in .*\/state\/token\)\n/);
+    expect([(await ask(urlIn(text), '/api/v1/status')).status, (await ask(urlIn(text), '/metrics')).status]).toEqual([401, 200]);
+    const { json } = await ask(openUrlIn(text), '/api/v1/status');
     const [store] = (json as StatusReport).stores;
     expect([store?.directories, store?.imageCount]).toEqual([[join(directory, 'vm')], 2]);
     const status = await plimsoll(['status', '--socket', join(directory, 's')]);
@@ -56,7 +59,7 @@ describe('serve', () => {
     'exits with 0 on %s, also while a client listens to events, and removes its socket',
     async (signal) => {
       const one = begin(...usual());
-      const url = urlIn(await told(one));
+      const url = openUrlIn(await told(one));
       const events = ask(url, '/api/v1/events').catch(() => undefined);
       await new Promise((resolve) => setTimeout(resolve, 200));
       one.kill(signal);
@@ -73,6 +76,7 @@ describe('serve', () => {
     expect(text).toMatch(/^plimsoll watches 1 store \(\d+ images\)/);
     expect(readdirSync(directory).filter((name) => name.startsWith('plimsoll-demo-'))).toHaveLength(1);
     const socket = /PLIMSOLL_SOCKET=(\S+)/.exec(one.stdout())?.[1] ?? '';
+    expect((await ask(urlIn(text), '/api/v1/stores')).status).toBe(200);
     expect((await plimsoll(['status'], { env: { PLIMSOLL_SOCKET: socket } })).code).toBe(0);
     one.kill('SIGTERM');
     expect((await one.ended).code).toBe(0);
@@ -112,7 +116,7 @@ describe('serve', () => {
     writeFileSync(join(directory, 'c.toml'), config);
     const one = begin('--config', 'c.toml', '--socket', join(directory, 's'));
     const text = await told(one);
-    expect(text).toContain('(asks for a token)');
+    expect(text).toContain(`(the token is in ${join(directory, 'token')})`);
     const url = `http://127.0.0.1:${new URL(urlIn(text)).port}`;
     expect((await ask(url, '/api/v1/stores')).status).toBe(401);
     const { json } = await ask(url, '/api/v1/stores', { headers: { authorization: `Bearer ${token}` } });

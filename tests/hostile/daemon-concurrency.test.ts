@@ -72,7 +72,7 @@ describe.runIf(root)(`${CLIENTS * REQUESTS} reservations at the same time`, () =
     await using store = await withFilesystem('tmpfs', SIZE);
     const daemon = await cleanup.ready({ directory, stores: [store.path], words: ['--log-level', 'error'] });
     const { available } = await daemon.onlyStore();
-    const bases = Array.from({ length: CLIENTS }, (_, index) => (index % 2 === 0 ? daemon.socket : daemon.url));
+    const bases = Array.from({ length: CLIENTS }, (_, index) => (index % 2 === 0 ? daemon.socket : daemon.urlWithToken));
     const all = await Promise.all(bases.map((base, index) => crowd(script, base, `c${index}`, store.path)));
     const heard = all.flat().sort((a, b) => (BigInt(a.atNs) < BigInt(b.atNs) ? -1 : 1));
 

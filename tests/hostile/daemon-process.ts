@@ -1,7 +1,8 @@
 /** A real `plimsoll serve` with a state directory, a socket and stores of its own, for tests that hurt it. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Reservation, StatusReport, StoreView } from '#wire';
+import { grantAccess, tokenOf } from '../support/access.ts';
 import { COMMAND, type Ended, plimsoll, type Running, start } from '../support/command.ts';
 import { HANG_MS } from '../support/hang.ts';
 import { type Answer, ask, type Ask } from '../support/http.ts';
@@ -37,13 +38,24 @@ export class DaemonProcess {
     const ended = this.process.ended.then(({ code }) => `it ended with ${code}`);
     const until = Date.now() + HANG_MS;
     do {
-      if (/^plimsoll watches .*\n/.test(this.process.stdout())) return;
+      if (/^plimsoll watches .*\n/.test(this.process.stdout())) return this.#grant();
     } while ((await Promise.race([ended, pause(10)])) === undefined && Date.now() < until);
     throw new Error(`The daemon does not answer: ${this.process.stderr()}`);
   }
 
+  /** Requests of this test to the daemon's TCP address carry its token from now on, unless a configured one is asked for. */
+  #grant(): void {
+    const file = join(this.state, 'token');
+    if (this.url !== '' && existsSync(file)) grantAccess(this.url, readFileSync(file, 'utf8').trim());
+  }
+
+  /** With the token, for other processes. */
+  get urlWithToken(): string {
+    return `${this.url}/#token=${tokenOf(this.url) ?? ''}`;
+  }
+
   get url(): string {
-    return /http:\/\/\S+/.exec(this.process.stdout())?.[0] ?? '';
+    return /http:\/\/[\d.:]+/.exec(this.process.stdout())?.[0] ?? '';
   }
 
   ask(path: string, choice: Ask = {}): Promise<Answer> {

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { tokenOf } from './access.ts';
 import { HANG_MS } from './hang.ts';
 import { ROOT } from './root.ts';
 
@@ -24,6 +25,8 @@ export function openBrowser(): Promise<Browser> {
 /** The page at `base` + `address` in a fresh context, with its heading there. */
 export async function openPage(browser: Browser, base: string, address = '', options: BrowserContextOptions = {}): Promise<Watched> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce', ...options });
+  const token = tokenOf(base);
+  if (token !== undefined) await context.addInitScript(`sessionStorage.setItem('plimsoll-token', ${JSON.stringify(token)})`);
   const page = await context.newPage();
   page.setDefaultTimeout(HANG_MS);
   const complaints: string[] = [];

@@ -1,8 +1,9 @@
 /** The built daemon, run as a user runs it, and what it says of where it answers. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { grantAccess } from './access.ts';
 import { COMMAND, type Ended, plimsoll, type Running, start } from './command.ts';
 import { HANG_MS } from './hang.ts';
 
@@ -39,10 +40,11 @@ export class LiveDaemon {
     this.#running = running;
     const deadline = Date.now() + HANG_MS;
     for (let url = ''; url === ''; await pause(LOOK_MS)) {
-      url = /http:\/\/\S+/.exec(running.stdout())?.[0] ?? '';
+      url = /http:\/\/[\d.:]+/.exec(running.stdout())?.[0] ?? '';
       if (url !== '') this.url = `${url}/`;
       else if (Date.now() > deadline) throw new Error(`plimsoll serve says nothing: ${running.stderr()}`);
     }
+    grantAccess(this.url, readFileSync(join(this.#place, 'state', 'token'), 'utf8').trim());
   }
 
   /** Without warning, as a power cut. */

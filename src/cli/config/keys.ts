@@ -38,7 +38,7 @@ const SERVE: Keys = {
   token_file: {
     kind: { is: 'path' },
     means: 'a file with the token that HTTP asks for: a line of 32 characters or more, not readable by others',
-    standard: 'none',
+    standard: 'generated, in the file token of the state directory',
   },
   interval: { kind: { is: 'duration' }, means: 'how often what changed is looked at', standard: '"30s"' },
   full_interval: { kind: { is: 'duration' }, means: 'how often everything is read anew', standard: '"6h"' },

@@ -8,7 +8,16 @@ import { setFlagsFromString } from 'node:v8';
 import { asPlimsollError, escapeForTerminal, formatBytes, PlimsollError } from '#base';
 import { notifyManager, pingWatchdog } from '#host';
 import { openDaemon, type Watch } from '#pool';
-import { openLog, openServer, parseListen, readToken, type RunningServer, type ServerOptions } from '#server';
+import {
+  ensureToken,
+  type GeneratedToken,
+  openLog,
+  openServer,
+  parseListen,
+  readToken,
+  type RunningServer,
+  type ServerOptions,
+} from '#server';
 import { type Growing, startGrowing } from '../demo/grow.ts';
 import { makeStore } from '../demo/make-store.ts';
 import { wrap } from '../render/text.ts';
@@ -64,20 +73,22 @@ function demoRemarks(store: string, { name, bytesPerMinute, most }: Growing, not
  */
 const HEAP_GROWTH_PERCENT = 25;
 
-/** `remarks` are said after where it answers. */
-async function serve(plan: ServePlan, session: Session, remarks: readonly string[] = []): Promise<void> {
+/** `demo`: remarks on a demonstration store, printed after the address, which then holds the token wherever the output goes. */
+async function serve(plan: ServePlan, session: Session, demo?: readonly string[]): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   const log = openLog(plan.logLevel);
-  const token = plan.tokenFile === undefined ? undefined : await readToken(plan.tokenFile);
+  const configured = plan.tokenFile === undefined ? undefined : await readToken(plan.tokenFile);
   const watch = await openDaemon({ ...plan, version: VERSION });
   try {
+    const access = await accessOf(plan, configured);
+    const token = access && { text: access.text, isConfigured: configured !== undefined };
     const options = { watch, version: VERSION, log, socket: plan.socket ?? undefined, token, webDirectory: webDirectory() };
     const server = await openAt(plan, options, session);
     const endPings = pingWatchdog();
     try {
       await notifyManager('READY=1');
-      await tell(plan, server, watch, token !== undefined, session);
-      await session.printLines(remarks.flatMap((remark) => wrap(remark, session.theme.width)));
+      await tell(plan, server, watch, placeOf(server, access, demo !== undefined || session.theme.terminal), session);
+      await session.printLines((demo ?? []).flatMap((remark) => wrap(remark, session.theme.width)));
       log.info({ url: server.url, socket: server.socket, version: VERSION }, 'plimsoll answers');
       if (!session.signal.aborted) await once(session.signal, 'abort');
       await notifyManager('STOPPING=1');
@@ -116,13 +127,28 @@ async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>, s
   }
 }
 
+/** The token that requests by TCP carry, and its file: the configured one, else one in the state directory. */
+async function accessOf(plan: ServePlan, configured: string | undefined): Promise<GeneratedToken | undefined> {
+  if (plan.listen === null) return undefined;
+  if (plan.tokenFile !== undefined && configured !== undefined) return { path: plan.tokenFile, text: configured };
+  return ensureToken(plan.stateDirectory);
+}
+
+/**
+ * Where the daemon answers. A person at a terminal gets the address with the token in its fragment, which browsers do not
+ * send; a log gets the name of the file instead.
+ */
+function placeOf({ url, socket }: RunningServer, access: GeneratedToken | undefined, isForPerson: boolean): string {
+  if (url === null || access === undefined) return url ?? socket ?? '';
+  return isForPerson ? `${url}/#token=${encodeURIComponent(access.text)}` : `${url} (the token is in ${escapeForTerminal(access.path)})`;
+}
+
 /** So long the start waits for the first scan to be over; a large store is served while it is read. */
 const FIRST_SCAN_MS = 2000;
 
-async function tell(plan: ServePlan, { url, socket }: RunningServer, watch: Watch, hasToken: boolean, session: Session): Promise<void> {
-  const place = url ?? socket ?? '';
+async function tell(plan: ServePlan, { url, socket }: RunningServer, watch: Watch, place: string, session: Session): Promise<void> {
   const isScanned = await isOverWithin(FIRST_SCAN_MS, watch.firstLook(), session.signal);
-  await session.print(`plimsoll watches ${watched(plan, watch, isScanned)}: ${place}${hasToken ? ' (asks for a token)' : ''}\n`);
+  await session.print(`plimsoll watches ${watched(plan, watch, isScanned)}: ${place}\n`);
   if (url !== null && socket !== null) await session.print(`Commands ask it by PLIMSOLL_SOCKET=${escapeForTerminal(socket)}\n`);
   if (!isScanned) return;
   for (const { level, message } of watch.status().findings) if (level !== 'info') session.warn(`plimsoll: ${escapeForTerminal(message)}`);

@@ -1,8 +1,8 @@
 /** The HTTP API as functions. Every failure is a `Failure`, with a sentence to show. */
 import type { ApiError } from '#wire';
+import { keptToken } from './token.ts';
 
 const BASE = new URL('api/v1/', document.baseURI);
-const TOKEN_KEY = 'plimsoll-token';
 
 /** Why a request brought nothing. */
 export class Failure extends Error {
@@ -18,15 +18,6 @@ export class Failure extends Error {
   }
 }
 
-/** A server that is not only for its own machine asks for a token; it is kept until the tab is closed. */
-export function keepToken(token: string): void {
-  sessionStorage.setItem(TOKEN_KEY, token);
-}
-
-export function hasToken(): boolean {
-  return sessionStorage.getItem(TOKEN_KEY) !== null;
-}
-
 /**
  * Asks for `path`, below the API's root, and returns the response if it is a good one.
  *
@@ -34,7 +25,7 @@ export function hasToken(): boolean {
  */
 export async function request(path: string, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers);
-  const token = sessionStorage.getItem(TOKEN_KEY);
+  const token = keptToken();
   if (token !== null) headers.set('authorization', `Bearer ${token}`);
   let response: Response;
   try {

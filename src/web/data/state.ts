@@ -4,6 +4,7 @@ import type { Alert, ImageView, ServeEvent, StoreView } from '#wire';
 import type { Changes } from '../view/coalesce.ts';
 import { type Route, routeOf } from '../view/route.ts';
 import { byDanger } from '../view/verdict.ts';
+import { takeTokenFromAddress } from './token.ts';
 
 export type Connection =
   | { readonly state: 'connecting' }
@@ -82,6 +83,8 @@ export function announce(text: string, isUrgent = false): void {
 /** Follows the address and the clock, as long as the page is open. */
 export function followBrowser(): void {
   addEventListener('hashchange', () => {
+    // Another token for the page that is open: it begins anew.
+    if (takeTokenFromAddress()) location.reload();
     route.value = routeOf(location.hash);
   });
   setInterval(() => {

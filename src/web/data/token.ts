@@ -1,0 +1,34 @@
+/**
+ * The token that the server asks for. `plimsoll serve` prints an address that ends with `#token=...`: it is taken from there
+ * once, kept until the tab is closed, and removed from the address, so that neither history nor screen shows it.
+ */
+const TOKEN_KEY = 'plimsoll-token';
+const IN_ADDRESS = /^#token=([\x21-\x7e]+)$/;
+
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN_KEY, token);
+}
+
+export function keptToken(): string | null {
+  return sessionStorage.getItem(TOKEN_KEY);
+}
+
+/** Whether the address held a token, which is kept now; what is left of the address is the first page. */
+export function takeTokenFromAddress(): boolean {
+  const token = IN_ADDRESS.exec(location.hash)?.[1];
+  if (token === undefined) return false;
+  keepToken(decoded(token));
+  history.replaceState(null, '', location.pathname + location.search);
+  return true;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+// Before any other module reads the address.
+takeTokenFromAddress();
