@@ -29,4 +29,6 @@ export interface FileFacts {
   readonly noCow: boolean | undefined;
   /** Somebody holds QEMU's write permission lock on it; undefined when it could not be asked. */
   readonly openForWriting: boolean | undefined;
+  /** Which limits of the filesystem cover the file (`subvolume 257`, `user 1000`); left out where it was not asked. */
+  readonly domains?: readonly string[];
 }

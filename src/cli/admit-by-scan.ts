@@ -20,7 +20,7 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
     });
   }
   const directory = await directoryOf(request.store);
-  const report = await collectScan([directory], {}, session);
+  const report = await collectScan([directory], request.assume === undefined ? {} : { assume: request.assume }, session);
   const [store] = report.stores;
   if (store === undefined) {
     const [error] = report.errors;
@@ -42,6 +42,7 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
     bytes,
     sum,
     message: explainVerdict(sum, facts, bytes),
+    assumed: store.assumed,
     scannedAt,
     reservation: null,
   };

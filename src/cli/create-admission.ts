@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
-import { escapeForTerminal, PlimsollError } from '#base';
+import { type Assumption, escapeForTerminal, PlimsollError } from '#base';
 import { commitmentOfNew, type CreateOptions } from '#create';
 import { filesystemOf } from '#host';
 import type { AdmissionDecision } from '#wire';
@@ -24,6 +24,7 @@ export interface CreateWish {
   readonly path: string;
   readonly options: CreateOptions;
   readonly overcommit: boolean;
+  readonly assume: readonly Assumption[];
   readonly socket: string | undefined;
 }
 
@@ -65,7 +66,7 @@ export class CreateAdmission {
   }
 
   async #reserve(capacity: number): Promise<AdmissionDecision | undefined> {
-    const { path, options, overcommit } = this.#wish;
+    const { path, options, overcommit, assume } = this.#wish;
     const target = resolve(path);
     // Where nothing can be made, making it says why.
     const filesystem = await filesystemOf(dirname(target)).catch(() => undefined);
@@ -78,6 +79,7 @@ export class CreateAdmission {
       ttlSeconds: preallocation === 'full' ? LONG_TTL_SECONDS : TTL_SECONDS,
       path: target,
       ...(overcommit ? { overcommit } : {}),
+      ...(assume.length > 0 ? { assume } : {}),
     };
     try {
       const decision = await this.#client.reserve(request);

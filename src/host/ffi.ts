@@ -1,5 +1,5 @@
 /**
- * The system calls that Node does not offer, through koffi: ioctl, lseek, OFD lock queries, fallocate, fstatfs, renameat2.
+ * The system calls that Node does not offer, through koffi: ioctl, lseek, quotactl_fd, OFD lock queries, fallocate, fstatfs, renameat2.
  *
  * koffi is an optional dependency and costs 14 ms to load, so it is imported at the first call that needs it, and whoever
  * asks must be ready to hear that there is none. Structures are those of 64-bit little-endian Linux with the generic
@@ -13,6 +13,7 @@ export type CallResult = number;
 /** errno values that callers tell apart. Source: asm-generic/errno-base.h, errno.h. */
 export const ERRNO = { EINTR: 4, ENXIO: 6, EAGAIN: 11, EEXIST: 17, EINVAL: 22, ENOTTY: 25, ENOSYS: 38, EOPNOTSUPP: 95 } as const;
 
+export const SEEK_SET = 0;
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 
@@ -29,8 +30,10 @@ export interface LockConflict {
 export interface Ffi {
   /** `request` is unsigned 32-bit; `argument` is read and overwritten in place. */
   ioctl(fd: number, request: number, argument: Uint8Array): CallResult;
-  /** lseek with SEEK_DATA or SEEK_HOLE; moves the position of the descriptor, which positioned reads do not use. */
-  seek(fd: number, fileOffset: number, whence: typeof SEEK_DATA | typeof SEEK_HOLE): CallResult;
+  /** lseek; moves the position of the descriptor, which positioned reads do not use. */
+  seek(fd: number, fileOffset: number, whence: typeof SEEK_SET | typeof SEEK_DATA | typeof SEEK_HOLE): CallResult;
+  /** quotactl_fd (kernel 5.14) on the filesystem of `fd`; `type` 0 user, 1 group, 2 project; `argument` is read and overwritten. */
+  quotactl(fd: number, command: number, type: number, id: number, argument: Uint8Array): CallResult;
   /**
    * What would stop an exclusive OFD lock on these bytes: undefined when nothing, -errno when it could not be asked.
    * A descriptor opened for reading is enough; nothing is locked.
@@ -93,6 +96,8 @@ const AT_FDCWD = -100;
 const RENAME_NOREPLACE = 1;
 const AT_SYMLINK_FOLLOW = 0x400;
 const RWF_NOWAIT = 8;
+/** Of quotactl_fd(2), which the C library does not wrap; the same on all architectures that are supported. */
+const QUOTACTL_FD_NUMBER = 443;
 /** struct flock: l_type i16 at 0, l_whence i16 at 2, l_start i64 at 8, l_len i64 at 16, l_pid i32 at 24. */
 const FLOCK_BYTES = 32;
 /** struct statfs has 120 bytes; f_frsize is the tenth word. */
@@ -181,6 +186,7 @@ function bindCalls(koffi: Koffi): Ffi {
   const sendto = libc.func('int64_t sendto(int fd, void *message, size_t length, int flags, void *address, unsigned int addressLength)');
   const getsockopt = libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)');
   const close = libc.func('int close(int fd)');
+  const syscall = libc.func('syscall', 'int64_t', ['int64_t', 'uint32_t', 'uint32_t', 'uint32_t', 'void *']);
   const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
 
   return {
@@ -190,6 +196,8 @@ function bindCalls(koffi: Koffi): Ffi {
       const returned: unknown = lseek(integer(fd), integer(fileOffset), whence);
       return typeof returned === 'number' ? orErrno(returned) : -75;
     },
+    quotactl: (fd, command, type, id, argument) =>
+      orErrno(syscall(QUOTACTL_FD_NUMBER, integer(fd), commandOf(command, type), integer(id), argument)),
     lockConflict: (fd, start, byteLength) => {
       const lock = writeLock(start, byteLength);
       const result = orErrno(fcntl(integer(fd), F_OFD_GETLK, lock));
@@ -270,6 +278,11 @@ function bindSelfRestriction(koffi: Koffi, seccompNumber: number): SelfRestricti
     },
     openSocket: () => orErrno(socket(AF_INET, SOCK_STREAM, 0)),
   };
+}
+
+/** QCMD of linux/quota.h. */
+function commandOf(command: number, type: number): number {
+  return integer(command) * 256 + integer(type);
 }
 
 /** koffi takes 1.5 for an integer and wraps 2^40 where an int is wanted; neither may reach the kernel. */

@@ -4,9 +4,13 @@
  */
 import { fstatSync, readlinkSync, type StatsFs, statfs } from 'node:fs';
 import { promisify } from 'node:util';
-import type { FilesystemKind } from '#block';
+import type { FilesystemKind, Ground } from '#block';
 import { closeDescriptor, openForQuestions } from './descriptor.ts';
 import { type Ffi, loadFfi } from './ffi.ts';
+import { examineBackingWith } from './ground/backing-file.ts';
+import { dmsetup } from './ground/device-mapper.ts';
+import { describeGround, domainsOf, kernelQuotas } from './ground/ground.ts';
+import { SystemTree } from './ground/system-tree.ts';
 import { btrfsUuidOf, uuidOf, xfsGeometryOf } from './ioctls.ts';
 import { majorMinor, type Mount, mountIdOf, mountOf, readMounts } from './mounts.ts';
 
@@ -36,16 +40,25 @@ export interface HostFilesystem {
   readonly reflink: boolean | undefined;
   /** Overwriting stored bytes takes new storage first (files marked NOCOW excepted); undefined where it is not known. */
   readonly copyOnWrite: boolean | undefined;
+  /** The superblock is read-only: not a mount of it alone. */
+  readonly isReadOnly: boolean;
+  /** What carries it, and the limits on it. */
+  readonly ground: Ground;
 }
 
 /** What one run has learnt of filesystems: each is asked once, so figures taken from one cache belong together. */
 export class FilesystemCache {
   readonly #byDevice = new Map<bigint, Promise<HostFilesystem>>();
+  readonly #depth: number;
   /** The id that each superblock got, by its device and UUID. */
   readonly #ids: Map<string, { readonly device: string; readonly id: string }>;
 
-  /** `before`: of an earlier run, whose ids stay valid as long as what bears them is mounted; its figures do not. */
-  constructor(before?: FilesystemCache) {
+  /**
+   * `before`: of an earlier run, whose ids stay valid as long as what bears them is mounted; its figures do not. `depth`: how many
+   * loop devices lie above the filesystems that are asked about.
+   */
+  constructor(before?: FilesystemCache, depth = 0) {
+    this.#depth = depth;
     this.#ids = new Map();
     if (before === undefined || before.#ids.size === 0) return;
     const mounted = new Set(readMounts().map(({ device }) => device));
@@ -56,7 +69,7 @@ export class FilesystemCache {
   of(fd: number, device: bigint): Promise<HostFilesystem> {
     const known = this.#byDevice.get(device);
     if (known !== undefined) return known;
-    const asked = examine(fd, device, (uuid, superblock) => this.#claim(uuid, superblock));
+    const asked = examine(fd, device, (uuid, superblock) => this.#claim(uuid, superblock), this.#depth);
     this.#byDevice.set(device, asked);
     // A failure (out of descriptors, say) is not knowledge.
     asked.catch(() => this.#byDevice.delete(device));
@@ -92,7 +105,7 @@ export async function filesystemOf(target: string | Buffer | number, cache = new
 
 type ClaimUuid = (uuid: string, superblock: string) => string;
 
-async function examine(fd: number, stDev: bigint, claim: ClaimUuid): Promise<HostFilesystem> {
+async function examine(fd: number, stDev: bigint, claim: ClaimUuid, depth: number): Promise<HostFilesystem> {
   const ffi = await loadFfi();
   const numbers = await statfsOf(`/proc/self/fd/${fd}`);
   const ownDevice = majorMinor(stDev);
@@ -112,6 +125,17 @@ async function examine(fd: number, stDev: bigint, claim: ClaimUuid): Promise<Hos
     hostBlock: saneBlock(numbers.bsize),
     reflink: told.reflink ?? traits.reflink,
     copyOnWrite: traits.copyOnWrite,
+    isReadOnly: mount?.superOptions.includes('ro') === true,
+    ground: await describeGround({
+      mount,
+      magic: numbers.type,
+      uuid: told.uuid,
+      domains: domainsOf(ffi, fd, fstatSync(fd, { bigint: true }), mount?.type),
+      quotas: kernelQuotas(ffi, fd),
+      tree: new SystemTree(),
+      dmsetup,
+      examineBacking: examineBackingWith((target) => filesystemOf(target, new FilesystemCache(undefined, depth + 1)), depth),
+    }),
   };
 }
 

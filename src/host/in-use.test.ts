@@ -11,10 +11,39 @@ import { parseLockRows } from './lock-rows.ts';
 import type { Mount } from './mounts.ts';
 
 const isRoot = canMount('who: locks on btrfs and overlayfs');
-const EXT4: Mount = { mountId: 1, device: '8:2', mountPoint: '/', type: 'ext4', source: '/dev/sda2' };
-const XFS: Mount = { mountId: 2, device: '8:3', mountPoint: '/srv', type: 'xfs', source: '/dev/sda3' };
-const OVERLAY: Mount = { mountId: 3, device: '0:50', mountPoint: '/merged', type: 'overlay', source: 'overlay' };
-const BTRFS: Mount = { mountId: 4, device: '0:40', mountPoint: '/b', type: 'btrfs', source: '/dev/sdb' };
+const PLAIN = { root: '/', options: ['rw'], superOptions: ['rw'] };
+const EXT4: Mount = {
+  ...PLAIN,
+  mountId: 1,
+  device: '8:2',
+  mountPoint: '/',
+  type: 'ext4',
+  source: '/dev/sda2',
+};
+const XFS: Mount = {
+  ...PLAIN,
+  mountId: 2,
+  device: '8:3',
+  mountPoint: '/srv',
+  type: 'xfs',
+  source: '/dev/sda3',
+};
+const OVERLAY: Mount = {
+  ...PLAIN,
+  mountId: 3,
+  device: '0:50',
+  mountPoint: '/merged',
+  type: 'overlay',
+  source: 'overlay',
+};
+const BTRFS: Mount = {
+  ...PLAIN,
+  mountId: 4,
+  device: '0:40',
+  mountPoint: '/b',
+  type: 'btrfs',
+  source: '/dev/sdb',
+};
 
 function row(lock: string, start: number, end: number | string = start, device = '08:02'): string {
   return `1: ${lock} ${device}:11 ${start} ${end}`;

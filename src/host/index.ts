@@ -30,6 +30,7 @@ export {
   UNSHARED_BASE,
   USES_BASE,
 } from './in-use.ts';
+export { availableIn } from './ground/ground.ts';
 export { inheritedDevice, readFully, writeFully } from './inherited.ts';
 export { endSpeculation, markNoCow } from './ioctls.ts';
 export { JAILED_FILE, runJailedTool, type ToolAnswer } from './jailed-tool.ts';

@@ -12,6 +12,13 @@ const FS_IOC_FSSETXATTR = 0x401c5820; // as FSGETXATTR
 const FS_IOC_GETFLAGS = 0x80086601; // declared long, writes an int
 const FS_IOC_SETFLAGS = 0x40086602; // declared long, reads an int
 
+const BTRFS_IOC_INO_LOOKUP = 0xd0009412; // struct btrfs_ioctl_ino_lookup_args: u64 treeid, u64 objectid, char name[4080]
+const BTRFS_IOC_SUBVOL_GETFLAGS = 0x80089419; // u64
+
+const BTRFS_FIRST_FREE_OBJECTID = 256n;
+const BTRFS_SUBVOL_RDONLY = 2;
+const FS_IMMUTABLE_FL = 0x10;
+const FS_EXTENT_FL = 0x80000;
 const FS_XFLAG_EXTSIZE = 0x800;
 const FS_XFLAG_COWEXTSIZE = 0x10000;
 /** Blocks that XFS takes for a copy where the file says nothing: XFS_DEFAULT_COWEXTSZ_HINT. */
@@ -32,6 +39,34 @@ export function uuidOf(ffi: Ffi, fd: number): string | undefined {
 export function btrfsUuidOf(ffi: Ffi, fd: number): string | undefined {
   const info = Buffer.alloc(1024);
   return ffi.ioctl(fd, BTRFS_IOC_FS_INFO, info) < 0 ? undefined : spellUuid(info.subarray(16, 32));
+}
+
+/** btrfs: the id of the subvolume that an open file lies in. */
+export function subvolumeOf(ffi: Ffi, fd: number): number | undefined {
+  const lookup = Buffer.alloc(4096);
+  lookup.writeBigUInt64LE(BTRFS_FIRST_FREE_OBJECTID, 8);
+  return ffi.ioctl(fd, BTRFS_IOC_INO_LOOKUP, lookup) < 0 ? undefined : Number(lookup.readBigUInt64LE(0));
+}
+
+/** The project id of an open file or directory, 0 for none; undefined where the filesystem has no projects. */
+export function projectOf(ffi: Ffi, fd: number): number | undefined {
+  const attributes = Buffer.alloc(28);
+  return ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0 ? undefined : attributes.readUInt32LE(12);
+}
+
+/** Marks that keep everybody from opening a file for writing; a descriptor that was open before them still writes. */
+export function writeMarksOf(ffi: Ffi, fd: number, isBtrfs: boolean): { readonly immutable: boolean; readonly readOnlySubvolume: boolean } {
+  const flags = Buffer.alloc(8);
+  const immutable = ffi.ioctl(fd, FS_IOC_GETFLAGS, flags) >= 0 && (flags.readInt32LE(0) & FS_IMMUTABLE_FL) !== 0;
+  const subvolume = Buffer.alloc(8);
+  const isAsked = isBtrfs && ffi.ioctl(fd, BTRFS_IOC_SUBVOL_GETFLAGS, subvolume) >= 0;
+  return { immutable, readOnlySubvolume: isAsked && (subvolume.readUInt32LE(0) & BTRFS_SUBVOL_RDONLY) !== 0 };
+}
+
+/** ext4: whether an open file or directory is mapped by extents; undefined where it could not be asked. */
+export function hasExtents(ffi: Ffi, fd: number): boolean | undefined {
+  const flags = Buffer.alloc(8);
+  return ffi.ioctl(fd, FS_IOC_GETFLAGS, flags) < 0 ? undefined : (flags.readInt32LE(0) & FS_EXTENT_FL) !== 0;
 }
 
 export interface XfsGeometry {

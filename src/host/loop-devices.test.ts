@@ -30,7 +30,7 @@ function search(mounts: Mount[] = []): ReturnType<typeof loopDevicesOn> {
 }
 
 function aMount(device: string, source: string, mountPoint: string): Mount {
-  return { mountId: 1, device, mountPoint, type: 'ext4', source };
+  return { mountId: 1, root: '/', device, mountPoint, type: 'ext4', source, options: [], superOptions: [] };
 }
 
 describe('loopDevicesOn()', () => {

@@ -16,8 +16,21 @@ const TEXT = [
 describe('parseMounts()', () => {
   const mounts = parseMounts(TEXT);
   it('reads id, device, type and place, whatever optional fields there are', () => {
-    expect(mounts[0]).toEqual({ mountId: 27, device: '8:2', mountPoint: '/', type: 'ext4', source: '/dev/sda2' });
+    expect(mounts[0]).toEqual({
+      mountId: 27,
+      root: '/',
+      device: '8:2',
+      mountPoint: '/',
+      type: 'ext4',
+      source: '/dev/sda2',
+      options: ['rw', 'relatime'],
+      superOptions: ['rw'],
+    });
     expect(mounts).toHaveLength(6);
+  });
+  it('keeps the options of a mount apart from those of its superblock', () => {
+    const [mount] = parseMounts('40 27 8:9 /images /srv/view ro,nosuid - xfs /dev/sdc rw,prjquota\n');
+    expect(mount).toMatchObject({ root: '/images', options: ['ro', 'nosuid'], superOptions: ['rw', 'prjquota'] });
   });
   it('decodes octal escapes and UTF-8', () => {
     expect(mounts.map((mount) => mount.mountPoint).slice(2)).toEqual(['/srv/with space\tand\\', '/mnt/bind', '/mnt/bü', '/mnt/b\ufffd']);

@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 
 export interface Mount {
   readonly mountId: number;
+  /** The part of the filesystem that is mounted: `/`, or another directory for a bind mount or a btrfs subvolume. */
+  readonly root: string;
   /** `MAJOR:MINOR` of the superblock: the same for all mounts, and on btrfs all subvolumes, of one filesystem. */
   readonly device: string;
   /** Where it is mounted; bytes that are not UTF-8 are shown as U+FFFD. */
@@ -13,17 +15,31 @@ export interface Mount {
   readonly type: string;
   /** What is mounted: `/dev/loop0`, `server:/export`, or a word of the filesystem's own. */
   readonly source: string;
+  /** Options of this mount alone: `ro` here is a read-only view of what may be writable elsewhere. */
+  readonly options: readonly string[];
+  /** Options of the superblock, which hold for every mount of it: `ro`, `prjquota`. */
+  readonly superOptions: readonly string[];
 }
 
 /** The mounts listed in the text of a mountinfo file, in its order; `text` is bytes as latin1. */
 export function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ', 2);
-    const [mountId, , device, , mountPoint] = before.split(' ');
-    const [type, source = ''] = after.split(' ');
+    const [mountId, , device, root = '/', mountPoint, options = ''] = before.split(' ');
+    const [type, source = '', superOptions = ''] = after.split(' ');
     if (mountId === undefined || device === undefined || mountPoint === undefined || type === undefined) return [];
-    const place = unescapeOctal(mountPoint);
-    return [{ mountId: Number(mountId), device, mountPoint: place, type: unescapeOctal(type), source: unescapeOctal(source) }];
+    return [
+      {
+        mountId: Number(mountId),
+        root: unescapeOctal(root),
+        device,
+        mountPoint: unescapeOctal(mountPoint),
+        type: unescapeOctal(type),
+        source: unescapeOctal(source),
+        options: optionsOf(options),
+        superOptions: optionsOf(superOptions),
+      },
+    ];
   });
 }
 
@@ -52,9 +68,9 @@ export function mountOf(mounts: readonly Mount[], file: Mounted): Mount | undefi
   return best;
 }
 
-/** All mounts, read anew: a list kept would be wrong after the next mount. */
-export function readMounts(): Mount[] {
-  return parseMounts(readFileSync('/proc/self/mountinfo', 'latin1'));
+/** All mounts, read anew: a list kept would be wrong after the next mount. `root`: where `/proc` lies, for captured trees. */
+export function readMounts(root = ''): Mount[] {
+  return parseMounts(readFileSync(`${root}/proc/self/mountinfo`, 'latin1'));
 }
 
 /** The mount id behind an open descriptor. */
@@ -72,6 +88,10 @@ export function majorMinor(device: bigint): string {
 
 function isBelow(path: string, directory: string): boolean {
   return directory === '/' || path === directory || path.startsWith(`${directory}/`);
+}
+
+function optionsOf(text: string): string[] {
+  return text.split(',').flatMap((option) => (option === '' ? [] : [unescapeOctal(option)]));
 }
 
 /** Space, tab, newline and backslash stand in the list as three octal digits; other bytes as they are. */

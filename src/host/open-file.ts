@@ -6,6 +6,7 @@ import type { BlockDevice, FileFacts, StorageMap } from '#block';
 import { displayPath, type OpenOptions, openRegular, type RealPlace } from './descriptor.ts';
 import { type Ffi, loadFfi } from './ffi.ts';
 import { fileDevice } from './file-device.ts';
+import { domainsOf } from './ground/ground.ts';
 import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
 import { extentSizesOf, noCowOf } from './ioctls.ts';
 import { isOpenForWriting, LockTable } from './locks.ts';
@@ -192,6 +193,7 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
     copyStep: sizes.copyStep,
     noCow: kind === 'btrfs' && ffi !== undefined ? noCowOf(ffi, fd) : undefined,
     openForWriting,
+    domains: domainsOf(ffi, fd, stats, filesystem.type),
   };
 }
 

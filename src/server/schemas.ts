@@ -3,6 +3,7 @@
  * requests are judged and from which the OpenAPI document is made. schemas.test.ts holds each to the type of the same name.
  */
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
+import { ASSUMPTIONS } from '#base';
 import { IMAGE_FORMATS, LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, POLICIES, SHORTEST_TTL_SECONDS } from '#wire';
 
 /** An object that the OpenAPI document lists under `title`. */
@@ -104,11 +105,17 @@ export const LevelRuleSchema = shape('LevelRule', {
   seconds: nullable(Seconds),
 });
 
+const Assumptions = Type.Array(Type.Enum([...ASSUMPTIONS]), {
+  maxItems: 8,
+  description: "the administrator's declarations of what lies below",
+});
+
 export const StoreRulesSchema = shape('StoreRules', {
   policy: PolicySchema,
   idleShare: Type.Number({ minimum: 0, maximum: 1 }),
   floor: Bytes,
   frozenBacking: Type.Boolean(),
+  assume: Assumptions,
   noticeSeconds: Seconds,
   relieveSeconds: Seconds,
   warning: LevelRuleSchema,
@@ -137,6 +144,7 @@ export const StoreViewSchema = shape('StoreView', {
   floor: Bytes,
   headroom: nullable(SignedBytes),
   fits: nullable(Type.Boolean()),
+  assumed: Assumptions,
   findings: Type.Array(FindingSchema),
   directories: Type.Array(Type.String()),
   presence: Type.Enum(['present', 'vanished']),
@@ -220,6 +228,7 @@ const REQUEST = {
   ),
   policy: Type.Optional(PolicySchema),
   idleShare: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  assume: Type.Optional(Assumptions),
 };
 
 export const AdmissionRequestSchema = Type.Object(REQUEST, {
@@ -263,6 +272,7 @@ export const AdmissionDecisionSchema = shape('AdmissionDecision', {
   bytes: Bytes,
   sum: PolicySumSchema,
   message: Type.String(),
+  assumed: Assumptions,
   scannedAt: Time,
   reservation: nullable(ReservationSchema),
 });

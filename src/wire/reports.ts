@@ -2,7 +2,7 @@
  * The shapes that leave plimsoll as JSON: `plimsoll.info/1`, `plimsoll.measure/1`, `plimsoll.scan/1`.
  * Bytes are numbers; a figure that is not known or has no bound is null, with the reason beside it.
  */
-import type { SerializedError } from '#base';
+import type { Assumption, SerializedError } from '#base';
 
 export type FindingLevel = 'info' | 'warning' | 'danger';
 
@@ -144,6 +144,8 @@ export interface StoreReport {
   readonly headroom: number | null;
   /** Every future guest write fits: yes, no, or null when it could not be told. */
   readonly fits: boolean | null;
+  /** The administrator's declarations that the answer rests on. */
+  readonly assumed: readonly Assumption[];
   readonly images: readonly ScannedImage[];
   readonly findings: readonly Finding[];
 }

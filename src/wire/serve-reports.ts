@@ -3,7 +3,7 @@
  * Bytes are numbers, growth is bytes per second, times are seconds and ISO 8601 in UTC; what is not known is null, with the
  * reason beside it.
  */
-import type { SerializedError } from '#base';
+import type { Assumption, SerializedError } from '#base';
 import type { Finding, ScannedImage, StoreReport } from './reports.ts';
 
 /** How near a store is to trouble. unknown: something that the answer needs is missing, and a finding says what. */
@@ -76,6 +76,8 @@ export interface StoreRules {
   readonly floor: number;
   /** Backing files are never written: they count with what they hold now. */
   readonly frozenBacking: boolean;
+  /** What the administrator declares of the ground below the store. */
+  readonly assume: readonly Assumption[];
   /** Until trouble is noticed, and from then until a move has relieved the store. */
   readonly noticeSeconds: number;
   readonly relieveSeconds: number;
@@ -170,6 +172,8 @@ export interface AdmissionRequest {
   /** Instead of the store's own. */
   readonly policy?: Policy;
   readonly idleShare?: number;
+  /** Declared for this answer, beside what the store's rules declare. */
+  readonly assume?: readonly Assumption[];
 }
 
 export interface AdmissionDecision {
@@ -183,6 +187,8 @@ export interface AdmissionDecision {
   readonly sum: PolicySum;
   /** The verdict in a sentence. */
   readonly message: string;
+  /** The administrator's declarations that the answer rests on. */
+  readonly assumed: readonly Assumption[];
   readonly scannedAt: string;
   readonly reservation: Reservation | null;
 }

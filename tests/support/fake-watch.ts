@@ -35,6 +35,7 @@ export const RULES: StoreRules = {
   idleShare: 1,
   floor: GiB,
   frozenBacking: false,
+  assume: [],
   noticeSeconds: 120,
   relieveSeconds: 1800,
   warning: { bytes: 10 * GiB, percent: null, seconds: 86_400 },
@@ -69,6 +70,7 @@ export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
     floor: GiB,
     headroom: 29 * GiB,
     fits: true,
+    assumed: [],
     findings: [{ level: 'info', code: 'SHARED', message: 'a name\nwith \u001b[31mescapes' }],
     directories: ['/srv/vm'],
     presence: 'present',
@@ -215,6 +217,7 @@ export class FakeWatch implements Watch {
         unknown: sum.unknown,
       },
       message: admitted === null ? 'It could not be told.' : admitted ? 'It fits.' : 'It does not fit.',
+      assumed: [],
       scannedAt: AT,
       reservation,
     };

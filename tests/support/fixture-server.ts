@@ -220,6 +220,7 @@ export class FixtureServer {
       bytes,
       sum,
       message: MESSAGES[String(admitted)] ?? '',
+      assumed: [],
       scannedAt: new Date().toISOString(),
       reservation: isHeld ? this.#hold(request, bytes) : null,
     };

@@ -101,6 +101,7 @@ export function aStore(changes: Partial<StoreReport> = {}): StoreReport {
     floor: 0,
     headroom: 200 * GiB - 42_956_251_136,
     fits: true,
+    assumed: [],
     images: [aScannedImage()],
     findings: [],
     ...changes,

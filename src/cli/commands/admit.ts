@@ -1,10 +1,10 @@
 /** `plimsoll admit`: does a new image fit, and if asked, hold the space for it. */
 import { resolve } from 'node:path';
 import { Option } from 'commander';
-import { escapeForTerminal, parseDuration, parseSize, PlimsollError } from '#base';
+import { type Assumption, escapeForTerminal, parseDuration, parseSize, PlimsollError } from '#base';
 import { type AdmissionDecision, type AdmissionRequest, EXIT_CODES, POLICIES, type Policy } from '#wire';
 import { DaemonClient, socketPath } from '../daemon-client.ts';
-import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
+import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
 
@@ -23,6 +23,7 @@ interface AdmitFlags extends OutputFlags {
   readonly overcommit?: true;
   readonly socket?: string;
   readonly explain?: boolean;
+  readonly assume?: readonly Assumption[];
 }
 
 const USUAL_TTL_SECONDS = 900;
@@ -67,7 +68,7 @@ export function admitCommand(session: Session): VerbCommand {
     .option('--overcommit', 'hold it even if it does not fit')
     .option('--socket <path>', "the daemon's socket")
     .option('--explain', 'show the sum; on a terminal it is shown anyway');
-  return addOutputOptions(command).action((flags: AdmitFlags) => runAdmit(flags, session));
+  return addOutputOptions(addAssumeOption(command)).action((flags: AdmitFlags) => runAdmit(flags, session));
 }
 
 async function runAdmit(flags: AdmitFlags, session: Session): Promise<void> {
@@ -122,6 +123,7 @@ function requestOf(flags: AdmitFlags): AdmissionRequest {
     ...(size === undefined ? {} : { image: { format, capacity: size, ...(options === '' ? {} : { options }) } }),
     ...(policy === undefined ? {} : { policy }),
     ...(share === undefined ? {} : { idleShare: share }),
+    ...(flags.assume === undefined ? {} : { assume: flags.assume }),
   };
 }
 

@@ -1,8 +1,8 @@
 /** `plimsoll create`: makes an image, and says what it has become. */
 import { Argument, Option } from 'commander';
-import { escapeForTerminal, formatBytes, parseSize, PlimsollError } from '#base';
+import { type Assumption, escapeForTerminal, formatBytes, parseSize, PlimsollError } from '#base';
 import { type AdmissionDecision, DEFINITIONS, EXIT_CODES, type Finding, type ImageReport } from '#wire';
-import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
+import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
 
@@ -16,6 +16,7 @@ interface CreateFlags extends OutputFlags {
   readonly quiet?: true;
   readonly overcommit?: true;
   readonly socket?: string;
+  readonly assume?: readonly Assumption[];
 }
 
 export function createCommand(session: Session): VerbCommand {
@@ -50,7 +51,7 @@ export function createCommand(session: Session): VerbCommand {
     .option('--overcommit', 'make it even if it does not fit, or the daemon does not answer')
     .option('--socket <path>', "the daemon's socket")
     .option('-q, --quiet', 'no progress and no result, only errors');
-  return addOutputOptions(command).action((path: string, size: number | undefined, flags: CreateFlags) =>
+  return addOutputOptions(addAssumeOption(command)).action((path: string, size: number | undefined, flags: CreateFlags) =>
     runCreate(path, size, flags, session),
   );
 }
@@ -61,7 +62,10 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
   const { CreateAdmission } = await import('../create-admission.ts');
   const backing = backingOf(flags);
   const options = parseCreateOptions(flags.format, flags.option ?? []);
-  const admission = new CreateAdmission({ path, options, overcommit: flags.overcommit === true, socket: flags.socket }, session);
+  const admission = new CreateAdmission(
+    { path, options, overcommit: flags.overcommit === true, assume: flags.assume ?? [], socket: flags.socket },
+    session,
+  );
   const progress = writeProgress(session, flags.quiet === true || flags.output === 'json');
   let findings: readonly Finding[] = [];
   try {

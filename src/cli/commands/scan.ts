@@ -1,9 +1,9 @@
 /** `plimsoll scan`: every image below directories, store by store, and whether their futures fit. */
 import { Argument } from 'commander';
-import { parseSize, PlimsollError } from '#base';
+import { type Assumption, parseSize, PlimsollError } from '#base';
 import { EXIT_CODES, type ScanReport } from '#wire';
 import { allowedDirectories } from '../allowed-directories.ts';
-import { addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
+import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import { progressLine } from '../progress-line.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
@@ -13,6 +13,7 @@ interface ScanFlags extends OutputFlags {
   readonly allowDir?: readonly string[];
   readonly raw?: readonly string[];
   readonly frozenBacking?: true;
+  readonly assume?: readonly Assumption[];
   readonly limit?: number;
 }
 
@@ -46,7 +47,9 @@ export function scanCommand(session: Session): VerbCommand {
     .option('--raw <image>', 'this file is raw, whatever the guest wrote into its first bytes (may be repeated)', collect)
     .option('--frozen-backing', 'promise that backing files are never written, so that they can not grow')
     .option('--limit <count>', 'show at most this many images of a store', parseLimit);
-  return addOutputOptions(command).action((directories: string[], flags: ScanFlags) => runScan(directories, flags, session));
+  return addOutputOptions(addAssumeOption(command)).action((directories: string[], flags: ScanFlags) =>
+    runScan(directories, flags, session),
+  );
 }
 
 async function runScan(directories: readonly string[], flags: ScanFlags, session: Session): Promise<void> {
@@ -66,6 +69,7 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
       allowDirectories: await allowedDirectories(flags.allowDir),
       rawFiles: flags.raw ?? [],
       frozenBacking: flags.frozenBacking === true,
+      assume: flags.assume ?? [],
       signal: session.signal,
     });
     for await (const event of events) {

@@ -3,6 +3,7 @@ import { Argument, Option } from 'commander';
 import { parseDuration } from '#base';
 import { LOG_LEVELS } from '../config/log-levels.ts';
 import type { ServeFlags } from '../serve/plan.ts';
+import { addAssumeOption } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
 
@@ -27,7 +28,7 @@ export function serveCommand(session: Session): VerbCommand {
       refused: 'a token file that others may read',
     },
   });
-  return command
+  return addAssumeOption(command)
     .addArgument(new Argument('[directory...]', 'directories to watch, by the rules of all stores'))
     .option('--config <path>', 'the configuration file')
     .option('--listen <address:port>', 'where HTTP is answered; 127.0.0.1:9464 by default; auto: there, or at a free port; off for nowhere')

@@ -1,4 +1,5 @@
 /** Every key of the configuration file: what it takes, what it means, what holds without it. All else follows from here. */
+import { ASSUMPTIONS } from '#base';
 import { POLICIES } from '#wire';
 import { LOG_LEVELS } from './log-levels.ts';
 
@@ -7,7 +8,7 @@ export type ValueKind =
   | { readonly is: 'size' | 'duration' | 'percent' | 'share' | 'flag' | 'path' | 'paths' | 'address' }
   /** The same, or "off". */
   | { readonly is: 'size' | 'duration' | 'percent' | 'path' | 'address'; readonly orOff: true }
-  | { readonly is: 'choice'; readonly of: readonly string[] };
+  | { readonly is: 'choice' | 'choices'; readonly of: readonly string[] };
 
 export interface Key {
   readonly kind: ValueKind;
@@ -56,6 +57,11 @@ const RULES: Keys = {
   idle_share: { kind: { is: 'share' }, means: 'the share of the residual that counts under the policy entitled', standard: '0.25' },
   floor: { kind: { is: 'size' }, means: 'bytes that must always remain free', standard: '"0"' },
   frozen_backing: { kind: { is: 'flag' }, means: 'backing files are never written: they count with what they hold', standard: 'false' },
+  assume: {
+    kind: { is: 'choices', of: ASSUMPTIONS },
+    means: 'what the administrator declares of what lies below a store',
+    standard: '[]',
+  },
   notice: { kind: { is: 'duration' }, means: 'until trouble is noticed', standard: '"1m"' },
   relieve: { kind: { is: 'duration' }, means: 'from then until a move has relieved the store', standard: '"30m"' },
 };

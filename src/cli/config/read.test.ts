@@ -31,6 +31,7 @@ policy = "watch"
 idle_share = 0.5
 floor = "20G"
 frozen_backing = true
+assume = ["exclusive"]
 notice = "2m"
 relieve = "1h30m"
 warning = { bytes = "1G", percent = 20, time = "24h" }
@@ -43,6 +44,7 @@ percent = 2.5
 time = "off"
 [[store]]
 directories = ["/a", "/b"]
+assume = ["backed", "no-quota"]
 `);
     expect(problems).toEqual([]);
     expect(config).toEqual({
@@ -60,13 +62,14 @@ directories = ["/a", "/b"]
         idleShare: 0.5,
         floor: 20 * GiB,
         frozenBacking: true,
+        assume: ['exclusive'],
         noticeSeconds: 120,
         relieveSeconds: 5400,
         warning: { bytes: GiB, percent: 20, seconds: 86_400 },
       },
       stores: [
         { directories: ['/srv/vm'], rules: { floor: 4096, critical: { bytes: null, percent: 2.5, seconds: null } } },
-        { directories: ['/a', '/b'], rules: {} },
+        { directories: ['/a', '/b'], rules: { assume: ['backed', 'no-quota'] } },
       ],
     });
   });
@@ -85,6 +88,10 @@ directories = ["/a", "/b"]
     ['[rules]\nidle_share = nan', [expect.stringContaining('expected a number from 0 to 1')]],
     ['[rules]\nnotice = 60', [expect.stringContaining('rules.notice: is 60, expected a duration such as "30m"')]],
     ['[rules]\npolicy = "hope"', [expect.stringContaining('expected "promise", "watch", "entitled"')]],
+    [
+      '[[store]]\ndirectories = ["/a"]\nassume = ["thick"]',
+      [expect.stringContaining('expected a list of "exclusive", "backed", "no-quota"')],
+    ],
     ['[rules]\nfrozen_backing = "yes"', [expect.stringContaining('expected true or false')]],
     ['[serve]\nsocket = "s"', [expect.stringContaining('expected an absolute path, or "off"')]],
     ['[serve]\nraw_files = "/a"', [expect.stringContaining('expected a list of absolute paths')]],

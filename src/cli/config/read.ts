@@ -160,6 +160,7 @@ class ConfigReader {
       idleShare: values['idle_share'],
       floor: values['floor'],
       frozenBacking: values['frozen_backing'],
+      assume: values['assume'],
       noticeSeconds: values['notice'],
       relieveSeconds: values['relieve'],
       ...('warning' in table ? { warning: level('warning') } : {}),

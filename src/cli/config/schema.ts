@@ -48,6 +48,7 @@ function schemaOf(kind: ValueKind): Json {
     path: PATH,
     paths: { type: 'array', items: PATH },
     address: { type: 'string' },
+    choices: { type: 'array', items: { enum: kind.is === 'choices' ? kind.of : [] } },
     choice: { enum: kind.is === 'choice' ? kind.of : [] },
   };
   const schema = schemas[kind.is];

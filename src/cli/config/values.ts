@@ -14,6 +14,7 @@ export function expectedOf(kind: ValueKind): string {
     path: 'an absolute path',
     paths: 'a list of absolute paths',
     address: 'an address such as "127.0.0.1:9464"',
+    choices: kind.is === 'choices' ? `a list of ${kind.of.map((one) => `"${one}"`).join(', ')}` : '',
     choice: kind.is === 'choice' ? kind.of.map((one) => `"${one}"`).join(', ') : '',
   };
   return 'orOff' in kind ? `${words[kind.is]}, or "off"` : words[kind.is];
@@ -39,6 +40,8 @@ export function readValue(kind: ValueKind, value: unknown): unknown {
       return Array.isArray(value) ? value.map((one) => path(one, kind)) : wrong(kind);
     case 'choice':
       return kind.of.includes(text(value, kind)) ? value : wrong(kind);
+    case 'choices':
+      return Array.isArray(value) && value.every((one) => kind.of.includes(text(one, kind))) ? value : wrong(kind);
     case 'address':
       return text(value, kind);
   }

@@ -23,6 +23,7 @@ export function planLines(plan: ServePlan): string[] {
       line('idle_share', rules.idleShare),
       line('floor', sizeText(rules.floor)),
       line('frozen_backing', rules.frozenBacking),
+      line('assume', rules.assume),
       line('notice', durationText(rules.noticeSeconds)),
       line('relieve', durationText(rules.relieveSeconds)),
       '[store.warning]',

@@ -1,7 +1,7 @@
 /** What is to be served and where: the configuration file, overruled by the command line, completed by what is usual. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { PlimsollError } from '#base';
+import { type Assumption, PlimsollError } from '#base';
 import { DEFAULT_RULES, mergeRules, type StoreOrder } from '#pool';
 import { NO_CONFIG, readConfigFile } from '../config/read.ts';
 import type { LogLevel } from '../config/log-levels.ts';
@@ -14,6 +14,7 @@ export interface ServeFlags {
   readonly interval?: number;
   readonly logLevel?: LogLevel;
   readonly demo?: true;
+  readonly assume?: readonly Assumption[];
 }
 
 export interface ServePlan {
@@ -47,7 +48,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export async function planServe(directories: readonly string[], flags: ServeFlags, env: Environment): Promise<ServePlan> {
   const file = flags.config ?? (directories.length === 0 && existsSync(SYSTEM_CONFIG) ? SYSTEM_CONFIG : undefined);
   const config = file === undefined ? NO_CONFIG : await readConfigFile(file);
-  const rules = mergeRules(DEFAULT_RULES, config.rules, 'use [rules]');
+  const declared = flags.assume === undefined ? {} : { assume: flags.assume };
+  const rules = mergeRules(DEFAULT_RULES, { ...config.rules, ...declared }, 'use [rules]');
   const stores: StoreOrder[] = config.stores.map((store) => ({
     directories: store.directories,
     rules: mergeRules(rules, store.rules, `use the rules of ${store.directories.join(', ')}`),

@@ -240,8 +240,8 @@ class Daemon implements Watch {
   }
 
   #decide(record: StoreRecord, request: SizedRequest, bytes: number, reserved: number): AdmissionDecision {
-    const facts = record.facts(reserved, Date.now());
-    const { policy, idleShare } = request;
+    const { policy, idleShare, assume } = request;
+    const facts = record.facts(reserved, Date.now(), assume);
     const sum = sumOf(facts, record.rules, {
       bytes,
       ...(policy === undefined ? {} : { policy }),
@@ -255,6 +255,7 @@ class Daemon implements Watch {
       bytes,
       sum,
       message: explainVerdict(sum, facts, bytes),
+      assumed: record.assumed(assume),
       scannedAt: new Date(record.kept.scannedAtMs).toISOString(),
       reservation: null,
     };

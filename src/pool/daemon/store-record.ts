@@ -1,4 +1,5 @@
 /** What a daemon knows of one store from look to look: its last report, how it grew, how near to trouble it is. */
+import type { Assumption } from '#base';
 import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreRules, StoreView } from '#wire';
 import { type StoreFacts, sumOf } from '../decide/admission.ts';
 import { forecastStore, growthOf, outlookTo, type SizePoint } from '../decide/forecast.ts';
@@ -115,8 +116,8 @@ export class StoreRecord {
     return view;
   }
 
-  /** What the sum that decides is made of, with so many bytes held for images that are not there yet. */
-  facts(reserved: number, nowMs: number): StoreFacts {
+  /** What the sum that decides is made of, with `reserved` bytes held for future images, and `assume` declared for this answer. */
+  facts(reserved: number, nowMs: number, assume: readonly Assumption[] = []): StoreFacts {
     const { report } = this.#kept;
     return {
       store: this.id,
@@ -131,7 +132,7 @@ export class StoreRecord {
       reserved,
       growth: this.#allocation.growth(nowMs),
       otherGrowth: this.#others.growth(nowMs),
-      doubt: this.#doubt(),
+      doubt: this.#doubt(assume),
     };
   }
 
@@ -143,12 +144,19 @@ export class StoreRecord {
   }
 
   /** Why nobody can say yes here, whatever the sums are. */
-  #doubt(): string | null {
-    const { report, presence } = this.#kept;
+  #doubt(assume: readonly Assumption[]): string | null {
+    const { report, presence, assuming } = this.#kept;
     if (presence === 'vanished') return 'the store is not there';
-    if (report.fits !== null) return null;
-    const reason = report.findings.find(({ level }) => level === 'danger') ?? report.findings.find(({ level }) => level === 'warning');
+    const { fits, findings } = assume.length === 0 ? report : assuming(assume);
+    if (fits !== null) return null;
+    const reason = findings.find(({ level }) => level === 'danger') ?? findings.find(({ level }) => level === 'warning');
     return reason?.message ?? 'not everything on the store could be read';
+  }
+
+  /** The declarations that an answer rests on, with `assume` declared for it. */
+  assumed(assume: readonly Assumption[] = []): readonly Assumption[] {
+    const { report, assuming } = this.#kept;
+    return assume.length === 0 ? report.assumed : assuming(assume).assumed;
   }
 
   /** Judges the level anew, and gives the alert that began or ended by that. */

@@ -1,5 +1,5 @@
 /** What a store must satisfy: the rules that hold where nobody has said otherwise, and rules laid over others, checked. */
-import { PlimsollError } from '#base';
+import { type Assumption, ASSUMPTIONS, PlimsollError } from '#base';
 import { type LevelRule, POLICIES, type StoreRules } from '#wire';
 
 const HOUR = 3600;
@@ -14,6 +14,7 @@ export const DEFAULT_RULES: StoreRules = {
   idleShare: 0.25,
   floor: 0,
   frozenBacking: false,
+  assume: [],
   noticeSeconds: 60,
   relieveSeconds: 1800,
   warning: { bytes: null, percent: 20, seconds: 24 * HOUR },
@@ -55,6 +56,9 @@ export function checkRules(rules: StoreRules, doing = 'use the rules of a store'
   check('idleShare', rules.idleShare, isBetween(rules.idleShare, 0, 1), 'a number from 0 to 1');
   check('floor', rules.floor, isBytes(rules.floor), 'a whole number of bytes');
   check('frozenBacking', rules.frozenBacking, typeof rules.frozenBacking === 'boolean', 'true or false');
+  const { assume } = rules;
+  const isList = Array.isArray(assume) && assume.every((one: Assumption) => ASSUMPTIONS.includes(one));
+  check('assume', assume, isList, `a list of ${ASSUMPTIONS.join(', ')}`);
   for (const field of ['noticeSeconds', 'relieveSeconds'] as const) {
     check(field, rules[field], isBetween(rules[field], 0, MAX_SECONDS), `a number of seconds from 0 to ${MAX_SECONDS}`);
   }

@@ -146,6 +146,7 @@ function foundImage({ sighting, aliases, backingOf }: Found, { filesystem }: Not
     identity: sighting.identity,
     allocation: sighting.allocation,
     ranges: filesystem.reflink === false ? undefined : sighting.ranges,
+    domains: sighting.domains,
     aliases: aliases.sort(byCodeUnits),
     backingOf: backingOf.sort(byCodeUnits),
   };

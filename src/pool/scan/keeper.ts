@@ -54,7 +54,7 @@ const PROGRESS_EVERY_MS = 200;
 /** That a store was away is said so long. */
 const REMEMBERED_ABSENCE_MS = 24 * 3600 * SECOND;
 
-const LENIENT: StorePolicy = { floor: 0, frozenBacking: false };
+const LENIENT: StorePolicy = { floor: 0, frozenBacking: false, assume: [] };
 
 interface PlannedLook {
   readonly promise: Promise<void>;

@@ -3,7 +3,7 @@ import type { MachineFiles } from '#host';
 import type { Finding, ScannedImage, StoreReport } from '#wire';
 import { countSharing } from './sharing.ts';
 import type { RoomSeen } from './store.ts';
-import type { ImageStorage, Looked, LookedStore, StoredImage } from './survey.ts';
+import type { Assuming, ImageStorage, Looked, LookedStore, StoredImage } from './survey.ts';
 
 /** What a group of images takes, as if they were one file. Units: bytes. */
 export interface GroupStorage {
@@ -26,6 +26,7 @@ export interface KeptStore {
   readonly scanSeconds: number;
   /** The machines that have an image open, by its path; an image that is not in it was seen open in none. */
   readonly machines: ReadonlyMap<string, string | null>;
+  readonly assuming: Assuming;
   /** Paths that are no image of the store count nothing. */
   groupStorage(paths: readonly string[]): GroupStorage;
 }
@@ -38,7 +39,7 @@ export interface StoreChange {
 }
 
 export function keptStore(
-  { report, room, directories, storage }: LookedStore,
+  { report, room, directories, storage, assuming }: LookedStore,
   seen: Pick<KeptStore, 'scannedAtMs' | 'scanSeconds' | 'machines'>,
   findings: readonly Finding[],
 ): KeptStore {
@@ -47,6 +48,7 @@ export function keptStore(
     report: findings.length === 0 ? report : { ...report, findings: [...report.findings, ...findings] },
     room,
     directories,
+    assuming,
     presence: 'present',
     ...seen,
     groupStorage: group,

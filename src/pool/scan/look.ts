@@ -383,7 +383,12 @@ export class Look {
     return (this.#sightings as Sighting[]).some((sighting, index) => {
       if (this.#takenOver.has(index)) return false;
       const before = memory.sightings.get(sighting.walked);
-      return before?.report !== sighting.report || before.ranges !== sighting.ranges || before.filesystem?.id !== sighting.filesystem?.id;
+      return (
+        before?.report !== sighting.report ||
+        before.ranges !== sighting.ranges ||
+        before.domains !== sighting.domains ||
+        before.filesystem?.id !== sighting.filesystem?.id
+      );
     });
   }
 }

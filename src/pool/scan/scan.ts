@@ -1,5 +1,5 @@
 /** Every image below directories, grouped by store; streaming. */
-import { PlimsollError, requireArgument, requireOptions, requirePaths, requireSignal } from '#base';
+import { type Assumption, ASSUMPTIONS, PlimsollError, requireArgument, requireOptions, requirePaths, requireSignal } from '#base';
 import { isNoDirectory, nameText } from '#host';
 import { DEFINITIONS, type ImageReport, type ScanReport } from '#wire';
 import type { StorePolicy } from './store.ts';
@@ -34,7 +34,7 @@ export async function* scan(directories: readonly (string | Buffer)[], options: 
   checkArguments(directories, options);
   for (const directory of directories) refuseFile(directory);
   const { allowDirectories = [], rawFiles = [], concurrency = DEFAULT_CONCURRENCY, floor = 0, frozenBacking = false, signal } = options;
-  const policy = { floor, frozenBacking };
+  const policy = { floor, frozenBacking, assume: options.assume ?? [] };
   const survey = new Survey(directories, { policyOf: () => policy, allowDirectories, rawFiles, concurrency, remembers: false });
   const look = survey.look({ signal });
   try {
@@ -82,6 +82,12 @@ function checkArguments(directories: unknown, options: ScanOptions): void {
     value: frozenBacking,
     expected: 'true or false',
   });
+  requireArgument(options.assume === undefined || isListOfAssumptions(options.assume), {
+    call,
+    name: 'assume',
+    value: options.assume,
+    expected: `a list of ${ASSUMPTIONS.join(', ')}`,
+  });
   requireArgument(concurrency === undefined || (isCount(concurrency) && concurrency > 0), {
     call,
     name: 'concurrency',
@@ -91,6 +97,10 @@ function checkArguments(directories: unknown, options: ScanOptions): void {
   requirePaths(call, 'allowDirectories', options.allowDirectories);
   requirePaths(call, 'rawFiles', options.rawFiles);
   requireSignal(call, options.signal);
+}
+
+function isListOfAssumptions(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => ASSUMPTIONS.includes(one as Assumption));
 }
 
 /** Throws: usage, NOT_A_DIRECTORY. A directory is what is scanned, and a mistake must not look like an empty store. */

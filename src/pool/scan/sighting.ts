@@ -27,6 +27,8 @@ export interface Sighting {
   readonly filesystem: HostFilesystem | undefined;
   readonly allocation: number | undefined;
   readonly ranges: PhysicalRanges | undefined;
+  /** Which limits of the filesystem cover it. */
+  readonly domains: readonly string[];
   readonly lockKey: string | undefined;
   readonly openForWriting: boolean | undefined;
   /** Taken before the file was read; undefined where nothing is to be kept. */
@@ -38,6 +40,7 @@ export interface Sighting {
 }
 
 const NO_REFERENCES: readonly SeenPlace[] = [];
+const NO_DOMAINS: readonly string[] = [];
 
 /** A sighting of `walked` that is read once and not kept. */
 export function sightingOf(walked: WalkedPath, examined: Examined): Sighting {
@@ -52,6 +55,7 @@ export function sightingOf(walked: WalkedPath, examined: Examined): Sighting {
     allocation: facts?.allocation,
     // Where files share nothing the map has done its work: of ten thousand images it would be most of the memory.
     ranges: isSharing ? physicalRangesOf(facts.map) : undefined,
+    domains: facts?.domains ?? NO_DOMAINS,
     lockKey: undefined,
     openForWriting: facts?.openForWriting,
     mark: undefined,
@@ -113,6 +117,7 @@ function isSameOutcome(before: Sighting, now: Sighting): boolean {
     before.isOther === now.isOther &&
     before.identity === now.identity &&
     isSameRanges(before.ranges, now.ranges) &&
+    before.domains === now.domains &&
     JSON.stringify(before.report) === JSON.stringify(now.report)
   );
 }

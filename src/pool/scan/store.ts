@@ -1,7 +1,9 @@
 /** One filesystem and the images on it become a store report: sums, sharing, verdict. Pure; in steps, since there may be many. */
-import { formatBytes } from '#base';
+import { type Assumption, formatBytes } from '#base';
 import type { HostFilesystem } from '#host';
 import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
+import { domainResiduals, type DomainResiduals } from './domains.ts';
+import { availableUnderLimits, judgeGround } from './ground-verdict.ts';
 import { type FileSharing, type PhysicalRanges, type Sharing, sharingInSteps } from './sharing.ts';
 
 /** A file that a scan found and examined. */
@@ -13,6 +15,8 @@ export interface FoundImage {
   readonly allocation: number | undefined;
   /** undefined: where the filesystem does not tell, or its files share nothing. */
   readonly ranges: PhysicalRanges | undefined;
+  /** Which limits of the filesystem cover it. */
+  readonly domains: readonly string[];
   readonly aliases: readonly string[];
   readonly backingOf: readonly string[];
 }
@@ -39,6 +43,8 @@ export interface StorePolicy {
   readonly floor: number;
   /** Backing files are never written: they count with what they hold now. */
   readonly frozenBacking: boolean;
+  /** What the administrator declares of what lies below. */
+  readonly assume: readonly Assumption[];
 }
 
 /** What the images of a store come to, whatever room the filesystem has. */
@@ -48,6 +54,8 @@ export interface StoreSums {
   readonly commitment: number | null;
   /** Of what is known. */
   readonly leastResidual: number;
+  /** By what a limit can cover. */
+  readonly byDomain: DomainResiduals;
   readonly shared: number;
   /** Nothing is missing that a yes needs. */
   readonly isComplete: boolean;
@@ -93,11 +101,18 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   yield;
   const findings = storeFindings(input, rows, sharing, policy);
   yield;
+  const byDomain = yield* domainResiduals(
+    images.map(({ allocation = 0, ranges, domains }, index) => {
+      const row = rows[index] as ScannedImage;
+      return { allocation, ranges, domains, commitment: row.commitment === null ? allocation : countedCommitment(row, policy) };
+    }),
+  );
   return {
     allocation: sharing.allocation,
     commitment: isKnown ? commitment : null,
     // A block that a file outside of the scan shares stays its own when an image here writes a copy.
     leastResidual: Math.max(0, commitment - sharing.allocation + sharing.sharedOutside),
+    byDomain,
     shared: sharing.shared,
     isComplete,
     images: yield* mostDangerousFirst(rows, policy),
@@ -105,9 +120,15 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   };
 }
 
-/** The report of one store, from its sums and how full its filesystem is now. */
-export function reportStore(sums: StoreSums, filesystem: HostFilesystem, policy: StorePolicy): StoreReport {
-  const { id, mount, type, size, used, available } = filesystem;
+/** The report of one store, from its sums and its filesystem now. `available`: what counts as available under all limits. */
+export function reportStore(
+  sums: StoreSums,
+  filesystem: HostFilesystem,
+  policy: StorePolicy,
+  available = availableUnderLimits(filesystem, sums),
+): StoreReport {
+  const { id, mount, type, size, used } = filesystem;
+  const ground = judgeGround(filesystem, sums, policy.assume);
   const headroom = available - sums.leastResidual - policy.floor;
   const isKnown = sums.commitment !== null;
   return {
@@ -123,9 +144,10 @@ export function reportStore(sums: StoreSums, filesystem: HostFilesystem, policy:
     shared: sums.shared,
     floor: policy.floor,
     headroom: size > 0 && (isKnown || headroom < 0) ? headroom : null,
-    fits: verdict(sums.isComplete && size > 0, headroom, filesystem),
+    fits: verdict(sums.isComplete && ground.isFirm && size > 0, headroom, filesystem),
+    assumed: ground.assumed,
     images: sums.images,
-    findings: sums.findings,
+    findings: [...ground.findings, ...sums.findings],
   };
 }
 

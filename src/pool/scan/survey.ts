@@ -2,11 +2,12 @@
  * Directories, looked at once or again and again: what did not change since the last look is not opened. A scan is a first
  * look; the keeper of a daemon looks on. There is no second way to come to a report, so both say the same.
  */
-import type { SerializedError } from '#base';
+import type { Assumption, SerializedError } from '#base';
 import { filesystemOf, type HostCache, type HostFilesystem, inTurns, newHostCache, WalkMemory } from '#host';
 import type { ImageReport, StoreReport } from '#wire';
 import { type Claim, gather, type GatheredStore, type ScanError } from './gather.ts';
 import { Look } from './look.ts';
+import { availableUnderLimits } from './ground-verdict.ts';
 import type { StoredFile } from './sharing.ts';
 import type { Sighting } from './sighting.ts';
 import { reportStore, roomDuring, type RoomSeen, RowMemory, type StorePolicy, type StoreSums, sumsInSteps } from './store.ts';
@@ -38,7 +39,11 @@ export interface LookedStore {
   readonly directories: readonly string[];
   /** What is known of each image's storage, by its path; the same object as long as it is the same. Empty where nothing is kept. */
   readonly storage: ImageStorage;
+  /** The report's answer with more declared. */
+  readonly assuming: Assuming;
 }
+
+export type Assuming = (declared: readonly Assumption[]) => Pick<StoreReport, 'fits' | 'assumed' | 'findings'>;
 
 export type ImageStorage = ReadonlyMap<string, StoredImage>;
 
@@ -162,7 +167,7 @@ export class Survey {
 
 /** What of the notes the sums and findings rest on: not how full the filesystem is. */
 function lastingNotes({ filesystem, directories, notFollowed, unreadable, crossings }: GatheredStore['notes']): unknown {
-  const { used: _, available: __, size, ...lasting } = filesystem;
+  const { used: _, available: __, ground: ___, size, ...lasting } = filesystem;
   return [lasting, size === 0, directories, notFollowed, unreadable, crossings];
 }
 
@@ -184,9 +189,11 @@ function lookedStore(
   directories: readonly string[],
   policy: StorePolicy,
 ): LookedStore {
-  const room = { least: Math.min(before.available, now.available), most: Math.max(before.available, now.available) };
-  const filesystem = { ...now, available: roomDuring(room, store.sums.leastResidual + policy.floor) };
-  const report = reportStore(store.sums, filesystem, policy);
+  const [first, last] = [before, now].map((filesystem) => availableUnderLimits(filesystem, store.sums)) as [number, number];
+  const room = { least: Math.min(first, last), most: Math.max(first, last) };
+  const available = roomDuring(room, store.sums.leastResidual + policy.floor);
+  const report = reportStore(store.sums, now, policy, available);
   const findings = [...report.findings, ...store.notes.crossings];
-  return { report: { ...report, findings }, filesystem, room, directories, storage: store.storage };
+  const assuming: Assuming = (declared) => reportStore(store.sums, now, { ...policy, assume: [...policy.assume, ...declared] }, available);
+  return { report: { ...report, findings }, filesystem: { ...now, available }, room, directories, storage: store.storage, assuming };
 }

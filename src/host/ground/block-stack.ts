@@ -1,0 +1,213 @@
+/**
+ * What carries a filesystem: from its block device down to what has storage of its own. Read from sysfs, without root but
+ * for `dmsetup`.
+ *
+ * A plain disk counts as backed, and so does the virtual disk of a guest: what the host below does is not visible here. A SCSI
+ * disk that declares itself thin is not a plain disk, unless it is an ATA disk: there the kernel sets the mark for each SSD
+ * that knows TRIM (drivers/ata/libata-scsi.c, ata_scsiop_read_cap).
+ */
+import { basename, dirname } from 'node:path';
+import { formatBytes } from '#base';
+import type { GroundDoubt, GroundLimit } from '#block';
+import { type Dmsetup, kindOfTargets, mapperKind, type MapperKind, thinPoolBelow } from './device-mapper.ts';
+import { type ExamineBacking, loopLayer } from './loop-layer.ts';
+import type { SystemTree } from './system-tree.ts';
+
+export interface Stack {
+  readonly doubts: GroundDoubt[];
+  readonly limits: GroundLimit[];
+  /** Layers that were counted, in words. */
+  readonly rests: string[];
+}
+
+export interface StackSources {
+  readonly tree: SystemTree;
+  readonly dmsetup: Dmsetup;
+  readonly examineBacking: ExamineBacking;
+}
+
+/** Disks with storage of their own, by the names that their drivers give. */
+const PLAIN =
+  /^(sd[a-z]+|hd[a-z]+|vd[a-z]+|xvd[a-z]+|ubd[a-z]+|mmcblk\d+|nvme\d+(c\d+)?n\d+|pmem\d+(\.\d+)?s?|dasd[a-z]+|mtdblock\d+|ubiblock[\d_]+|sr\d+|fd\d+)$/;
+/** Block devices that promise more than they are known to have. */
+const ELASTIC: readonly (readonly [RegExp, string])[] = [
+  [/^zd\d+$/, 'a ZFS volume, which takes storage from its pool as it is written'],
+  [/^nbd\d+$/, 'a network block device, whose server is not visible here'],
+  [/^rbd\d+$/, 'a Ceph block device, which takes storage from its pool as it is written'],
+  [/^drbd\d+$/, 'a DRBD device, whose lower disks are not read'],
+  [/^zram\d+$/, 'compressed memory, which promises more than it takes'],
+  [/^ram\d+$/, 'a RAM disk, which takes memory as it is written'],
+  [/^ublkb\d+$/, 'a block device of a user program'],
+  [/^nullb\d+$/, 'the null block driver'],
+];
+const MOST_LAYERS = 64;
+
+/** Examines everything below `devices` (`MAJOR:MINOR`). */
+export async function examineStack(devices: readonly string[], sources: StackSources): Promise<Stack> {
+  const stack: Stack = { doubts: [], limits: [], rests: [] };
+  const seen = new Set<string>();
+  const waiting = [...devices];
+  for (let device = waiting.shift(); device !== undefined; device = waiting.shift()) {
+    if (seen.has(device)) continue;
+    seen.add(device);
+    if (seen.size > MOST_LAYERS) {
+      stack.doubts.push(unknownLayer(`More than ${MOST_LAYERS} block devices lie below the filesystem.`));
+      break;
+    }
+    waiting.push(...(await examineDevice(device, stack, sources)));
+  }
+  return stack;
+}
+
+/** Notes what one device means; returns those below it. */
+async function examineDevice(device: string, stack: Stack, sources: StackSources): Promise<string[]> {
+  const { tree } = sources;
+  const directory = tree.real(`/sys/dev/block/${device}`);
+  if (directory === undefined) {
+    stack.doubts.push(unknownLayer(`The block device ${device} is not visible in sysfs.`));
+    return [];
+  }
+  const name = basename(directory);
+  if (tree.line(`${directory}/partition`) !== undefined) return devicesAt(tree, [dirname(directory)], stack);
+  if (tree.namesIfThere(`${directory}/loop`) !== undefined) return noteLoop(directory, stack, sources);
+  if (tree.namesIfThere(`${directory}/dm`) !== undefined) return noteMapper(device, directory, stack, sources);
+  const hasMembers = ['md', 'bcache'].some((kind) => tree.namesIfThere(`${directory}/${kind}`) !== undefined);
+  if (hasMembers) return slavesOf(tree, directory, stack);
+  noteDisk(tree, directory, name, stack);
+  return [];
+}
+
+function slavesOf(tree: SystemTree, directory: string, stack: Stack): string[] {
+  const slaves = tree.names(`${directory}/slaves`).map((name) => `${directory}/slaves/${name}`);
+  if (slaves.length === 0) stack.doubts.push(unknownLayer(`What carries /dev/${basename(directory)} is not visible in sysfs.`));
+  return devicesAt(tree, slaves, stack);
+}
+
+function devicesAt(tree: SystemTree, directories: readonly string[], stack: Stack): string[] {
+  return directories.flatMap((directory) => {
+    const device = tree.line(`${directory}/dev`);
+    if (device === undefined) stack.doubts.push(unknownLayer(`The block device ${basename(directory)} is not visible in sysfs.`));
+    return device ?? [];
+  });
+}
+
+async function noteLoop(directory: string, stack: Stack, { tree, examineBacking }: StackSources): Promise<string[]> {
+  const below = deviceBehind(tree, directory);
+  if (below !== undefined) return [below];
+  const layer = await loopLayer(tree, directory, examineBacking);
+  if (layer === undefined) return [];
+  const { name, missing, available, remaining, doubts } = layer;
+  stack.doubts.push(...doubts.map((doubt) => ({ ...doubt, message: `Below ${name}: ${doubt.message}` })));
+  if (missing === 0) return [];
+  const text = `${formatBytes(missing)} of ${name} have no storage yet, and the filesystem below has ${formatBytes(Math.max(0, available))} available`;
+  if (missing <= available) {
+    // Without figures: they change from look to look, and the answer does not.
+    stack.rests.push(`${name} has holes; the filesystem below can store all of them, as long as nothing else takes its space.`);
+    return [];
+  }
+  stack.doubts.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', message: `${text}.`, coveredBy: 'backed' });
+  stack.limits.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', domain: null, remaining, message: `${text}.` });
+  return [];
+}
+
+/** A loop device can rest on another block device, which is named by its node below /dev. */
+function deviceBehind(tree: SystemTree, directory: string): string | undefined {
+  const path = tree.line(`${directory}/loop/backing_file`) ?? '';
+  return path.startsWith('/dev/') ? tree.line(`/sys/class/block/${basename(path)}/dev`) : undefined;
+}
+
+async function noteMapper(device: string, directory: string, stack: Stack, sources: StackSources): Promise<string[]> {
+  const { tree } = sources;
+  const name = mapperName(tree, directory);
+  const kind = await kindOfMapper(device, directory, sources);
+  if (kind === 'passes-on') return slavesOf(tree, directory, stack);
+  if (kind === 'thin') return noteThin(device, name, stack, sources);
+  stack.doubts.push({ level: 'warning', code: 'STORAGE_BELOW_UNKNOWN', message: `${name} is ${MAPPER_WORDS[kind]}`, coveredBy: 'backed' });
+  return [];
+}
+
+const MAPPER_WORDS: Readonly<Record<Exclude<MapperKind, 'passes-on' | 'thin'>, string>> = {
+  snapshot: 'a snapshot: each block that is written for the first time takes space of its exception store, which can run out.',
+  vdo: 'a VDO volume: it deduplicates and compresses, and reports more space than it has.',
+  unknown: 'a device-mapper device whose target could not be read without root: it may be thin.',
+};
+
+async function kindOfMapper(device: string, directory: string, { tree, dmsetup }: StackSources): Promise<MapperKind> {
+  const byNames = mapperKind(tree, directory);
+  if (byNames !== 'unknown') return byNames;
+  const [major = '', minor = ''] = device.split(':');
+  return kindOfTargets(await dmsetup(['table', '-j', major, '-m', minor])) ?? 'unknown';
+}
+
+function mapperName(tree: SystemTree, directory: string): string {
+  const name = tree.line(`${directory}/dm/name`) ?? '';
+  return name === '' ? `/dev/${basename(directory)}` : `/dev/mapper/${name}`;
+}
+
+async function noteThin(device: string, name: string, stack: Stack, { dmsetup, tree }: StackSources): Promise<string[]> {
+  const pool = await thinPoolBelow(device, dmsetup);
+  if (pool === undefined) {
+    stack.doubts.push({
+      level: 'warning',
+      code: 'STORAGE_BELOW_UNKNOWN',
+      message: `${name} is a thin volume: it takes storage from its pool as it is written, and how much the pool has left could not be read without root.`,
+      coveredBy: 'backed',
+    });
+    return [];
+  }
+  const text = `${name} is a thin volume: its pool has ${formatBytes(pool.free)} left, and its volumes have still to be given ${formatBytes(pool.missing)}`;
+  const isEnough = pool.isSound && pool.shared === 0 && pool.missing <= pool.free;
+  if (isEnough) stack.rests.push(`${name} is a thin volume; its pool has room for all of its volumes, as long as nothing else takes it.`);
+  else {
+    const why = !pool.isSound
+      ? '; the pool is not in order, or short of metadata'
+      : pool.shared > 0
+        ? `; ${formatBytes(pool.shared)} are shared with snapshots, and an overwrite takes them anew`
+        : '';
+    stack.doubts.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', message: `${text}${why}.`, coveredBy: 'backed' });
+  }
+  // The pool itself lies on volumes that pass writes on.
+  const directory = tree.real(`/sys/dev/block/${pool.pool}`);
+  return directory === undefined ? devicesAt(tree, [`/sys/dev/block/${pool.pool}`], stack) : slavesOf(tree, directory, stack);
+}
+
+const FABRICS = new Set(['tcp', 'rdma', 'fc', 'loop']);
+
+/** How an NVMe namespace is reached; with several paths its controllers lie below the subsystem. */
+function nvmeTransport(tree: SystemTree, directory: string): string | undefined {
+  const controllers = tree.names(`${directory}/device`).filter((name) => /^nvme\d+$/.test(name));
+  const places = [`${directory}/device`, ...controllers.map((name) => `${directory}/device/${name}`)];
+  return places.map((place) => tree.line(`${place}/transport`)).find((transport) => transport !== undefined);
+}
+
+function noteDisk(tree: SystemTree, directory: string, name: string, stack: Stack): void {
+  const elastic = ELASTIC.find(([pattern]) => pattern.test(name));
+  const isThinDisk = tree
+    .names(`${directory}/device/scsi_disk`)
+    .some((disk) => tree.line(`${directory}/device/scsi_disk/${disk}/thin_provisioning`) === '1');
+  const vendor = (tree.line(`${directory}/device/vendor`) ?? '').trim();
+  const transport = name.startsWith('nvme') ? nvmeTransport(tree, directory) : undefined;
+  if (elastic !== undefined) stack.doubts.push(elasticLayer(`/dev/${name} is ${elastic[1]}.`));
+  else if (isThinDisk && vendor !== 'ATA') {
+    stack.doubts.push(
+      elasticLayer(`/dev/${name} (${vendor === '' ? 'SCSI' : vendor}) declares that it is thinly provisioned: it can run out of storage.`),
+    );
+  } else if (FABRICS.has(transport ?? '')) {
+    stack.doubts.push(
+      elasticLayer(`/dev/${name} is reached over NVMe ${transport}: whether its server has all of it is not visible here.`),
+    );
+  } else if (!PLAIN.test(name)) stack.doubts.push(unknownLayer(`/dev/${name} is a block device that plimsoll does not know.`));
+}
+
+function elasticLayer(message: string): GroundDoubt {
+  return { level: 'warning', code: 'STORAGE_BELOW_UNKNOWN', message, coveredBy: 'backed' };
+}
+
+function unknownLayer(what: string): GroundDoubt {
+  return {
+    level: 'warning',
+    code: 'STORAGE_BELOW_UNKNOWN',
+    message: `${what} Whether every available byte has storage is not known.`,
+    coveredBy: 'backed',
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * Which filesystem types have a promise that is modelled, and what is wrong with the others. Types are spelled as in
+ * mountinfo; the magic number of statfs(2) has to agree with the type (linux/magic.h).
+ */
+import type { GroundDoubt } from '#block';
+
+/** statfs magic of the types whose rules of storage are known. */
+const MAGIC_OF_MODELLED: Readonly<Record<string, number>> = {
+  ext2: 0xef53,
+  ext3: 0xef53,
+  ext4: 0xef53,
+  xfs: 0x58465342,
+  btrfs: 0x9123683e,
+  tmpfs: 0x01021994,
+};
+
+/** One file lives on one of several filesystems, or is copied from one to another when it is first written. */
+const UNIONS = new Set(['overlay', 'aufs', 'unionfs', 'mergerfs', 'mhddfs', 'unionfs-fuse', 'fuse-overlayfs']);
+
+/** Filesystems that other hosts, or the host of this guest, can fill as well. */
+const SHARED = new Set([
+  ...['nfs', 'nfs4', 'cifs', 'smb3', 'smbfs', 'ncpfs', 'afs', 'coda', '9p', 'virtiofs', 'vboxsf', 'vmhgfs', 'prl_fs'],
+  ...['ceph', 'ceph-fuse', 'glusterfs', 'ocfs2', 'gfs', 'gfs2', 'lustre', 'beegfs', 'orangefs', 'pvfs2', 'gpfs', 'panfs'],
+  ...['sshfs', 's3fs', 'rclone', 'goofys', 'juicefs', 'moosefs', 'mfs', 'lizardfs', 'seaweedfs', 'quobyte', 'davfs', 'curlftpfs'],
+  ...['vmhgfs-fuse', 'gcsfuse', 'blobfuse', 'blobfuse2', 'mount-s3', 'wekafs', 'acfs', 'bfs', 'scoutfs', 'davfs2', 'sdcardfs'],
+]);
+
+/** `type`: undefined where mountinfo does not list the mount; `hasDevice`: it lies on a block device. */
+export function typeDoubts(type: string | undefined, magic: number, hasDevice: boolean): GroundDoubt[] {
+  if (type === undefined) return [unlisted(magic)];
+  const modelled = MAGIC_OF_MODELLED[type];
+  if (modelled === magic) return [];
+  if (modelled !== undefined) return unmodelled(`${type} (statfs reports the magic number 0x${magic.toString(16)})`, true);
+  // `fuse.mergerfs` and `fuseblk.ntfs` name the program behind FUSE.
+  const name = type.replace(/^fuse(blk)?\./, '');
+  if (UNIONS.has(name)) return [union(type)];
+  if (SHARED.has(name)) return shared(type);
+  return unmodelled(type, !hasDevice);
+}
+
+function unlisted(magic: number): GroundDoubt {
+  return {
+    level: 'warning',
+    code: 'FILESYSTEM_NOT_MODELLED',
+    message: `The mount is not listed in mountinfo (statfs reports the magic number 0x${magic.toString(16)}): which filesystem this is could not be read.`,
+    coveredBy: null,
+  };
+}
+
+function union(type: string): GroundDoubt {
+  return {
+    level: 'warning',
+    code: 'FILESYSTEM_UNION',
+    message: `${type} joins several filesystems: a file lives on one of them, and its available space is not what ${type} reports. Scan the filesystems below it instead.`,
+    coveredBy: null,
+  };
+}
+
+function shared(type: string): GroundDoubt[] {
+  return [
+    {
+      level: 'warning',
+      code: 'FILESYSTEM_SHARED',
+      message: `Other hosts can take space on ${type}, which one host does not see.`,
+      coveredBy: 'exclusive',
+    },
+    {
+      level: 'warning',
+      code: 'STORAGE_BELOW_UNKNOWN',
+      message: `The storage below ${type} lies on another machine: whether it has a block for every available byte is not known here.`,
+      coveredBy: 'backed',
+    },
+    {
+      level: 'warning',
+      code: 'QUOTA_UNKNOWN',
+      message: `Quotas of the server behind ${type} are not visible on this host.`,
+      coveredBy: 'no-quota',
+    },
+  ];
+}
+
+function unmodelled(type: string, canBeShared: boolean): GroundDoubt[] {
+  const doubts: GroundDoubt[] = [
+    {
+      level: 'warning',
+      code: 'FILESYSTEM_NOT_MODELLED',
+      message: `plimsoll has no model of ${type}: whether every byte that it reports as available can be written, and what a write takes, is not known.`,
+      coveredBy: 'backed',
+    },
+    { level: 'warning', code: 'QUOTA_UNKNOWN', message: `Quotas of ${type} are not read.`, coveredBy: 'no-quota' },
+  ];
+  if (!canBeShared) return doubts;
+  return [
+    ...doubts,
+    {
+      level: 'warning',
+      code: 'FILESYSTEM_SHARED',
+      message: `${type} lies on no block device of this host: whether others take space on it is not known.`,
+      coveredBy: 'exclusive',
+    },
+  ];
+}

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { GiB } from '#base';
+import { FIRM_GROUND, type Ground } from '#block';
+import { availableUnderLimits, type Demand, judgeGround } from './ground-verdict.ts';
+import { domainResiduals } from './domains.ts';
+import { atOnce, type HostFilesystem } from '#host';
+
+const limit = (domain: string | null, remaining: number): Ground['limits'][number] => ({
+  level: 'warning',
+  code: 'QUOTA_LIMIT',
+  domain,
+  remaining,
+  message: `${domain} has ${remaining} left.`,
+});
+const store = (ground: Partial<Ground>): HostFilesystem =>
+  ({ available: 100 * GiB, ground: { ...FIRM_GROUND, ...ground } }) as HostFilesystem;
+const demand = (byDomain: Record<string, number>): Demand => ({
+  leastResidual: Object.values(byDomain).reduce((sum, one) => sum + one, 0),
+  byDomain: new Map(Object.entries(byDomain)),
+});
+
+describe('availableUnderLimits()', () => {
+  it('counts what a limit leaves where it covers every image', () => {
+    expect(availableUnderLimits(store({ limits: [limit('subvolume 256', GiB)] }), demand({ 'subvolume 256': 3 * GiB }))).toBe(GiB);
+  });
+  it('leaves to other images what a limit does not cover: one subvolume that fits its limit spoils nothing', () => {
+    const limits = [limit('subvolume 256', 2 * GiB), limit('subvolume 257', 5 * GiB)];
+    const images = demand({ 'subvolume 256': GiB, 'subvolume 257': 4 * GiB });
+    expect(availableUnderLimits(store({ limits }), images) - images.leastResidual).toBe(GiB);
+  });
+  it('passes over a limit that covers no image and no new file', () => {
+    expect(availableUnderLimits(store({ limits: [limit('user 7', 0)] }), demand({ 'user 0': GiB }))).toBe(100 * GiB);
+  });
+  it('counts a limit of the directory that new images come to', () => {
+    expect(availableUnderLimits(store({ limits: [limit('project 3', GiB)], domains: ['project 3'] }), demand({}))).toBe(GiB);
+  });
+});
+
+describe('judgeGround()', () => {
+  const doubts: Ground['doubts'] = [
+    { level: 'warning', code: 'FILESYSTEM_SHARED', message: 'Other hosts.', coveredBy: 'exclusive' },
+    { level: 'warning', code: 'FILESYSTEM_UNION', message: 'A union.', coveredBy: null },
+  ];
+  it('gives no firm ground while one doubt is open', () => {
+    const { isFirm, findings } = judgeGround(store({ doubts }), demand({}), []);
+    expect([isFirm, findings.map(({ code }) => code)]).toEqual([false, ['FILESYSTEM_SHARED', 'FILESYSTEM_UNION']]);
+  });
+  it('repeats a declaration with what it covers, and covers nothing else', () => {
+    const { isFirm, assumed, findings } = judgeGround(store({ doubts }), demand({}), ['exclusive', 'backed', 'no-quota']);
+    expect([isFirm, assumed]).toEqual([false, ['exclusive']]);
+    expect(findings.find(({ code }) => code === 'ASSUMED')?.message).toContain('Other hosts.');
+  });
+  it('rests on no declaration that was not needed', () => {
+    expect(judgeGround(store({}), demand({}), ['exclusive'])).toMatchObject({ isFirm: true, assumed: [], findings: [] });
+  });
+});
+
+describe('domainResiduals()', () => {
+  const image = { allocation: GiB, commitment: 2 * GiB, ranges: new Float64Array([0, GiB, 1]) };
+  it('charges a subvolume once for blocks that its files share, and an owner for each file', () => {
+    const images = [1, 2].map(() => ({ ...image, domains: ['subvolume 5', 'user 0'] }));
+    expect(atOnce(domainResiduals(images))).toEqual(
+      new Map([
+        ['subvolume 5', 3 * GiB],
+        ['user 0', 2 * GiB],
+      ]),
+    );
+  });
+});

@@ -1,0 +1,81 @@
+/** What the ground below a store leaves of its available space and of its yes. Pure. */
+import type { Assumption } from '#base';
+import type { GroundLimit } from '#block';
+import type { HostFilesystem } from '#host';
+import type { Finding } from '#wire';
+import type { DomainResiduals } from './domains.ts';
+
+/** What a store's sums tell of its images, for limits that cover some of them. */
+export interface Demand {
+  /** Of all images. */
+  readonly leastResidual: number;
+  readonly byDomain: DomainResiduals;
+}
+
+export interface GroundVerdict {
+  /** A yes is possible. */
+  readonly isFirm: boolean;
+  /** The declarations that a yes rests on. */
+  readonly assumed: readonly Assumption[];
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Available bytes under every limit: what the images that a limit covers do not need of it is left to the others.
+ *
+ * Never more than the filesystem reports.
+ */
+export function availableUnderLimits({ available, ground }: Pick<HostFilesystem, 'available' | 'ground'>, demand: Demand): number {
+  return Math.min(available, ...limitsThatApply(ground, demand).map(({ limited }) => limited));
+}
+
+export function judgeGround(filesystem: HostFilesystem, demand: Demand, assume: readonly Assumption[]): GroundVerdict {
+  const { ground, available } = filesystem;
+  const isCovered = (by: Assumption | null): by is Assumption => by !== null && assume.includes(by);
+  const open = ground.doubts.filter(({ coveredBy }) => !isCovered(coveredBy));
+  const covered = ground.doubts.filter(({ coveredBy }) => isCovered(coveredBy));
+  const binding = limitsThatApply(ground, demand).filter(({ limited }) => limited < available);
+  return {
+    isFirm: open.length === 0,
+    assumed: [...new Set(covered.flatMap(({ coveredBy }) => coveredBy ?? []))].sort(),
+    findings: [
+      ...open.map((doubt): Finding => ({ level: doubt.level, code: doubt.code, message: `${doubt.message}${hint(doubt.coveredBy)}` })),
+      ...binding.map(({ limit }): Finding => ({ level: limit.level, code: limit.code, message: limit.message })),
+      ...covered.map(
+        ({ message, coveredBy }): Finding => ({
+          level: 'info',
+          code: 'ASSUMED',
+          message: `Declared by the administrator, not known to plimsoll (assume ${coveredBy}): ${DECLARED[coveredBy as Assumption]} ${message}`,
+        }),
+      ),
+      ...ground.rests.map((message): Finding => ({ level: 'info', code: 'STORAGE_BELOW_COUNTED', message })),
+    ],
+  };
+}
+
+const DECLARED: Readonly<Record<Assumption, string>> = {
+  exclusive: 'only this host takes space here.',
+  backed: 'every available byte has storage below it.',
+  'no-quota': 'no quota limits the images.',
+};
+
+function hint(coveredBy: Assumption | null): string {
+  return coveredBy === null ? '' : ` Where that is known to be no danger, it can be declared: --assume ${coveredBy}.`;
+}
+
+interface ApplyingLimit {
+  readonly limit: GroundLimit;
+  /** Available space as far as this limit goes. */
+  readonly limited: number;
+}
+
+/** A limit whose domain holds no image, and would hold no new one, limits nothing. */
+function limitsThatApply({ limits, domains }: HostFilesystem['ground'], { leastResidual, byDomain }: Demand): ApplyingLimit[] {
+  return limits.flatMap((limit) => {
+    const { domain, remaining } = limit;
+    if (domain === null) return [{ limit, limited: remaining }];
+    const inside = byDomain.get(domain);
+    if (inside === undefined && !domains.includes(domain)) return [];
+    return [{ limit, limited: remaining + Math.max(0, leastResidual - (inside ?? 0)) }];
+  });
+}
