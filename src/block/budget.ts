@@ -11,6 +11,7 @@ export function withReadBudget(device: BlockDevice, budgetBytes: number): BlockD
   let left = budgetBytes;
   return {
     byteLength: device.byteLength,
+    memory: device.memory,
     read(offset, length, into) {
       left -= length;
       if (left < 0) {

@@ -1,4 +1,5 @@
 /** The contract that carries the stack: random access to bytes, with a filter's shape. */
+import type { TableMemory } from './table-memory.ts';
 
 /**
  * Random access to a run of bytes.
@@ -8,6 +9,8 @@
 export interface BlockDevice {
   /** Bytes that can be read: offsets in [0, byteLength). */
   readonly byteLength: number;
+  /** What structures made of the device's tables may take; undefined: the bounds of their formats alone. */
+  readonly memory?: TableMemory | undefined;
   /**
    * The bytes [offset, offset + length); shorter only where the device ends.
    *

@@ -6,3 +6,4 @@ export type { FileFacts, FilesystemKind } from './file-facts.ts';
 export { FIRM_GROUND, type Ground, type GroundDoubt, type GroundLimit } from './ground.ts';
 export { withReadBudget } from './budget.ts';
 export { withPrefix } from './prefix.ts';
+export { TableMemory, tableMemoryInForce, withTableMemory } from './table-memory.ts';

@@ -6,10 +6,13 @@ import { readOrThrow } from './read-whole.ts';
 /** A table is read in pieces of at most this size. */
 const READ_BYTES = 1024 * 1024;
 
+/** The table, a sorted copy to find overlaps, and one to add up its blocks in the order of the file. */
+const TABLE_COPIES = 3;
+
 /**
  * `count` entries from `fileOffset` on.
  *
- * Bounds: the caller's, who has compared `count` with a limit and with the file's length.
+ * Bounds: the caller's, who has compared `count` with a limit and with the file's length; the device's memory.
  * Throws: corrupt, when the file ends inside the table (it shrank since its header was checked); io, over-budget.
  */
 export async function readEntries(
@@ -19,6 +22,7 @@ export async function readEntries(
   endian: Endian,
   signal?: AbortSignal,
 ): Promise<Uint32Array> {
+  device.memory?.take(TABLE_COPIES * count * 4);
   const entries = new Uint32Array(count);
   for (let first = 0; first < count; first += READ_BYTES / 4) {
     signal?.throwIfAborted();

@@ -14,7 +14,7 @@ import {
   requireSignal,
   type SerializedError,
 } from '#base';
-import type { BlockDevice, FileFacts } from '#block';
+import { type BlockDevice, type FileFacts, type TableMemory, withTableMemory } from '#block';
 import {
   type Evidence,
   hasQcow2Magic,
@@ -32,6 +32,7 @@ import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenF
 import { type Figures, qcow2Figures, rawFigures } from '#sizes';
 import { type Finding, type FormatSource, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
+import { withinMemory } from './examination-memory.ts';
 import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
 import { OTHER_FORMATS, type OtherFormat } from './other-formats.ts';
 import { rawReadingOf, type UnprovenFile, withRawReading } from './raw-reading.ts';
@@ -134,8 +135,20 @@ function checkArguments(call: string, path: unknown, options: FiguresOptions): v
   requireSignal(call, options.signal);
 }
 
-/** As `examineImage`, with the host's facts beside the report. */
-export async function examineFile(path: string | Buffer, options: ExamineOptions = {}): Promise<Examined> {
+/**
+ * As `examineImage`, with the host's facts beside the report.
+ *
+ * Bounds: the memory of all tables under way together, see `examination-memory.ts`.
+ */
+export function examineFile(path: string | Buffer, options: ExamineOptions = {}): Promise<Examined> {
+  return withinMemory((tables) => examineWithin(path, options, tables), isShortOfMemory);
+}
+
+function isShortOfMemory({ report }: Examined): boolean {
+  return report.error?.code === 'TABLE_MEMORY';
+}
+
+async function examineWithin(path: string | Buffer, options: ExamineOptions, tables: TableMemory): Promise<Examined> {
   const cache = options.cache ?? newHostCache();
   let file: OpenFile | undefined;
   let known: Omit<ImageReport, 'path'> = UNKNOWN;
@@ -150,7 +163,7 @@ export async function examineFile(path: string | Buffer, options: ExamineOptions
     filesystem = await file.filesystem();
     facts = await file.facts();
     known = { ...UNKNOWN, length: facts.length, allocation: facts.allocation, openForWriting: facts.openForWriting ?? null };
-    const device = metadataDevice(file.device, facts, memory);
+    const device = metadataDevice(file.device, facts, memory, tables);
     const prefix = await (facts.length <= SMALL_FILE_BYTES ? device : file.device).read(0, PROBE_BYTES);
     const evidence = await gatherEvidence(file.device, prefix);
     const declared = options.rawFiles?.has(facts.identity) === true ? 'raw' : options.format;
@@ -292,7 +305,7 @@ async function qcow2Report(
   const header = await readQcow2Header(device);
   const census = await readCensus(device, header, options.signal);
   const details = detailsOf(header, census);
-  const arithmetic = qcow2Figures(census, facts);
+  const arithmetic = withTableMemory(device.memory, () => qcow2Figures(census, facts));
   const chain = await followChain(file, header, {
     path,
     allowDirectories: options.allowDirectories ?? [],

@@ -8,6 +8,7 @@ export {
   type FiguresOptions,
   type ReadableFormat,
 } from './examine.ts';
+export { limitExaminationMemory } from './examination-memory.ts';
 export { withGuestData } from './guest-data.ts';
 export {
   conclude,

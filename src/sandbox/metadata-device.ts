@@ -1,6 +1,6 @@
 /** The bytes of an image as its parser gets them: holes for free, the beginning read once, all reading bounded. */
 import { KiB, MiB } from '#base';
-import { type BlockDevice, type FileFacts, withPrefix, withReadBudget } from '#block';
+import { type BlockDevice, type FileFacts, type TableMemory, withPrefix, withReadBudget } from '#block';
 import { holesAsZeros } from '#host';
 
 /** Metadata read beyond what the file stores: room for small files on filesystems that compress. */
@@ -9,11 +9,16 @@ const READ_ALLOWANCE = 256 * MiB;
 /** Header, refcount table, first refcount block and L1 table of a new image with 64 KiB clusters lie below. */
 export const PREFIX_BYTES = 256 * KiB;
 
-/** Holes cost no reading, and all reading together is bounded by what the file stores. */
-export function metadataDevice(device: BlockDevice, facts: FileFacts, memory: Uint8Array = new Uint8Array(PREFIX_BYTES)): BlockDevice {
+/** Holes cost no reading, and all reading together is bounded by what the file stores; what is made of it, by `tables`. */
+export function metadataDevice(
+  device: BlockDevice,
+  facts: FileFacts,
+  memory: Uint8Array = new Uint8Array(PREFIX_BYTES),
+  tables?: TableMemory,
+): BlockDevice {
   const quick = withPrefix(device, memory);
   const sparse = facts.map === undefined || facts.openForWriting === true ? quick : holesAsZeros(quick, facts.map);
-  return withReadBudget(sparse, metadataBudget(facts));
+  return { ...withReadBudget(sparse, metadataBudget(facts)), memory: tables };
 }
 
 /** Bytes that may be read of a file's metadata. */

@@ -1,5 +1,5 @@
 /** The formats whose figures follow from one table of blocks: opened by their own reader, counted by their own rules. */
-import type { BlockDevice, FileFacts } from '#block';
+import { type BlockDevice, type FileFacts, withTableMemory } from '#block';
 import { hasTwoVhdSizes, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
 import { type Figures, vdiFigures, vhdFigures, vhdFindings, vhdxFigures, vmdkFigures } from '#sizes';
 import type { ImageFormat, ImageReport } from '#wire';
@@ -34,7 +34,8 @@ export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
   },
   vmdk: async (device, facts, signal) => {
     const image = await openVmdk(device, signal);
-    const figures = vmdkFigures(await image.census(signal), facts);
+    const census = await image.census(signal);
+    const figures = withTableMemory(device.memory, () => vmdkFigures(census, facts));
     return { figures, details: { subformat: image.descriptor.createType, grainBytes: image.header.grainBytes }, parent: undefined };
   },
   vhdx: async (device, facts) => {

@@ -22,6 +22,8 @@ export interface Running {
   stdout(): string;
   stderr(): string;
   kill(signal: NodeJS.Signals): void;
+  /** Undefined where it could not be started. */
+  readonly pid: number | undefined;
 }
 
 export interface RunChoice {
@@ -48,7 +50,7 @@ export function start(program: string, words: readonly string[], choice: RunChoi
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });
-  return { ended, stdout: () => stdout, stderr: () => stderr, kill: (signal) => void child.kill(signal) };
+  return { ended, stdout: () => stdout, stderr: () => stderr, kill: (signal) => void child.kill(signal), pid: child.pid };
 }
 
 export function run(program: string, words: readonly string[], choice: RunChoice = {}): Promise<Ended> {

@@ -3,7 +3,7 @@
  * on and keeps no table. Theory: docs/commitment.md; source: qcow2 spec, "Cluster mapping", "Host cluster management".
  */
 import { divideUp, PlimsollError } from '#base';
-import type { BlockDevice, Run } from '#block';
+import { type BlockDevice, type Run, withTableMemory } from '#block';
 import { type Bitmap, readBitmaps } from './bitmap.ts';
 import { ChunkAllowance } from './cluster-chunks.ts';
 import { ClusterSet } from './cluster-set.ts';
@@ -90,11 +90,12 @@ export async function readHeader(device: BlockDevice): Promise<Header> {
 /**
  * Reads every table of the image and counts its clusters.
  *
- * Bounds: each table is read once; the device's budget bounds the bytes, ClusterSet the memory.
+ * Bounds: each table is read once; the device's budget bounds the bytes, its memory and ClusterSet what is made of them.
  * Throws: corrupt (tables that overlap, entries unaligned, outside the file), over-budget, io; AbortError.
  */
 export async function readCensus(device: BlockDevice, header: Header, signal?: AbortSignal): Promise<Census> {
-  return new CensusTaker(device, header, signal).take();
+  const taker = withTableMemory(device.memory, () => new CensusTaker(device, header, signal));
+  return taker.take();
 }
 
 class CensusTaker {

@@ -3,7 +3,7 @@
  * one cost a bit each; where everything is in the set, nothing. ClusterSet is what others use.
  */
 import { PlimsollError } from '#base';
-import type { Run } from '#block';
+import { type Run, type TableMemory, tableMemoryInForce } from '#block';
 
 /** Clusters of one chunk; 1 KiB of memory. */
 const CHUNK_CLUSTERS = 8192;
@@ -21,10 +21,18 @@ const FULL_CHUNK = new Uint32Array(CHUNK_WORDS).fill(0xffffffff);
  */
 const MAX_CHUNKS = 131072;
 
-/** How many chunks sets that live together may hold in all. */
+/** What a chunk takes: its words, the object that holds them, and its place in the map. */
+const CHUNK_BYTES = CHUNK_WORDS * 4 + 256;
+
+/** How many chunks sets that live together may hold in all, and how much of `memory`. */
 export class ChunkAllowance {
   readonly #sets: ClusterChunks[] = [];
+  readonly #memory: TableMemory | undefined;
   #left = MAX_CHUNKS;
+
+  constructor(memory: TableMemory | undefined = tableMemoryInForce()) {
+    this.#memory = memory;
+  }
 
   share(set: ClusterChunks): void {
     this.#sets.push(set);
@@ -32,15 +40,23 @@ export class ChunkAllowance {
 
   /** Throws: over-budget, when all is taken and few chunks have become full since. */
   take(): void {
-    if (this.#left === 0) {
-      for (const set of this.#sets) this.#left += set.compact();
-      if (this.#left < MAX_CHUNKS / 8) throw scattered();
+    const isShort = this.#memory?.has(CHUNK_BYTES) === false;
+    if (this.#left === 0 || isShort) {
+      const held = MAX_CHUNKS - this.#left;
+      let freed = 0;
+      for (const set of this.#sets) freed += set.compact();
+      this.giveBack(freed);
+      if (this.#left < MAX_CHUNKS / 8 && !isShort) throw scattered();
+      // Throws: few chunks have become full, and there is no memory for others.
+      if (isShort && freed < held / 8) this.#memory?.take(Number.POSITIVE_INFINITY);
     }
+    this.#memory?.take(CHUNK_BYTES);
     this.#left -= 1;
   }
 
   giveBack(count: number): void {
     this.#left += count;
+    this.#memory?.give(count * CHUNK_BYTES);
   }
 }
 

@@ -1,4 +1,5 @@
 /** What is remembered of compressed clusters, so that their early freeing can be replayed. Theory: docs/commitment.md. */
+import { tableMemoryInForce } from '#block';
 
 /** Compressed guest clusters in guest order; arrays of one length. */
 export interface CompressedClusters {
@@ -16,6 +17,9 @@ export interface CompressedClusters {
 
 /** Compressed clusters whose order is remembered: 64 GiB at 64 KiB, some 100 MB; beyond, `expected` is an estimate. */
 const MAX_REMEMBERED = 2 ** 20;
+/** What one takes in the arrays, and each host cluster that it touches in the two maps. */
+const BYTES_EACH = 24;
+const BYTES_OF_CLUSTER = 128;
 
 export class CompressedCollector implements CompressedClusters {
   count = 0;
@@ -26,12 +30,19 @@ export class CompressedCollector implements CompressedClusters {
   readonly refcounts = new Map<number, number>();
   /** How many of them touch each host cluster: less than its refcount, where snapshots do too, and never more. */
   readonly references = new Map<number, number>();
+  readonly #memory = tableMemoryInForce();
+  #isFull = false;
 
   /** The next one in guest order: it touches the host clusters [first, end). */
   add(first: number, end: number, byteLength: number, allocatedBefore: number): void {
     this.count += 1;
     this.byteLength += byteLength;
-    if (this.count > MAX_REMEMBERED) return;
+    if (this.#isFull || this.count > MAX_REMEMBERED) return;
+    const bytes = BYTES_EACH + (end - first) * BYTES_OF_CLUSTER;
+    // What is remembered makes a figure exact; half of the memory is left to what no figure can do without.
+    this.#isFull = this.#memory !== undefined && this.#memory.taken + bytes > this.#memory.limit / 2;
+    if (this.#isFull) return;
+    this.#memory?.take(bytes);
     this.allocatedBefore.push(allocatedBefore);
     this.firstCluster.push(first);
     this.clusterCount.push(end - first);

@@ -103,7 +103,7 @@ export class BlockAllocationTable {
    * Bounds: memory of a bit for each MiB of the file. Throws: corrupt, io, over-budget.
    */
   async census(regions: Regions): Promise<BlockCensus> {
-    const occupied = new UnitSet();
+    const occupied = new UnitSet(this.#device.memory);
     let presentCount = 0;
     let zeroCount = 0;
     let last: Mapping = UNALLOCATED;

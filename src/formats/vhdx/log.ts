@@ -32,6 +32,8 @@ export async function replayLog(device: BlockDevice, header: Header): Promise<Re
   if (logLength > LIMITS.logBytes) {
     throw vhdxError('over-budget', 'VHDX_LOG_SIZE', place('LogLength', logOffset), logLength, `at most ${LIMITS.logBytes} bytes to replay`);
   }
+  // The log, and the entries that wrap around its end or are laid over the file.
+  device.memory?.take(2 * logLength);
   const log = new Log(await readExactly(device, logOffset, logLength, 'log'), logOffset, logGuid);
   const sequence = log.activeSequence();
   return { entryCount: sequence.length, overlay: overlayOf(device, log, sequence, header) };

@@ -1,6 +1,6 @@
 /** A file with sectors laid over it: what the replay of a log would write. */
 import { roundDown } from '#base';
-import type { BlockDevice, Run } from '#block';
+import type { BlockDevice, Run, TableMemory } from '#block';
 import { LOG_SECTOR_BYTES } from './layout.ts';
 
 /**
@@ -10,12 +10,14 @@ import { LOG_SECTOR_BYTES } from './layout.ts';
  */
 export class Overlay implements BlockDevice {
   readonly byteLength: number;
+  readonly memory: TableMemory | undefined;
   readonly #file: BlockDevice;
   readonly #sectors = new Map<number, Uint8Array>();
   readonly #zeros: Run[] = [];
 
   constructor(file: BlockDevice, byteLength: number) {
     this.#file = file;
+    this.memory = file.memory;
     this.byteLength = byteLength;
   }
 

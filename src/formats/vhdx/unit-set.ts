@@ -1,18 +1,24 @@
 /** A set of MiB-sized units of the file: who occupies what. A bit each, in pieces that come up as they are used. */
-import type { Run } from '#block';
+import type { Run, TableMemory } from '#block';
 
 /** Units of one piece: 64 GiB of the file in 8 KiB of memory. */
 const PIECE_UNITS = 65536;
 
 export class UnitSet {
   readonly #pieces = new Map<number, Uint32Array>();
+  readonly #memory: TableMemory | undefined;
 
-  /** Adds the units [start, end); false when one of them was there already, then up to that one. */
+  constructor(memory?: TableMemory) {
+    this.#memory = memory;
+  }
+
+  /** Adds the units [start, end); false when one of them was there already, then up to that one. Throws: over-budget. */
   add(start: number, end: number): boolean {
     for (let unit = start; unit < end; unit += 1) {
       const index = Math.floor(unit / PIECE_UNITS);
       let piece = this.#pieces.get(index);
       if (piece === undefined) {
+        this.#memory?.take(PIECE_UNITS / 8);
         piece = new Uint32Array(PIECE_UNITS / 32);
         this.#pieces.set(index, piece);
       }

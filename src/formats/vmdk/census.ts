@@ -1,5 +1,6 @@
 /** What the figures need to know of an image: which grains are there, and where. One walk over all grain tables. */
 import type { BlockDevice } from '#block';
+import { ChunkAllowance } from '../qcow2/cluster-chunks.ts';
 import { ClusterSet } from '../qcow2/cluster-set.ts';
 import type { GrainDirectory } from './grain-directory.ts';
 import { GrainPlaces } from './grain-places.ts';
@@ -37,8 +38,9 @@ export interface VmdkCensus {
 export async function takeCensus(file: BlockDevice, header: Header, directory: GrainDirectory, signal?: AbortSignal): Promise<VmdkCensus> {
   const tables = new GrainTables(file, header, directory);
   const counts = { allocatedGrains: 0, zeroGrains: 0, needing: 0, missingTables: 0, needingWithoutTable: 0 };
-  const tableSectors = new ClusterSet();
-  const grainSteps = new ClusterSet();
+  const allowance = new ChunkAllowance(file.memory);
+  const tableSectors = new ClusterSet(allowance);
+  const grainSteps = new ClusterSet(allowance);
   // A compressed grain is as long as its data: of a stream only the beginnings are compared here.
   const places = new GrainPlaces(header.kind === 'stream' ? 1 : header.grainSectors);
   let lowestGrain: number | undefined;

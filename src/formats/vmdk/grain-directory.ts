@@ -47,6 +47,8 @@ function redundantPlace({ grainDirectoryOffset, redundantDirectoryOffset }: Head
 }
 
 async function readDirectory(file: BlockDevice, offset: number, count: number, signal?: AbortSignal): Promise<Uint32Array> {
+  // Once more for the list of both directories, and for a copy of it.
+  file.memory?.take(3 * count * 4);
   const entries = new Uint32Array(count);
   const lastStart = Math.floor((file.byteLength - GRAIN_TABLE_BYTES) / SECTOR);
   for (let first = 0; first < count; first += READ_BYTES / 4) {

@@ -1,7 +1,8 @@
 /** The `Watch` of a running daemon: what the keeper sees, the ledger holds and the history remembers, put together. */
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
-import { asPlimsollError, PlimsollError } from '#base';
+import { asPlimsollError, MiB, PlimsollError } from '#base';
 import { filesystemOf, realPlacesOf } from '#host';
+import { limitExaminationMemory } from '#sandbox';
 import type {
   AdmissionDecision,
   Alert,
@@ -48,6 +49,8 @@ export interface DaemonOptions {
   readonly fullEveryMs: number;
 }
 
+/** Of the 512 MiB that the systemd unit allows, what the tables of images may take while they are examined. */
+const EXAMINATION_MEMORY = 64 * MiB;
 const COMPACT_EVERY_MS = 10 * 60 * 1000;
 /** More changed images than these in one look are told as one event of their store. */
 const MAX_IMAGE_EVENTS = 100;
@@ -63,6 +66,7 @@ const NAMED_DIRECTORIES = 5;
  */
 export async function openDaemon(options: DaemonOptions): Promise<Watch> {
   for (const directory of options.stores.flatMap(({ directories }) => directories)) refuseFile(directory);
+  limitExaminationMemory(EXAMINATION_MEMORY);
   const ledger = await Ledger.open(join(options.stateDirectory, 'ledger.sqlite'));
   const history = await History.open(join(options.stateDirectory, 'history.sqlite')).catch((error: unknown) => {
     ledger.close();
