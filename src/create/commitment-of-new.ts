@@ -2,7 +2,7 @@
 import { MiB } from '#base';
 import { hostChargesOfNew } from '#sizes';
 import { type CreateOptions, type NewImageFormat, parseCreateOptions } from './create-options.ts';
-import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
+import { boundOfNew, USUAL_HOST_BLOCK } from './measure-new.ts';
 
 /** The extent size hint of images that `qemu-img create` makes on XFS. */
 const QEMU_HINT = MiB;
@@ -28,7 +28,7 @@ export function commitmentOfNew(format: NewImageFormat, capacity: number, option
 }
 
 function commitmentOfOne(format: NewImageFormat, capacity: number, options: CreateOptions, place: NewImagePlace | undefined): number {
-  const { commitment, allocation, length, maxLength, addends } = measureNew(format, capacity, options);
+  const { commitment, allocation, length, maxLength, addends } = boundOfNew(format, capacity, options);
   if (place === undefined) return commitment;
   const preallocation = options.format === 'raw' ? options.preallocation : options.qcow2.preallocation;
   const tables = addends.find(({ name }) => name === 'L2 tables to come')?.bytes ?? 0;

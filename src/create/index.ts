@@ -2,6 +2,6 @@
 export { type CreatedImage, createImage, type CreateRequest } from './create-image.ts';
 export { type BackingChoice, type CreateOptions, type NewImageFormat, parseCreateOptions } from './create-options.ts';
 export { commitmentOfNew } from './commitment-of-new.ts';
-export { measureNew } from './measure-new.ts';
+export { measureNew, plannedTables } from './measure-new.ts';
 export { type CopySource, measureCopy } from './measure-copy.ts';
 export { addInternalSnapshot } from './demo-snapshot.ts';

@@ -6,7 +6,7 @@ import { requireArgument, roundUp, safeInteger } from '#base';
 import { append } from '#sizes';
 import { type Addend, DEFINITIONS, type MeasureReport } from '#wire';
 import { type CreateOptions, type NewImageFormat, type Qcow2Options, type RawOptions, requireOptionsOf } from './create-options.ts';
-import { l1Tail, neverWritten, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from '#formats';
+import { l1Tail, neverWritten, newQcow2Geometry, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from '#formats';
 import { planNewRaw } from './new-raw.ts';
 
 /** What nearly every filesystem gives out at least; where it is another, say so. */
@@ -52,6 +52,23 @@ function checkArguments(format: unknown, capacity: number, options: unknown, hos
 
 type Figures = Omit<MeasureReport, 'schema' | 'definitions' | 'format'>;
 
+/**
+ * What a decision on space needs of `measureNew`: all but the figure that takes a walk over the clusters to come. Units: bytes.
+ * Throws: as measureNew.
+ */
+export function boundOfNew(format: NewImageFormat, capacity: number, options: CreateOptions): Omit<Figures, 'expected'> {
+  checkArguments(format, capacity, options, USUAL_HOST_BLOCK);
+  if (options.format === 'raw') return rawFigures(capacity, options, USUAL_HOST_BLOCK);
+  return qcow2Bound(planNewQcow2(options.qcow2, capacity), USUAL_HOST_BLOCK);
+}
+
+/** L2 tables that are made with the image, whose places are worked out one by one; 0 without preallocation. Throws: usage. */
+export function plannedTables(options: CreateOptions, capacity: number): number {
+  if (options.format === 'raw') return 0;
+  const { preallocation, dataFileRaw } = options.qcow2;
+  return preallocation === 'off' && !dataFileRaw ? 0 : newQcow2Geometry(options.qcow2, capacity).l2Count;
+}
+
 function rawFigures(capacity: number, options: RawOptions, hostBlock: number): Figures {
   const { length, storedLength } = planNewRaw(capacity, options.preallocation);
   const allocation = roundUp(storedLength, hostBlock);
@@ -65,6 +82,10 @@ function rawFigures(capacity: number, options: RawOptions, hostBlock: number): F
 
 function qcow2Figures(capacity: number, options: Qcow2Options, hostBlock: number): Figures {
   const plan = planNewQcow2(options.qcow2, capacity);
+  return { ...qcow2Bound(plan, hostBlock), expected: expectedOf(plan, hostBlock) };
+}
+
+function qcow2Bound(plan: NewQcow2Plan, hostBlock: number): Omit<Figures, 'expected'> {
   const allocation = storedBytesOf(plan, hostBlock);
   const bound = boundOf(plan, allocation, hostBlock);
   return {
@@ -72,7 +93,6 @@ function qcow2Figures(capacity: number, options: Qcow2Options, hostBlock: number
     length: plan.length,
     allocation,
     commitment: bound.addends.reduce((sum, addend) => sum + addend.bytes, 0),
-    expected: expectedOf(plan, hostBlock),
     maxLength: bound.maxLength,
     addends: bound.addends,
   };
@@ -178,7 +198,7 @@ function appendDemand(plan: NewQcow2Plan, asked: number): { end: number; metadat
   const across = options.dataFile === undefined ? guestClusters : 1;
   const behind = Math.max(all - certain, Math.min(all, across));
   const table = { ...geometry, tableEntries: (allocator.tableClusters * geometry.clusterSize) / 8, tableCluster: allocator.tableCluster };
-  const grown = append(frontier, behind, run, table, (range) => (allocator.blocks[range] ?? 0) !== 0);
+  const grown = append(frontier, behind, run, table, (range) => (allocator.blocks[range] ?? 0) !== 0, allocator.blocks.length);
   return { end: grown.end, metadata: grown.metadata + missing };
 }
 

@@ -29,6 +29,7 @@ export {
   type NewQcow2Plan,
   newQcow2Chunks,
   neverWritten,
+  newQcow2Geometry,
   planNewQcow2,
   type Preallocation,
   storedBytes,

@@ -74,7 +74,7 @@ export {
   type StateFileKind,
   stateFileKind,
 } from './state-file.ts';
-export { type SocketTrust, trustByPath, trustOfSocket } from './socket-trust.ts';
+export { loadPeerUsers, type SocketTrust, trustByPath, trustOfSocket } from './socket-trust.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
 export { atOnce, inOwnTurns, inTurns, turnOver } from './turns.ts';

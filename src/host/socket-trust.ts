@@ -31,6 +31,17 @@ export async function trustOfSocket(connected: Socket, path: string): Promise<So
   return ffi === undefined || fd === undefined ? trustByPath(path) : trustByPeer(ffi, fd, path);
 }
 
+/** What gives the user id at the other end of a connected Unix socket; undefined without koffi. */
+export async function loadPeerUsers(): Promise<((socket: Socket) => number | undefined) | undefined> {
+  const ffi = await loadFfi();
+  if (ffi === undefined) return undefined;
+  return (socket) => {
+    const fd = descriptorOf(socket);
+    const user = fd === undefined ? -1 : ffi.peerUser(fd);
+    return user < 0 ? undefined : user;
+  };
+}
+
 function trustByPeer(ffi: Ffi, fd: number, path: string): SocketTrust {
   const user = ffi.peerUser(fd);
   if (user < 0) return { isTrusted: false, found: `a listener whose user is not known (errno ${-user})` };

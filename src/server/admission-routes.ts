@@ -1,7 +1,8 @@
 /** The routes that decide and hold: admission, reservations, rescans. */
+import type { Socket } from 'node:net';
 import { type Static, Type } from 'typebox';
 import { PlimsollError } from '#base';
-import { commitmentOfNew, parseCreateOptions } from '#create';
+import { commitmentOfNew, parseCreateOptions, plannedTables } from '#create';
 import type { SizedRequest, SizedReservationRequest, Watch } from '#pool';
 import type { AdmissionDecision, AdmissionRequest, ReservationRefusal } from '#wire';
 import { answers, described, errorAnswers } from './answers.ts';
@@ -19,7 +20,12 @@ import {
 import type { TypedApp } from './type-provider.ts';
 
 /** `decisionMs`: a decision looks at the store first, and a filesystem that hangs must not keep the client for ever. */
-export function addAdmissionRoutes(app: TypedApp, watch: Watch, decisionMs: number): void {
+export function addAdmissionRoutes(
+  app: TypedApp,
+  watch: Watch,
+  decisionMs: number,
+  holderOf: (socket: Socket) => string | undefined,
+): void {
   app.post(
     '/admission/check',
     {
@@ -30,7 +36,7 @@ export function addAdmissionRoutes(app: TypedApp, watch: Watch, decisionMs: numb
     },
     ({ body }) => inTime(watch.admit(sized(body)), decisionMs),
   );
-  addReserve(app, watch, decisionMs);
+  addReserve(app, watch, decisionMs, holderOf);
   app.delete(
     '/reservations/:key',
     { schema: { ...answers('Releases what is held by this key', ReservationSchema, 404, 409), params: KeyParameters } },
@@ -53,7 +59,7 @@ export function addAdmissionRoutes(app: TypedApp, watch: Watch, decisionMs: numb
   );
 }
 
-function addReserve(app: TypedApp, watch: Watch, decisionMs: number): void {
+function addReserve(app: TypedApp, watch: Watch, decisionMs: number, holderOf: (socket: Socket) => string | undefined): void {
   app.post(
     '/admission/reserve',
     {
@@ -71,9 +77,9 @@ function addReserve(app: TypedApp, watch: Watch, decisionMs: number): void {
         },
       },
     },
-    async ({ body, log }, reply) => {
+    async ({ body, log, raw }, reply) => {
       const arrivedMs = Date.now();
-      const decision = await inTime(watch.reserve(sized(body)), decisionMs);
+      const decision = await inTime(watch.reserve({ ...sized(body), holder: holderOf(raw.socket) }), decisionMs);
       const { store, bytes, admitted, reservation } = decision;
       log.info({ key: body.key, store, bytes, admitted, held: reservation !== null }, 'reservation');
       if (reservation === null) return reply.status(409).send(refusalOf(decision));
@@ -128,9 +134,23 @@ function sized({ bytes, image, ...rest }: AdmissionRequest): SizedRequest {
   return { ...rest, bytes: bytes ?? commitmentOf(image as NonNullable<AdmissionRequest['image']>) };
 }
 
-/** What is wrong with the options is thrown at once. */
+/**
+ * L2 tables of an image with preallocation: their places are worked out one by one, which must not keep others waiting.
+ * 16 TiB at clusters of 64 KiB.
+ */
+const MOST_PLANNED_TABLES = 2 ** 15;
+
+/** What is wrong with the options is thrown at once. Throws: usage; over-budget, PLAN_TOO_LARGE. */
 function commitmentOf({ format, capacity, options }: NonNullable<AdmissionRequest['image']>): (filesystemType: string) => number {
   const parsed = parseCreateOptions(format, options === undefined ? [] : [options]);
+  const tables = plannedTables(parsed, capacity);
+  if (tables > MOST_PLANNED_TABLES) {
+    throw new PlimsollError('over-budget', 'PLAN_TOO_LARGE', {
+      doing: 'work out the commitment of the image',
+      found: `${tables} preallocated tables`,
+      expected: `at most ${MOST_PLANNED_TABLES}; work it out with plimsoll measure, and ask for bytes`,
+    });
+  }
   commitmentOfNew(format, capacity, parsed);
   return (filesystemType) => commitmentOfNew(format, capacity, parsed, { filesystemType, isOwn: false });
 }

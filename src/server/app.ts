@@ -23,6 +23,8 @@ export interface AppParts {
   readonly webDirectory: string | undefined;
   /** Until a decision has to be there. */
   readonly decisionMs: number;
+  /** Who asks by a connection, for quotas; undefined: not known. */
+  readonly holderOf: (socket: Socket) => string | undefined;
   /** How a connection came in; undefined for one too many. */
   readonly doorOf: (socket: Socket) => Door | undefined;
 }
@@ -52,7 +54,7 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
   await app.register(
     (api: TypedApp, _options, done) => {
       addReadRoutes(api, watch);
-      addAdmissionRoutes(api, watch, parts.decisionMs);
+      addAdmissionRoutes(api, watch, parts.decisionMs, parts.holderOf);
       addEvents(api, parts.events);
       done();
     },

@@ -235,6 +235,16 @@ describe('admission', () => {
   });
 });
 
+describe('a plan that takes long to work out', () => {
+  it('is refused where its tables would be placed one by one, and answered by arithmetic where not', async () => {
+    const image = (options: string, capacity: number): object => ({ store: STORE_ID, image: { format: 'qcow2', capacity, options } });
+    const walked = await post('/api/v1/admission/check', image('cluster_size=512,preallocation=metadata', 64 * GiB));
+    expect([walked.status, walked.json]).toEqual([413, { error: expect.objectContaining({ code: 'PLAN_TOO_LARGE' }) }]);
+    const counted = await post('/api/v1/admission/check', image('cluster_size=512', 128 * GiB));
+    expect([counted.status, watch.asked]).toEqual([200, [expect.objectContaining({ bytes: expect.any(Number) })]]);
+  });
+});
+
 describe('an address that cannot be decoded', () => {
   it.each([
     ['GET', '/api/v1/stores/%zz', 'get', '/stores/{id}'],

@@ -23,6 +23,8 @@ export interface ServerOptions {
   /** Asked for by TCP. Without one, only the dashboard's files and figures without names are served there. */
   readonly token: AccessToken | undefined;
   readonly webDirectory: string | undefined;
+  /** The user id at the other end of a connection to the Unix socket, for quotas; undefined: not known. */
+  readonly userOf?: (socket: Socket) => number | undefined;
   readonly limits?: Partial<ServerLimits>;
 }
 
@@ -67,7 +69,12 @@ export async function openServer(options: ServerOptions): Promise<RunningServer>
   const limits = { ...LIMITS, ...options.limits };
   const events = new EventStream(watch, limits.events);
   const doors = new Doors(limits);
-  const app = await buildApp({ ...options, events, decisionMs: limits.decisionMs, doorOf: (one) => doors.of(one) });
+  const holderOf = (one: Socket): string | undefined => {
+    if (doors.of(one)?.kind === 'tcp') return 'the token';
+    const user = options.userOf?.(one);
+    return user === undefined ? undefined : `user ${user}`;
+  };
+  const app = await buildApp({ ...options, events, decisionMs: limits.decisionMs, holderOf, doorOf: (one) => doors.of(one) });
   const handle: Handler = (request, response) => app.routing(request, response);
   const close = async (): Promise<void> => {
     events.close();

@@ -12,7 +12,8 @@ export interface Appended {
 /**
  * `count` clusters from cluster `from` on.
  *
- * `hasBlock` tells whether a refcount-table index has a block; `run` is the longest run that one request asks for.
+ * `hasBlock` tells whether a refcount-table index has a block, and none from `blocksEnd` on has: ranges that lie wholly in new
+ * territory are then counted at once, so that the steps grow with the logarithm of `count`. `run` is the longest run that one request asks for.
  * When the table is full it moves to the next multiple of a block's range, sized 1.5 times what is needed; the gap in
  * front of it is filled by later requests except up to `run - 1` clusters.
  */
@@ -22,10 +23,18 @@ export function append(
   run: number,
   geometry: RefcountGeometry,
   hasBlock: (range: number) => boolean,
+  blocksEnd = Number.POSITIVE_INFINITY,
 ): Appended {
   const { blockEntries, clusterSize } = geometry;
   const added = new Set<number>();
-  const covered = (range: number): boolean => added.has(range) || hasBlock(range);
+  let addedEnd = 0;
+  const wholes: { readonly start: number; readonly end: number }[] = [];
+  const covered = (range: number): boolean =>
+    added.has(range) || wholes.some(({ start, end }) => start <= range && range < end) || hasBlock(range);
+  const cover = (range: number): void => {
+    added.add(range);
+    addedEnd = Math.max(addedEnd, range + 1);
+  };
   let entries = geometry.tableEntries;
   let position = from;
   let metadata = 0;
@@ -38,9 +47,20 @@ export function append(
       left -= step;
       continue;
     }
+    // Each whole range takes a cluster for its own block.
+    const isWhole = position % blockEntries === 0 && range >= Math.max(blocksEnd, addedEnd);
+    const whole = isWhole ? Math.min(entries - range, Math.floor(left / (blockEntries - 1))) : 0;
+    if (whole > 0) {
+      wholes.push({ start: range, end: range + whole });
+      addedEnd = range + whole;
+      position += whole * blockEntries;
+      metadata += whole;
+      left -= whole * (blockEntries - 1);
+      continue;
+    }
     position += 1;
     metadata += 1;
-    added.add(range);
+    cover(range);
     if (range < entries) continue;
     const meta = divideUp(position + run, blockEntries) * blockEntries;
     const blocks = refcountMetadataBlocks(meta, geometry, true);
@@ -49,12 +69,12 @@ export function append(
     let fresh = 0;
     for (let index = meta / blockEntries; index < blocks; index += 1) {
       if (!covered(index)) fresh += 1;
-      added.add(index);
+      cover(index);
     }
     let gapBlocks = 0;
     for (let index = Math.floor(position / blockEntries); index * blockEntries < meta; index += 1) {
       if (!covered(index)) gapBlocks += 1;
-      added.add(index);
+      cover(index);
     }
     const room = Math.max(0, meta - position - (run - 1));
     left = Math.max(0, left + gapBlocks - room);

@@ -156,6 +156,20 @@ describe('a directory', () => {
   });
 });
 
+describe('a reservation that overcommits', () => {
+  it('is refused where it is larger than the store, alone or with others, and blocks nobody', async () => {
+    const vm = join(directory, 'vm');
+    mkdirSync(vm);
+    const daemon = await cleanup.ready({ directory, stores: [vm] });
+    const { size } = await daemon.onlyStore();
+    const tooLarge = { json: { error: { code: 'RESERVATION_TOO_LARGE', kind: 'over-budget' } }, status: 413 };
+    expect(await daemon.reserve(vm, 'huge', Number.MAX_SAFE_INTEGER, { overcommit: true })).toMatchObject(tooLarge);
+    expect((await daemon.reserve(vm, 'half', Math.ceil(size / 2), { overcommit: true })).status).toBe(201);
+    expect(await daemon.reserve(vm, 'other half', Math.ceil(size / 2) + 1, { overcommit: true })).toMatchObject(tooLarge);
+    expect((await daemon.reserve(vm, 'small', MiB, { overcommit: true })).status).toBe(201);
+  });
+});
+
 describe('an image that is replaced', () => {
   it.each([
     ['a fifo', (path: string) => execFileSync('mkfifo', [path])],

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { asPlimsollError, escapeForTerminal, formatBytes, PlimsollError } from '#base';
-import { notifyManager, pingWatchdog } from '#host';
+import { loadPeerUsers, notifyManager, pingWatchdog } from '#host';
 import { openDaemon, type Watch } from '#pool';
 import {
   ensureToken,
@@ -82,7 +82,9 @@ async function serve(plan: ServePlan, session: Session, demo?: readonly string[]
   try {
     const access = await accessOf(plan, configured);
     const token = access && { text: access.text, isConfigured: configured !== undefined };
-    const options = { watch, version: VERSION, log, socket: plan.socket ?? undefined, token, webDirectory: webDirectory() };
+    const userOf = await loadPeerUsers();
+    const users = userOf === undefined ? {} : { userOf };
+    const options = { watch, version: VERSION, log, socket: plan.socket ?? undefined, token, webDirectory: webDirectory(), ...users };
     const server = await openAt(plan, options, session);
     const endPings = pingWatchdog();
     try {

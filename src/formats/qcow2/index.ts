@@ -24,3 +24,4 @@ export {
   writtenTail,
   zeroChunks,
 } from './new-image.ts';
+export { newQcow2Geometry } from './new-image-options.ts';

@@ -92,6 +92,8 @@ class Daemon implements Watch {
   readonly #held = new HeldSpace();
   /** Released or expired, while the image may be there and was not seen yet: they hold until a look that began later. When, by performance.now(). */
   readonly #leaving = new Map<Reservation, number>();
+  #leavingRevision = 0;
+  readonly #reservedSums = new Map<string, { readonly state: string; readonly bytes: number }>();
   readonly #planner = new MovePlanner();
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
@@ -203,13 +205,14 @@ class Daemon implements Watch {
   async reserve(request: SizedReservationRequest): Promise<AdmissionDecision> {
     const record = await this.#lookAgain(request.store);
     const path = request.path === undefined ? null : await nameInLooks(request.path, record.kept.directories);
-    const { key, ttlSeconds } = request;
+    const { key, ttlSeconds, holder } = request;
     if (path !== null && !this.#ledger.holds(key)) refuseTaken(record, path);
     const bytes = bytesOn(record, request);
+    if (request.overcommit === true) this.#refuseMoreThanStore(record, key, bytes);
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
     const others = this.#holding(record.id).filter((one) => one.key !== key || one.state !== 'held');
     const reserved = this.#held.sumBeside(others, { bytes, path });
-    const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds }, Date.now(), () => {
+    const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds, holder }, Date.now(), () => {
       const answer = this.#decide(record, request, bytes, reserved);
       return { hold: answer.admitted === true || request.overcommit === true, answer };
     });
@@ -218,6 +221,19 @@ class Daemon implements Watch {
       this.#judge(record);
     }
     return { ...decision.answer, reservation };
+  }
+
+  /** Of what is to be held although it does not fit: what can never be there must not keep the space of others. Throws: over-budget, RESERVATION_TOO_LARGE. */
+  #refuseMoreThanStore(record: StoreRecord, key: string, bytes: number): void {
+    const { size } = record.facts(0, Date.now());
+    const held = this.#ledger.holds(key) ? 0 : this.#reserved(record.id);
+    if (size <= 0 || held + bytes <= size) return;
+    throw new PlimsollError('over-budget', 'RESERVATION_TOO_LARGE', {
+      doing: 'reserve space',
+      field: 'bytes',
+      found: held === 0 ? bytes : `${bytes} beside ${held} that are reserved`,
+      expected: `at most ${size} together, the size of the store`,
+    });
   }
 
   release(key: string): Reservation {
@@ -230,6 +246,7 @@ class Daemon implements Watch {
   /** Its image may have been made, behind the back of a look that is going on even: until one has looked for it, it counts. */
   #letGo(reservation: Reservation): void {
     this.#leaving.set(reservation, performance.now());
+    this.#leavingRevision += 1;
     this.#tell({ type: 'reservation', reservation });
     // A look that fails is told by the keeper's findings.
     this.#keeper.refresh(reservation.store).catch(() => {});
@@ -239,6 +256,7 @@ class Daemon implements Watch {
     for (const [reservation, atMs] of this.#leaving) {
       if (reservation.store !== store || atMs >= this.#keeper.beganAt) continue;
       this.#leaving.delete(reservation);
+      this.#leavingRevision += 1;
       this.#held.forget(reservation);
     }
   }
@@ -414,8 +432,15 @@ class Daemon implements Watch {
     for (const listener of this.#listeners) listener(event);
   }
 
+  /** Added up anew only when something that is held has changed: every check and every view of a store needs it. */
   #reserved(id: string): number {
-    return this.#held.sumOf(this.#holding(id));
+    const mark = this.#ledger.mark;
+    const state = mark === undefined ? undefined : `${mark}/${this.#held.revision}/${this.#leavingRevision}`;
+    const known = this.#reservedSums.get(id);
+    if (state !== undefined && known?.state === state) return known.bytes;
+    const bytes = this.#held.sumOf(this.#holding(id));
+    if (state !== undefined) this.#reservedSums.set(id, { state, bytes });
+    return bytes;
   }
 
   /** What holds space on a store. */

@@ -21,6 +21,8 @@ interface Seen {
 export class HeldSpace {
   /** By the place of the image: a key that was let go of can be held anew for another image. */
   readonly #seen = new Map<string, Seen>();
+  /** Changes whenever what a reservation holds may have changed. */
+  revision = 0;
 
   /**
    * Looks at the `held` reservations of a store after it was looked at. Returns those that their image has met.
@@ -31,12 +33,13 @@ export class HeldSpace {
     return held.filter((reservation) => {
       const image = reservation.path === null ? undefined : appeared(reservation.path);
       if (image === undefined) {
-        this.#seen.delete(placeOf(reservation));
+        if (this.#seen.size > 0 && this.#seen.delete(placeOf(reservation))) this.revision += 1;
         return false;
       }
       const before = this.#seen.get(placeOf(reservation));
       const sinceMs = before?.commitment === image.commitment ? before.sinceMs : nowMs;
       this.#seen.set(placeOf(reservation), { commitment: image.commitment, sinceMs });
+      this.revision += 1;
       const isSettled = !image.openForWriting && nowMs - sinceMs >= SETTLED_MS;
       return image.commitment >= reservation.bytes || isSettled;
     });
@@ -44,6 +47,7 @@ export class HeldSpace {
 
   /** Bytes that `reservation` holds beyond what is counted as its image's commitment. */
   bytesOf(reservation: Reservation): number {
+    if (this.#seen.size === 0) return reservation.bytes;
     return Math.max(0, reservation.bytes - (this.#seen.get(placeOf(reservation))?.commitment ?? 0));
   }
 
@@ -64,17 +68,18 @@ export class HeldSpace {
   /** What `held` holds beyond a request of so many bytes for the image under `path`. */
   sumBeside(held: readonly Reservation[], { bytes, path }: { bytes: number; path: string | null }): number {
     const same = path === null ? [] : held.filter((one) => one.path === path);
-    const others = held.filter((one) => !same.includes(one));
+    const others = same.length === 0 ? held : held.filter((one) => one.path !== path);
     return this.sumOf(others) + Math.max(0, this.sumOf(same) - bytes);
   }
 
   /** It has ended. Another for the same image counts whole until the next look. */
   forget(reservation: Reservation): void {
+    this.revision += 1;
     this.#seen.delete(placeOf(reservation));
   }
 }
 
 /** The image it is for; for none, a place that no image has. */
 function placeOf({ store, path }: Reservation): string {
-  return JSON.stringify([store, path]);
+  return path === null ? store : `${store}\0${path}`;
 }

@@ -39,7 +39,11 @@ interface Sized {
   readonly bytes: number | ((filesystemType: string) => number);
 }
 export type SizedRequest = Omit<AdmissionRequest, 'image' | 'bytes'> & Sized;
-export type SizedReservationRequest = Omit<ReservationRequest, 'image' | 'bytes'> & Sized;
+export type SizedReservationRequest = Omit<ReservationRequest, 'image' | 'bytes'> &
+  Sized & {
+    /** Who asks, such as `user 1000`, for the quota. */
+    readonly holder?: string | undefined;
+  };
 
 /**
  * Answers are values of one moment; none of them waits for a scan but `admit` and `reserve`, which look first whether

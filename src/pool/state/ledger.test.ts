@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LONGEST_TTL_SECONDS } from '#wire';
-import { Ledger, type LedgerClock, type LedgerRequest } from './ledger.ts';
+import { Ledger, type LedgerClock, type LedgerRequest, MAX_HELD_OF_ONE } from './ledger.ts';
 
 const T0 = Date.UTC(2026, 0, 1);
 const MINUTE = 60_000;
@@ -55,6 +55,42 @@ function request(key: string, more: Partial<LedgerRequest> = {}): LedgerRequest 
 function hold(ledger: Ledger, key: string, more: Partial<LedgerRequest> = {}): void {
   expect(ledger.reserve(request(key, more), clocks.wall, yes).reservation).toMatchObject({ key, state: 'held' });
 }
+
+describe('limits', () => {
+  it('leave room for others: one holder holds a quarter at most, and what it releases is free again', async () => {
+    const ledger = await open();
+    for (let count = 0; count < MAX_HELD_OF_ONE; count += 1) hold(ledger, `one-${count}`, { holder: 'user 1000' });
+    const more = (holder: string): unknown => ledger.reserve(request('more', { holder }), clocks.wall, yes);
+    expect(() => more('user 1000')).toThrow(/2500 of user 1000/);
+    hold(ledger, 'two', { holder: 'user 1001' });
+    ledger.release('one-7', clocks.wall);
+    expect(more('user 1000')).toMatchObject({ reservation: { key: 'more' } });
+  });
+
+  it('bound what long paths take in memory', async () => {
+    const ledger = await open();
+    const path = `/${'p'.repeat(4095)}`;
+    const fill = (): void => {
+      for (let count = 0; count < 5000; count += 1) hold(ledger, `${count}`, { path });
+    };
+    expect(fill).toThrow(/characters of keys and paths/);
+    expect(ledger.held().length).toBeGreaterThan(4000);
+  });
+
+  it('keep a mark that changes with what is held, and is not known while something is over', async () => {
+    const ledger = await open();
+    const marks = [ledger.mark];
+    hold(ledger, 'one');
+    marks.push(ledger.mark);
+    expect(ledger.mark).toBe(marks[1]);
+    ledger.release('one', clocks.wall);
+    marks.push(ledger.mark);
+    expect(new Set(marks).size).toBe(3);
+    hold(ledger, 'two', { ttlSeconds: 1 });
+    clocks.pass(MINUTE);
+    expect(ledger.mark).toBeUndefined();
+  });
+});
 
 const keysOf = (list: readonly { readonly key: string }[]): string[] => list.map(({ key }) => key);
 

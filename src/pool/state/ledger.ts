@@ -27,12 +27,18 @@ import {
   type Value,
 } from './database.ts';
 
-export const MAX_HELD = 100_000;
+/** Of all clients together, and of one of them. */
+export const MAX_HELD = 10_000;
+export const MAX_HELD_OF_ONE = 2500;
+/** Characters of all keys and paths that are held: what is held is in memory, and read when the daemon starts. */
+const MAX_HELD_TEXT = 16 * 2 ** 20;
 /** A path or store is a file name at its longest. */
 const MAX_NAME_LENGTH = 4096;
 /** Ended ones stay for the record. */
 const ENDED_KEPT_MS = 7 * 86_400_000;
-const MAX_ENDED = 100_000;
+const MAX_ENDED = 10_000;
+/** Ended ones that a list gives where it is not told how many: each may have a path of 4 KiB. */
+const LISTED_ENDED = 1000;
 /** Reservations that one call ends: more are over all the same, and are written by the next. */
 const ENDED_AT_ONCE = 500;
 /** Records that one call removes: more than it ends, so that they do not pile up. */
@@ -79,6 +85,8 @@ export interface LedgerRequest {
   readonly path: string | null;
   /** 1 second to 30 days. */
   readonly ttlSeconds: number;
+  /** Who holds it, such as `user 1000`: a quota counts what each holds since the daemon started. Undefined: none counts. */
+  readonly holder?: string | undefined;
 }
 
 /** What `decide` answers, at least. */
@@ -106,6 +114,7 @@ interface Held {
   readonly store: string;
   readonly bytes: number;
   readonly path: string | null;
+  readonly holder: string | undefined;
   readonly createdMs: number;
   readonly ttlMs: number;
   /** Of the monotonic clock of this boot. */
@@ -120,6 +129,10 @@ export class Ledger {
   #held = new Map<string, Held>();
   /** By store; kept with #held. */
   #heldBytes = new Map<string, number>();
+  /** By holder, and characters of all; kept with #held. */
+  readonly #heldBy = new Map<string, number>();
+  #heldText = 0;
+  #revision = 0;
   /** The least deadline that can be among #held. */
   #nextDeadlineMs = Number.POSITIVE_INFINITY;
   #nextCleaningMs = 0;
@@ -266,7 +279,7 @@ export class Ledger {
     if (!query.ended) return held;
     const store = query.store === undefined ? null : asText(query.store);
     const sql = `SELECT ${COLUMNS} FROM reservation WHERE state <> 2 AND (? IS NULL OR store = ?) ORDER BY ended_ms DESC, id DESC LIMIT ?`;
-    const rows = this.#attempt(() => this.#database.read((connection) => connection.all(sql, store, store, query.limit ?? MAX_ENDED)));
+    const rows = this.#attempt(() => this.#database.read((connection) => connection.all(sql, store, store, query.limit ?? LISTED_ENDED)));
     return [...held, ...rows.map(endedReservation)];
   }
 
@@ -295,6 +308,7 @@ export class Ledger {
       store: fromText(store),
       bytes,
       path: path === null ? null : fromText(path),
+      holder: undefined,
       createdMs,
       ttlMs,
       deadlineMs: this.#monotonic() + Math.min(left, ttlMs),
@@ -302,11 +316,10 @@ export class Ledger {
   }
 
   #hold(request: LedgerRequest, nowMs: number): Held {
-    const { key, store, bytes, path } = request;
-    const isSafe = Number.isSafeInteger(this.#bytesOf(store) + bytes);
-    if (this.#held.size >= MAX_HELD || !isSafe) throw tooMany(this.#held.size);
+    const { key, store, bytes, path, holder } = request;
+    this.#requireRoom(request);
     const ttlMs = Math.ceil(request.ttlSeconds * 1000);
-    const held: Held = { key, store, bytes, path, createdMs: nowMs, ttlMs, deadlineMs: this.#monotonic() + ttlMs };
+    const held: Held = { key, store, bytes, path, holder, createdMs: nowMs, ttlMs, deadlineMs: this.#monotonic() + ttlMs };
     this.#writeMore((connection) => {
       // One of this key that is over, but was not written as ended yet.
       connection.run(END, STATES.expired, nowMs, asText(key));
@@ -317,6 +330,25 @@ export class Ledger {
     return held;
   }
 
+  /** Throws: over-budget, RESERVATIONS_TOO_MANY. */
+  #requireRoom({ key, store, bytes, path, holder }: LedgerRequest): void {
+    const ofOne = holder === undefined ? 0 : (this.#heldBy.get(holder) ?? 0);
+    if (ofOne >= MAX_HELD_OF_ONE) throw tooMany(`${ofOne} of ${holder}`, `at most ${MAX_HELD_OF_ONE} of one`);
+    const isSafe = Number.isSafeInteger(this.#bytesOf(store) + bytes);
+    if (this.#held.size >= MAX_HELD || !isSafe)
+      throw tooMany(`${this.#held.size}`, `at most ${MAX_HELD}, of less than 2^53 bytes together`);
+    const text = this.#heldText + textOf({ key, path });
+    if (text > MAX_HELD_TEXT) throw tooMany(`${text} characters of keys and paths`, `at most ${MAX_HELD_TEXT}`);
+  }
+
+  /**
+   * Changes whenever what is held does; undefined while something that is held is over and not ended yet. Between two equal
+   * marks `held` gives the same.
+   */
+  get mark(): number | undefined {
+    return this.#monotonic() < this.#nextDeadlineMs ? this.#revision : undefined;
+  }
+
   #extend(own: Held, ttlSeconds: number): Held {
     const ttlMs = Math.ceil(ttlSeconds * 1000);
     const deadlineMs = this.#monotonic() + ttlMs;
@@ -325,6 +357,7 @@ export class Ledger {
     const expiresMs = this.#wallOf(deadlineMs);
     this.#write((connection) => connection.run(EXTEND, expiresMs, expiresMs, ttlMs, deadlineMs, this.#clock.boot, asText(own.key)));
     this.#held.set(own.key, held);
+    this.#revision += 1;
     return held;
   }
 
@@ -353,6 +386,9 @@ export class Ledger {
 
   #remember(held: Held): void {
     this.#held.set(held.key, held);
+    this.#revision += 1;
+    this.#heldText += textOf(held);
+    if (held.holder !== undefined) this.#heldBy.set(held.holder, (this.#heldBy.get(held.holder) ?? 0) + 1);
     this.#heldBytes.set(held.store, (this.#heldBytes.get(held.store) ?? 0) + held.bytes);
     this.#nextDeadlineMs = Math.min(this.#nextDeadlineMs, held.deadlineMs);
   }
@@ -360,6 +396,11 @@ export class Ledger {
   #forget(held: Held | undefined): void {
     if (held === undefined) return;
     this.#held.delete(held.key);
+    this.#revision += 1;
+    this.#heldText -= textOf(held);
+    const ofOne = (this.#heldBy.get(held.holder ?? '') ?? 0) - 1;
+    if (ofOne > 0) this.#heldBy.set(held.holder ?? '', ofOne);
+    else this.#heldBy.delete(held.holder ?? '');
     const left = (this.#heldBytes.get(held.store) ?? 0) - held.bytes;
     if (left > 0) this.#heldBytes.set(held.store, left);
     else this.#heldBytes.delete(held.store);
@@ -576,11 +617,10 @@ function invalid(field: string, found: unknown, expected: string): PlimsollError
   return new PlimsollError('usage', 'RESERVATION_INVALID', { doing: 'reserve space', field, found: String(found), expected });
 }
 
-function tooMany(found: number): PlimsollError {
-  return new PlimsollError('over-budget', 'RESERVATIONS_TOO_MANY', {
-    doing: 'reserve space',
-    field: 'held reservations',
-    found,
-    expected: `at most ${MAX_HELD}, of less than 2^53 bytes together`,
-  });
+function tooMany(found: string, expected: string): PlimsollError {
+  return new PlimsollError('over-budget', 'RESERVATIONS_TOO_MANY', { doing: 'reserve space', field: 'held reservations', found, expected });
+}
+
+function textOf({ key, path }: { readonly key: string; readonly path: string | null }): number {
+  return key.length + (path?.length ?? 0);
 }
