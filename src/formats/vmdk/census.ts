@@ -42,7 +42,7 @@ export async function takeCensus(file: BlockDevice, header: Header, directory: G
   const tableSectors = new ClusterSet(allowance);
   const grainSteps = new ClusterSet(allowance);
   // A compressed grain is as long as its data: of a stream only the beginnings are compared here.
-  const places = new GrainPlaces(header.kind === 'stream' ? 1 : header.grainSectors);
+  const places = new GrainPlaces(header.kind === 'stream' ? 1 : header.grainSectors, allowance);
   let lowestGrain: number | undefined;
   for (let index = 0; index < header.grainDirectoryEntries; index += 1) {
     signal?.throwIfAborted();

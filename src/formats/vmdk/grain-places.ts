@@ -1,4 +1,5 @@
 /** Where the grains of a sparse extent lie, so that no two of them share a sector. Units: sectors, unless named. */
+import type { ChunkAllowance } from '../qcow2/cluster-chunks.ts';
 import { ClusterSet } from '../qcow2/cluster-set.ts';
 import { vmdkError } from './vmdk-error.ts';
 
@@ -13,13 +14,15 @@ export class GrainPlaces {
   readonly #grainSectors: number;
   /** What is left of the first grain's sector divided by the grain size. */
   #phase: number | undefined;
-  readonly #steps = new ClusterSet();
+  readonly #steps: ClusterSet;
   #odd = new Uint32Array(1024);
   #oddCount = 0;
   #twice: number | undefined;
 
-  constructor(grainSectors: number) {
+  /** `allowance` bounds the memory of the steps. */
+  constructor(grainSectors: number, allowance?: ChunkAllowance) {
     this.#grainSectors = grainSectors;
+    this.#steps = new ClusterSet(allowance);
   }
 
   /** Throws: over-budget, when too many grains lie at odd places to be compared. */
