@@ -34,6 +34,8 @@ setpriv     util-linux
 unshare     util-linux
 flock       util-linux
 fuser       psmisc
+mergerfs    mergerfs
+bindfs      bindfs
 python3     python3
 bwrap       bubblewrap
 strace      strace

@@ -29,6 +29,8 @@ export interface FileFacts {
   readonly noCow: boolean | undefined;
   /** Somebody holds QEMU's write permission lock on it; undefined when it could not be asked. */
   readonly openForWriting: boolean | undefined;
+  /** Bytes that the file can come to have at the most; left out where that is 2^53 and more, or was not asked. */
+  readonly largestFile?: number | undefined;
   /** Which limits of the filesystem cover the file (`subvolume 257`, `user 1000`); left out where it was not asked. */
   readonly domains?: readonly string[];
 }

@@ -3,7 +3,8 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
 import { commitmentOfNew, parseCreateOptions } from '#create';
-import { admits, DEFAULT_RULES, explainVerdict, type StoreFacts, sumOf } from '#pool';
+import { filesystemOf } from '#host';
+import { admits, DEFAULT_RULES, explainVerdict, type StoreFacts, sumOf, withLargestFile } from '#pool';
 import type { AdmissionDecision, AdmissionRequest, Growth, StoreReport } from '#wire';
 import { collectScan } from './commands/scan.ts';
 import type { Session } from './session.ts';
@@ -35,7 +36,7 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
   const facts = factsOf(store);
   const sum = sumOf(facts, DEFAULT_RULES, { ...request, bytes });
   const scannedAt = new Date().toISOString();
-  return {
+  const decision: AdmissionDecision = {
     schema: 'plimsoll.admission/1',
     admitted: admits(sum, facts),
     store: store.id,
@@ -46,6 +47,8 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
     scannedAt,
     reservation: null,
   };
+  const { largestNewFile } = await filesystemOf(directory);
+  return request.image === undefined ? decision : withLargestFile(decision, bytes, largestNewFile);
 }
 
 async function directoryOf(path: string): Promise<string> {
@@ -76,7 +79,10 @@ function bytesOf(image: AdmissionRequest['image'], filesystemType: string): numb
   );
 }
 
-function factsOf({ id, size, available, allocation, residual, fits, findings }: StoreReport): StoreFacts {
-  const doubt = fits === null ? (findings.find(({ level }) => level !== 'info')?.message ?? 'something could not be read') : null;
+function factsOf({ id, size, available, allocation, residual, headroom, fits, findings }: StoreReport): StoreFacts {
+  const doubt =
+    fits === null || (!fits && (headroom ?? -1) >= 0)
+      ? (findings.find(({ level }) => level !== 'info')?.message ?? 'something could not be read')
+      : null;
   return { store: id, size, available, allocation, residual, reserved: 0, growth: NO_GROWTH, otherGrowth: NO_GROWTH, doubt };
 }

@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PlimsollError, requireArgument, requireOptions, requireSignal } from '#base';
-import { createTemporary, endSpeculation, filesystemOf, markNoCow, type TemporaryFile } from '#host';
+import { createTemporary, endSpeculation, filesystemOf, largestFileOf, markNoCow, type TemporaryFile } from '#host';
 import { readBacking } from './backing.ts';
 import {
   type BackingChoice,
@@ -17,6 +17,7 @@ import {
 } from './create-options.ts';
 import { refuseEncryption } from './luks-header.ts';
 import { type NewQcow2Plan, planNewQcow2 } from '#formats';
+import { measureNew } from './measure-new.ts';
 import { planNewRaw } from './new-raw.ts';
 import type { Finding } from '#wire';
 import { type WriteOptions, writeQcow2, writeRaw } from './write-image.ts';
@@ -29,6 +30,8 @@ export interface CreateRequest extends WriteOptions {
   /** From `parseCreateOptions`. */
   readonly options: CreateOptions;
   readonly backing?: BackingChoice;
+  /** Make it although its filesystem ends a file before it is full. */
+  readonly overcommit?: boolean;
   /** Called with the capacity when it is known and nothing is written yet; what it throws ends the making. */
   readonly beforeWriting?: (capacity: number) => Promise<void>;
 }
@@ -45,7 +48,7 @@ export interface CreatedImage {
  * Makes the image. `onProgress` is called with the bytes that preallocation has reserved or written, and all of them.
  *
  * Throws: conflict (FILE_EXISTS), when the image or its data file exists; usage, for options that do not fit together;
- * unsupported, for encryption; io, NO_ROOM, when preallocation would not fit; not-found, io, refused, corrupt, concerning the backing file; the signal's reason.
+ * unsupported, for encryption; io, NO_ROOM, when preallocation would not fit, FILE_TOO_LARGE, when the filesystem ends files before it is full; not-found, io, refused, corrupt, concerning the backing file; the signal's reason.
  */
 export async function createImage(request: CreateRequest): Promise<CreatedImage> {
   const call = 'createImage()';
@@ -79,6 +82,7 @@ async function createRaw(request: CreateRequest, preallocation: 'off' | 'falloc'
   const plan = planNewRaw(checkedCapacity(request.capacity), preallocation);
   await request.beforeWriting?.(plan.length);
   await using file = await createTemporary(request.path);
+  await refuseTooLong(file.fd, plan.length, request);
   await prepare(file.fd, request.options);
   await writeRaw(file.fd, plan, preallocation, request);
   request.signal?.throwIfAborted();
@@ -95,6 +99,7 @@ async function createQcow2(request: CreateRequest, options: Qcow2Options): Promi
   const plan = planNewQcow2(options.qcow2, checkedCapacity(request.capacity ?? rests?.capacity));
   await request.beforeWriting?.(plan.capacity);
   await using image = await createTemporary(request.path);
+  await refuseTooLong(image.fd, measureNew('qcow2', plan.capacity, options).maxLength, request);
   await using dataFile = await createDataFile(request, plan);
   await prepare(image.fd, options);
   await writeQcow2(image.fd, plan, backing === undefined ? undefined : { file: backing.name, format: backing.format }, request);
@@ -141,6 +146,7 @@ async function createDataFile(request: CreateRequest, plan: NewQcow2Plan): Promi
   }
   const file = await createTemporary(path);
   try {
+    await refuseTooLong(file.fd, plan.capacity, request);
     await prepare(file.fd, request.options);
     await writeRaw(file.fd, planNewRaw(plan.capacity, plan.preallocation), plan.preallocation, request);
     return { ...file, path };
@@ -148,6 +154,17 @@ async function createDataFile(request: CreateRequest, plan: NewQcow2Plan): Promi
     await file.discard();
     throw error;
   }
+}
+
+/** Before the first byte: an image that cannot become as long as its guest can make it fails when it is nearly full. */
+async function refuseTooLong(fd: number, maxLength: number, { overcommit }: CreateRequest): Promise<void> {
+  const largest = overcommit === true ? undefined : await largestFileOf(fd);
+  if (largest === undefined || maxLength <= largest) return;
+  throw new PlimsollError('io', 'FILE_TOO_LARGE', {
+    doing: 'create image',
+    found: `up to ${maxLength} bytes when it is full`,
+    expected: `at most ${largest} bytes, the largest file of this filesystem`,
+  });
 }
 
 /** The data file first: an image whose data file is missing must never be seen. */

@@ -11,7 +11,8 @@ import { examineBackingWith } from './ground/backing-file.ts';
 import { dmsetup } from './ground/device-mapper.ts';
 import { describeGround, domainsOf, kernelQuotas } from './ground/ground.ts';
 import { SystemTree } from './ground/system-tree.ts';
-import { btrfsUuidOf, uuidOf, xfsGeometryOf } from './ioctls.ts';
+import { btrfsUuidOf, hasExtents, uuidOf, xfsGeometryOf } from './ioctls.ts';
+import { largestNewFile } from './largest-file.ts';
 import { majorMinor, type Mount, mountIdOf, mountOf, readMounts } from './mounts.ts';
 
 const statfsOf = promisify(statfs);
@@ -40,6 +41,8 @@ export interface HostFilesystem {
   readonly reflink: boolean | undefined;
   /** Overwriting stored bytes takes new storage first (files marked NOCOW excepted); undefined where it is not known. */
   readonly copyOnWrite: boolean | undefined;
+  /** Bytes that a new file can come to have at the most, in the directory that was examined; undefined where none is known to matter. */
+  readonly largestNewFile: number | undefined;
   /** The superblock is read-only: not a mount of it alone. */
   readonly isReadOnly: boolean;
   /** What carries it, and the limits on it. */
@@ -125,6 +128,7 @@ async function examine(fd: number, stDev: bigint, claim: ClaimUuid, depth: numbe
     hostBlock: saneBlock(numbers.bsize),
     reflink: told.reflink ?? traits.reflink,
     copyOnWrite: traits.copyOnWrite,
+    largestNewFile: largestNewFile(mount?.type ?? '', unit, ffi === undefined || hasExtents(ffi, fd) !== false),
     isReadOnly: mount?.superOptions.includes('ro') === true,
     ground: await describeGround({
       mount,

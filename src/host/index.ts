@@ -35,6 +35,7 @@ export { inheritedDevice, readFully, writeFully } from './inherited.ts';
 export { endSpeculation, markNoCow } from './ioctls.ts';
 export { JAILED_FILE, runJailedTool, type ToolAnswer } from './jailed-tool.ts';
 export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, startJailed } from './jail.ts';
+export { largestFileOf } from './largest-file.ts';
 export { lockKeyOf, LockTable } from './locks.ts';
 export type { LoopDevice, LoopSearch } from './loop-devices.ts';
 export type { Machine } from './machine-name.ts';

@@ -9,6 +9,7 @@ import { fileDevice } from './file-device.ts';
 import { domainsOf } from './ground/ground.ts';
 import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
 import { extentSizesOf, noCowOf } from './ioctls.ts';
+import { LargestFiles } from './largest-file.ts';
 import { isOpenForWriting, LockTable } from './locks.ts';
 import { readStorageMap, readWrittenRanges } from './storage-map.ts';
 
@@ -23,6 +24,7 @@ const BYTES_PER_STAT_BLOCK = 512;
 export interface HostCache {
   readonly filesystems: FilesystemCache;
   readonly locks: LockTable;
+  readonly largestFiles: LargestFiles;
   /** Memory for the beginnings of files, lent and given back. */
   readonly buffers: BufferPool;
   /** Known from the first file's facts on. */
@@ -56,6 +58,7 @@ export function newHostCache(before?: HostCache): HostCache {
   return {
     filesystems: new FilesystemCache(before?.filesystems),
     locks: new LockTable(),
+    largestFiles: before?.largestFiles ?? new LargestFiles(),
     buffers: before?.buffers ?? new BufferPool(),
     ffi: before?.ffi,
   };
@@ -193,6 +196,7 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
     copyStep: sizes.copyStep,
     noCow: kind === 'btrfs' && ffi !== undefined ? noCowOf(ffi, fd) : undefined,
     openForWriting,
+    largestFile: cache.largestFiles.of(ffi, fd),
     domains: domainsOf(ffi, fd, stats, filesystem.type),
   };
 }

@@ -7,7 +7,7 @@ import { type FileFacts, storedBytes } from '#block';
 import type { Census } from '#formats';
 import type { Addend, Finding, ImageReport } from '#wire';
 import { censusFindings, discardFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
-import { hostFindings } from './findings-host.ts';
+import { hostFindings, largestFileFindings } from './findings-host.ts';
 import { COPIES, type Growth, hostCharges } from './host-charge.ts';
 import { boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
@@ -148,6 +148,6 @@ export function finish(facts: FileFacts, own: readonly Addend[], growth: Growth,
     reclaimable: addends.reduce((total, { name, bytes }) => (name === COPIES ? total + bytes : total), 0),
     method: facts.map === undefined ? 'stat' : 'map',
     addends,
-    findings: [...findings, ...hostFindings(facts)],
+    findings: [...findings, ...hostFindings(facts), ...largestFileFindings(facts, rest)],
   };
 }

@@ -3,6 +3,22 @@ import { formatBytes, roundUp } from '#base';
 import { type FileFacts, storedBytes } from '#block';
 import type { Finding } from '#wire';
 
+/**
+ * Whether the file can become as long as its guest can make it. `maxLength` bounds the length; `expected`, the storage after every
+ * byte was written once, is reached, and a file is at least as long as what it stores within its length.
+ */
+export function largestFileFindings(
+  { largestFile }: FileFacts,
+  { maxLength, expected }: { readonly maxLength: number | null; readonly expected: number | null },
+): Finding[] {
+  if (largestFile === undefined || maxLength === null || maxLength <= largestFile) return [];
+  const figures = `its guest can make it ${formatBytes(maxLength)} long, and its filesystem ends a file at ${formatBytes(largestFile)}`;
+  if (expected !== null && expected > largestFile) {
+    return [{ level: 'danger', code: 'EXCEEDS_LARGEST_FILE', message: `Writes will fail: ${figures}.` }];
+  }
+  return [{ level: 'warning', code: 'MAY_EXCEED_LARGEST_FILE', message: `Writes may fail: ${figures}.` }];
+}
+
 /** Findings on the file as its filesystem holds it. */
 export function hostFindings(facts: FileFacts): Finding[] {
   const findings: Finding[] = [];

@@ -74,6 +74,7 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
       format: flags.format,
       ...(size === undefined ? {} : { capacity: size }),
       options,
+      overcommit: flags.overcommit === true,
       beforeWriting: (capacity) => admission.ask(capacity),
       ...(backing === undefined ? {} : { backing }),
       signal: session.signal,

@@ -14,6 +14,9 @@ export function verdict(store: StoreReport): Verdict {
     const spare = store.headroom === null ? '' : `, with ${formatBytes(store.headroom)} to spare${floor}`;
     return { style: 'good', text: `Every future guest write fits${spare}.` };
   }
+  if (store.fits === false && (store.headroom ?? -1) >= 0) {
+    return { style: 'danger', text: 'NOT every future guest write fits: an image can outgrow the largest file of this filesystem.' };
+  }
   if (store.fits === false) {
     const short = store.headroom === null ? '' : `, short by ${isUpperBound(store) ? 'at least ' : ''}${formatBytes(-store.headroom)}`;
     const despite = store.floor > 0 ? ` with ${formatBytes(store.floor)} to be kept free` : '';

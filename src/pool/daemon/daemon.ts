@@ -19,6 +19,7 @@ import type {
   StoreView,
 } from '#wire';
 import { admits, explainVerdict, sumOf } from '../decide/admission.ts';
+import { withLargestFile } from '../decide/too-long.ts';
 import { LOOK_BACK_SECONDS } from '../decide/growth.ts';
 import { type Appeared, HeldSpace } from './held-space.ts';
 import { History } from '../state/history.ts';
@@ -270,7 +271,7 @@ class Daemon implements Watch {
       ...(idleShare === undefined ? {} : { idleShare }),
     });
     const admitted = admits(sum, facts);
-    return {
+    const decision: AdmissionDecision = {
       schema: 'plimsoll.admission/1',
       admitted,
       store: record.id,
@@ -281,6 +282,8 @@ class Daemon implements Watch {
       scannedAt: new Date(record.kept.scannedAtMs).toISOString(),
       reservation: null,
     };
+    // Where the bytes are worked out, they are those of one image.
+    return typeof request.bytes === 'function' ? withLargestFile(decision, bytes, record.kept.largestNewFile) : decision;
   }
 
   /** The store, after whatever has changed on it until now is counted. */

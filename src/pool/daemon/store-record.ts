@@ -148,7 +148,8 @@ export class StoreRecord {
     const { report, presence, assuming } = this.#kept;
     if (presence === 'vanished') return 'the store is not there';
     const { fits, findings } = assume.length === 0 ? report : assuming(assume);
-    if (fits !== null) return null;
+    // A no with room left is about a single image: what else fits is then no promise either.
+    if (fits === true || (fits === false && (report.headroom ?? -1) < 0)) return null;
     const reason = findings.find(({ level }) => level === 'danger') ?? findings.find(({ level }) => level === 'warning');
     return reason?.message ?? 'not everything on the store could be read';
   }

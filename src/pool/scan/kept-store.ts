@@ -27,6 +27,8 @@ export interface KeptStore {
   /** The machines that have an image open, by its path; an image that is not in it was seen open in none. */
   readonly machines: ReadonlyMap<string, string | null>;
   readonly assuming: Assuming;
+  /** Bytes that a new file can come to have; undefined where no limit is known to matter. */
+  readonly largestNewFile: number | undefined;
   /** Paths that are no image of the store count nothing. */
   groupStorage(paths: readonly string[]): GroupStorage;
 }
@@ -39,7 +41,7 @@ export interface StoreChange {
 }
 
 export function keptStore(
-  { report, room, directories, storage, assuming }: LookedStore,
+  { report, room, directories, storage, assuming, filesystem }: LookedStore,
   seen: Pick<KeptStore, 'scannedAtMs' | 'scanSeconds' | 'machines'>,
   findings: readonly Finding[],
 ): KeptStore {
@@ -49,6 +51,7 @@ export function keptStore(
     room,
     directories,
     assuming,
+    largestNewFile: filesystem.largestNewFile,
     presence: 'present',
     ...seen,
     groupStorage: group,

@@ -3,6 +3,7 @@ import { type Assumption, formatBytes } from '#base';
 import type { HostFilesystem } from '#host';
 import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
 import { domainResiduals, type DomainResiduals } from './domains.ts';
+import { imagesBeyondLargestFile, largestFileFindings } from './beyond-largest-file.ts';
 import { availableUnderLimits, judgeGround } from './ground-verdict.ts';
 import { type FileSharing, type PhysicalRanges, type Sharing, sharingInSteps } from './sharing.ts';
 
@@ -57,6 +58,8 @@ export interface StoreSums {
   /** By what a limit can cover. */
   readonly byDomain: DomainResiduals;
   readonly shared: number;
+  /** The filesystem ends a file before an image is full. */
+  readonly exceedsLargestFile: boolean;
   /** Nothing is missing that a yes needs. */
   readonly isComplete: boolean;
   /** Its most dangerous image first. */
@@ -96,10 +99,15 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   const commitment = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
   const isPromise =
     filesystem.copyOnWrite !== true || rows.every((row) => !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
+  const tooLong = imagesBeyondLargestFile(rows);
   const isComplete =
-    isPromise && known.length === rows.length && rows.every((row) => row.error === undefined) && input.unreadable.length === 0;
+    isPromise &&
+    tooLong.possible.length === 0 &&
+    known.length === rows.length &&
+    rows.every((row) => row.error === undefined) &&
+    input.unreadable.length === 0;
   yield;
-  const findings = storeFindings(input, rows, sharing, policy);
+  const findings = [...largestFileFindings(tooLong), ...storeFindings(input, rows, sharing, policy)];
   yield;
   const byDomain = yield* domainResiduals(
     images.map(({ allocation = 0, ranges, domains }, index) => {
@@ -113,6 +121,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
     // A block that a file outside of the scan shares stays its own when an image here writes a copy.
     leastResidual: Math.max(0, commitment - sharing.allocation + sharing.sharedOutside),
     byDomain,
+    exceedsLargestFile: tooLong.certain.length > 0,
     shared: sharing.shared,
     isComplete,
     images: yield* mostDangerousFirst(rows, policy),
@@ -144,7 +153,7 @@ export function reportStore(
     shared: sums.shared,
     floor: policy.floor,
     headroom: size > 0 && (isKnown || headroom < 0) ? headroom : null,
-    fits: verdict(sums.isComplete && ground.isFirm && size > 0, headroom, filesystem),
+    fits: sums.exceedsLargestFile ? false : verdict(sums.isComplete && ground.isFirm && size > 0, headroom, filesystem),
     assumed: ground.assumed,
     images: sums.images,
     findings: [...ground.findings, ...sums.findings],

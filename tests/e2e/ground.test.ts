@@ -1,0 +1,204 @@
+/** A yes that rests on the ground below the store: real filesystems on storage that is thin, limited, joined or too short. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { AdmissionDecision, ScanReport, StoreReport } from '#wire';
+import { plimsoll } from '../support/command.ts';
+import { canMount, withFilesystem } from '../support/loop-mount.ts';
+
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+const mountable = canMount('sparse loop files, overlayfs, FUSE, btrfs qgroups, ext3 with small blocks below a store');
+
+const tool = (program: string, ...words: string[]): string => execFileSync(program, words, { encoding: 'utf8' });
+const qcow2 = (path: string, size: string): string => tool('qemu-img', 'create', '-q', '-f', 'qcow2', path, size);
+
+async function scanned(...words: string[]): Promise<{ code: number | null; store: StoreReport; codes: string[] }> {
+  const { code, stdout } = await plimsoll(['scan', '--json', ...words]);
+  const [store] = (JSON.parse(stdout) as ScanReport).stores as [StoreReport];
+  return { code, store, codes: store.findings.map((finding) => finding.code) };
+}
+
+/** Mounts `words` on a new directory below `at` for as long as `use` runs. */
+async function mountedAt(directory: string, mount: () => void, use: () => Promise<void>): Promise<void> {
+  mkdirSync(directory, { recursive: true });
+  mount();
+  try {
+    await use();
+  } finally {
+    execFileSync('umount', [directory]);
+  }
+}
+
+describe.skipIf(!mountable)('the ground below a store', () => {
+  it('XFS on a sparse loop file: no beyond what the filesystem below has, could not tell below that', async () => {
+    await using low = await withFilesystem('ext4', 300 * MiB);
+    const disk = join(low.path, 'disk.xfs');
+    writeFileSync(disk, '');
+    truncateSync(disk, 2 * GiB);
+    tool('mkfs.xfs', '-q', disk);
+    const up = join(low.path, 'up');
+    const mount = (): void => void execFileSync('mount', ['-o', 'loop', disk, up]);
+    await mountedAt(up, mount, async () => {
+      qcow2(join(up, 'small.qcow2'), '100M');
+      const small = await scanned(up);
+      expect([small.code, small.codes]).toEqual([11, expect.arrayContaining(['STORAGE_BELOW_SHORT'])]);
+      qcow2(join(up, 'large.qcow2'), '1G');
+      expect((await scanned(up)).code).toBe(10);
+      const declared = await scanned('--assume', 'backed', up);
+      expect(declared.code).toBe(10);
+    });
+  });
+
+  it('a loop file on a loop file: the lowest filesystem counts', async () => {
+    await using low = await withFilesystem('ext4', 64 * MiB);
+    const [middle, upper] = ['middle', 'upper'].map((name) => join(low.path, name)) as [string, string];
+    const make = (file: string, bytes: number): void => {
+      writeFileSync(file, '');
+      truncateSync(file, bytes);
+      tool('mkfs.ext4', '-q', '-F', file);
+    };
+    make(`${middle}.img`, GiB);
+    const on = (file: string, place: string) => (): void => void execFileSync('mount', ['-o', 'loop', file, place]);
+    await mountedAt(middle, on(`${middle}.img`, middle), async () => {
+      make(join(middle, 'upper.img'), 200 * MiB);
+      await mountedAt(upper, on(join(middle, 'upper.img'), upper), async () => {
+        qcow2(join(upper, 'a.qcow2'), '100M');
+        const { code, codes } = await scanned(upper);
+        expect(code).not.toBe(0);
+        expect(codes).toContain('STORAGE_BELOW_SHORT');
+      });
+    });
+  });
+
+  it('a sparse loop file with room below: yes, and the answer says what it rests on', async () => {
+    await using store = await withFilesystem('xfs', 300 * MiB);
+    qcow2(join(store.path, 'a.qcow2'), '100M');
+    const { code, codes } = await scanned(store.path);
+    expect([code, codes]).toEqual([0, expect.arrayContaining(['STORAGE_BELOW_COUNTED'])]);
+  });
+
+  it('btrfs with a qgroup limit: what the limit leaves is available, and images outside of it are not limited', async () => {
+    await using store = await withFilesystem('btrfs', 3 * GiB);
+    tool('btrfs', 'quota', 'enable', store.path);
+    const [limited, free] = ['limited', 'free'].map((name) => join(store.path, name)) as [string, string];
+    for (const subvolume of [limited, free]) {
+      tool('btrfs', '-q', 'subvolume', 'create', subvolume);
+      tool('chattr', '+C', subvolume);
+    }
+    tool('btrfs', 'qgroup', 'limit', '500M', limited);
+    qcow2(join(free, 'other.qcow2'), '1G');
+    expect((await scanned(store.path)).code).toBe(0);
+    qcow2(join(limited, 'disk.qcow2'), '300M');
+    expect((await scanned(store.path)).code).toBe(0);
+    qcow2(join(limited, 'disk2.qcow2'), '300M');
+    const { code, codes } = await scanned(store.path);
+    expect([code, codes]).toEqual([10, expect.arrayContaining(['QUOTA_LIMIT'])]);
+    // The judge: QEMU fills both, and the limit ends it.
+    const fill = (name: string): string => tool('qemu-io', '-f', 'qcow2', '-c', 'write 0 300M', '-c', 'flush', join(limited, name));
+    expect(() => [fill('disk.qcow2'), fill('disk2.qcow2')]).toThrow(/quota|EDQUOT|error|failed/i);
+  });
+
+  it('overlayfs: could not tell, whatever is declared', async () => {
+    await using low = await withFilesystem('ext4', 64 * MiB);
+    for (const name of ['lower', 'upper', 'work']) mkdirSync(join(low.path, name));
+    const merged = join(low.path, 'merged');
+    const layers = `lowerdir=${low.path}/lower,upperdir=${low.path}/upper,workdir=${low.path}/work`;
+    const mount = (): void => void execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', layers, merged]);
+    await mountedAt(merged, mount, async () => {
+      for (const words of [[merged], ['--assume', 'exclusive,backed,no-quota', merged]]) {
+        const { code, codes } = await scanned(...words);
+        expect([code, codes]).toEqual([11, expect.arrayContaining(['FILESYSTEM_UNION'])]);
+      }
+    });
+  });
+
+  it('a union of three filesystems by mergerfs: could not tell', async () => {
+    await using base = await withFilesystem('tmpfs', 16 * MiB);
+    const branches = ['a', 'b', 'c'].map((name) => join(base.path, name));
+    for (const branch of branches) mkdirSync(branch);
+    const merged = join(base.path, 'merged');
+    await mountedAt(
+      merged,
+      () => void execFileSync('mergerfs', [branches.join(':'), merged]),
+      async () => {
+        const { code, store } = await scanned(merged);
+        expect([code, store.type]).toEqual([11, 'fuse.mergerfs']);
+      },
+    );
+  });
+
+  it('another FUSE filesystem: could not tell, by name, until everything is declared; the declarations are repeated', async () => {
+    await using base = await withFilesystem('tmpfs', 16 * MiB);
+    const [source, bound] = ['source', 'bound'].map((name) => join(base.path, name)) as [string, string];
+    mkdirSync(source);
+    await mountedAt(
+      bound,
+      () => void execFileSync('bindfs', [source, bound]),
+      async () => {
+        const plain = await scanned(bound);
+        expect([plain.code, plain.store.assumed]).toEqual([11, []]);
+        expect((await scanned('--assume', 'backed', bound)).code).toBe(11);
+        const declared = await scanned('--assume', 'exclusive,backed,no-quota', bound);
+        expect([declared.code, declared.store.assumed]).toEqual([0, ['backed', 'exclusive', 'no-quota']]);
+        const { code, stdout } = await plimsoll([
+          'admit',
+          '--json',
+          '--bytes',
+          '1M',
+          '--store',
+          bound,
+          '--assume',
+          'exclusive,backed,no-quota',
+        ]);
+        expect([code, (JSON.parse(stdout) as AdmissionDecision).assumed]).toEqual([0, ['backed', 'exclusive', 'no-quota']]);
+        expect((await plimsoll(['admit', '--json', '--bytes', '1M', '--store', bound])).code).toBe(11);
+      },
+    );
+  });
+
+  it('a read-only bind mount of a writable filesystem is still judged by what lies below', async () => {
+    await using low = await withFilesystem('ext4', 64 * MiB);
+    for (const name of ['images', 'view']) mkdirSync(join(low.path, name));
+    qcow2(join(low.path, 'images', 'a.qcow2'), '1G');
+    const view = join(low.path, 'view');
+    await mountedAt(
+      view,
+      () => {
+        execFileSync('mount', ['--bind', join(low.path, 'images'), view]);
+        execFileSync('mount', ['-o', 'remount,ro,bind', view]);
+      },
+      async () => expect((await scanned(view)).code).toBe(10),
+    );
+  });
+
+  it('a filesystem mounted over the store: the one on top is judged', async () => {
+    await using low = await withFilesystem('ext4', 64 * MiB);
+    qcow2(join(low.path, 'a.qcow2'), '1G');
+    expect((await scanned(low.path)).code).toBe(10);
+    const over = join(low.path, 'over');
+    await mountedAt(
+      over,
+      () => void execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', over]),
+      async () => expect((await scanned(over)).store).toMatchObject({ type: 'tmpfs', fits: true }),
+    );
+  });
+
+  it('ext3 with 1 KiB blocks: an image of 18 GiB outgrows the largest file, though there is room', async () => {
+    await using store = await withFilesystem('ext4', 24 * GiB, ['-t', 'ext3', '-b', '1024', '-N', '128', '-O', '^resize_inode']);
+    const image = join(store.path, 'a.qcow2');
+    qcow2(image, '18G');
+    const { code, store: report, codes } = await scanned(store.path);
+    expect(report.headroom).toBeGreaterThan(0);
+    expect([code, report.fits, codes]).toEqual([10, false, expect.arrayContaining(['IMAGES_EXCEED_LARGEST_FILE'])]);
+    expect(report.images[0]?.findings.map((finding) => finding.code)).toContain('EXCEEDS_LARGEST_FILE');
+    // The judge: the byte at 17 GiB of the file cannot be there.
+    expect(() => truncateSync(image, 17 * GiB)).toThrow(/EFBIG/);
+    expect((await plimsoll(['admit', '--size', '18G', '--store', store.path, '--socket', '/nowhere'])).code).toBe(10);
+    expect((await plimsoll(['admit', '--size', '1G', '--store', store.path, '--socket', '/nowhere'])).code).toBe(11);
+    const refused = await plimsoll(['create', '-f', 'qcow2', join(store.path, 'b.qcow2'), '18G']);
+    expect([refused.code, refused.stderr]).toEqual([18, expect.stringContaining('the largest file of this filesystem')]);
+    expect((await plimsoll(['create', '-q', '-f', 'qcow2', '--overcommit', join(store.path, 'b.qcow2'), '18G'])).code).toBe(0);
+  });
+});
