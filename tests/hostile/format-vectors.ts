@@ -32,8 +32,8 @@ const AS_VERDICT: Readonly<Record<string, string>> = {
   'vhdx/refused--differencing-without-names': 'HAS_PARENT',
 };
 
-/** Compressed grains are the guest's data, which no verdict looks at: their reader meets these. */
-const ONLY_WHEN_READ = /^corrupt--(marker-|no-zlib|zlib-|bomb|grain-one-byte-short)/;
+/** Compressed grains are the guest's data, which no verdict decompresses: their reader meets these. */
+const ONLY_WHEN_READ = /^corrupt--(no-zlib|zlib-|bomb|grain-one-byte-short)/;
 /** Images that are read, whatever figures or findings come of them. */
 const READABLE = /^(read|report|finding)--/;
 /** A difference to another image is refused as that, before anybody misses its bytes. */

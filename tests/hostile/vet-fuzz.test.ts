@@ -171,7 +171,8 @@ async function verdictOn(bytes: Uint8Array, declared?: string, chains = false): 
   if (verdict !== ({ refuse: 'refused', note: 'safe' } as Partial<Record<typeof gravest, string>>)[gravest] && verdict !== gravest)
     throw new Error(`${verdict}, but first a ${gravest}`);
   const hasUse = use === 'attach' || use === 'convert';
-  if ((next !== null) !== hasUse) throw new Error(`${verdict}, and next is ${JSON.stringify(next)}`);
+  const isReadByQemu = !reasons.some(({ code }) => code === 'QEMU_CANNOT_OPEN' || code === 'LOG_PENDING');
+  if ((next !== null) !== (hasUse && isReadByQemu)) throw new Error(`${verdict}, and next is ${JSON.stringify(next)}`);
   if (hasUse && !(capacity !== null && Number.isSafeInteger(capacity))) throw new Error(`${verdict}, with a capacity of ${capacity}`);
   for (const { message, at } of reasons) {
     if (message.includes('undefined') || message.includes('NaN') || message.includes('[object')) throw new Error(`says: ${message}`);

@@ -19,14 +19,10 @@ const FIRST_READ_BYTES = 4096;
  * Throws: corrupt (another grain's marker, a length that no writer has, no zlib stream, too few bytes); io, over-budget.
  */
 export async function readCompressedGrain(file: BlockDevice, header: Header, index: number, sector: number): Promise<Uint8Array> {
-  const { grainBytes, grainSectors, capacity } = header;
+  const { grainBytes, capacity } = header;
   const at = sector * SECTOR;
   const begun = await readWhole(file, at, Math.min(FIRST_READ_BYTES, file.byteLength - at));
-  const { lba, size } = GRAIN_MARKER.read(viewOf(begun), 0, at);
-  if (lba !== index * grainSectors)
-    throw grainWrong('VMDK_MARKER', 'LBA', at, lba, `${index * grainSectors}, the grain that was looked up`);
-  const most = Math.min(2 * grainBytes, file.byteLength - at) - GRAIN_MARKER.byteLength;
-  if (size === 0 || size > most) throw grainWrong('VMDK_MARKER', 'size', at + 8, size, `1 to ${most} bytes`);
+  const size = markedSize(begun, header, index, at, file.byteLength);
   const end = GRAIN_MARKER.byteLength + size;
   const whole = end <= begun.byteLength ? begun.subarray(0, end) : await readWhole(file, at, end);
   const data = whole.subarray(GRAIN_MARKER.byteLength);
@@ -34,6 +30,21 @@ export async function readCompressedGrain(file: BlockDevice, header: Header, ind
   const needed = Math.min(grainBytes, capacity - index * grainBytes);
   if (grain.byteLength >= needed) return grain;
   throw grainWrong('VMDK_GRAIN_SHORT', 'compressed data', at + GRAIN_MARKER.byteLength, grain.byteLength, `${needed} bytes once inflated`);
+}
+
+/**
+ * Bytes of compressed data behind the marker in `content`, which lies at byte `at` of the file and must be that of grain `index`.
+ *
+ * Throws: corrupt (another grain's marker, a length that no writer has).
+ */
+export function markedSize(content: Uint8Array, header: Header, index: number, at: number, fileLength: number): number {
+  const { grainBytes, grainSectors } = header;
+  const { lba, size } = GRAIN_MARKER.read(viewOf(content), 0, at);
+  if (lba !== index * grainSectors)
+    throw grainWrong('VMDK_MARKER', 'LBA', at, lba, `${index * grainSectors}, the grain that was looked up`);
+  const most = Math.min(2 * grainBytes, fileLength - at) - GRAIN_MARKER.byteLength;
+  if (size === 0 || size > most) throw grainWrong('VMDK_MARKER', 'size', at + 8, size, `1 to ${most} bytes`);
+  return size;
 }
 
 function grainWrong(

@@ -16,6 +16,7 @@ import { emptyDescriptor, FOOTER_BYTES, hasSparseMagic, type Header, parseHeader
 import { judge, requestsOf, type VmdkRequest } from './judge.ts';
 import { LIMITS, SECTOR } from './layout.ts';
 import { readWhole } from './read-whole.ts';
+import { checkMarkers } from './stream-markers.ts';
 import { vmdkError } from './vmdk-error.ts';
 import { writeHazards } from './write-hazards.ts';
 
@@ -43,6 +44,8 @@ export interface VmdkImage {
   readonly dataAmong: (places: readonly number[], signal?: AbortSignal) => Promise<Set<number>>;
   /** The walk that the figures rest on; each call walks anew. */
   readonly census: (signal?: AbortSignal) => Promise<VmdkCensus>;
+  /** Whether all markers of a stream could be compared with its tables; true for a sparse extent. Throws: corrupt. */
+  readonly checkMarkers: (signal?: AbortSignal) => Promise<boolean>;
   /** Why QEMU must not write to the image, though every reader sees the same disk in it. */
   readonly writeHazards: (census: VmdkCensus) => WriteHazard[];
 }
@@ -104,6 +107,7 @@ export async function openVmdk(file: BlockDevice, signal?: AbortSignal): Promise
     device,
     dataAmong: (places, until) => dataAmong(file, header, directory, places, until),
     census: (until) => takeCensus(file, header, directory, until),
+    checkMarkers: (until) => (header.kind === 'stream' ? checkMarkers(file, header, directory, until) : Promise.resolve(true)),
     writeHazards: (census) => writeHazards({ census, descriptorArea, fileLength: file.byteLength, places: directory.places }),
   };
 }

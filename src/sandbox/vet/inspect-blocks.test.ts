@@ -1,4 +1,8 @@
 /** Verdicts on VHD, VDI and VHDX that every reader reads alike and that QEMU must not write to: issue 8, A6, A12, A13, A15. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { aVdi } from '../../../tests/support/vdi-builder.ts';
 import { aVhd, type VhdBuilder } from '../../../tests/support/vhd-builder.ts';
@@ -140,6 +144,23 @@ describe('vet, VHDX', () => {
   });
 });
 
+describe('vet, a difference to another image under a policy with chains', () => {
+  const policy = parsePolicy({ attach: ['vhd', 'vhdx', 'vdi'], chains: true });
+  it.each([
+    ['VHD', vhd({ diskType: 'differencing' }).bytes()],
+    ['VDI', aVdi({ imageType: 4 }).bytes()],
+    [
+      'VHDX',
+      aVhdx({ capacity: 4 * MiB, flags: 2 })
+        .withParent([['relative_path', 'a.vhdx']])
+        .bytes(),
+    ],
+  ])('is not attached, and no command is printed for it: %s', async (_, bytes) => {
+    const report = conclude(await judge(memoryDevice(bytes), { policy }), null, NOBODY);
+    expect([report.use === 'attach', report.next, codesOf(report).includes('convert QEMU_CANNOT_OPEN')]).toEqual([false, null, true]);
+  });
+});
+
 describe('vet, signs that a guest wrote into the last sector of the file', () => {
   const SIGNS = ['koly', 'conectix', 'EFI PART'];
   it.each(SIGNS)('leaves out %s in a VDI', async (sign) => {
@@ -156,4 +177,21 @@ describe('vet, signs that a guest wrote into the last sector of the file', () =>
     expect((await verdictOf(bytes)).verdict).toBe('safe');
   });
   const image = (): ReturnType<typeof aVhdx> => aVhdx({ capacity: 4 * MiB });
+
+  it('leaves out a ZFS label in a qcow2 whose clusters a snapshot shares', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'plimsoll-signs-'));
+    try {
+      const path = join(directory, 'a.qcow2');
+      execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', path, '1M']);
+      writeFileSync(join(directory, 'label'), Buffer.from('0cb1ba0000000000'.padEnd(1024, '0'), 'hex'));
+      const writes = [0, 65_536].map((at) => `write -q -s ${join(directory, 'label')} ${at} 512`);
+      execFileSync('qemu-io', ['-f', 'qcow2', ...writes.flatMap((write) => ['-c', write]), path]);
+      execFileSync('qemu-img', ['snapshot', '-c', 'one', path]);
+      const report = await verdictOf(readFileSync(path));
+      expect(report.signs).toContainEqual({ name: 'zfs', class: 'filesystem', at: 6 * 65_536 });
+      expect([report.verdict, report.reasons]).toEqual(['safe', []]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
 });

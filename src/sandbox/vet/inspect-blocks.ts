@@ -100,5 +100,8 @@ function judgeSizes(footer: VhdFooter, { reasons }: InspectContext): void {
 
 /** A differencing image is nothing without the other file that it names. */
 function judgeParent(name: string, { policy, reasons }: InspectContext): void {
-  if (!policy.chains) reasons.refuse('HAS_PARENT', `The image is a difference to another one: ${quoteForHumans(name, 200)}.`);
+  const parent = quoteForHumans(name, 200);
+  if (!policy.chains) reasons.refuse('HAS_PARENT', `The image is a difference to another one: ${parent}.`);
+  // QEMU refuses such a VDI or VHDX; of a VHD it shows zeros where the parent's bytes belong.
+  else reasons.convert('QEMU_CANNOT_OPEN', `The image is a difference to another one, ${parent}, which QEMU does not read.`);
 }

@@ -1,4 +1,5 @@
 /** Verdicts on VMDK images that every reader reads alike and that QEMU must not write to: issue 8, A1, A2, A4, A8, A11, A15. */
+import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { aVmdk, type VmdkBuilder } from '../../../tests/support/vmdk-builder.ts';
 import { type BlockDevice, memoryDevice } from '#block';
@@ -10,6 +11,7 @@ import { parsePolicy } from './policy.ts';
 const ANY_USE = parsePolicy({ attach: ['raw', 'qcow2', 'vmdk'] });
 const SECTOR = 512;
 const GRAIN = new Uint8Array(4096).fill(0x5a);
+const deflated = deflateSync(GRAIN);
 
 const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null };
 const verdictOn = async (device: BlockDevice): Promise<VetReport> => conclude(await judge(device, { policy: ANY_USE }), null, NOBODY);
@@ -129,6 +131,21 @@ describe('vet, VMDK that QEMU must not write to', () => {
     const image = aVmdk({ kind: 'stream' }).withGrain(0, GRAIN);
     const first = new DataView(image.bytes().buffer).getUint32(image.entryAt(0), true);
     expect(codesOf(await verdictOf(image.withEntry(3, first)))).toContain('refuse VMDK_GRAIN_TWICE');
+  });
+
+  it.each([
+    ['the marker of another grain', (image: VmdkBuilder, at: number) => image.withMarked(at, 8, deflated), 'VMDK_MARKER'],
+    ['a size past the file', (image: VmdkBuilder, at: number) => image.withMarked(at, 0, deflated, 60_000), 'VMDK_MARKER'],
+    [
+      'data over a grain that follows',
+      (image: VmdkBuilder, at: number) => image.withMarked(at, 0, deflated, 600).withGrain(1, GRAIN),
+      'VMDK_GRAIN',
+    ],
+  ])('refuses a stream whose grain has %s', async (_, change, code) => {
+    const stream = aVmdk({ kind: 'stream' });
+    const at = stream.length;
+    const report = await verdictOf(change(stream.withGrain(0, GRAIN), at));
+    expect(codesOf(report)).toContain(`refuse ${code}`);
   });
 
   it('takes a redundant directory at the place of the directory', async () => {

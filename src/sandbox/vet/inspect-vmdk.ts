@@ -1,5 +1,5 @@
 /** VMDK: the one-file subformats, judged by a strict reading of the descriptor; all names of other files are shown. */
-import { quoteForHumans } from '#base';
+import { PlimsollError, quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
 import { openVmdk, readVmdkFacts, type VmdkCensus, type VmdkImage } from '#formats';
 import type { Inspected, InspectContext } from './inspectors.ts';
@@ -23,12 +23,23 @@ export async function inspectVmdk(device: BlockDevice, { reasons, signal }: Insp
   }
   const image = await openVmdk(device, signal);
   judgeCensus(await image.census(signal), image, reasons);
+  await judgeMarkers(image, reasons, signal);
   return {
     capacity: image.device.byteLength,
     examined: 'tables',
     details: { subformat: createType, grainBytes: image.header.grainBytes },
     dataAmong: (places) => image.dataAmong(places, signal),
   };
+}
+
+/** A stream that arrives keeps few of its markers: its tables are examined nevertheless. */
+async function judgeMarkers(image: VmdkImage, reasons: Reasons, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    if (await image.checkMarkers(signal)) return;
+  } catch (thrown) {
+    if (!(thrown instanceof PlimsollError) || thrown.code !== 'STREAM_NOT_KEPT') throw thrown;
+  }
+  reasons.note('MARKERS_NOT_READ', 'Not all markers in front of compressed grains were compared with the grain tables.');
 }
 
 function judgeCensus(census: VmdkCensus, image: VmdkImage, reasons: Reasons): void {
