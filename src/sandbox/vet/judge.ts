@@ -50,7 +50,7 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   refuseOtherReadings(foreign, { format, isDeclared: declared !== undefined, isExamined: inspected?.examined === 'tables' }, reasons);
   const capacity = inspected?.capacity ?? null;
   if (capacity !== null) refuseSizes(capacity, device.byteLength, policy, reasons);
-  if (inspected?.examined === 'header' && useOf(reasons.list()) !== null)
+  if (inspected?.examined === 'header' && ['attach', 'convert'].includes(useOf(reasons.list()) ?? ''))
     reasons.headerOnly('TABLES_NOT_READ', 'Only the header was examined: the tables lie in another file or were not read.');
   return {
     format,
