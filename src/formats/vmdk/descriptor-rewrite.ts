@@ -21,7 +21,8 @@ export function rewriteFault(area: Uint8Array): 'too long' | 'reads differently'
   for (const cid of CIDS) {
     const rewritten = withCid(text, cid);
     if (rewritten.byteLength >= Math.min(area.byteLength, REWRITTEN_BYTES)) return 'too long';
-    const room = area.slice();
+    // Not slice(): that of a Buffer is a view of the image.
+    const room = Uint8Array.from(area);
     room.set(rewritten);
     room[rewritten.byteLength] = 0;
     try {

@@ -61,7 +61,7 @@ export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
   if (hasSparseMagic(sector)) {
     const header = await readHeader(file, sector);
     const { descriptorOffset: at, descriptorLength } = header;
-    const descriptorArea = (await readWhole(file, at, descriptorLength)).slice();
+    const descriptorArea = Uint8Array.from(await readWhole(file, at, descriptorLength));
     const text = embeddedText(descriptorArea, at);
     if (text.byteLength === 0) throw emptyDescriptor(at);
     const descriptor = parseDescriptor(text, at);
