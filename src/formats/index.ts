@@ -16,6 +16,17 @@ export {
   readCensus,
   readQcow2Header,
 } from './qcow2/index.ts';
+export {
+  checkBitmaps,
+  checkTables,
+  decodeCompressed,
+  headerFaults,
+  qemuMemory,
+  readSnapshotTable,
+  snapshotFaults,
+  type TableCheck,
+  totalBytes,
+} from './qcow2/index.ts';
 export { identify, IDENTIFY_HEAD_BYTES, type Sign, type SignClass } from './identify.ts';
 export { tablePlaces } from './table-places.ts';
 export { openRaw } from './raw/index.ts';

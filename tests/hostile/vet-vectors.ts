@@ -312,7 +312,7 @@ export const VET_VECTORS: readonly VetVector[] = [
           .bytes(),
       );
     },
-    code: 'QCOW2_L2_TABLE_TWICE',
+    code: 'CLUSTER_USED_TWICE',
   },
   {
     name: 'refused--size-all-ones',

@@ -35,8 +35,6 @@ export interface Census {
   /** Host clusters of guest data that is written in place. */
   readonly inPlace: ClusterSet;
   readonly inPlaceCount: number;
-  /** Host clusters of guest data that is not written in place: shared with snapshots, theirs, compressed. */
-  readonly otherData: ClusterSet;
   /** The last guest cluster, when it is in place and the capacity ends inside it. */
   readonly partialInPlace: { readonly hostCluster: number; readonly byteLength: number } | undefined;
   /**
@@ -164,7 +162,6 @@ class CensusTaker {
       longestRunAcrossTables: header.externalDataFile ? 0 : this.#longestRunAcrossTables,
       inPlace: this.#inPlace,
       inPlaceCount: this.#inPlaceCount,
-      otherData: this.#otherData,
       partialInPlace: partialBytes > 0 && lastInPlace >= 0 ? { hostCluster: lastInPlace, byteLength: partialBytes } : undefined,
       lastClusterBytes: isShort ? lastBytes : undefined,
       lastIsNew: lastInPlace < 0,

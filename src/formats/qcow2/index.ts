@@ -5,7 +5,7 @@ export { ClusterSet } from './cluster-set.ts';
 export { type Header as Qcow2Header, hasMagic as hasQcow2Magic } from './header.ts';
 export { readHeader as readQcow2Header } from './census.ts';
 export type { Bitmap as Qcow2Bitmap } from './bitmap.ts';
-export type { InternalSnapshot } from './snapshot.ts';
+export { type InternalSnapshot, readSnapshotTable } from './snapshot.ts';
 export { openQcow2, type Qcow2Options } from './image.ts';
 export { type GuestRun, guestRuns, type GuestStatus } from './guest-map.ts';
 export {
@@ -25,3 +25,13 @@ export {
   zeroChunks,
 } from './new-image.ts';
 export { newQcow2Geometry } from './new-image-options.ts';
+export {
+  checkBitmaps,
+  checkTables,
+  decodeCompressed,
+  headerFaults,
+  qemuMemory,
+  snapshotFaults,
+  type TableCheck,
+  totalBytes,
+} from './check/index.ts';

@@ -1,9 +1,10 @@
 /** qcow2: what it refers to, what it holds, and whether its tables are sound. */
 import { quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
-import { type Census, type Qcow2Header, readCensus, readQcow2Header } from '#formats';
+import { checkTables, type Qcow2Header, readQcow2Header, type TableCheck } from '#formats';
 import { refusedName } from '../references.ts';
 import type { Inspected, InspectContext } from './inspectors.ts';
+import { judgeStructures, judgeTables } from './judge-qcow2.ts';
 import { MAX_SNAPSHOTS } from './policy.ts';
 import { noteUnlessKept } from './reasons.ts';
 
@@ -31,20 +32,27 @@ export async function inspectQcow2(device: BlockDevice, context: InspectContext)
   }
   if (header.bitmaps !== undefined && !policy.bitmaps)
     reasons.refuse('HAS_BITMAPS', `The image holds ${header.bitmaps.nbBitmaps} persistent bitmaps.`, header.bitmaps.directoryOffset);
-  const census = await censusIfKept(device, header, context);
-  if (census !== undefined) judgeCensus(census, context);
+  const details = detailsOf(header);
+  if (header.externalDataFile) return { capacity: header.capacity, examined: 'header', details };
+  const isSmall = await judgeStructures(device, header, context);
+  const check = isSmall ? await checkIfKept(device, header, context) : undefined;
+  if (check !== undefined) await judgeTables(device, header, check, context);
   return {
     capacity: header.capacity,
-    examined: census === undefined ? 'header' : 'tables',
-    details: detailsOf(header),
-    dataAmong: (places) => Promise.resolve(new Set(places.filter((at) => census !== undefined && isGuestData(census, at)))),
+    examined: check === undefined ? 'header' : 'tables',
+    details,
+    dataAmong: (places) => Promise.resolve(new Set(places.filter((at) => check?.isGuests(Math.floor(at / header.clusterSize)) === true))),
   };
 }
 
-/** Of the active disk, of a snapshot, or compressed: the guest chose the bytes. An external data file is another file. */
-function isGuestData({ header, inPlace, otherData }: Census, at: number): boolean {
-  const cluster = Math.floor(at / header.clusterSize);
-  return !header.externalDataFile && (inPlace.has(cluster) || otherData.has(cluster));
+/** undefined: the tables lie in a part of a stream that was not kept. */
+async function checkIfKept(device: BlockDevice, header: Qcow2Header, { reasons, signal }: InspectContext): Promise<TableCheck | undefined> {
+  try {
+    return await checkTables(device, header, signal);
+  } catch (thrown) {
+    noteUnlessKept(thrown, reasons);
+    return undefined;
+  }
 }
 
 /** QEMU's drivers that read a file; others connect to somewhere, or open what they please. */
@@ -82,56 +90,6 @@ function judgeReferences(header: Qcow2Header, { policy, reasons }: InspectContex
 
 function shown(name: string | undefined): string {
   return name === undefined ? 'one that it does not name' : quoteForHumans(name);
-}
-
-/** undefined: the tables lie in a part of a stream that was not kept. */
-async function censusIfKept(device: BlockDevice, header: Qcow2Header, { reasons, signal }: InspectContext): Promise<Census | undefined> {
-  try {
-    return await readCensus(device, header, signal);
-  } catch (thrown) {
-    noteUnlessKept(thrown, reasons);
-    return undefined;
-  }
-}
-
-function judgeCensus(census: Census, { reasons }: InspectContext): void {
-  const { clusterSize } = census.header;
-  if (census.unaccountedCount > 0) {
-    reasons.refuse(
-      'REFCOUNT_MISSING',
-      `${census.unaccountedCount} clusters are in use and not marked so: the first write may overwrite data.`,
-    );
-  }
-  if (census.undercounted > 0)
-    reasons.refuse(
-      'REFCOUNT_TOO_LOW',
-      `${census.undercounted} clusters hold the compressed data of more places than their refcounts say: freed by one, they are gone for all.`,
-    );
-  if (census.usedTwice > 0)
-    reasons.refuse(
-      'CLUSTER_USED_TWICE',
-      `${census.usedTwice} clusters hold the data of more than one place on the disk: a write to one changes the other.`,
-    );
-  if (census.dataOverTable !== undefined) {
-    const at = census.dataOverTable * clusterSize;
-    reasons.refuse(
-      'DATA_OVER_TABLE',
-      "The guest's data lies where a table of the image lies: the guest reads it, and frees it by writing.",
-      at,
-    );
-  }
-  if (census.unsound !== undefined)
-    reasons.refuse('ENTRY_UNSOUND', `A table entry contradicts the format: ${census.unsound.what}.`, census.unsound.at);
-  if (census.leakedCount > 0)
-    reasons.note(
-      'LEAKED_CLUSTERS',
-      `Clusters of ${clusterSize} bytes that are marked used, and that nothing refers to: ${census.leakedCount}.`,
-    );
-  if (census.beyondEnd > 0)
-    reasons.refuse(
-      'DATA_BEYOND_END',
-      `Clusters of the guest's data that lie behind the end of the file: ${census.beyondEnd}. It is cut off.`,
-    );
 }
 
 function detailsOf(header: Qcow2Header): Record<string, string | number | boolean> {

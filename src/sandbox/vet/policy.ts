@@ -1,5 +1,5 @@
 /** What a site accepts from strangers. */
-import { PlimsollError } from '#base';
+import { MiB, PlimsollError } from '#base';
 import { IMAGE_FORMATS, type ImageFormat } from '#wire';
 
 /** Formats that can be accepted: those whose tables plimsoll reads. */
@@ -18,6 +18,8 @@ export interface VetPolicy {
   readonly maxLength: number | null;
   /** Largest capacity for each byte of length; null: any, since an empty disk of any size is a small file. */
   readonly maxRatio: number | null;
+  /** Memory in bytes that QEMU may allocate because the image tells it to, at the open and in `qemu-img check`; null: any. */
+  readonly maxQemuMemory: number | null;
   /** Whether the image may name other files that belong to it: a backing file or a parent. */
   readonly chains: boolean;
   readonly snapshots: boolean;
@@ -33,6 +35,7 @@ export const DEFAULT_POLICY: VetPolicy = {
   maxCapacity: null,
   maxLength: null,
   maxRatio: null,
+  maxQemuMemory: 256 * MiB,
   chains: false,
   snapshots: true,
   encryption: false,
@@ -57,6 +60,7 @@ const CHECKS: { readonly [K in keyof VetPolicy]: readonly [expected: string, isS
   maxCapacity: BYTES,
   maxLength: BYTES,
   maxRatio: ['a number above 0, or null', (value) => value === null || (Number.isFinite(value) && (value as number) > 0)],
+  maxQemuMemory: BYTES,
   chains: ['true or false', isBoolean],
   snapshots: ['true or false', isBoolean],
   encryption: ['true or false', isBoolean],
