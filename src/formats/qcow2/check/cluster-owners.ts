@@ -150,6 +150,9 @@ export class ClusterOwners {
   }
 }
 
+/** The value of a cluster of guest data that one entry of the active tables refers to, with COPIED. */
+export const ONCE_IN_PLACE = OWNER_KINDS.indexOf('guest data') | FLAG_BITS.copied | ONE_REFERENCE;
+
 /** How many references a value of a page stands for. */
 export function referencesIn(value: number): number {
   return value >>> 6;

@@ -3,7 +3,15 @@ import type { BlockDevice } from '#block';
 import type { Header } from '../header.ts';
 import { readTables } from '../table-reader.ts';
 import { FaultCounter, type TableCheck } from './check-result.ts';
-import { type ClusterOwners, hasCopied, isActiveWithoutCopied, type OwnerPage, PAGE_CLUSTERS, referencesIn } from './cluster-owners.ts';
+import {
+  type ClusterOwners,
+  hasCopied,
+  isActiveWithoutCopied,
+  type OwnerPage,
+  ONCE_IN_PLACE,
+  PAGE_CLUSTERS,
+  referencesIn,
+} from './cluster-owners.ts';
 import { areAllZero, decodeRefcounts } from './refcount-values.ts';
 
 export type RefcountCheck = Pick<TableCheck, 'missing' | 'tooLow' | 'copiedWrong' | 'leakedCount' | 'usedEnd'>;
@@ -71,7 +79,9 @@ class Comparison {
         for (let one = 0; one < count; one += 1) {
           const value = page?.[within + one] ?? 0;
           const refcount = this.#values[one] as number;
-          if (value !== 0 || refcount !== 0) this.#compare(cluster + one, value, refcount);
+          // Hot: data that one entry with COPIED refers to.
+          if (refcount === 1 && value === ONCE_IN_PLACE) this.#usedEnd = Math.max(this.#usedEnd, cluster + one + 1);
+          else if (value !== 0 || refcount !== 0) this.#compare(cluster + one, value, refcount);
         }
       }
       at += count;

@@ -7,6 +7,8 @@ import type { Header } from '../header.ts';
 export interface EntryVisitor {
   /** A standard cluster: its host cluster, and whether the entry has COPIED. */
   standard(hostCluster: number, isCopied: boolean, entryAt: number): void;
+  /** The entry behind a standard one continues it to the letter, one host cluster further. */
+  following(): void;
   /** The bytes of the file that hold the data of one compressed cluster, to the end of its last sector. */
   compressed(fileOffset: number, byteLength: number, entryAt: number): void;
   /** The entry at byte `entryAt` of the file contradicts the format. */
@@ -21,17 +23,34 @@ const ZERO_FLAG = 1;
 const OFFSET_HIGH_MASK = 0x00ffffff;
 const OFFSET_LOW_MASK = 0xfffffe00;
 
-/** Reports every entry of `table`, which lies at byte `tableOffset` of the file. `table` is at a position divisible by 4. */
+/**
+ * Reports every entry of `table`, which lies at byte `tableOffset` of the file. `table` is at a position divisible by 4.
+ *
+ * Hot: a 1 TiB image has 16 million entries. What continues the entry before is not decoded.
+ */
 export function visitEntries(table: Uint8Array, header: Header, tableOffset: number, visitor: EntryVisitor): void {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const words = new Uint32Array(table.buffer, table.byteOffset, table.byteLength / 4);
   const stride = header.extendedL2 ? 16 : 8;
+  const { clusterSize } = header;
+  // Of the entry that would continue the one before; no entry has the low half -1.
+  let nextHigh = 0;
+  let nextLow = -1;
   for (let at = 0; at < table.byteLength; at += stride) {
     if (words[at >>> 2] === 0 && words[(at >>> 2) + 1] === 0 && (stride === 8 || isZeroPair(words, (at >>> 2) + 2))) continue;
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
+    if (low === nextLow && high === nextHigh) {
+      visitor.following();
+      nextLow += clusterSize;
+      continue;
+    }
+    nextLow = -1;
     if ((high & COMPRESSED) !== 0) visitCompressed(view, at, header, tableOffset, visitor);
-    else visitStandard(view, at, high, low, header, tableOffset, visitor);
+    else if (visitStandard(view, at, high, low, header, tableOffset, visitor) && stride === 8 && (low & ZERO_FLAG) === 0) {
+      nextHigh = high;
+      nextLow = low + clusterSize;
+    }
   }
 }
 
@@ -39,6 +58,7 @@ function isZeroPair(words: Uint32Array, index: number): boolean {
   return words[index] === 0 && words[index + 1] === 0;
 }
 
+/** Whether the entry is sound and has a host cluster. */
 function visitStandard(
   view: DataView,
   at: number,
@@ -47,7 +67,7 @@ function visitStandard(
   header: Header,
   tableOffset: number,
   visitor: EntryVisitor,
-): void {
+): boolean {
   const { clusterSize, extendedL2, version } = header;
   const reservedLow = version === 3 && !extendedL2 ? RESERVED_LOW : RESERVED_LOW | ZERO_FLAG;
   if ((high & RESERVED_HIGH) !== 0 || (low & reservedLow) !== 0) visitor.unsound(tableOffset + at, 'reserved bits are set');
@@ -55,13 +75,14 @@ function visitStandard(
   if (extendedL2) visitSubclusters(view, at, offset, tableOffset, visitor);
   if (offset === 0) {
     if ((high & COPIED) !== 0) visitor.unsound(tableOffset + at, 'COPIED is set without a host cluster');
-    return;
+    return false;
   }
   if (offset % clusterSize !== 0 || offset / clusterSize >= header.hostClusterLimit) {
     visitor.unsound(tableOffset + at, `the host cluster offset 0x${offset.toString(16)} is not aligned, or beyond what refcounts describe`);
-    return;
+    return false;
   }
   visitor.standard(offset / clusterSize, (high & COPIED) !== 0, tableOffset + at);
+  return (high & RESERVED_HIGH) === 0 && (low & reservedLow) === 0;
 }
 
 function visitSubclusters(view: DataView, at: number, offset: number, tableOffset: number, visitor: EntryVisitor): void {

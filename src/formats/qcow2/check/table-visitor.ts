@@ -46,6 +46,11 @@ export class TableVisitor implements EntryVisitor {
     if (hostCluster > this.#lastCluster) this.#lastCluster = hostCluster;
   }
 
+  following(): void {
+    if (this.#end > this.#lastCluster) this.#lastCluster = this.#end;
+    this.#end += 1;
+  }
+
   #flush(): void {
     const flag = this.#isActive ? (this.#isCopied ? 'copied' : 'shared') : 'other';
     this.#owners.add(this.#start, this.#end, 'guest data', flag, this.#references);
