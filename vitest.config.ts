@@ -1,10 +1,11 @@
 /**
- * Four projects, run one after another so that the heavy ones do not fight over the processors:
+ * Five projects, run one after another so that the heavy ones do not fight over the processors:
  *
  *   unit          beside the source, and tests/architecture: milliseconds each
  *   e2e           the built command as a user runs it
  *   hostile       images made to hurt
  *   differential  against QEMU and real filesystems: minutes, processes and loop mounts of its own
+ *   system        kernels that boot under QEMU: `npm run test:system`, no part of `npm test`
  */
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { HANG_MS } from './tests/support/hang.ts';
@@ -50,6 +51,7 @@ export default defineConfig({
       project({ name: 'hostile', include: ['tests/hostile/**/*.test.ts'], order: 2, workers: 2 }),
       // Runs its own jobs two at a time inside each file.
       project({ name: 'differential', include: ['tests/differential/**/*.test.ts'], order: 3, workers: 1 }),
+      project({ name: 'system', include: ['tests/system/**/*.test.ts'], order: 4, workers: 1 }),
     ],
   },
 });

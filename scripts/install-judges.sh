@@ -3,6 +3,8 @@
 # the shells that completions are for, bubblewrap and what looks at it from outside, systemd and Prometheus. As root on Debian it installs what is missing; else it lists it and fails.
 set -euo pipefail
 
+# Usage: install-judges.sh [system]      with `system` also the programs of the system tests
+
 PATH="$PATH:/usr/sbin:/sbin" # mkfs lives there, also for who is not root
 
 # program  Debian package
@@ -51,6 +53,19 @@ fish        fish
 zsh         zsh
 chromium    chromium
 '
+
+SYSTEM_JUDGES='
+dmsetup     lvm2
+lvcreate    lvm2
+thin_check  thin-provisioning-tools
+setquota    quota
+xfs_quota   xfsprogs
+exportfs    nfs-kernel-server
+busybox     busybox-static
+depmod      kmod
+cpio        cpio
+'
+[ "${1:-}" != system ] || JUDGES="$JUDGES$SYSTEM_JUDGES"
 
 missing_programs() {
   while read -r program package; do
