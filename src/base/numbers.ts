@@ -22,6 +22,11 @@ export function roundDown(value: number, step: number): number {
   return Math.floor(value / step) * step;
 }
 
+/** `value`, at most 2^53 - 1 above or below zero: for sums over files, each of which can be nearly as large. */
+export function saturated(value: number): number {
+  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, value));
+}
+
 /** `value`, or a `bug` error if it left the safe integers: sums are checked where they are made. */
 export function safeInteger(value: number, doing: string): number {
   if (!Number.isSafeInteger(value)) {

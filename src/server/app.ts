@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { fastify, type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
-import { PlimsollError } from '#base';
+import { jsonText, PlimsollError } from '#base';
 import type { Watch } from '#pool';
 import { addAdmissionRoutes } from './admission-routes.ts';
 import { addDashboard, SECURITY_HEADERS } from './dashboard.ts';
@@ -46,7 +46,7 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
   });
   app.setValidatorCompiler(validatorCompiler);
   // What the watch gave goes out as it is. Fastify's own serialiser drops what a schema leaves out, and makes a 0 of a null.
-  app.setSerializerCompiler(() => JSON.stringify);
+  app.setSerializerCompiler(() => jsonText);
   addErrors(app);
   addEntry(app, parts);
   takeJsonOnly(app);
@@ -134,7 +134,7 @@ function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyRep
   if (isOurs) request.log.error({ err: thrown, method: request.method, url: request.url }, 'a request could not be answered');
   if (status === 401) void reply.header('www-authenticate', 'Bearer realm="plimsoll"');
   if (status === 503) void reply.header('retry-after', '1');
-  return reply.status(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+  return reply.status(status).type('application/json; charset=utf-8').serializer(jsonText).send(body);
 }
 
 /** No forms, no plain text; an empty body is no body. */

@@ -122,7 +122,7 @@ describe('a directory', () => {
     const [gone] = (await daemon.status()).stores;
     expect([gone?.presence, gone?.reserved]).toEqual(['vanished', MiB]);
     expect((await daemon.status()).findings.map(({ message }) => message).join()).toContain(vm);
-    expect((await daemon.command('check')).code).toBe(2);
+    expect((await daemon.command('check')).code).toBe(1);
     mkdirSync(vm);
     image(join(vm, 'one.raw'));
     await daemon.rescanned();
@@ -153,6 +153,28 @@ describe('a directory', () => {
     await daemon.rescanned();
     expect((await daemon.onlyStore()).imageCount).toBe(0);
     expect((await daemon.status()).findings.map(({ message }) => message).join()).toContain(link);
+  });
+});
+
+describe('files of nearly 2^53 bytes', () => {
+  it('end the figures of the store there, with a finding, and leave every integer exact', async () => {
+    const vm = cleanup.path(mkdtempSync(join('/dev/shm', 'plimsoll-absurd-')));
+    for (const name of ['a.raw', 'b.raw', 'c.raw']) {
+      writeFileSync(join(vm, name), '');
+      truncateSync(join(vm, name), 2 ** 53 - 2 ** 16);
+    }
+    const daemon = await cleanup.ready({ directory, stores: [vm] });
+    const { commitment, residual, headroom, fits, sum, findings } = await daemon.onlyStore();
+    const most = Number.MAX_SAFE_INTEGER;
+    expect([commitment, residual, fits, findings.map(({ code }) => code)]).toEqual([
+      most,
+      most,
+      false,
+      expect.arrayContaining(['SUMS_SATURATED']),
+    ]);
+    for (const figure of [headroom, sum.left, ...sum.terms.map(({ bytes }) => bytes)]) expect(Number.isSafeInteger(figure)).toBe(true);
+    expect((await daemon.command('status', '--json')).code).toBe(0);
+    expect((await daemon.command('check')).code).toBe(1);
   });
 });
 

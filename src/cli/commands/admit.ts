@@ -1,7 +1,7 @@
 /** `plimsoll admit`: does a new image fit, and if asked, hold the space for it. */
 import { resolve } from 'node:path';
 import { Option } from 'commander';
-import { type Assumption, escapeForTerminal, parseDuration, parseSize, PlimsollError } from '#base';
+import { type Assumption, escapeForTerminal, parseDuration, parseSize, PlimsollError, jsonText } from '#base';
 import { type AdmissionDecision, type AdmissionRequest, EXIT_CODES, POLICIES, type Policy } from '#wire';
 import { DaemonClient, socketPath } from '../daemon-client.ts';
 import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
@@ -74,7 +74,7 @@ export function admitCommand(session: Session): VerbCommand {
 async function runAdmit(flags: AdmitFlags, session: Session): Promise<void> {
   const decision = await decisionFor(flags, requestOf(flags), session);
   session.exitCode = exitCodeOf(decision, flags.reserve === true);
-  if (flags.output === 'json') return session.print(`${JSON.stringify(decision)}\n`);
+  if (flags.output === 'json') return session.print(`${jsonText(decision)}\n`);
   const { admissionLines } = await import('../render/admission.ts');
   return session.printLines(admissionLines(decision, session.theme, flags.explain ?? session.theme.terminal));
 }

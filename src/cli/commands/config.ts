@@ -1,6 +1,6 @@
 /** `plimsoll config check`: is the configuration right, and what is in effect. */
 import { Argument } from 'commander';
-import { escapeForTerminal, PlimsollError } from '#base';
+import { escapeForTerminal, PlimsollError, jsonText } from '#base';
 import { EXIT_CODES } from '#wire';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
@@ -30,7 +30,7 @@ export function configCommand(session: Session): VerbCommand {
 
 async function printSchema(session: Session): Promise<void> {
   const { configSchema } = await import('../config/schema.ts');
-  return session.print(`${JSON.stringify(configSchema(), null, 2)}\n`);
+  return session.print(`${jsonText(configSchema(), 2)}\n`);
 }
 
 async function runCheck(given: string | undefined, flags: OutputFlags, session: Session): Promise<void> {
@@ -40,12 +40,12 @@ async function runCheck(given: string | undefined, flags: OutputFlags, session: 
   const { problems } = await parseConfig(await readConfigText(path));
   if (problems.length > 0) {
     session.exitCode = EXIT_CODES.usage;
-    if (flags.output === 'json') return session.print(`${JSON.stringify({ path, problems })}\n`);
+    if (flags.output === 'json') return session.print(`${jsonText({ path, problems })}\n`);
     return session.printLines(problems.map((one) => `${escapeForTerminal(path)}: ${escapeForTerminal(problemText(one))}`));
   }
   const plan = await planServe([], { config: path }, process.env);
   await checkPlaces(plan.listen, plan.tokenFile);
-  if (flags.output === 'json') return session.print(`${JSON.stringify({ path, problems, effective: plan })}\n`);
+  if (flags.output === 'json') return session.print(`${jsonText({ path, problems, effective: plan })}\n`);
   const { planLines } = await import('../render/plan.ts');
   return session.printLines(planLines(plan));
 }

@@ -1,6 +1,6 @@
 /** `plimsoll create`: makes an image, and says what it has become. */
 import { Argument, Option } from 'commander';
-import { type Assumption, escapeForTerminal, formatBytes, parseSize, PlimsollError } from '#base';
+import { type Assumption, escapeForTerminal, formatBytes, parseSize, PlimsollError, jsonText } from '#base';
 import { type AdmissionDecision, DEFINITIONS, EXIT_CODES, type Finding, type ImageReport } from '#wire';
 import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
@@ -95,7 +95,7 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
 /** The sum goes to standard error: what would be on standard output is the image, and there is none. */
 async function printRefusal(decision: AdmissionDecision, flags: CreateFlags, session: Session): Promise<void> {
   session.exitCode = decision.admitted === null ? EXIT_CODES.couldNotTell : EXIT_CODES.doesNotFit;
-  if (flags.output === 'json') return session.print(`${JSON.stringify(decision)}\n`);
+  if (flags.output === 'json') return session.print(`${jsonText(decision)}\n`);
   const { admissionLines } = await import('../render/admission.ts');
   for (const line of admissionLines(decision, session.errorTheme, true)) session.warn(line);
   session.warn('Nothing was made; --overcommit makes it all the same.');
@@ -121,7 +121,7 @@ async function printResult(path: string, flags: CreateFlags, session: Session): 
   const { examineImage } = await import('#sandbox');
   const image = await examineImage(path, { format: flags.format, signal: session.signal });
   if (flags.output === 'json') {
-    return session.print(`${JSON.stringify({ schema: 'plimsoll.info/1', definitions: DEFINITIONS, images: [image] })}\n`);
+    return session.print(`${jsonText({ schema: 'plimsoll.info/1', definitions: DEFINITIONS, images: [image] })}\n`);
   }
   return session.print(`${resultLine(image)}\n`);
 }

@@ -1,6 +1,6 @@
 /** `plimsoll info`: the four figures of images. */
 import { Argument, Option } from 'commander';
-import { PlimsollError } from '#base';
+import { PlimsollError, jsonText } from '#base';
 import { DEFINITIONS, EXIT_CODE_OF_KIND, IMAGE_FORMATS, type ImageReport } from '#wire';
 import { allowedDirectories } from '../allowed-directories.ts';
 import { imageNames } from '../image-names.ts';
@@ -79,8 +79,8 @@ function jsonWriter(session: Session): ImageWriter {
   return {
     count: () => count,
     image: async (report) => {
-      const head = `{"schema":"plimsoll.info/1","definitions":${JSON.stringify(DEFINITIONS)},"images":[\n`;
-      await session.print(`${count === 0 ? head : ',\n'}${JSON.stringify(report)}`);
+      const head = `{"schema":"plimsoll.info/1","definitions":${jsonText(DEFINITIONS)},"images":[\n`;
+      await session.print(`${count === 0 ? head : ',\n'}${jsonText(report)}`);
       count += 1;
     },
     end: () => session.print('\n]}\n'),

@@ -1,6 +1,6 @@
 /** `plimsoll measure`: the four figures of an image before it exists. */
 import { Argument, Option } from 'commander';
-import { parseSize, PlimsollError } from '#base';
+import { parseSize, PlimsollError, jsonText } from '#base';
 import { allowedDirectories } from '../allowed-directories.ts';
 import { collect, addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
@@ -57,7 +57,7 @@ async function runMeasure(operand: number | undefined, flags: MeasureFlags, sess
           allowDirectories: await allowedDirectories(flags.allowDir),
           signal: session.signal,
         });
-  if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);
+  if (flags.output === 'json') return session.print(`${jsonText(report)}\n`);
   const { measureLines } = await import('../render/measure.ts');
   const title = typeof size === 'number' ? `A new ${flags.format} image would have` : `A ${flags.format} copy of ${size.from} would have`;
   return session.printLines(measureLines(report, title, session.theme, flags.explain === true));

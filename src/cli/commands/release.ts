@@ -1,6 +1,6 @@
 /** `plimsoll release`: lets go of space that was held. */
 import { Argument } from 'commander';
-import { escapeForTerminal, formatBytes } from '#base';
+import { escapeForTerminal, formatBytes, jsonText } from '#base';
 import { DaemonClient, socketPath } from '../daemon-client.ts';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
@@ -23,7 +23,7 @@ export function releaseCommand(session: Session): VerbCommand {
   command.addArgument(new Argument('<key>', 'the name under which it was reserved')).option('--socket <path>', "the daemon's socket");
   return addOutputOptions(command).action(async (key: string, flags: ReleaseFlags) => {
     const reservation = await new DaemonClient(socketPath(flags.socket)).release(key);
-    if (flags.output === 'json') return session.print(`${JSON.stringify(reservation)}\n`);
+    if (flags.output === 'json') return session.print(`${jsonText(reservation)}\n`);
     return session.print(
       `Released: ${formatBytes(reservation.bytes)} on ${escapeForTerminal(reservation.store)}, held by ${escapeForTerminal(key)}\n`,
     );

@@ -1,6 +1,6 @@
 /** `plimsoll scan`: every image below directories, store by store, and whether their futures fit. */
 import { Argument } from 'commander';
-import { type Assumption, parseSize, PlimsollError } from '#base';
+import { type Assumption, parseSize, PlimsollError, jsonText } from '#base';
 import { EXIT_CODES, type ScanReport } from '#wire';
 import { allowedDirectories } from '../allowed-directories.ts';
 import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
@@ -90,7 +90,7 @@ function counted(count: number, what: string): string {
 }
 
 async function printReport(report: ScanReport, flags: ScanFlags, session: Session): Promise<void> {
-  if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);
+  if (flags.output === 'json') return session.print(`${jsonText(report)}\n`);
   const { scanLines } = await import('../render/store.ts');
   return session.printLines(scanLines(report, session.theme, { limit: flags.limit ?? Number.POSITIVE_INFINITY }));
 }

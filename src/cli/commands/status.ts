@@ -1,4 +1,5 @@
 /** `plimsoll status`: what the daemon knows of its stores. */
+import { jsonText } from '#base';
 import { DaemonClient, socketPath } from '../daemon-client.ts';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
@@ -25,7 +26,7 @@ export function statusCommand(session: Session): VerbCommand {
   command.option('--socket <path>', "the daemon's socket");
   return addOutputOptions(command).action(async (flags: StatusFlags) => {
     const report = await new DaemonClient(socketPath(flags.socket)).status();
-    if (flags.output === 'json') return session.print(`${JSON.stringify(report)}\n`);
+    if (flags.output === 'json') return session.print(`${jsonText(report)}\n`);
     const { statusLines } = await import('../render/status.ts');
     return session.printLines(statusLines(report, session.theme));
   });

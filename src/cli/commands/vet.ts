@@ -1,7 +1,7 @@
 /** `plimsoll vet`: is a stranger's image safe, and what exactly to do with it next. */
 import { readFile } from 'node:fs/promises';
 import { Argument } from 'commander';
-import { asPlimsollError, escapeForTerminal, PlimsollError } from '#base';
+import { asPlimsollError, escapeForTerminal, PlimsollError, jsonText } from '#base';
 import type { VetManyOptions } from '#sandbox';
 import { EXIT_CODE_OF_KIND, EXIT_CODES, type Verdict, type VetReport } from '#wire';
 import { imageNames } from '../image-names.ts';
@@ -165,11 +165,11 @@ function jsonPrinter(session: Session): Printer {
   const begin = '{"schema":"plimsoll.vet/1","images":[';
   return {
     image: async (report) => {
-      await session.print(`${count === 0 ? `${begin}\n` : ',\n'}${JSON.stringify(report)}`);
+      await session.print(`${count === 0 ? `${begin}\n` : ',\n'}${jsonText(report)}`);
       count += 1;
     },
     error: async (path, error) => void errors.push({ path, ...error.toJSON() }),
-    end: () => session.print(`${count === 0 ? begin : ''}\n],"errors":${JSON.stringify(errors)}}\n`),
+    end: () => session.print(`${count === 0 ? begin : ''}\n],"errors":${jsonText(errors)}}\n`),
   };
 }
 

@@ -1,6 +1,6 @@
 /** `plimsoll who`: is an image in use, by whom, and what may be done with it meanwhile. */
 import { Argument } from 'commander';
-import { PlimsollError } from '#base';
+import { PlimsollError, jsonText } from '#base';
 import { EXIT_CODE_OF_KIND, EXIT_CODES, type UseReport, type UseVerdict } from '#wire';
 import { imageNames } from '../image-names.ts';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
@@ -80,7 +80,7 @@ interface UseWriter {
 /** One document, written image by image: a list of any length needs no memory. */
 function jsonWriter(session: Session): UseWriter {
   return {
-    image: (report, index) => session.print(`${index === 0 ? '{"schema":"plimsoll.who/1","images":[\n' : ',\n'}${JSON.stringify(report)}`),
+    image: (report, index) => session.print(`${index === 0 ? '{"schema":"plimsoll.who/1","images":[\n' : ',\n'}${jsonText(report)}`),
     end: () => session.print('\n]}\n'),
   };
 }

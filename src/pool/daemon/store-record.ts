@@ -1,5 +1,5 @@
 /** What a daemon knows of one store from look to look: its last report, how it grew, how near to trouble it is. */
-import type { Assumption } from '#base';
+import { type Assumption, saturated } from '#base';
 import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreRules, StoreView } from '#wire';
 import { type StoreFacts, sumOf } from '../decide/admission.ts';
 import { forecastStore, growthOf, outlookTo, type SizePoint } from '../decide/forecast.ts';
@@ -189,7 +189,7 @@ export class StoreRecord {
   view(reserved: number, nowMs: number): StoreView {
     const { report, directories, presence, scannedAtMs, scanSeconds } = this.#kept;
     const facts = this.facts(reserved, nowMs);
-    const headroom = report.headroom === null ? null : report.headroom + facts.available - report.available - reserved;
+    const headroom = report.headroom === null ? null : saturated(report.headroom + facts.available - report.available - reserved);
     const { images, ...rest } = report;
     return {
       ...rest,
@@ -204,7 +204,7 @@ export class StoreRecord {
       unreadableCount: this.#unreadableCount,
       reserved,
       rules: this.rules,
-      entitled: report.residual === null ? null : report.allocation + Math.ceil(this.rules.idleShare * report.residual),
+      entitled: report.residual === null ? null : saturated(report.allocation + Math.ceil(this.rules.idleShare * report.residual)),
       level: presence === 'vanished' ? 'unknown' : (this.#level?.level ?? 'unknown'),
       alerts: this.#alert === undefined ? [] : [this.#alert],
       sum: sumOf(facts, this.rules),

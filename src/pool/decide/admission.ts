@@ -13,7 +13,7 @@
  * once. Weighed by p = 0, a reservation would hold nothing. And both weigh the same, so that a request leaves the sum,
  * once it is held, where the answer to it said.
  */
-import { formatBytes, PlimsollError } from '#base';
+import { formatBytes, PlimsollError, saturated } from '#base';
 import type { Growth, Policy, PolicySum, StoreRules, Term } from '#wire';
 import { formatSeconds } from './durations.ts';
 import { checkRules } from './rules.ts';
@@ -219,7 +219,7 @@ function taken(name: string, bytes: number, explanation: string): Term {
 }
 
 function total(terms: readonly Term[]): number {
-  return terms.reduce((sum, { bytes }) => sum + bytes, 0);
+  return saturated(terms.reduce((sum, { bytes }) => sum + bytes, 0));
 }
 
 function lowerFirst(text: string): string {

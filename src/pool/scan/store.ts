@@ -1,5 +1,5 @@
 /** One filesystem and the images on it become a store report: sums, sharing, verdict. Pure; in steps, since there may be many. */
-import { type Assumption, formatBytes } from '#base';
+import { type Assumption, formatBytes, saturated } from '#base';
 import type { HostFilesystem } from '#host';
 import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
 import { domainResiduals, type DomainResiduals } from './domains.ts';
@@ -96,7 +96,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   yield;
   const known = rows.filter((row) => row.commitment !== null);
   const isKnown = known.length === rows.length && !rows.some(isLeastKnown);
-  const commitment = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
+  const whole = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
   const isPromise =
     filesystem.copyOnWrite !== true || rows.every((row) => !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
   const tooLong = imagesBeyondLargestFile(rows);
@@ -107,7 +107,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
     rows.every((row) => row.error === undefined) &&
     input.unreadable.length === 0;
   yield;
-  const findings = [...largestFileFindings(tooLong), ...storeFindings(input, rows, sharing, policy)];
+  const findings = [...largestFileFindings(tooLong), ...storeFindings(input, rows, sharing, policy), ...saturation(whole)];
   yield;
   const byDomain = yield* domainResiduals(
     images.map(({ allocation = 0, ranges, domains }, index) => {
@@ -117,9 +117,9 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   );
   return {
     allocation: sharing.allocation,
-    commitment: isKnown ? commitment : null,
+    commitment: isKnown ? saturated(whole) : null,
     // A block that a file outside of the scan shares stays its own when an image here writes a copy.
-    leastResidual: Math.max(0, commitment - sharing.allocation + sharing.sharedOutside),
+    leastResidual: saturated(Math.max(0, whole - sharing.allocation + sharing.sharedOutside)),
     byDomain,
     exceedsLargestFile: tooLong.certain.length > 0,
     shared: sharing.shared,
@@ -138,7 +138,7 @@ export function reportStore(
 ): StoreReport {
   const { id, mount, type, size, used } = filesystem;
   const ground = judgeGround(filesystem, sums, policy.assume);
-  const headroom = available - sums.leastResidual - policy.floor;
+  const headroom = saturated(available - sums.leastResidual - policy.floor);
   const isKnown = sums.commitment !== null;
   return {
     id,
@@ -175,6 +175,12 @@ export function roomDuring({ least, most }: RoomSeen, needed: number): number {
 function verdict(isComplete: boolean, headroom: number, filesystem: HostFilesystem): boolean | null {
   if (filesystem.size > 0 && headroom < 0) return false;
   return isComplete ? true : null;
+}
+
+function saturation(commitment: number): Finding[] {
+  if (commitment <= Number.MAX_SAFE_INTEGER) return [];
+  const message = 'The commitments of the images add up to 2^53 bytes or more: the figures of the store end at 2^53 - 1.';
+  return [{ level: 'warning', code: 'SUMS_SATURATED', message }];
 }
 
 function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePolicy): ScannedImage {
