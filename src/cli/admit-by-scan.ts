@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
 import { commitmentOfNew, parseCreateOptions } from '#create';
 import { filesystemOf } from '#host';
-import { admits, DEFAULT_RULES, explainVerdict, type StoreFacts, sumOf, withLargestFile } from '#pool';
+import { admits, DEFAULT_RULES, explainVerdict, reserveOf, type StoreFacts, sumOf, withLargestFile } from '#pool';
 import type { AdmissionDecision, AdmissionRequest, Growth, StoreReport } from '#wire';
 import { collectScan } from './commands/scan.ts';
 import type { Session } from './session.ts';
@@ -79,10 +79,12 @@ function bytesOf(image: AdmissionRequest['image'], filesystemType: string): numb
   );
 }
 
-function factsOf({ id, size, available, allocation, residual, headroom, fits, findings }: StoreReport): StoreFacts {
+function factsOf(report: StoreReport): StoreFacts {
+  const { id, size, available, allocation, residual, headroom, fits, findings } = report;
   const doubt =
     fits === null || (!fits && (headroom ?? -1) >= 0)
       ? (findings.find(({ level }) => level !== 'info')?.message ?? 'something could not be read')
       : null;
-  return { store: id, size, available, allocation, residual, reserved: 0, growth: NO_GROWTH, otherGrowth: NO_GROWTH, doubt };
+  const figures = { store: id, size, available, allocation, residual, reserved: 0 };
+  return { ...figures, growth: NO_GROWTH, otherGrowth: NO_GROWTH, doubt, ...reserveOf(report) };
 }

@@ -196,7 +196,7 @@ const STORE_METRICS: readonly Metric<StoreView>[] = [
     samples: ({ reserved }) => [[reserved]],
   },
   ofStore('shared_bytes', 'bytes that more than one file uses, counted once', ({ shared }) => shared),
-  ofStore('headroom_bytes', `${DEFINITIONS.headroom}; what is reserved counts as residual`, ({ headroom }) => headroom),
+  ofStore('headroom_bytes', DEFINITIONS.headroom, ({ headroom }) => headroom),
   {
     name: 'plimsoll_store_floor_bytes',
     help: 'free bytes that must always remain',

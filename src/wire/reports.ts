@@ -168,5 +168,5 @@ export const DEFINITIONS = {
   residual: 'commitment - allocation: what may still be written',
   exclusive: 'bytes freed if this image were deleted',
   shared: 'bytes that another file shares',
-  headroom: 'available - residual - floor; negative means overcommitted',
+  headroom: 'available - residual - reserved - floor; negative means overcommitted',
 } as const;

@@ -65,7 +65,7 @@ export function describeDashboard(name: string, baseUrl: () => string, artefact:
       await term.focus();
       await page.locator('.tooltip', { hasText: 'negative means overcommitted' }).waitFor();
       const described = await term.getAttribute('aria-describedby');
-      expect(await page.locator(`#${described}`).textContent()).toMatch(/available - residual - floor/);
+      expect(await page.locator(`#${described}`).textContent()).toMatch(/available - residual - reserved - floor/);
       await page.keyboard.press('Escape');
       expect(await page.locator('.tooltip').isVisible()).toBe(false);
       await close();

@@ -1,7 +1,7 @@
 /** What a daemon knows of one store from look to look: its last report, how it grew, how near to trouble it is. */
 import { type Assumption, saturated } from '#base';
 import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreRules, StoreView } from '#wire';
-import { type StoreFacts, sumOf } from '../decide/admission.ts';
+import { reserveOf, type StoreFacts, sumOf } from '../decide/admission.ts';
 import { forecastStore, growthOf, outlookTo, type SizePoint } from '../decide/forecast.ts';
 import { GrowthSeries } from './growth-series.ts';
 import type { ImageState, StoreState } from '../state/history.ts';
@@ -118,7 +118,7 @@ export class StoreRecord {
 
   /** What the sum that decides is made of, with `reserved` bytes held for future images, and `assume` declared for this answer. */
   facts(reserved: number, nowMs: number, assume: readonly Assumption[] = []): StoreFacts {
-    const { report } = this.#kept;
+    const { report, presence, assuming } = this.#kept;
     return {
       store: this.id,
       size: report.size,
@@ -133,6 +133,7 @@ export class StoreRecord {
       growth: this.#allocation.growth(nowMs),
       otherGrowth: this.#others.growth(nowMs),
       doubt: this.#doubt(assume),
+      ...(presence === 'present' ? reserveOf({ ...report, ...(assume.length === 0 ? {} : assuming(assume)) }) : {}),
     };
   }
 

@@ -2,7 +2,7 @@ import { GiB } from '#base';
 import type { Growth, Policy, StoreRules } from '#wire';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { admits, explainVerdict, type SpaceRequest, type StoreFacts, sumOf } from './admission.ts';
+import { admits, copyOnWriteReserve, explainVerdict, type SpaceRequest, type StoreFacts, sumOf } from './admission.ts';
 import { DEFAULT_RULES } from './rules.ts';
 
 const QUIET: Growth = { low: 0, high: 0, samples: 100, spanSeconds: 86_400, unknown: null };
@@ -256,5 +256,32 @@ describe('every sum', () => {
         expect(watch.left).toBeGreaterThanOrEqual(promise.left as number);
       }),
     );
+  });
+});
+
+describe('a store that copies on write', () => {
+  const doubt = 'That everything fits cannot be promised here.';
+  const copying: StoreFacts = { ...FACTS, doubt, copyOnWriteReserve: copyOnWriteReserve(FACTS) };
+
+  it('promises nothing, and answers by the other policies with a reserve that it states', () => {
+    const answer = (policy: Policy): unknown[] => {
+      const sum = sumOf(copying, rules(), { bytes: 20 * GiB, policy, idleShare: 0.25 });
+      return [admits(sum, copying), sum.left === null ? null : sum.left / GiB, sum.unknown];
+    };
+    expect(answer('promise')).toEqual([null, 30, doubt]);
+    expect(answer('entitled')).toEqual([true, 400 - 10 - 40 - 20 - 75 - 35, null]);
+    expect(answer('watch')).toEqual([true, 400 - 10 - 40 - 20 - 35, null]);
+    expect(terms(copying, rules({ policy: 'watch' }))).toMatchObject({ 'copy-on-write reserve': -35 });
+    expect(admits(sumOf(copying, rules(), { bytes: 300 * GiB, policy: 'entitled' }), copying)).toBe(false);
+  });
+
+  it('reserves a twentieth of what the images hold, and of the store up to 5 GiB', () => {
+    expect(copyOnWriteReserve({ size: 40 * GiB, allocation: 20 * GiB })).toBe(3 * GiB);
+    expect(copyOnWriteReserve({ size: 4000 * GiB, allocation: 0 })).toBe(5 * GiB);
+  });
+
+  it('stays in doubt under every policy for any other reason', () => {
+    const unread: StoreFacts = { ...FACTS, doubt: 'An image could not be read.' };
+    expect(admits(sumOf(unread, rules(), { bytes: GiB, policy: 'watch' }), unread)).toBeNull();
   });
 });

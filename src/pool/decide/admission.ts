@@ -13,8 +13,8 @@
  * once. Weighed by p = 0, a reservation would hold nothing. And both weigh the same, so that a request leaves the sum,
  * once it is held, where the answer to it said.
  */
-import { formatBytes, PlimsollError, saturated } from '#base';
-import type { Growth, Policy, PolicySum, StoreRules, Term } from '#wire';
+import { formatBytes, GiB, PlimsollError, saturated } from '#base';
+import type { Growth, Policy, PolicySum, StoreReport, StoreRules, Term } from '#wire';
 import { formatSeconds } from './durations.ts';
 import { checkRules } from './rules.ts';
 
@@ -38,6 +38,40 @@ export interface StoreFacts {
   readonly otherGrowth: Growth;
   /** Why a yes cannot be given whatever the sum says, as a sentence; null: nothing stands against it. */
   readonly doubt: string | null;
+  /**
+   * The filesystem copies on write, which is all that `doubt` says, and the images' residual is no bound of what they take: the
+   * promise stays in doubt, and the other policies count so many bytes for it, see `copyOnWriteReserve`.
+   */
+  readonly copyOnWriteReserve?: number;
+}
+
+/** Shares of the store and of what its images hold, and the most of the former. */
+const METADATA_SHARE = 1 / 20;
+const MOST_METADATA = 5 * GiB;
+const OLD_EXTENTS_SHARE = 1 / 20;
+
+/**
+ * Bytes that stay free for a filesystem that copies on write: chunks of metadata, and old extents, which stay whole until
+ * their last byte is replaced. A stated reserve and no bound: data can be written so that more is needed. Units: bytes.
+ */
+export function copyOnWriteReserve({ size, allocation }: Pick<StoreFacts, 'size' | 'allocation'>): number {
+  return Math.min(MOST_METADATA, Math.ceil(METADATA_SHARE * size)) + Math.ceil(OLD_EXTENTS_SHARE * allocation);
+}
+
+const COPY_ON_WRITE = 'STORE_COPY_ON_WRITE';
+
+/** The reserve of a store against whose yes nothing stands but that it copies on write; of others, nothing. */
+export function reserveOf(report: StoreReport): Pick<StoreFacts, 'copyOnWriteReserve'> {
+  const { findings, images, residual } = report;
+  const isRead = residual !== null && images.every(({ error }) => error === undefined);
+  const isCopying = findings.some(({ code }) => code === COPY_ON_WRITE);
+  const isAll = findings.every(({ code, level }) => level === 'info' || code === COPY_ON_WRITE);
+  return isRead && isCopying && isAll ? { copyOnWriteReserve: copyOnWriteReserve(report) } : {};
+}
+
+/** Why no yes can be given under `policy`; null: nothing stands against it. */
+function doubtUnder({ doubt, copyOnWriteReserve: reserve }: StoreFacts, policy: Policy): string | null {
+  return reserve !== undefined && policy !== 'promise' ? null : doubt;
 }
 
 export interface SpaceRequest {
@@ -72,14 +106,14 @@ export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceReque
   const policy = request?.policy ?? rules.policy;
   const asked = { ...rules, policy, idleShare: request?.idleShare ?? rules.idleShare };
   if (request !== undefined) checkRequest(request, asked);
-  const known = knownTerms(facts, asked, request);
+  const known = [...knownTerms(facts, asked, request), ...reserveTerm(facts, policy)];
   const future = futureTerms(facts, asked);
   const least = [...known, ...future.flatMap(({ atLeast }) => atLeast ?? [])];
   const most = future.some(({ atMost }) => atMost === null) ? null : [...known, ...future.flatMap(({ atMost }) => atMost ?? [])];
   const unknown = future.flatMap((term) => term.unknown ?? []).join(' ') || null;
   if (facts.size <= 0) return { policy, terms: least, left: null, unknown: 'The filesystem states no size.' };
   if (total(least) < 0) return { policy, terms: least, left: total(least), unknown };
-  if (most !== null && total(most) >= 0) return { policy, terms: most, left: total(most), unknown: facts.doubt };
+  if (most !== null && total(most) >= 0) return { policy, terms: most, left: total(most), unknown: doubtUnder(facts, policy) };
   return { policy, terms: least, left: null, unknown };
 }
 
@@ -87,7 +121,7 @@ export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceReque
 export function admits(sum: PolicySum, facts: StoreFacts): boolean | null {
   if (sum.left === null) return null;
   if (sum.left < 0) return false;
-  return facts.doubt === null ? true : null;
+  return doubtUnder(facts, sum.policy) === null ? true : null;
 }
 
 /** The verdict as a sentence. `bytes`: what was asked for; without it the sentence is about the store as it is. */
@@ -125,6 +159,17 @@ function knownTerms(facts: StoreFacts, rules: StoreRules, request: SpaceRequest 
     taken('floor', rules.floor, 'what must always remain free'),
     taken('reserved', facts.reserved, 'held for images that are not there yet, whole under every policy'),
     ...(request === undefined ? [] : [taken('request', request.bytes, 'what is asked for, whole under every policy')]),
+  ];
+}
+
+function reserveTerm({ copyOnWriteReserve: reserve }: StoreFacts, policy: Policy): Term[] {
+  if (reserve === undefined || policy === 'promise') return [];
+  return [
+    taken(
+      'copy-on-write reserve',
+      reserve,
+      'for metadata, and for old extents that stay until their last byte is replaced; a reserve, no bound',
+    ),
   ];
 }
 

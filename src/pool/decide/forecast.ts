@@ -70,10 +70,12 @@ function secondsTo(distance: number, { images, others, residual }: Rates): numbe
  * does not grow; the store's sum counts it. A warning is reached by bytes, percent, seconds or the store's sum, whichever
  * comes first; only the first three come nearer with time.
  */
-export function forecastStore(facts: StoreFacts, rules: StoreRules): StoreForecast {
+export function forecastStore(given: StoreFacts, rules: StoreRules): StoreForecast {
+  // Where data is copied on write, what the images may still write does not bound what they take.
+  const facts = given.copyOnWriteReserve === undefined ? given : { ...given, residual: null };
   const growth = together(facts.growth, facts.otherGrowth);
   const aboveFloor = facts.available - rules.floor;
-  const isShort = (sumOf(facts, rules).left ?? 0) < 0;
+  const isShort = (sumOf(given, rules).left ?? 0) < 0;
   return {
     growth,
     toWarning: isShort ? REACHED : toLevel(facts, rules, 'warning', growth),

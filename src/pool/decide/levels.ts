@@ -136,6 +136,12 @@ function readSum(facts: StoreFacts, rules: StoreRules): Reading {
   return { ...reading, stands: (sum.left ?? 0) > CLEAR_SIZE_SHARE * facts.size ? 'far' : 'clear', unknown: null };
 }
 
+/** Where most of the growth is, if it is not in the images. */
+function growthSource({ growth, otherGrowth }: StoreFacts): string {
+  if ((otherGrowth.high ?? 0) <= (growth.high ?? 0)) return '';
+  return ` Most of the growth is in files that are not images: up to ${formatBytes(Math.ceil(otherGrowth.high ?? 0))}/s.`;
+}
+
 /** The alert of a level, undefined where there is none. */
 export function alertOf(state: LevelState, facts: StoreFacts, forecast: StoreForecast, rules: StoreRules): Alert | undefined {
   const { level } = state;
@@ -151,11 +157,11 @@ const CRITERION_TEXT: Readonly<Record<Criterion, CriterionText>> = {
     `${formatBytes(available - rules.floor)} are available above the floor; the threshold is ${formatBytes(rules[level].bytes ?? 0)}.`,
   percent: ({ available, size }, _, rules, level) =>
     `${((100 * available) / size).toFixed(1)} % of the store are available; the threshold is ${rules[level].percent} %.`,
-  seconds: (_, { toFloor }, rules, level) => {
+  seconds: (facts, { toFloor }, rules, level) => {
     const threshold = `the threshold is ${formatSeconds(rules[level].seconds ?? 0)}.`;
     if (toFloor.outcome === 'reached') return `The floor is reached; ${threshold}`;
     if (toFloor.earliest === null) return `No time to the floor can be named now; ${threshold}`;
-    return `The floor may be reached in ${formatSeconds(toFloor.earliest)}; ${threshold}`;
+    return `The floor may be reached in ${formatSeconds(toFloor.earliest)}; ${threshold}${growthSource(facts)}`;
   },
   policy: (facts, _, rules) => explainVerdict(sumOf(facts, rules), facts),
 };

@@ -335,3 +335,41 @@ describe('every plan', () => {
     );
   });
 });
+
+describe('planMoves(): growth in files that are not images', () => {
+  const WARNING = mergeRules(DEFAULT_RULES, { warning: { ...NO_LEVEL, seconds: 86_400 }, critical: NO_LEVEL });
+  const busy = (rate: number): StoreFacts => ({
+    ...FACTS,
+    size: 252 * GiB,
+    allocation: 100 * GiB,
+    residual: 0,
+    otherGrowth: { ...QUIET, high: rate },
+  });
+
+  it('is named, and nothing is proposed, where no move can help', () => {
+    const groups = Array.from({ length: 9 }, (_, index) => group(`g${index}`, 10, 12));
+    const plan = planMoves(input(groups, { facts: busy(45 * MiB), rules: WARNING }));
+    expect(plan).toEqual({ store: 'uuid:here', lacking: 0, moves: [], lackingAfter: 0, remark: expect.any(String) });
+    expect(plan.remark).toMatch(
+      /^The growth is in files that are not images: up to 45 MiB\/s, and the floor may be reached in .*find what writes there\.$/,
+    );
+  });
+
+  it('is named under the policy watch, where it alone exceeds the sum', () => {
+    const rules = mergeRules(WARNING, { policy: 'watch', warning: NO_LEVEL });
+    const plan = planMoves(input([group('a', 10, 12)], { facts: busy(200 * MiB), rules }));
+    expect([plan.lacking, plan.moves, plan.remark]).toEqual([0, [], expect.stringContaining('files that are not images')]);
+  });
+
+  it('leaves the moves that help against what else is lacking', () => {
+    const rules = mergeRules(WARNING, { warning: { bytes: 105 * GiB, percent: null, seconds: 86_400 } });
+    const plan = planMoves(input([group('a', 10, 12), group('b', 2, 2)], { facts: busy(45 * MiB), rules }));
+    expect([plan.lacking, plan.moves.map(({ freed }) => freed)]).toEqual([5 * GiB + 1, [10 * GiB]]);
+    expect(plan.remark).toMatch(/^The growth is in files that are not images/);
+  });
+
+  it('is no reason against moves that are enough', () => {
+    const plan = planMoves(input([group('a', 60, 60)], { facts: busy(1.5 * MiB), rules: WARNING }));
+    expect([plan.moves.length, plan.lackingAfter, plan.remark]).toEqual([1, 0, null]);
+  });
+});

@@ -77,13 +77,13 @@ const GROUPS_PER_STEP = 500;
 /** As `planMoves`, with pauses to do something else in. */
 export function* planInSteps(input: MoveInput): Generator<void, MovePlan> {
   const { store } = input.facts;
-  const need = needOf(input);
+  const { need, others } = curableNeed(input);
   if (need === null) {
     const remark = `What the store lacks could not be told. ${sumOf(input.facts, input.rules).unknown ?? ''}`.trim();
     return { store, lacking: null, moves: [], lackingAfter: null, remark };
   }
   const lacking = Math.max(need.sum, need.level);
-  if (lacking === 0) return { store, lacking, moves: [], lackingAfter: 0, remark: null };
+  if (lacking === 0) return { store, lacking, moves: [], lackingAfter: 0, remark: others };
   const situation = situationOf(input);
   const candidates: Movable[] = [];
   const refusals: Refusal[] = [];
@@ -103,20 +103,52 @@ export function* planInSteps(input: MoveInput): Generator<void, MovePlan> {
     lacking,
     moves,
     lackingAfter: doubtOf(input) === null ? Math.max(after.sum, after.level) : null,
-    remark: remarkOn({ ...situation, after, choice, candidates, refusals }),
+    remark: [others, remarkOn({ ...situation, after, choice, candidates, refusals })].filter((text) => text !== null).join(' ') || null,
   };
 }
 
-/** What the store lacks: for its sum, and to be past every threshold of its warning; null: neither is known to lack. */
-function needOf({ facts, rules }: MoveInput): Gain | null {
-  if (facts.size <= 0) return null;
+interface CurableNeed {
+  /** null: neither sum nor level is known to lack. */
+  readonly need: Gain | null;
+  /** Why the rest of what the store lacks is not in it; null: there is none. */
+  readonly others: string | null;
+}
+
+/**
+ * What the store lacks, for its sum and to be past every threshold of its warning, as far as moves can help. Files that are not
+ * images go on to grow whatever is moved: where all images together would not gain enough, what is lacking because of that
+ * growth is left out, and `others` says so.
+ */
+function curableNeed(input: MoveInput): CurableNeed {
+  const { facts, rules, groups } = input;
+  if (facts.size <= 0) return { need: null, others: null };
   const { left } = sumOf(facts, rules);
   const { bytes, percent } = distancesTo(facts, rules, rules.warning);
   const { seconds } = rules.warning;
-  const short = [bytes, percent, seconds === null ? null : distanceInTime(facts, rules, seconds)];
-  const level = Math.max(0, ...short.map((distance) => (distance === null || distance > 0 ? 0 : 1 - distance)));
-  if (left === null && level === 0) return null;
-  return { sum: Math.max(0, -(left ?? 0)), level };
+  const levelBy = (distances: readonly (number | null)[]): number =>
+    Math.max(0, ...distances.map((distance) => (distance === null || distance > 0 ? 0 : 1 - distance)));
+  const level = levelBy([bytes, percent, seconds === null ? null : distanceInTime(facts, rules, seconds)]);
+  if (left === null && level === 0) return { need: null, others: null };
+  const whole = { sum: Math.max(0, -(left ?? 0)), level };
+  const most = groups.reduce((sum, { freed, counted }) => sum + Math.max(freed, counted ?? freed), 0);
+  const freed = groups.reduce((sum, group) => sum + group.freed, 0);
+  const rate = facts.otherGrowth.high ?? 0;
+  const isSumCurable = whole.sum <= most || rate === 0 || rules.policy !== 'watch';
+  const isLevelCurable = level <= freed || rate === 0;
+  if (isSumCurable && isLevelCurable) return { need: whole, others: null };
+  const withoutOthers = { ...facts, otherGrowth: { ...facts.otherGrowth, low: 0, high: 0 } };
+  const need = {
+    sum: isSumCurable ? whole.sum : Math.max(0, -(sumOf(withoutOthers, rules).left ?? 0)),
+    level: isLevelCurable ? level : levelBy([bytes, percent]),
+  };
+  return { need, others: othersText(facts, rules) };
+}
+
+function othersText(facts: StoreFacts, rules: StoreRules): string {
+  const { earliest } = forecastStore(facts, rules).toFloor;
+  const when = earliest === null || earliest === 0 ? '' : `, and the floor may be reached in ${formatSeconds(earliest)}`;
+  const rate = `${formatBytes(Math.ceil(facts.otherGrowth.high ?? 0))}/s`;
+  return `The growth is in files that are not images: up to ${rate}${when}. Moving images does not stop it: find what writes there.`;
 }
 
 /** Bytes above the floor beyond what comes in `seconds` at the high growth; null: that is not known, or too far away. */

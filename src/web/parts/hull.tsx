@@ -162,7 +162,12 @@ export function HullLegend({ store }: { readonly store: StoreView }): JSX.Elemen
   const cargo = [...amounts(store)].reverse().filter(([kind, bytes]) => bytes > 0 || (kind !== 'kept' && kind !== 'others'));
   return (
     <dl class="legend">
-      <Row word="headroom" bytes={store.headroom} mark="free" isStrong />
+      {store.rules.policy === 'promise' ? null : <Row word="left" bytes={store.sum.left} mark="free" isStrong />}
+      {store.rules.policy === 'promise' ? (
+        <Row word="headroom" bytes={store.headroom} mark="free" isStrong />
+      ) : (
+        <Row word="headroom" bytes={store.headroom} mark="none" note="by the promise" />
+      )}
       <Row word="size" bytes={store.size} mark="deck" />
       <Row word="floor" bytes={store.floor} mark="line" />
       {cargo.map(([kind, bytes]) => (
@@ -172,12 +177,23 @@ export function HullLegend({ store }: { readonly store: StoreView }): JSX.Elemen
   );
 }
 
-function Row(row: { readonly word: Word; readonly bytes: number | null; readonly mark: string; readonly isStrong?: boolean }): JSX.Element {
+interface RowParts {
+  readonly word: Word;
+  readonly bytes: number | null;
+  readonly mark: string;
+  /** The figure that decides. */
+  readonly isStrong?: boolean;
+  /** By which rule a figure is meant that decides nothing here: then it is shown without alarm. */
+  readonly note?: string;
+}
+
+function Row(row: RowParts): JSX.Element {
   return (
-    <div class={row.isStrong === true ? 'strong' : undefined}>
+    <div class={row.isStrong === true ? 'strong' : row.note === undefined ? undefined : 'second'}>
       <dt>
         <span class={`swatch ${row.mark}`} aria-hidden="true" />
         <Term word={row.word} />
+        {row.note === undefined ? null : <small> {row.note}</small>}
       </dt>
       <dd>
         <Bytes bytes={row.bytes} />
