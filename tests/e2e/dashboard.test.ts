@@ -3,7 +3,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { keepScreenshot, openBrowser, openPage, seriousViolations } from '../support/browser.ts';
 import { FixtureServer } from '../support/fixture-server.ts';
-import { HOSTILE_NAMES } from '../support/fixture-stores.ts';
+import { aStore, HOSTILE_NAMES } from '../support/fixture-stores.ts';
 import { describeDashboard } from './dashboard-suite.ts';
 
 const given = process.env['PLIMSOLL_DASHBOARD_URL'];
@@ -153,6 +153,34 @@ describe('the dashboard, live', () => {
     const plan = page.getByText('Lacking now');
     await plan.waitFor();
     expect(await plan.textContent()).toMatch(/Lacking now: 109.00 GiB; when all moves are made: /);
+    await close();
+  });
+
+  it('has one verdict and one number under a policy that is not the promise: its headroom comes second, without alarm', async () => {
+    await server.close();
+    const GiB = 2 ** 30;
+    const store = aStore({ id: 'uuid:1', mount: '/srv/vm', sizeGiB: 500, usedGiB: 371, imagesGiB: 350, residualGiB: 246, imageCount: 9 });
+    const sum = { ...store.sum, policy: 'entitled' as const, left: 42 * GiB, unknown: null };
+    const view = {
+      ...store,
+      level: 'ok' as const,
+      alerts: [],
+      rules: { ...store.rules, policy: 'entitled' as const },
+      sum,
+      headroom: -117 * GiB,
+    };
+    server = new FixtureServer([view]);
+    const { page, close } = await openPage(browser, await server.listen());
+    const card = page.getByRole('article');
+    await card.waitFor();
+    expect(await card.locator('.verdict').textContent()).toContain('42.00 GiB left');
+    expect(await card.locator('.legend .strong').allTextContents()).toEqual([expect.stringMatching(/^left.*42\.00 GiB/)]);
+    const headroom = card.locator('.legend .second');
+    expect(await headroom.textContent()).toMatch(/^headroom by the promise.*117\.00 GiB/);
+    const colourOf = (place: typeof headroom): Promise<string> => place.evaluate('(one) => getComputedStyle(one).color');
+    expect(await colourOf(headroom.locator('data'))).toBe(await colourOf(headroom.locator('small')));
+    await keepScreenshot(page, 'entitled');
+    expect(await seriousViolations(page)).toEqual([]);
     await close();
   });
 
