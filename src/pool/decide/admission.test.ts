@@ -275,6 +275,11 @@ describe('a store that copies on write', () => {
     expect(admits(sumOf(copying, rules(), { bytes: 300 * GiB, policy: 'entitled' }), copying)).toBe(false);
   });
 
+  it('counts growth beyond what the images may still write', () => {
+    const quick: StoreFacts = { ...copying, residual: GiB, growth: growing(GiB / 60) };
+    expect(terms(quick, rules({ policy: 'watch', noticeSeconds: 60, relieveSeconds: 540 }))['growth of images']).toBeLessThanOrEqual(-10);
+  });
+
   it('reserves a twentieth of what the images hold, and of the store up to 5 GiB', () => {
     expect(copyOnWriteReserve({ size: 40 * GiB, allocation: 20 * GiB })).toBe(3 * GiB);
     expect(copyOnWriteReserve({ size: 4000 * GiB, allocation: 0 })).toBe(5 * GiB);

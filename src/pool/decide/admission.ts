@@ -199,7 +199,10 @@ const RESIDUAL_UNKNOWN = 'What the images may still write is not known of all of
 
 /** Growth of images, which ends where all of them have reached their commitment. */
 function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedTerm {
-  const { growth, residual } = facts;
+  const { growth } = facts;
+  const isCopying = facts.copyOnWriteReserve !== undefined;
+  // Where data is copied on write, growth does not end at what the images may still write.
+  const residual = isCopying ? null : facts.residual;
   const name = 'growth of images';
   const seconds = horizon(rules);
   if (growth.high === null) {
@@ -207,6 +210,7 @@ function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedTerm {
     return { atLeast: null, atMost, unknown: `How fast images grow is not known: ${lowerFirst(growth.unknown ?? 'no reason is known.')}` };
   }
   const grown = during(growth.high, seconds);
+  if (isCopying) return exactly(taken(name, grown, growthText(growth.high, seconds)));
   if (residual === null) {
     // It ends where they are full, which nobody knows: only what is known of that is sure to come.
     const sure = Math.min(grown, facts.residualAtLeast ?? 0);
