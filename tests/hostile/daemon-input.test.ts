@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ImagePage, ImageView } from '#wire';
 import { readExposition } from '../support/exposition.ts';
+import { tokenOf } from '../support/access.ts';
 import { ask } from '../support/http.ts';
 import { Cleanup, type DaemonProcess, DaemonProcess as Process, pause } from './daemon-process.ts';
 
@@ -183,6 +184,12 @@ describe('the static files', () => {
   });
 });
 
+/** A request with the token of the daemon, where it is one of this host. */
+function withToken(text: string | Buffer): string | Buffer {
+  const access = `host: localhost\r\nauthorization: Bearer ${tokenOf(open.url) ?? ''}\r\n`;
+  return typeof text === 'string' ? text.replaceAll('host: localhost\r\n', access) : text;
+}
+
 /** The response to `text`, until the server ends the connection or, after its first bytes, is silent for `silence` ms. */
 function raw(text: string | Buffer, silence = 3000): Promise<string> {
   return new Promise((resolve) => {
@@ -198,7 +205,7 @@ function raw(text: string | Buffer, silence = 3000): Promise<string> {
     });
     socket.on('error', end);
     socket.on('close', end);
-    socket.write(text);
+    socket.write(withToken(text));
   });
 }
 
