@@ -55,7 +55,7 @@ export class ClusterAllocator {
   readonly #geometry: RefcountGeometry;
   readonly #hasBlock: ClusterSet;
   readonly #gaps: Iterator<Run>;
-  /** Freed clusters below the frontier, ascending. */
+  /** Freed clusters, below the frontier and above it. */
   readonly #freed = new FreedClusters();
   #skipped: Run[] = [];
   #frontier: Run;
@@ -88,15 +88,15 @@ export class ClusterAllocator {
     return start;
   }
 
-  /** Gives back a cluster; it is the next to be taken when it is the lowest. */
+  /** Gives back a cluster. QEMU's search position falls back to it: what was passed over above it is searched again. */
   free(cluster: number): void {
     this.#freed.push(cluster);
-    this.#restoreSkipped();
+    if (this.#skipped.length > 0) this.#restoreSkipped(cluster);
   }
 
   /** What was passed over is searched again after the image is closed and opened. */
   reopen(): void {
-    this.#restoreSkipped();
+    this.#restoreSkipped(0);
   }
 
   #takeSome(most: number): number {
@@ -110,13 +110,14 @@ export class ClusterAllocator {
       this.#write(trigger, trigger + 1);
       return 1;
     }
-    if (!this.#freed.isEmpty) {
+    const { start, end } = this.#frontier;
+    const freed = this.#leastFreed();
+    if (freed < start) {
       const cluster = this.#freed.pop();
       this.#write(cluster, cluster + 1);
       return 1;
     }
-    const { start, end } = this.#frontier;
-    const count = Math.min(most, end - start, (range + 1) * this.#geometry.blockEntries - start);
+    const count = Math.min(most, end - start, freed - start, (range + 1) * this.#geometry.blockEntries - start);
     this.#advance(start + count);
     this.#write(start, start + count);
     return count;
@@ -191,12 +192,16 @@ export class ClusterAllocator {
   }
 
   #peek(): number {
-    return !this.#freed.isEmpty ? this.#freed.least() : this.#frontier.start;
+    return Math.min(this.#leastFreed(), this.#frontier.start);
+  }
+
+  #leastFreed(): number {
+    return this.#freed.isEmpty ? Number.POSITIVE_INFINITY : this.#freed.least();
   }
 
   #pop(): number {
-    if (!this.#freed.isEmpty) return this.#freed.pop();
     const { start } = this.#frontier;
+    if (this.#leastFreed() < start) return this.#freed.pop();
     this.#advance(start + 1);
     return start;
   }
@@ -207,20 +212,20 @@ export class ClusterAllocator {
 
   #findRun(count: number): number {
     if (count === 1) return this.#pop();
-    const among = this.#freed.takeConsecutive(count);
-    if (among !== undefined) return among;
-    while (this.#frontier.end - this.#frontier.start < count) {
+    const among = this.#freed.firstConsecutive(count) ?? Number.POSITIVE_INFINITY;
+    while (this.#frontier.end - this.#frontier.start < count && this.#frontier.start < among) {
       this.#skipped.push(this.#frontier);
       this.#frontier = this.#nextGap();
     }
     const { start } = this.#frontier;
+    if (among < start) return this.#freed.takeConsecutive(count) as number;
     this.#advance(start + count);
     return start;
   }
 
-  #restoreSkipped(): void {
-    this.#freed.pushRuns(this.#skipped);
-    this.#skipped = [];
+  #restoreSkipped(from: number): void {
+    this.#freed.pushRuns(this.#skipped.filter(({ start }) => start >= from));
+    this.#skipped = this.#skipped.filter(({ start }) => start < from);
   }
 
   #rangeOf(cluster: number): number {

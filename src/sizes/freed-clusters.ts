@@ -1,5 +1,5 @@
 /**
- * Clusters that were freed below an allocator's frontier, the lowest first. Few at a time or by the million, given back
+ * Clusters that were freed while an allocator works, the lowest first. Few at a time or by the million, given back
  * in any order, taken one by one or as a run of neighbours: no order of calls costs more than their number and a logarithm.
  */
 import type { Run } from '#block';
@@ -44,6 +44,14 @@ export class FreedClusters {
 
   /** Takes the lowest `count` neighbours and returns the first, if there are such. */
   takeConsecutive(count: number): number | undefined {
+    const start = this.firstConsecutive(count);
+    const run = this.#runs[this.#searchedTo];
+    if (start !== undefined && run !== undefined) run.start += count;
+    return start;
+  }
+
+  /** The first of the lowest `count` neighbours, if there are such. */
+  firstConsecutive(count: number): number | undefined {
     if (this.#recent.size > 0) this.#runs = joined(this.#takeAll(), this.#drainRecent());
     if (count < this.#searchedCount) this.#searchedTo = 0;
     this.#searchedCount = count;
@@ -52,8 +60,7 @@ export class FreedClusters {
       const run = this.#runs[index] as { start: number; end: number };
       if (run.end - run.start < count) continue;
       this.#searchedTo = index;
-      run.start += count;
-      return run.start - count;
+      return run.start;
     }
     this.#searchedTo = index;
     return undefined;
