@@ -10,7 +10,7 @@ import { ClusterSet } from './cluster-set.ts';
 import { type CompressedClusters, CompressedCollector } from './compressed-clusters.ts';
 import { type Header, parseHeader } from './header.ts';
 import { type L1Table, parseL1Table } from './l1-table.ts';
-import { type L2Visitor, lastClusterBytes, visitL2Table } from './l2-table.ts';
+import { type L2Visitor, lastClusterBytes, lastInPlaceBytes, visitL2Table } from './l2-table.ts';
 import { MetadataClaims } from './metadata-claims.ts';
 import { addUsedClusters, refcountOf } from './refcount.ts';
 import { type InternalSnapshot, readSnapshotTable, type SnapshotTable } from './snapshot.ts';
@@ -35,7 +35,7 @@ export interface Census {
   /** Host clusters of guest data that is written in place. */
   readonly inPlace: ClusterSet;
   readonly inPlaceCount: number;
-  /** The last guest cluster, when it is in place and the capacity ends inside it. */
+  /** The last guest cluster, when it is in place and the capacity ends inside it; and how much of it a write fills. */
   readonly partialInPlace: { readonly hostCluster: number; readonly byteLength: number } | undefined;
   /**
    * How much of the last guest cluster is written once it gets a new host cluster; undefined: all of it. `lastIsNew`: the
@@ -124,8 +124,11 @@ class CensusTaker {
   #lastInPlace = -1;
   /** As in the census; set where the last table is read. */
   #lastClusterBytes: number | undefined;
+  #lastInPlaceBytes = 0;
   #lastEntry = -1;
   #lastCluster = -1;
+  /** The table that is being counted belongs to a snapshot, too. */
+  #isTableShared = false;
   #beyondEnd = 0;
 
   constructor(device: BlockDevice, header: Header, signal: AbortSignal | undefined) {
@@ -162,7 +165,7 @@ class CensusTaker {
       longestRunAcrossTables: header.externalDataFile ? 0 : this.#longestRunAcrossTables,
       inPlace: this.#inPlace,
       inPlaceCount: this.#inPlaceCount,
-      partialInPlace: partialBytes > 0 && lastInPlace >= 0 ? { hostCluster: lastInPlace, byteLength: partialBytes } : undefined,
+      partialInPlace: partialBytes > 0 && lastInPlace >= 0 ? { hostCluster: lastInPlace, byteLength: this.#lastInPlaceBytes } : undefined,
       lastClusterBytes: isShort ? lastBytes : undefined,
       lastIsNew: lastInPlace < 0,
       copiedTables: this.#copiedTables,
@@ -258,6 +261,7 @@ class CensusTaker {
     const { clusterSize } = this.#header;
     if (copied) this.#copiedTables.add(cluster);
     else this.#tablesNeeding += 1;
+    this.#isTableShared = !copied;
     this.#runInTable = 0;
     this.#lastEntry = -1;
     const neededBefore = this.#needing;
@@ -265,7 +269,9 @@ class CensusTaker {
     if (copied && this.#needing > neededBefore) this.#rewrittenTables.add(cluster);
     if (!isLast) return;
     this.#lastInPlace = this.#lastEntry === entryCount - 1 ? this.#lastCluster : -1;
-    this.#lastClusterBytes = lastClusterBytes(table, entryCount - 1, this.#header, this.#header.capacity % clusterSize);
+    const partialBytes = this.#header.capacity % clusterSize;
+    this.#lastClusterBytes = lastClusterBytes(table, entryCount - 1, this.#header, partialBytes);
+    this.#lastInPlaceBytes = lastInPlaceBytes(table, entryCount - 1, this.#header, partialBytes);
   }
 
   /** Counts what the active tables say; one object for all tables, since an image can have millions. */
@@ -301,7 +307,10 @@ class CensusTaker {
     inPlace: (hostCluster, count) => this.#referenceData(hostCluster, hostCluster + count),
     needing: () => undefined,
     sharedData: (hostCluster) => this.#referenceData(hostCluster, hostCluster + 1),
-    compressed: (fileOffset, byteLength, entryAt) => void this.#referenceCompressed(fileOffset, byteLength, entryAt),
+    compressed: (fileOffset, byteLength, entryAt) => {
+      const { start, end } = this.#referenceCompressed(fileOffset, byteLength, entryAt);
+      if (this.#header.dirty) this.#compressed.keep(start, end);
+    },
     unsound: (at, what) => (this.#unsound ??= { at, what }),
   };
 
@@ -313,6 +322,7 @@ class CensusTaker {
   #countCompressed(fileOffset: number, byteLength: number, entryAt: number): void {
     const { start, end } = this.#referenceCompressed(fileOffset, byteLength, entryAt);
     this.#compressed.add(start, end, byteLength, this.#needing + this.#tablesNeeding);
+    if (this.#header.dirty && this.#isTableShared) this.#compressed.keep(start, end);
     this.#needing += 1;
     this.#extendRun(1);
   }
@@ -417,6 +427,7 @@ class CensusTaker {
           this.#compressed.refcounts.set(one, refcountOf(block, refcountOrder, one % refcountBlockEntries));
       }
     }
+    if (this.#header.dirty) this.#compressed.countReferences();
     return { used, refcountBlocks };
   }
 

@@ -13,6 +13,8 @@ export interface CompressedClusters {
   readonly byteLength: number;
   /** Refcounts of the host clusters they touch. */
   readonly refcounts: ReadonlyMap<number, number>;
+  /** How many of them touch each host cluster: less than its refcount, where snapshots do too, and never more. */
+  readonly references: ReadonlyMap<number, number>;
 }
 
 /** Compressed clusters whose order is remembered: 64 GiB at 64 KiB, some 100 MB; beyond, `expected` is an estimate. */
@@ -28,10 +30,10 @@ export class CompressedCollector implements CompressedClusters {
   readonly firstCluster: number[] = [];
   readonly clusterCount: number[] = [];
   readonly refcounts = new Map<number, number>();
-  /** How many of them touch each host cluster: less than its refcount, where snapshots do too, and never more. */
   readonly references = new Map<number, number>();
   readonly #memory = tableMemoryInForce();
   #isFull = false;
+  readonly #kept = new Set<number>();
 
   /** The next one in guest order: it touches the host clusters [first, end). */
   add(first: number, end: number, byteLength: number, allocatedBefore: number): void {
@@ -50,5 +52,15 @@ export class CompressedCollector implements CompressedClusters {
       this.refcounts.set(cluster, 0);
       this.references.set(cluster, (this.references.get(cluster) ?? 0) + 1);
     }
+  }
+
+  /** The host clusters [first, end) hold compressed data of a snapshot, too. */
+  keep(first: number, end: number): void {
+    for (let cluster = first; cluster < end; cluster += 1) if (this.references.has(cluster)) this.#kept.add(cluster);
+  }
+
+  /** Refcounts by the references, where those in the file are stale: a cluster that a snapshot keeps has one more. */
+  countReferences(): void {
+    for (const [cluster, references] of this.references) this.refcounts.set(cluster, references + (this.#kept.has(cluster) ? 1 : 0));
   }
 }

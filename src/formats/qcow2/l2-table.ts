@@ -126,6 +126,21 @@ export function lastClusterBytes(table: Uint8Array | undefined, entry: number, h
   return Math.max(needed, (SUBCLUSTERS_PER_CLUSTER - Math.clz32(allocated)) * subcluster);
 }
 
+/**
+ * How much of the last guest cluster a write fills when it is in place and the capacity needs `partialBytes` of it: up to the
+ * capacity where it holds data; QEMU completes with zeros the cluster under the zero flag, and the subcluster that is not
+ * allocated (`calculate_l2_meta`, block/qcow2-cluster.c).
+ */
+export function lastInPlaceBytes(table: Uint8Array, entry: number, header: Header, partialBytes: number): number {
+  const { clusterSize, extendedL2, version } = header;
+  const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
+  if (!extendedL2) return version === 3 && (view.getUint32(entry * 8 + 4) & ZERO_FLAG) !== 0 ? clusterSize : partialBytes;
+  const subcluster = clusterSize / SUBCLUSTERS_PER_CLUSTER;
+  const last = Math.ceil(partialBytes / subcluster) - 1;
+  const isAllocated = ((view.getUint32(entry * 16 + 12) >>> last) & 1) === 1;
+  return isAllocated ? partialBytes : (last + 1) * subcluster;
+}
+
 /** Entries of one call of `countLike`: short, so that V8 compiles it as a function and never replaces it inside its loop. */
 const ENTRIES_AT_ONCE = 256;
 
