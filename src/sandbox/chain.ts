@@ -34,10 +34,12 @@ interface Reference {
   readonly format: string | null;
 }
 
-/** Guest writes to an external data file reach its last cluster's end. */
+/** Guest writes to an external data file reach its last cluster's end; with extended L2 entries, its last subcluster's. */
 export function dataFileReach(header: Qcow2Header): number {
-  return roundUp(header.capacity, header.clusterSize);
+  return roundUp(header.capacity, header.extendedL2 ? header.clusterSize / SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
 }
+
+const SUBCLUSTERS_PER_CLUSTER = 32;
 
 /** Follows what `file` refers to, as far as the policy lets it; never throws for what it finds. */
 export async function followChain(file: OpenFile, header: Qcow2Header, options: ChainOptions): Promise<ChainResult> {

@@ -6,12 +6,14 @@ import { roundUp } from '#base';
 import { type FileFacts, storedBytes } from '#block';
 import type { Census } from '#formats';
 import type { Addend, Finding, ImageReport } from '#wire';
-import { censusFindings, discardFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
+import { discardFindings } from './findings-discards.ts';
+import { censusFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
 import { hostFindings, largestFileFindings } from './findings-host.ts';
 import { COPIES, type Growth, hostCharges } from './host-charge.ts';
-import { boundByMap, boundByStat } from './qcow2-bound.ts';
+import { type Bound, boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
-import { type Qcow2State, qcow2State, withAssumedMap } from './qcow2-state.ts';
+import { afterSnapshot } from './qcow2-snapshot.ts';
+import { type Qcow2State, qcow2State } from './qcow2-state.ts';
 
 /** The part of an image's report that is arithmetic. */
 export type Figures = Pick<
@@ -76,25 +78,33 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
   const state = qcow2State(census, facts);
   const findings = censusFindings(state);
   if (census.header.corrupt) return frozen(facts, census, findings);
-  const { map } = facts;
-  const bound = map === undefined ? boundByStat(state) : boundByMap(state, map);
-  const mapped = map === undefined ? withAssumedMap(state) : state;
-  const filled = fillOnce(mapped);
-  const storage = bound.addends.reduce((sum, addend) => sum + addend.bytes, 0);
-  const growth = {
-    storage,
-    maxLength: bound.maxLength,
-    grain: census.header.extendedL2 ? census.header.clusterSize / 32 : census.header.clusterSize,
-    scattered: scatteredBytes(state, storage),
-  };
-  return finish(facts, bound.addends, growth, {
+  const bound = boundOf(state);
+  const expected = fillOnce(state).allocation ?? null;
+  const figures = finish(facts, bound.addends, growthOf(state, bound), {
     capacity: census.header.capacity,
-    expected: filled.allocation,
+    expected,
     maxLength: bound.maxLength,
     unbounded: unboundedReasons(census),
-    nextSnapshot: nextSnapshot(mapped, filled.allocation),
-    findings: [...findings, ...discardFindings(bound.withDiscards, state)],
+    nextSnapshot: null,
+    findings: [...findings, ...discardFindings(bound.savedBytes, state)],
   });
+  return { ...figures, nextSnapshot: nextSnapshot(state, figures.commitment as number) };
+}
+
+function boundOf(state: Qcow2State): Bound {
+  return state.facts.map === undefined ? boundByStat(state) : boundByMap(state, state.facts.map);
+}
+
+/** How the file grows to its bound, for what the filesystem charges. */
+function growthOf(state: Qcow2State, { addends, maxLength }: Bound): Growth {
+  const { header } = state.census;
+  const storage = sumOf(addends);
+  const grain = header.extendedL2 ? header.clusterSize / 32 : header.clusterSize;
+  return { storage, maxLength, grain, scattered: scatteredBytes(state, storage) };
+}
+
+function sumOf(addends: readonly Addend[]): number {
+  return addends.reduce((sum, addend) => sum + addend.bytes, 0);
 }
 
 /** QEMU refuses to write an image that is marked corrupt: it stays as it is until somebody repairs it. */
@@ -119,9 +129,31 @@ function scatteredBytes(state: Qcow2State, storage: number): number {
   return inPlace + state.census.tablesNeeding * state.geometry.clusterSize;
 }
 
-function nextSnapshot(state: Qcow2State, filled: number): { bytes: number } | null {
+/** By how much the commitment rises when an internal snapshot is taken now; `commitment` is that of the image without it. */
+function nextSnapshot(state: Qcow2State, commitment: number): { bytes: number } | null {
   if (whyNoSnapshot(state.census) !== undefined) return null;
-  return { bytes: Math.max(0, fillAfterSnapshot(state).allocation - filled) };
+  const after = afterSnapshot(state);
+  const bound = boundOf(after);
+  const charged = sumOf([...bound.addends, ...hostCharges(state.facts, growthOf(after, bound))]) + sharedBlock(state);
+  const least = Math.max(charged - oldTableBytes(state), fillAfterSnapshot(state).allocation ?? 0);
+  return { bytes: Math.max(0, least - commitment) };
+}
+
+/** Where clusters share a block of the host, the pieces of a snapshot can begin one more. */
+function sharedBlock({ facts, geometry }: Qcow2State): number {
+  return geometry.clusterSize < facts.hostBlock ? facts.hostBlock : 0;
+}
+
+/** Storage of the present snapshot table, which is given back once the new one stands. */
+function oldTableBytes({ census, facts, geometry }: Qcow2State): number {
+  const { map } = facts;
+  if (map === undefined || geometry.clusterSize < facts.hostBlock) return 0;
+  const start = census.header.snapshotsOffset;
+  const end = start + roundUp(census.snapshotTable.byteLength, geometry.clusterSize);
+  return map.reduce(
+    (sum, range) => sum + Math.max(0, Math.min(end, range.fileOffset + range.byteLength) - Math.max(start, range.fileOffset)),
+    0,
+  );
 }
 
 /** What `finish` cannot derive. */

@@ -139,18 +139,6 @@ export function censusFindings(state: Qcow2State): Finding[] {
   return findings;
 }
 
-/** A guest's discards are outside of what a commitment promises; where they can break it, that is said with the figure. */
-export function discardFindings(excess: number, { geometry }: Qcow2State): Finding[] {
-  if (excess < geometry.clusterSize) return [];
-  return [
-    {
-      level: 'warning',
-      code: 'DISCARDS_EXCEED',
-      message: `The commitment holds as long as the guest discards nothing (or QEMU ignores it, discard=ignore). With discards, free space breaks up and is not used again: up to ${formatBytes(excess)} more.`,
-    },
-  ];
-}
-
 function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

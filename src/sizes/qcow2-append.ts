@@ -7,6 +7,8 @@ export interface Appended {
   readonly end: number;
   /** Clusters of refcount blocks and tables that came along. */
   readonly metadata: number;
+  /** The refcount table moved: its old clusters are free then. */
+  readonly tableMoves: boolean;
 }
 
 /**
@@ -81,5 +83,5 @@ export function append(
     position = meta + fresh + tableClusters;
     metadata += fresh + tableClusters + gapBlocks;
   }
-  return { end: position, metadata };
+  return { end: position, metadata, tableMoves: entries !== geometry.tableEntries };
 }

@@ -9,13 +9,14 @@ import { clusterBytes, mapBytes, sortedRuns, totalBytes, union } from './byte-ru
 import { inPlaceBytes } from './qcow2-fill.ts';
 import { append } from './qcow2-append.ts';
 import { bitmapSet, type Qcow2State } from './qcow2-state.ts';
+import { freedByWrites, reusedStorage } from './stored-holes.ts';
 
 export interface Bound {
   readonly maxLength: number;
   /** Terms of the storage bound, summing exactly to it; the host's own charges are not among them. */
   readonly addends: readonly Addend[];
-  /** What guest discards can add: they break up free space, so that it is not used again and the file gets longer. */
-  readonly withDiscards: number;
+  /** What the bound owes to free clusters used again and to the longest the file can get: guest discards undo it. */
+  readonly savedBytes: number;
 }
 
 /** QEMU's largest guest request. */
@@ -36,10 +37,13 @@ interface Demand {
   readonly run: number;
   /** Clusters of holes that are used for certain before the file grows past its end. */
   readonly certainHoles: number;
+  /** Clusters that can be placed behind the end by continuing the last one in place. */
+  readonly pastHoles: number;
   /** Ranges below the end without a refcount block. */
   readonly missingBlocks: number;
   readonly endOfAppend: number;
   readonly metadata: number;
+  readonly tableMoves: boolean;
   readonly maxLength: number;
 }
 
@@ -48,23 +52,26 @@ function demandOf(state: Qcow2State): Demand {
   const { clusterSize, blockEntries } = geometry;
   const end = state.used.end();
   const bitmaps = bitmapSet(state, true);
-  const clusters = census.needing + census.tablesNeeding;
+  const taken = state.snapshot;
+  const clusters = census.needing + census.tablesNeeding + (taken?.clusters ?? 0);
   const requested = Math.min(
     census.longestRun,
     MAX_REQUEST_BYTES / clusterSize,
     census.header.encryption === 'none' ? Number.POSITIVE_INFINITY : MAX_ENCRYPTED_RUN,
   );
-  const run = Math.max(1, Math.floor(requested), bitmaps.longestRun);
+  const run = Math.max(1, Math.floor(requested), bitmaps.longestRun, taken?.longestRun ?? 0);
   let certainHoles = 0;
   for (const hole of holesOf(state, end)) certainHoles += Math.max(0, hole.end - hole.start - (run - 1));
   let missingBlocks = 0;
   for (let range = 0; range * blockEntries < end; range += 1) if (!state.blocks.has(range)) missingBlocks += 1;
   const bitmapClusters = BITMAP_SETS * bitmaps.clusters;
   const asked = clusters + bitmapClusters + missingBlocks;
-  const behind = Math.max(asked - certainHoles, Math.min(asked, census.longestRunAcrossTables));
+  const pastHoles = canContinueAtEnd(state, end) ? census.longestRunAcrossTables : 0;
+  const behind = Math.max(asked - certainHoles, Math.min(asked, pastHoles));
   const appended = append(end, behind, run, geometry, (range) => state.blocks.has(range));
   const inPlaceEnd = Math.max(census.inPlace.end(), end) * clusterSize;
-  const grown = asked === 0 ? 0 : appended.end * clusterSize;
+  // The repair of a dirty image appends even when the guest then asks for nothing.
+  const grown = asked === 0 ? state.repaired.end() * clusterSize : appended.end * clusterSize;
   // Direct writes go by whole blocks, and so does the length then.
   const wholeBlocks = clusterSize < facts.hostBlock ? roundUp(grown, facts.hostBlock) : grown;
   const maxLength = Math.max(facts.length, wholeBlocks, census.beyondEnd > 0 ? inPlaceEnd : 0);
@@ -75,11 +82,23 @@ function demandOf(state: Qcow2State): Demand {
     bitmapBytes: BITMAP_SETS * bitmaps.bytes,
     run,
     certainHoles,
+    pastHoles,
     missingBlocks,
     endOfAppend: appended.end,
     metadata: appended.metadata,
+    tableMoves: appended.tableMoves,
     maxLength,
   };
+}
+
+/**
+ * A request that begins in a cluster written in place goes on in the host cluster behind it: past all holes, if it is the last
+ * of the file, or becomes the last when compressed data or bitmaps behind it are freed.
+ */
+function canContinueAtEnd({ census }: Qcow2State, end: number): boolean {
+  const { bitmaps, compressed, header, inPlace } = census;
+  if (inPlace.has(end - 1) || bitmaps.length > 0 || header.dirty) return true;
+  return compressed.count > compressed.firstCluster.length || freedByWrites(compressed).next().done !== true;
 }
 
 /** The free runs below the last used cluster, ascending. */
@@ -94,8 +113,7 @@ function* holesOf(state: Qcow2State, end: number): Generator<Run> {
 
 /** The bound by the host's map of the file. */
 export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
-  const { facts, geometry } = state;
-  const { clusterSize } = geometry;
+  const { facts } = state;
   const demand = demandOf(state);
   const stored = totalBytes(union([mapBytes(map)], facts.hostBlock));
   const settled = totalBytes(union([mapBytes(map), ...rewritten(state, demand)], facts.hostBlock));
@@ -105,7 +123,7 @@ export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
     { name: 'written in place, not stored yet', bytes: settled - stored },
     ...fresh,
     { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
-    { name: REUSED, bytes: -reusedStorage(state, demand, map, clusterSize) },
+    { name: REUSED, bytes: -reused(state, demand, map, fresh) },
   ];
   const cap = Math.max(roundUp(demand.maxLength, facts.hostBlock), storedEnd(map));
   const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
@@ -113,7 +131,7 @@ export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
   return {
     maxLength: demand.maxLength,
     addends: addends.filter((addend) => addend.bytes !== 0 || addend.name === 'stored now'),
-    withDiscards: savedBytes(addends, state),
+    savedBytes: savedBytes(addends, state),
   };
 }
 
@@ -152,6 +170,7 @@ function rewritten(state: Qcow2State, demand: Demand): Iterable<Run>[] {
     clusterBytes(census.copiedTables, clusterSize),
     clusterBytes(state.repaired, clusterSize),
     sortedRuns(single),
+    ...(state.snapshot?.rewritten ?? []),
   ];
 }
 
@@ -163,6 +182,7 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
     { name: 'guest data to come', bytes: census.needing * clusterSize - neverWritten(state) },
     { name: 'L2 tables to come', bytes: census.tablesNeeding * clusterSize },
     { name: 'refcount blocks and table to come', bytes: (demand.metadata + demand.missingBlocks) * clusterSize },
+    ...(state.snapshot === undefined ? [] : [{ name: "the snapshot's L1 table and entry", bytes: state.snapshot.bytes }]),
   ];
   if (clusterSize >= facts.hostBlock) return whole;
   const holes = [...holesOf(state, demand.end)].map((run) => ({ start: run.start * clusterSize, end: run.end * clusterSize }));
@@ -183,27 +203,17 @@ function neverWritten({ census, facts, geometry }: Qcow2State): number {
   return geometry.clusterSize - roundUp(lastClusterBytes, facts.hostBlock);
 }
 
-/** Storage in holes that has to be used again once more is asked for than the holes may leave unused. */
-function reusedStorage(state: Qcow2State, demand: Demand, map: StorageMap, clusterSize: number): number {
-  const { census } = state;
-  const pastHoles = census.longestRunAcrossTables > demand.run ? census.longestRunAcrossTables : 0;
-  if (demand.clusters - pastHoles <= demand.certainHoles || clusterSize < state.facts.hostBlock) return 0;
-  let total = 0;
-  const ranges = mapBytes(map)[Symbol.iterator]();
-  let range = ranges.next();
-  for (const hole of holesOf(state, demand.end)) {
-    const start = hole.start * clusterSize;
-    const end = hole.end * clusterSize;
-    let stored = 0;
-    while (!range.done && range.value.end <= start) range = ranges.next();
-    while (!range.done && range.value.start < end) {
-      stored += Math.min(end, range.value.end) - Math.max(start, range.value.start);
-      if (range.value.end > end) break;
-      range = ranges.next();
-    }
-    total += Math.max(0, stored - (demand.run - 1) * clusterSize);
-  }
-  return total;
+/** Storage in holes that is certain to be used again. Bitmaps use some of it up at each close, and give none of it back. */
+function reused(state: Qcow2State, demand: Demand, map: StorageMap, fresh: readonly Addend[]): number {
+  if (demand.bitmapClusters > 0 || state.geometry.clusterSize < state.facts.hostBlock) return 0;
+  const neverUsed = neverWritten(state) + (state.snapshot?.unwritten ?? 0);
+  return reusedStorage(state, map, [...holesOf(state, demand.end)], {
+    bytes: fresh.reduce((sum, addend) => sum + addend.bytes, 0),
+    run: demand.run,
+    pastHoles: demand.pastHoles,
+    neverWritten: neverUsed,
+    tableMoves: demand.tableMoves,
+  });
 }
 
 /**
@@ -219,12 +229,13 @@ export function boundByStat(state: Qcow2State): Bound {
   const elsewhere = Math.max(0, facts.allocation - knownBytes);
   const fileBytes = roundUp(facts.length, facts.hostBlock);
   const behindEnd = Math.max(0, elsewhere - Math.max(0, fileBytes - knownBytes));
+  const fresh = freshStorage(state, demand, known);
   const addends: Addend[] = [
     { name: 'known to be stored, or written in place', bytes: settled },
     { name: 'storage at places not known', bytes: Math.min(elsewhere, Math.max(0, fileBytes - settled)) + behindEnd },
-    ...freshStorage(state, demand, known),
+    ...fresh,
     { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
-    { name: REUSED, bytes: -reusedStorage(state, demand, known, state.geometry.clusterSize) },
+    { name: REUSED, bytes: -reused(state, demand, known, fresh) },
   ];
   const cap = roundUp(demand.maxLength, facts.hostBlock) + behindEnd;
   const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
@@ -233,6 +244,6 @@ export function boundByStat(state: Qcow2State): Bound {
   return {
     maxLength: demand.maxLength,
     addends: addends.filter((addend) => addend.bytes !== 0),
-    withDiscards: savedBytes(addends, state),
+    savedBytes: savedBytes(addends, state),
   };
 }

@@ -3,20 +3,20 @@
  * `expected`, by replay; and the same after one more internal snapshot. Theory: docs/commitment.md.
  */
 import { divideUp, roundUp } from '#base';
-import type { Run } from '#block';
+import type { FileFacts, Run } from '#block';
 import { type Census, ClusterSet } from '#formats';
 import { clusterBytes, mapBytes, sortedRuns, totalBytes, union, without } from './byte-runs.ts';
 import { ClusterAllocator } from './cluster-allocator.ts';
-import { bitmapSet, bytesAt, type Qcow2State } from './qcow2-state.ts';
+import { bitmapSet, bytesAt, type Qcow2State, snapshotTableBytes } from './qcow2-state.ts';
 
 export interface Outcome {
   /** st_size afterwards. */
   readonly length: number;
-  /** Storage afterwards, without what the host charges for its own map. */
-  readonly allocation: number;
+  /** Storage afterwards, without what the host charges for its own map; undefined where it cannot be known (`unmapped`). */
+  readonly allocation: number | undefined;
 }
 
-/** The image after the guest has written everything; the state needs a map, given or assumed. */
+/** The image after the guest has written everything. */
 export function fillOnce(state: Qcow2State): Outcome {
   const replay = new Replay(state);
   replay.writeEverything(false);
@@ -144,14 +144,17 @@ class Replay {
     length = Math.max(length, end);
     const written = shortened === undefined ? this.#allocator.written : copyWithout(this.#allocator.written, shortened.cluster);
     const shortenedRuns = shortened === undefined ? [] : [bytesAt(shortened.cluster, shortened.byteLength, geometry)];
-    const sources = [
-      without(mapBytes(facts.map ?? []), sortedRuns(this.#punched)),
+    const touched = [
       clusterBytes(written, geometry.clusterSize),
       sortedRuns([...this.#partial, ...shortenedRuns, ...this.#touchedMetadata()]),
       this.#rewritesTables ? clusterBytes(writesInPlace ? census.rewrittenTables : census.copiedTables, geometry.clusterSize) : [],
       writesInPlace ? inPlaceBytes(census, geometry.clusterSize) : [],
     ];
-    return { length, allocation: totalBytes(union(sources, facts.hostBlock)) };
+    const writes = [...union(touched, facts.hostBlock)];
+    const punched = sortedRuns(this.#punched);
+    const { map } = facts;
+    if (map === undefined) return { length, allocation: unmapped(facts, writes, punched) };
+    return { length, allocation: totalBytes(union([without(mapBytes(map), punched), writes], facts.hostBlock)) };
   }
 
   #takeBytes(byteLength: number): Run {
@@ -202,7 +205,24 @@ class Replay {
   }
 }
 
-/** Guest data in place, the last cluster only up to the capacity. */
+/**
+ * Storage after `writes` where the filesystem gives no map of the file. Of what is allocated beyond the ranges that are known
+ * the place is not: it counts only where that makes no difference, in a file that has storage throughout, or where the writes
+ * fall into known ranges and behind the file's end.
+ */
+function unmapped(facts: FileFacts, writes: readonly Run[], punched: readonly Run[]): number | undefined {
+  const known = [...union([mapBytes(facts.written ?? [])], facts.hostBlock)];
+  const file = { start: 0, end: roundUp(facts.length, facts.hostBlock) };
+  const elsewhere = facts.allocation - totalBytes(known);
+  const places = totalBytes(without([file], known));
+  const stored = elsewhere === 0 ? known : elsewhere === places ? [file] : undefined;
+  if (stored !== undefined) return totalBytes(union([without(stored, punched), writes], facts.hostBlock));
+  const isFileTouched = totalBytes(without(without([file], known), writes)) < places;
+  if (isFileTouched || elsewhere > places || punched.length > 0) return undefined;
+  return totalBytes(union([known, writes], facts.hostBlock)) + elsewhere;
+}
+
+/** Guest data in place, the last cluster only as far as a write fills it. */
 export function* inPlaceBytes(census: Census, clusterSize: number): Generator<Run> {
   const partial = census.partialInPlace;
   for (const run of clusterBytes(census.inPlace, clusterSize)) {
@@ -214,15 +234,6 @@ export function* inPlaceBytes(census: Census, clusterSize: number): Generator<Ru
     }
   }
 }
-
-/** The table with one more entry: 40 bytes and 24 of extra data each, as QEMU writes them, id and name behind. */
-function snapshotTableBytes(census: Census): number {
-  const newEntry = { idLength: String(census.snapshotTable.snapshots.length + 1).length, nameLength: TYPICAL_NAME_BYTES };
-  return [...census.snapshotTable.snapshots, newEntry].reduce((sum, entry) => sum + roundUp(64 + entry.idLength + entry.nameLength, 8), 0);
-}
-
-/** What a snapshot's name takes: only where the table crosses a host block does it matter. */
-const TYPICAL_NAME_BYTES = 16;
 
 function presentBitmaps(state: Qcow2State): { data: number[]; tables: Run[]; directory: Run } | undefined {
   const { header, bitmaps } = state.census;

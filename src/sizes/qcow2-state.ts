@@ -4,7 +4,6 @@
 import { divideUp, roundUp } from '#base';
 import type { FileFacts, Run } from '#block';
 import { type Census, ClusterSet, type Qcow2Bitmap } from '#formats';
-import { clusterBytes, mapBytes, sortedRuns, totalBytes, union, without } from './byte-runs.ts';
 import { ClusterAllocator, type RefcountGeometry } from './cluster-allocator.ts';
 
 export interface Qcow2State {
@@ -17,6 +16,20 @@ export interface Qcow2State {
   readonly blocks: ReadonlyMap<number, number>;
   /** Written by the repair of a dirty image; empty otherwise. */
   readonly repaired: ClusterSet;
+  /** An internal snapshot that is taken before the guest writes. */
+  readonly snapshot?: SnapshotTaken;
+}
+
+/** What taking an internal snapshot asks for and writes. */
+export interface SnapshotTaken {
+  /** Clusters of the L1 table's copy, the new snapshot table and one more set of bitmaps; the longest run of the first two. */
+  readonly clusters: number;
+  readonly longestRun: number;
+  /** Bytes of those that are written, and those that are not. */
+  readonly bytes: number;
+  readonly unwritten: number;
+  /** Ascending byte runs written without being allocated: the L1 table, and the L2 tables, which lose their COPIED flags. */
+  readonly rewritten: readonly (readonly Run[])[];
 }
 
 /**
@@ -76,44 +89,14 @@ function everyRange(occupied: ClusterSet, geometry: RefcountGeometry): ClusterSe
   return ranges;
 }
 
-/**
- * The same state with a map put together for a host that gives none: what is known to be written; of the allocation left
- * over first clusters in use that no guest write touches (they were written once), then guest data in place.
- */
-export function withAssumedMap(state: Qcow2State): Qcow2State {
-  const { census, facts, geometry } = state;
-  const known = [...mapBytes(facts.written ?? [])];
-  const inPlace = [...clusterBytes(census.inPlace, geometry.clusterSize)];
-  const held = [...without(without(clusterBytes(state.used, geometry.clusterSize), inPlace), sortedRuns(tableTails(state)))];
-  const candidates = [[known, held, inPlace], [known, held], [known]];
-  const unions = candidates.map((sources) => [...union(sources, facts.hostBlock)]);
-  const fitting = unions.find((runs) => totalBytes(runs) <= facts.allocation) ?? known;
-  const map = fitting.map(({ start, end }) => ({
-    fileOffset: start,
-    byteLength: end - start,
-    physicalOffset: undefined,
-    shared: false,
-    unwritten: false,
-    encoded: false,
-  }));
-  return { ...state, facts: { ...facts, map } };
+/** The table with one more entry: 40 bytes and 24 of extra data each, as QEMU writes them, id and name behind. */
+export function snapshotTableBytes(census: Census): number {
+  const newEntry = { idLength: String(census.snapshotTable.snapshots.length + 1).length, nameLength: TYPICAL_NAME_BYTES };
+  return [...census.snapshotTable.snapshots, newEntry].reduce((sum, entry) => sum + roundUp(64 + entry.idLength + entry.nameLength, 8), 0);
 }
 
-/** The ends of clusters that hold tables, behind what is written of them. */
-function tableTails(state: Qcow2State): Run[] {
-  const { header, snapshotTable, bitmaps } = state.census;
-  const tables = [
-    { start: header.l1TableOffset, byteLength: header.l1Size * 8 },
-    { start: header.snapshotsOffset, byteLength: snapshotTable.byteLength },
-    ...snapshotTable.snapshots.map((one) => ({ start: one.l1TableOffset, byteLength: one.l1Size * 8 })),
-    ...bitmaps.map((one) => ({ start: one.tableOffset, byteLength: one.tableSize * 8 })),
-    ...(header.bitmaps === undefined ? [] : [{ start: header.bitmaps.directoryOffset, byteLength: header.bitmaps.directorySize }]),
-  ];
-  return tables.map(({ start, byteLength }) => ({
-    start: roundUp(start + byteLength, state.facts.hostBlock),
-    end: start + roundUp(byteLength, state.geometry.clusterSize),
-  }));
-}
+/** What a snapshot's name takes: only where the table crosses a host block does it matter. */
+const TYPICAL_NAME_BYTES = 16;
 
 /** One full set of bitmaps, as QEMU stores it anew at every close. Clusters and bytes. */
 export interface BitmapSet {

@@ -1,0 +1,67 @@
+/**
+ * The image as the arithmetic sees it once `qemu-img snapshot -c` has taken one more internal snapshot and the guest has
+ * written nothing yet. Where the snapshot's own clusters lie is left open: they are asked for like those of guest writes.
+ * Theory: docs/commitment.md, "The next snapshot".
+ */
+import { divideUp, roundUp } from '#base';
+import { type Census, ClusterSet, type CompressedClusters } from '#formats';
+import { clusterBytes } from './byte-runs.ts';
+import { bitmapSet, type Qcow2State, type SnapshotTaken, snapshotTableBytes } from './qcow2-state.ts';
+
+/** Nothing is in place any more and nothing compressed is freed: every guest cluster and L2 table is asked for anew. */
+export function afterSnapshot(state: Qcow2State): Qcow2State {
+  const { census } = state;
+  const after: Census = {
+    ...census,
+    needing: census.guestClusters,
+    tablesNeeding: census.l1Needed,
+    longestRun: Math.min(census.guestClusters, census.header.l2Entries),
+    longestRunAcrossTables: census.guestClusters,
+    inPlace: new ClusterSet(),
+    inPlaceCount: 0,
+    partialInPlace: undefined,
+    lastIsNew: true,
+    copiedTables: new ClusterSet(),
+    rewrittenTables: new ClusterSet(),
+    compressed: NOTHING_COMPRESSED,
+    beyondEnd: 0,
+  };
+  return { ...state, census: after, snapshot: snapshotTaken(state) };
+}
+
+function snapshotTaken(state: Qcow2State): SnapshotTaken {
+  const { census, facts, geometry } = state;
+  const { clusterSize } = geometry;
+  const { header } = census;
+  const l1Bytes = header.l1Size * 8;
+  const sizes = [l1Bytes, snapshotTableBytes(census)];
+  const runs = sizes.map((bytes) => divideUp(bytes, clusterSize));
+  // Whoever takes the snapshot closes the image once more, which stores all bitmaps anew; only their data is punched.
+  const bitmaps = bitmapSet(state, true);
+  const kept = [...bitmaps.tables, bitmaps.directoryBytes].reduce((sum, size) => sum + roundUp(size, facts.hostBlock), 0);
+  const clusters = runs.reduce((sum, run) => sum + run, bitmaps.clusters);
+  const bytes = sizes.reduce(
+    (sum, size, index) => sum + Math.min(roundUp(size, facts.hostBlock), (runs[index] as number) * clusterSize),
+    kept,
+  );
+  return {
+    clusters,
+    longestRun: Math.max(...runs),
+    bytes,
+    unwritten: clusters * clusterSize - bytes,
+    rewritten: [
+      [{ start: header.l1TableOffset, end: header.l1TableOffset + l1Bytes }],
+      [...clusterBytes(census.copiedTables, clusterSize)],
+    ],
+  };
+}
+
+const NOTHING_COMPRESSED: CompressedClusters = {
+  count: 0,
+  allocatedBefore: [],
+  firstCluster: [],
+  clusterCount: [],
+  byteLength: 0,
+  refcounts: new Map(),
+  references: new Map(),
+};
