@@ -1,6 +1,6 @@
 /** Measured states as text: one line each, and the table of slacks. */
 import type { StateTruth } from './truth.ts';
-import { dataFileBounds, hostBytes, judge, singleFill, worstFill } from './verdict.ts';
+import { dataFileBounds, hostBytes, judge, singleFill, snapshotSlack, worstFill } from './verdict.ts';
 
 export interface SlackTable {
   readonly text: string;
@@ -19,9 +19,10 @@ export function describeTruth(truth: StateTruth, verbose = false): string {
     `expected ${said?.expected ?? '-'} vs ${singleFill(truth)?.image.allocation ?? '-'}`,
     `commitment ${said?.commitment ?? '-'}${said?.method === 'stat' ? ' by stat' : ''} vs ${worst.image.allocation} ${worst.fill}`,
     `maxLength ${said?.maxLength ?? '-'} vs ${longest.image.length} ${longest.fill}`,
-    `nextSnapshot ${said === undefined ? '-' : (said.nextSnapshot?.bytes ?? 'none')} vs ${truth.snapshotCost ?? 'none'}`,
+    `nextSnapshot ${said === undefined ? '-' : (said.nextSnapshot?.bytes ?? 'none')} vs ${truth.snapshot?.cost ?? 'none'}`,
     ...(truth.before.dataFile === undefined ? [] : [describeDataFile(truth)]),
     ...(slackRatio === undefined ? [] : [`slack ${percent(slackRatio)}`]),
+    ...describeSnapshotSlack(truth),
     ...(violations.length > 0 ? [`${violations.length} VIOLATIONS`] : []),
   ];
   const details = verbose ? [...describeFills(truth), ...describeAddends(truth)] : [];
@@ -48,6 +49,11 @@ export function slackTable(truths: readonly StateTruth[]): SlackTable {
           '\n',
         );
   return { text, medianRatio, worstRatio };
+}
+
+function describeSnapshotSlack(truth: StateTruth): string[] {
+  const ratio = snapshotSlack(truth);
+  return ratio === undefined ? [] : [`slack after a snapshot ${percent(ratio)}`];
 }
 
 function describeDataFile(truth: StateTruth): string {

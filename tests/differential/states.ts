@@ -1,11 +1,12 @@
 /** Every named image state of the differential tests. */
 import { CONTENT_STATES } from './states/content.ts';
+import { CORNER_STATES } from './states/corners.ts';
 import { FILE_STATES } from './states/files.ts';
 import { GEOMETRY_STATES } from './states/geometry.ts';
 import { HISTORY_STATES } from './states/history.ts';
 import type { ImageState } from './states/site.ts';
 
-export const STATES: readonly ImageState[] = [...GEOMETRY_STATES, ...CONTENT_STATES, ...HISTORY_STATES, ...FILE_STATES];
+export const STATES: readonly ImageState[] = [...GEOMETRY_STATES, ...CONTENT_STATES, ...HISTORY_STATES, ...FILE_STATES, ...CORNER_STATES];
 
 /** The states that are also tried on real filesystems: those where the host's map of the file matters. */
 export const DISK_STATES: readonly ImageState[] = STATES.filter((state) => state.tags.includes('disk'));
