@@ -56,9 +56,9 @@ function lastClusterRest({ census, geometry }: Qcow2State): number {
   return census.header.capacity % geometry.clusterSize === 0 ? 0 : geometry.clusterSize;
 }
 
-/** ext4 numbers a file's blocks by 32 bits; the others reach further than a qcow2 file can. */
-function longestFile({ filesystem, hostBlock }: FileFacts): number {
-  return filesystem === 'ext4' ? 2 ** 32 * hostBlock : MAX_FILE_BYTES;
+/** Where the filesystem ends a file; ext4 numbers a file's blocks by 32 bits. A qcow2 file reaches no further than 2^56. */
+function longestFile({ filesystem, hostBlock, largestFile }: FileFacts): number {
+  return Math.min(largestFile ?? MAX_FILE_BYTES, filesystem === 'ext4' ? 2 ** 32 * hostBlock : MAX_FILE_BYTES);
 }
 
 /** Rounded up: the figure must not be below what can be reached. */
