@@ -4,6 +4,9 @@ import type { StorageMap } from './storage-map.ts';
 /** The filesystems whose charging rules are known; anything else is `other`. */
 export type FilesystemKind = 'ext4' | 'xfs' | 'btrfs' | 'tmpfs' | 'other';
 
+/** What keeps a file from being opened for writing. */
+export type WriteProtection = 'superblock' | 'subvolume' | 'immutable';
+
 export interface FileFacts {
   /** Device and inode number, `dev:ino`: the identity of the file. */
   readonly identity: string;
@@ -31,6 +34,8 @@ export interface FileFacts {
   readonly openForWriting: boolean | undefined;
   /** Bytes that the file can come to have at the most; left out where that is 2^53 and more, or was not asked. */
   readonly largestFile?: number | undefined;
+  /** A mark that keeps everybody from opening the file for writing; left out where there is none. */
+  readonly protection?: WriteProtection | undefined;
   /** Which limits of the filesystem cover the file (`subvolume 257`, `user 1000`); left out where it was not asked. */
   readonly domains?: readonly string[];
 }

@@ -32,6 +32,12 @@ export interface Ffi {
   ioctl(fd: number, request: number, argument: Uint8Array): CallResult;
   /** lseek; moves the position of the descriptor, which positioned reads do not use. */
   seek(fd: number, fileOffset: number, whence: typeof SEEK_SET | typeof SEEK_DATA | typeof SEEK_HOLE): CallResult;
+  /**
+   * Takes and gives back a read lease (fcntl F_SETLEASE): 0 where nobody has the file open or mapped for writing, -EAGAIN where
+   * somebody has; the kernel counts every process and itself. `during` runs while the lease keeps writers out. -EACCES for who
+   * neither owns the file nor has CAP_LEASE. `fd` must be open for reading only.
+   */
+  withReadLease(fd: number, during: () => void): CallResult;
   /** quotactl_fd (kernel 5.14) on the filesystem of `fd`; `type` 0 user, 1 group, 2 project; `argument` is read and overwritten. */
   quotactl(fd: number, command: number, type: number, id: number, argument: Uint8Array): CallResult;
   /**
@@ -90,6 +96,10 @@ const DISABLE_VARIABLE = 'PLIMSOLL_NO_FFI';
 const ARCHITECTURES: ReadonlySet<string> = new Set(['x64', 'arm64', 'riscv64', 'loong64']);
 
 const F_OFD_GETLK = 36;
+const F_SETSIG = 10;
+const F_SETLEASE = 1024;
+const SIGURG = 23;
+const F_RDLCK = 0;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
 const AT_FDCWD = -100;
@@ -176,6 +186,7 @@ function bindCalls(koffi: Koffi): Ffi {
   const ioctl = libc.func('int ioctl(int fd, unsigned long request, void *argument)');
   const lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
   const fcntl = libc.func('int fcntl(int fd, int command, void *lock)');
+  const fcntlNumber = libc.func('fcntl', 'int', ['int', 'int', 'int']);
   const fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
   const iovec = koffi.struct({ base: 'void *', length: 'size_t' });
   const preadv2 = libc.func('preadv2', 'int64_t', ['int', koffi.pointer(iovec), 'int', 'int64_t', 'int']);
@@ -195,6 +206,18 @@ function bindCalls(koffi: Koffi): Ffi {
     seek: (fd, fileOffset, whence) => {
       const returned: unknown = lseek(integer(fd), integer(fileOffset), whence);
       return typeof returned === 'number' ? orErrno(returned) : -75;
+    },
+    withReadLease: (fd, during) => {
+      // A break of the lease sends SIGIO, which would end the process; SIGURG is ignored unless asked for.
+      const signal = orErrno(fcntlNumber(integer(fd), F_SETSIG, SIGURG));
+      const taken = signal < 0 ? signal : orErrno(fcntlNumber(integer(fd), F_SETLEASE, F_RDLCK));
+      if (taken < 0) return taken;
+      try {
+        during();
+      } finally {
+        fcntlNumber(integer(fd), F_SETLEASE, F_UNLCK);
+      }
+      return 0;
     },
     quotactl: (fd, command, type, id, argument) =>
       orErrno(syscall(QUOTACTL_FD_NUMBER, integer(fd), commandOf(command, type), integer(id), argument)),

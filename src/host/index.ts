@@ -90,3 +90,4 @@ export {
   WalkMemory,
   type WalkOptions,
 } from './walk.ts';
+export { isUnwritable } from './write-protection.ts';

@@ -13,10 +13,12 @@ const FS_IOC_GETFLAGS = 0x80086601; // declared long, writes an int
 const FS_IOC_SETFLAGS = 0x40086602; // declared long, reads an int
 
 const BTRFS_IOC_INO_LOOKUP = 0xd0009412; // struct btrfs_ioctl_ino_lookup_args: u64 treeid, u64 objectid, char name[4080]
-const BTRFS_IOC_SUBVOL_GETFLAGS = 0x80089419; // u64
+const BTRFS_IOC_GET_SUBVOL_INFO = 0x81f8943c; // struct btrfs_ioctl_get_subvol_info_args, 504 bytes; kernel 4.18
 
 const BTRFS_FIRST_FREE_OBJECTID = 256n;
-const BTRFS_SUBVOL_RDONLY = 2;
+const SUBVOL_INFO_BYTES = 504;
+const SUBVOL_INFO_FLAGS_AT = 288;
+const BTRFS_ROOT_SUBVOL_RDONLY = 1;
 const FS_IMMUTABLE_FL = 0x10;
 const FS_EXTENT_FL = 0x80000;
 const FS_XFLAG_EXTSIZE = 0x800;
@@ -54,13 +56,16 @@ export function projectOf(ffi: Ffi, fd: number): number | undefined {
   return ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0 ? undefined : attributes.readUInt32LE(12);
 }
 
-/** Marks that keep everybody from opening a file for writing; a descriptor that was open before them still writes. */
-export function writeMarksOf(ffi: Ffi, fd: number, isBtrfs: boolean): { readonly immutable: boolean; readonly readOnlySubvolume: boolean } {
+/** Whether an open file carries the immutable flag (chattr +i). */
+export function isImmutable(ffi: Ffi, fd: number): boolean {
   const flags = Buffer.alloc(8);
-  const immutable = ffi.ioctl(fd, FS_IOC_GETFLAGS, flags) >= 0 && (flags.readInt32LE(0) & FS_IMMUTABLE_FL) !== 0;
-  const subvolume = Buffer.alloc(8);
-  const isAsked = isBtrfs && ffi.ioctl(fd, BTRFS_IOC_SUBVOL_GETFLAGS, subvolume) >= 0;
-  return { immutable, readOnlySubvolume: isAsked && (subvolume.readUInt32LE(0) & BTRFS_SUBVOL_RDONLY) !== 0 };
+  return ffi.ioctl(fd, FS_IOC_GETFLAGS, flags) >= 0 && (flags.readInt32LE(0) & FS_IMMUTABLE_FL) !== 0;
+}
+
+/** btrfs: whether the subvolume that an open file lies in is read-only. */
+export function isReadOnlySubvolume(ffi: Ffi, fd: number): boolean {
+  const info = Buffer.alloc(SUBVOL_INFO_BYTES);
+  return ffi.ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, info) >= 0 && (info.readUInt32LE(SUBVOL_INFO_FLAGS_AT) & BTRFS_ROOT_SUBVOL_RDONLY) !== 0;
 }
 
 /** ext4: whether an open file or directory is mapped by extents; undefined where it could not be asked. */

@@ -11,6 +11,7 @@ import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
 import { extentSizesOf, noCowOf } from './ioctls.ts';
 import { LargestFiles } from './largest-file.ts';
 import { isOpenForWriting, LockTable } from './locks.ts';
+import { protectionOf } from './write-protection.ts';
 import { readStorageMap, readWrittenRanges } from './storage-map.ts';
 
 const realpathAsync = promisify(realpath.native);
@@ -196,6 +197,7 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
     copyStep: sizes.copyStep,
     noCow: kind === 'btrfs' && ffi !== undefined ? noCowOf(ffi, fd) : undefined,
     openForWriting,
+    protection: protectionOf(ffi, fd, filesystem),
     largestFile: cache.largestFiles.of(ffi, fd),
     domains: domainsOf(ffi, fd, stats, filesystem.type),
   };

@@ -1,6 +1,6 @@
 /** A yes that rests on the ground below the store: real filesystems on storage that is thin, limited, joined or too short. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { AdmissionDecision, ScanReport, StoreReport } from '#wire';
@@ -171,6 +171,64 @@ describe.skipIf(!mountable)('the ground below a store', () => {
       },
       async () => expect((await scanned(view)).code).toBe(10),
     );
+  });
+
+  describe('images that nobody can write', () => {
+    const MiBs = 300;
+    async function withSnapshots(use: (top: string) => Promise<void>): Promise<void> {
+      await using store = await withFilesystem('btrfs', 1100 * MiB);
+      const live = join(store.path, 'live');
+      tool('btrfs', '-q', 'subvolume', 'create', live);
+      tool('chattr', '+C', live);
+      tool('qemu-img', 'create', '-q', '-f', 'raw', join(live, 'disk.raw'), `${MiBs}M`);
+      tool('qemu-io', '-f', 'raw', '-c', `write -P 7 0 ${MiBs}M`, '-c', 'flush', join(live, 'disk.raw'));
+      await use(store.path);
+    }
+    const snapshot = (top: string, name: string, ...words: string[]): string =>
+      tool('btrfs', '-q', 'subvolume', 'snapshot', ...words, join(top, 'live'), join(top, name));
+
+    it('four read-only snapshots of a disk on btrfs: the disk alone can grow apart from them', () =>
+      withSnapshots(async (top) => {
+        for (const name of ['s1', 's2', 's3', 's4']) snapshot(top, name, '-r');
+        tool('sync', '-f', top);
+        const { code, store } = await scanned(top);
+        expect(store.residual).toBeLessThan((MiBs + 16) * MiB);
+        expect(store.residual).toBeGreaterThanOrEqual(MiBs * MiB);
+        expect(code).toBe(0);
+        const marked = store.images.filter((image) => image.findings.some((finding) => finding.code === 'IMAGE_UNWRITABLE'));
+        expect(marked.map(({ path }) => path).sort()).toEqual(['s1', 's2', 's3', 's4'].map((name) => join(top, name, 'disk.raw')));
+        // The judge: the whole disk is rewritten, and all of it fits.
+        tool('qemu-io', '-f', 'raw', '-c', `write -P 9 0 ${MiBs}M`, '-c', 'flush', join(top, 'live', 'disk.raw'));
+      }));
+
+    it('a descriptor from before the subvolume became read-only still writes: counted in full', () =>
+      withSnapshots(async (top) => {
+        snapshot(top, 's1');
+        const image = join(top, 's1', 'disk.raw');
+        const fd = openSync(image, 'r+');
+        tool('btrfs', 'property', 'set', join(top, 's1'), 'ro', 'true');
+        const open = await scanned(top);
+        expect(open.store.images.flatMap(({ findings }) => findings.map((finding) => finding.code))).not.toContain('IMAGE_UNWRITABLE');
+        // The judge: the write succeeds.
+        expect(writeSync(fd, 'x')).toBe(1);
+        closeSync(fd);
+        const closed = await scanned(top);
+        expect(closed.store.images.flatMap(({ findings }) => findings.map((finding) => finding.code))).toContain('IMAGE_UNWRITABLE');
+      }));
+
+    it('an immutable file and a read-only superblock count so, a read-only bind mount does not', async () => {
+      await using store = await withFilesystem('ext4', 64 * MiB);
+      const image = join(store.path, 'a.raw');
+      writeFileSync(image, '');
+      truncateSync(image, GiB);
+      expect((await scanned(store.path)).code).toBe(10);
+      tool('chattr', '+i', image);
+      expect((await scanned(store.path)).code).toBe(0);
+      tool('chattr', '-i', image);
+      expect((await scanned(store.path)).code).toBe(10);
+      tool('mount', '-o', 'remount,ro', store.path);
+      expect((await scanned(store.path)).store).toMatchObject({ residual: 0, fits: true });
+    });
   });
 
   it('a filesystem mounted over the store: the one on top is judged', async () => {

@@ -10,7 +10,12 @@ export interface BeyondLargestFile {
 
 export function imagesBeyondLargestFile(rows: readonly ScannedImage[]): BeyondLargestFile {
   const having = (code: string): string[] =>
-    rows.filter((row) => row.findings.some((finding) => finding.code === code)).map(({ path }) => path);
+    rows
+      .filter(
+        ({ findings }) =>
+          findings.some((finding) => finding.code === code) && !findings.some((finding) => finding.code === 'IMAGE_UNWRITABLE'),
+      )
+      .map(({ path }) => path);
   return { certain: having('EXCEEDS_LARGEST_FILE'), possible: having('MAY_EXCEED_LARGEST_FILE') };
 }
 

@@ -106,8 +106,13 @@ export interface GatheredStore {
   readonly notes: Notes;
 }
 
-/** Every store with its images. */
-export async function gather(sightings: readonly Sighting[], notes: StoreNotes, readClaim: ReadClaim): Promise<GatheredStore[]> {
+/** Every store with its images; `unwritable`: identities of the files that nobody can write. */
+export async function gather(
+  sightings: readonly Sighting[],
+  notes: StoreNotes,
+  readClaim: ReadClaim,
+  unwritable: ReadonlySet<string>,
+): Promise<GatheredStore[]> {
   const byIdentity = new Map<string, Found>();
   const images = new Map<Notes, Found[]>();
   const others = new Map<Notes, { count: number; allocation: number }>();
@@ -132,7 +137,7 @@ export async function gather(sightings: readonly Sighting[], notes: StoreNotes, 
     notes: store,
     input: {
       filesystem: store.filesystem,
-      images: (images.get(store) ?? []).map((found) => foundImage(found, store)),
+      images: (images.get(store) ?? []).map((found) => foundImage(found, store, unwritable)),
       others: others.get(store) ?? { count: 0, allocation: 0 },
       notFollowed: store.notFollowed,
       unreadable: store.unreadable,
@@ -140,13 +145,14 @@ export async function gather(sightings: readonly Sighting[], notes: StoreNotes, 
   }));
 }
 
-function foundImage({ sighting, aliases, backingOf }: Found, { filesystem }: Notes): FoundImage {
+function foundImage({ sighting, aliases, backingOf }: Found, { filesystem }: Notes, unwritable: ReadonlySet<string>): FoundImage {
   return {
     report: sighting.report,
     identity: sighting.identity,
     allocation: sighting.allocation,
     ranges: filesystem.reflink === false ? undefined : sighting.ranges,
     domains: sighting.domains,
+    isUnwritable: sighting.identity !== undefined && unwritable.has(sighting.identity),
     aliases: aliases.sort(byCodeUnits),
     backingOf: backingOf.sort(byCodeUnits),
   };

@@ -387,6 +387,7 @@ export class Look {
         before?.report !== sighting.report ||
         before.ranges !== sighting.ranges ||
         before.domains !== sighting.domains ||
+        before.protection !== sighting.protection ||
         before.filesystem?.id !== sighting.filesystem?.id
       );
     });

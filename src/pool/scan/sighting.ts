@@ -12,6 +12,7 @@ import {
   type SeenPlace,
   type WalkedPath,
 } from '#host';
+import type { WriteProtection } from '#block';
 import type { Examined } from '#sandbox';
 import type { ImageReport } from '#wire';
 import { withLastingBound } from './lasting-bound.ts';
@@ -27,6 +28,7 @@ export interface Sighting {
   readonly filesystem: HostFilesystem | undefined;
   readonly allocation: number | undefined;
   readonly ranges: PhysicalRanges | undefined;
+  readonly protection: WriteProtection | undefined;
   /** Which limits of the filesystem cover it. */
   readonly domains: readonly string[];
   readonly lockKey: string | undefined;
@@ -55,6 +57,7 @@ export function sightingOf(walked: WalkedPath, examined: Examined): Sighting {
     allocation: facts?.allocation,
     // Where files share nothing the map has done its work: of ten thousand images it would be most of the memory.
     ranges: isSharing ? physicalRangesOf(facts.map) : undefined,
+    protection: facts?.protection,
     domains: facts?.domains ?? NO_DOMAINS,
     lockKey: undefined,
     openForWriting: facts?.openForWriting,
@@ -118,6 +121,7 @@ function isSameOutcome(before: Sighting, now: Sighting): boolean {
     before.identity === now.identity &&
     isSameRanges(before.ranges, now.ranges) &&
     before.domains === now.domains &&
+    before.protection === now.protection &&
     JSON.stringify(before.report) === JSON.stringify(now.report)
   );
 }

@@ -16,6 +16,8 @@ export interface FoundImage {
   readonly allocation: number | undefined;
   /** undefined: where the filesystem does not tell, or its files share nothing. */
   readonly ranges: PhysicalRanges | undefined;
+  /** Its filesystem lets nobody open it for writing, and nobody has it open so: it stays as it is. */
+  readonly isUnwritable: boolean;
   /** Which limits of the filesystem cover it. */
   readonly domains: readonly string[];
   readonly aliases: readonly string[];
@@ -73,7 +75,7 @@ export class RowMemory {
 
   row(image: FoundImage, sharing: FileSharing, policy: StorePolicy): ScannedImage {
     const { shared, sharedOutside, exclusive } = sharing;
-    const key = [shared, sharedOutside, exclusive, image.aliases.join('\0'), '', image.backingOf.join('\0')].join('\n');
+    const key = [shared, sharedOutside, exclusive, image.aliases.join('\0'), image.isUnwritable, image.backingOf.join('\0')].join('\n');
     const known = this.#rows.get(image.report);
     if (known?.key === key) return known.row;
     const row = scannedImage(image, sharing, policy);
@@ -96,9 +98,16 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   yield;
   const known = rows.filter((row) => row.commitment !== null);
   const isKnown = known.length === rows.length && !rows.some(isLeastKnown);
-  const whole = known.reduce((sum, row) => sum + countedCommitment(row, policy), 0);
+  const unwritable = rows.map(isUnwritable);
+  const kept = yield* sharingInSteps(
+    images.flatMap(({ allocation = 0, ranges }, index) => (unwritable[index] === true ? [{ allocation, ranges }] : [])),
+  );
+  // What stays as it is keeps the blocks that its files share; what is written comes apart from them.
+  const whole = known.reduce((sum, row) => (isUnwritable(row) ? sum : sum + countedCommitment(row, policy)), kept.allocation);
+  const sharedOutside = sharing.files.reduce((sum, file, index) => (unwritable[index] === true ? sum : sum + file.sharedOutside), 0);
   const isPromise =
-    filesystem.copyOnWrite !== true || rows.every((row) => !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
+    filesystem.copyOnWrite !== true ||
+    rows.every((row) => isUnwritable(row) || !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
   const tooLong = imagesBeyondLargestFile(rows);
   const isComplete =
     isPromise &&
@@ -119,7 +128,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
     allocation: sharing.allocation,
     commitment: isKnown ? saturated(whole) : null,
     // A block that a file outside of the scan shares stays its own when an image here writes a copy.
-    leastResidual: saturated(Math.max(0, whole - sharing.allocation + sharing.sharedOutside)),
+    leastResidual: saturated(Math.max(0, whole - sharing.allocation + Math.min(sharing.sharedOutside, sharedOutside))),
     byDomain,
     exceedsLargestFile: tooLong.certain.length > 0,
     shared: sharing.shared,
@@ -194,7 +203,14 @@ function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePoli
     });
   }
   const overlays = `${image.backingOf.length} image${image.backingOf.length === 1 ? '' : 's'}`;
-  if (isFrozen(image, policy)) {
+  if (image.isUnwritable) {
+    findings.push({
+      level: 'info',
+      code: 'IMAGE_UNWRITABLE',
+      message:
+        'Read-only by its filesystem (superblock, subvolume or immutable flag), and nobody has it open or mapped for writing: counted with what it holds now.',
+    });
+  } else if (isFrozen(image, policy)) {
     findings.push({
       level: 'info',
       code: 'BACKING_FROZEN',
@@ -222,19 +238,24 @@ function isLeastKnown({ error, findings }: ScannedImage): boolean {
   return error !== undefined && findings.some(({ code }) => code === 'FORMAT_UNPROVEN');
 }
 
+/** Whether nobody can write an image: its row says so. */
+function isUnwritable({ findings }: ScannedImage): boolean {
+  return findings.some(({ code }) => code === 'IMAGE_UNWRITABLE');
+}
+
 /** Whether the sums count an image with what it holds now. */
 function isFrozen(image: { readonly backingOf: readonly string[] }, policy: StorePolicy): boolean {
   return policy.frozenBacking && image.backingOf.length > 0;
 }
 
 function countedCommitment(row: ScannedImage, policy: StorePolicy): number {
-  if (isFrozen(row, policy)) return row.allocation ?? 0;
+  if (isUnwritable(row) || isFrozen(row, policy)) return row.allocation ?? 0;
   return Math.max(row.allocation ?? 0, (row.commitment ?? 0) - row.reclaimable);
 }
 
 /** What the store's sums count of a row's residual. */
 function countedResidual(row: ScannedImage, policy: StorePolicy): number {
-  if (isFrozen(row, policy)) return 0;
+  if (isUnwritable(row) || isFrozen(row, policy)) return 0;
   return Math.max(0, (row.residual ?? 0) - row.reclaimable);
 }
 

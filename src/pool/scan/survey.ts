@@ -10,6 +10,7 @@ import { Look } from './look.ts';
 import { availableUnderLimits } from './ground-verdict.ts';
 import type { StoredFile } from './sharing.ts';
 import type { Sighting } from './sighting.ts';
+import { unwritableImages } from './unwritable-images.ts';
 import { reportStore, roomDuring, type RoomSeen, RowMemory, type StorePolicy, type StoreSums, sumsInSteps } from './store.ts';
 
 export interface SurveyOptions {
@@ -128,9 +129,10 @@ export class Survey {
     const look = new Look(this.#directories, { ...this.#options, signal, everything, cache, memory: this.#memory });
     const seen = yield* look.events();
     const unmet = look.unmetRawFiles();
-    const told = JSON.stringify([seen.notes.errors, unmet, [...seen.notes.stores.values()].map(lastingNotes)]);
+    const unwritable = await unwritableImages(seen.sightings);
+    const told = JSON.stringify([seen.notes.errors, unmet, [...unwritable], [...seen.notes.stores.values()].map(lastingNotes)]);
     if (seen.hasChanged || told !== this.#told) {
-      this.#summed = await this.#sum(await gather(seen.sightings, seen.notes, (claim) => look.readClaim(claim)));
+      this.#summed = await this.#sum(await gather(seen.sightings, seen.notes, (claim) => look.readClaim(claim), unwritable));
       this.#told = told;
       this.#errors = [...seen.notes.errors, ...unmet];
     }

@@ -1,0 +1,18 @@
+/** Images that nobody can write: protected by their filesystem, and open for writing nowhere. */
+import { isUnwritable, turnOver } from '#host';
+import type { Sighting } from './sighting.ts';
+
+/**
+ * Identities (`device:inode`) of the sighted files that nobody can write. Looked up anew each time: a descriptor from before the
+ * protection still writes, and the mark of a subvolume or superblock changes without a sign on the file.
+ */
+export async function unwritableImages(sightings: readonly Sighting[]): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const { protection, identity, openForWriting, walked } of sightings) {
+    if (protection === undefined || identity === undefined || openForWriting === true) continue;
+    const over = turnOver();
+    if (over !== undefined) await over;
+    if (await isUnwritable(walked.pathBytes, identity)) found.add(identity);
+  }
+  return found;
+}
