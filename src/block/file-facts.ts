@@ -2,21 +2,45 @@
 import type { StorageMap } from './storage-map.ts';
 
 /** The filesystems whose charging rules are known; anything else is `other`. */
-export type FilesystemKind = 'ext4' | 'xfs' | 'btrfs' | 'tmpfs' | 'other';
+export type FilesystemKind = 'ext2' | 'ext3' | 'ext4' | 'xfs' | 'btrfs' | 'tmpfs' | 'other';
 
 /** What keeps a file from being opened for writing. */
 export type WriteProtection = 'superblock' | 'subvolume' | 'immutable';
 
-export interface FileFacts {
+/** How a filesystem records which blocks belong to a file, as far as its charges follow from that. Units: bytes. */
+export interface MapGeometry {
+  /**
+   * The filesystem's own block: one node of an extent tree or one indirect block. The unit of allocation can be larger (ext4
+   * bigalloc); a node then takes a whole unit.
+   */
+  readonly blockSize: number;
+  /** ext2, ext3, and ext4 files without the extents flag: indirect blocks instead of an extent tree. */
+  readonly indirect: boolean;
+  /** XFS: the end of a growing file is rounded up to this (stripe unit or width); 0 for no stripes. */
+  readonly stripe: number;
+  /** XFS: speculative preallocation of a fixed size (mount option allocsize); 0 where it follows the file's size. */
+  readonly fixedPreallocation: number;
+}
+
+/** By what rules a filesystem gives storage to a file. */
+export interface StorageRules {
+  readonly filesystem: FilesystemKind;
+  /**
+   * Unit of allocation in bytes, a power of two: the filesystem's block size (512 to 65536), an ext4 bigalloc cluster, a huge
+   * page on tmpfs. An upper bound where the filesystem does not report it.
+   */
+  readonly hostBlock: number;
+  /** Left out: nodes of one `hostBlock`, extents unless the filesystem has none, no stripes. */
+  readonly geometry?: MapGeometry | undefined;
+}
+
+export interface FileFacts extends StorageRules {
   /** Device and inode number, `dev:ino`: the identity of the file. */
   readonly identity: string;
   /** st_size. */
   readonly length: number;
   /** st_blocks × 512. */
   readonly allocation: number;
-  readonly filesystem: FilesystemKind;
-  /** Granularity of storage in bytes: the filesystem's block size, a power of two from 512 to 65536. */
-  readonly hostBlock: number;
   /** Runs with storage; undefined where the filesystem cannot tell (then figures rest on `allocation` alone). */
   readonly map: StorageMap | undefined;
   /**

@@ -2,7 +2,7 @@
 export { type BlockDevice, memoryDevice } from './device.ts';
 export type { Extent, ExtentStatus, ImageDevice } from './image-device.ts';
 export { type Run, storedBytes, type StorageMap, type StoredRange } from './storage-map.ts';
-export type { FileFacts, FilesystemKind, WriteProtection } from './file-facts.ts';
+export type { FileFacts, FilesystemKind, MapGeometry, StorageRules, WriteProtection } from './file-facts.ts';
 export { FIRM_GROUND, type Ground, type GroundDoubt, type GroundLimit } from './ground.ts';
 export { withReadBudget } from './budget.ts';
 export { withPrefix } from './prefix.ts';

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
 import { commitmentOfNew, parseCreateOptions } from '#create';
-import { filesystemOf } from '#host';
+import { filesystemOf, storageRulesOf } from '#host';
 import { admits, DEFAULT_RULES, explainVerdict, reserveOf, type StoreFacts, sumOf, withLargestFile } from '#pool';
 import type { AdmissionDecision, AdmissionRequest, Growth, StoreReport } from '#wire';
 import { collectScan } from './commands/scan.ts';
@@ -32,7 +32,7 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
       expected: 'a directory',
     });
   }
-  const bytes = request.bytes ?? bytesOf(request.image, store.type);
+  const bytes = request.bytes ?? (await bytesOf(request.image, directory));
   const facts = factsOf(store);
   const sum = sumOf(facts, DEFAULT_RULES, { ...request, bytes });
   const scannedAt = new Date().toISOString();
@@ -69,13 +69,14 @@ async function isDirectory(path: string): Promise<boolean> {
   );
 }
 
-function bytesOf(image: AdmissionRequest['image'], filesystemType: string): number {
+async function bytesOf(image: AdmissionRequest['image'], directory: string): Promise<number> {
   if (image === undefined) return 0;
+  const rules = storageRulesOf(await filesystemOf(directory));
   return commitmentOfNew(
     image.format,
     image.capacity,
     parseCreateOptions(image.format, image.options === undefined ? [] : [image.options]),
-    { filesystemType, isOwn: false },
+    { rules, isOwn: false },
   );
 }
 

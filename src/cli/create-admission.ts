@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { type Assumption, escapeForTerminal, PlimsollError } from '#base';
 import { commitmentOfNew, type CreateOptions } from '#create';
-import { filesystemOf } from '#host';
+import { filesystemOf, storageRulesOf } from '#host';
 import type { AdmissionDecision } from '#wire';
 import { DaemonClient, socketPath } from './daemon-client.ts';
 import type { Session } from './session.ts';
@@ -70,7 +70,7 @@ export class CreateAdmission {
     const target = resolve(path);
     // Where nothing can be made, making it says why.
     const filesystem = await filesystemOf(dirname(target)).catch(() => undefined);
-    const place = filesystem === undefined ? undefined : { filesystemType: filesystem.type, isOwn: true };
+    const place = filesystem === undefined ? undefined : { rules: storageRulesOf(filesystem), isOwn: true };
     const preallocation = options.format === 'raw' ? options.preallocation : options.qcow2.preallocation;
     const request = {
       store: dirname(target),

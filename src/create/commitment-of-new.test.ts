@@ -1,24 +1,26 @@
 import { describe, expect, it } from 'vitest';
 import { GiB, MiB } from '#base';
+import type { FilesystemKind, StorageRules } from '#block';
 import { commitmentOfNew } from './commitment-of-new.ts';
 import { parseCreateOptions } from './create-options.ts';
 
 const raw = parseCreateOptions('raw', []);
-const on = (filesystemType: string, isOwn: boolean): number => commitmentOfNew('raw', GiB, raw, { filesystemType, isOwn });
+const rules = (filesystem: FilesystemKind): StorageRules => ({ filesystem, hostBlock: 4096 });
+const on = (kind: FilesystemKind, isOwn: boolean): number => commitmentOfNew('raw', GiB, raw, { rules: rules(kind), isOwn });
 
 describe('commitmentOfNew', () => {
   it('counts what the filesystem charges, where that is known', () => {
-    expect([commitmentOfNew('raw', GiB, raw), on('other', false), on('zfs', true)]).toEqual([GiB, GiB, GiB]);
-    for (const type of ['ext4', 'xfs']) {
+    expect([commitmentOfNew('raw', GiB, raw), on('other', false), on('btrfs', true)]).toEqual([GiB, GiB, GiB]);
+    for (const type of ['ext4', 'xfs'] as const) {
       expect(on(type, true)).toBeGreaterThan(GiB + 1.5 * MiB);
-      expect(on(type, true)).toBeLessThan(GiB + 8 * MiB);
+      expect(on(type, true)).toBeLessThan(GiB * 1.02);
     }
   });
 
   it('counts the steps of 1 MiB in which an image of qemu-img takes storage on XFS', () => {
     expect(on('xfs', false)).toBeGreaterThanOrEqual(on('xfs', true));
-    expect(commitmentOfNew('qcow2', GiB, parseCreateOptions('qcow2', []), { filesystemType: 'xfs', isOwn: false })).toBeGreaterThan(
-      commitmentOfNew('qcow2', GiB, parseCreateOptions('qcow2', []), { filesystemType: 'xfs', isOwn: true }),
+    expect(commitmentOfNew('qcow2', GiB, parseCreateOptions('qcow2', []), { rules: rules('xfs'), isOwn: false })).toBeGreaterThan(
+      commitmentOfNew('qcow2', GiB, parseCreateOptions('qcow2', []), { rules: rules('xfs'), isOwn: true }),
     );
     expect(on('ext4', false)).toBe(on('ext4', true));
   });

@@ -1,17 +1,17 @@
 /** What a store has to have room for before an image is made on it. */
 import { MiB } from '#base';
+import type { StorageRules } from '#block';
 import { hostChargesOfNew } from '#sizes';
 import { type CreateOptions, type NewImageFormat, parseCreateOptions } from './create-options.ts';
-import { boundOfNew, USUAL_HOST_BLOCK } from './measure-new.ts';
+import { boundOfNew } from './measure-new.ts';
 
 /** The extent size hint of images that `qemu-img create` makes on XFS. */
 const QEMU_HINT = MiB;
 
 /** The filesystem on which an image is to be made. */
 export interface NewImagePlace {
-  /** As the kernel spells it: `ext4`, `xfs`. */
-  readonly filesystemType: string;
-  /** The image is made by plimsoll. Otherwise by whatever: the worst is counted. */
+  readonly rules: StorageRules;
+  /** The image is made by plimsoll. Otherwise by any other tool: the worst is counted. */
   readonly isOwn: boolean;
 }
 
@@ -28,26 +28,27 @@ export function commitmentOfNew(format: NewImageFormat, capacity: number, option
 }
 
 function commitmentOfOne(format: NewImageFormat, capacity: number, options: CreateOptions, place: NewImagePlace | undefined): number {
-  const { commitment, allocation, length, maxLength, addends } = boundOfNew(format, capacity, options);
+  const { commitment, allocation, length, maxLength, addends } = boundOfNew(format, capacity, options, place?.rules.hostBlock);
   if (place === undefined) return commitment;
   const preallocation = options.format === 'raw' ? options.preallocation : options.qcow2.preallocation;
   const tables = addends.find(({ name }) => name === 'L2 tables to come')?.bytes ?? 0;
   const scattered = Math.max(0, Math.min(commitment, length) - allocation) + tables;
-  const grain = grainOf(options);
+  const { filesystem, hostBlock } = place.rules;
+  const grain = grainOf(options, hostBlock);
   const chargesWith = (extentSizeHint: number): number =>
-    hostChargesOfNew(place.filesystemType, USUAL_HOST_BLOCK, {
+    hostChargesOfNew(place.rules, {
       stored: allocation,
       unwritten: preallocation === 'falloc' ? allocation : 0,
       growth: { storage: commitment, maxLength, grain, scattered },
       extentSizeHint,
     });
   // Of one block, as plimsoll sets it: it rounds nothing up.
-  const plain = chargesWith(USUAL_HOST_BLOCK);
-  return commitment + (place.isOwn || place.filesystemType !== 'xfs' ? plain : Math.max(plain, chargesWith(QEMU_HINT)));
+  const plain = chargesWith(hostBlock);
+  return commitment + (place.isOwn || filesystem !== 'xfs' ? plain : Math.max(plain, chargesWith(QEMU_HINT)));
 }
 
-function grainOf(options: CreateOptions): number {
-  if (options.format === 'raw') return USUAL_HOST_BLOCK;
+function grainOf(options: CreateOptions, hostBlock: number): number {
+  if (options.format === 'raw') return hostBlock;
   const { clusterSize, extendedL2 } = options.qcow2;
   return extendedL2 ? clusterSize / 32 : clusterSize;
 }

@@ -2,7 +2,7 @@
  * The figures of an image before it exists: length and allocation from its layout, the rest by the theory of
  * docs/commitment.md for an image in which nothing has happened yet.
  */
-import { requireArgument, roundUp, safeInteger } from '#base';
+import { GiB, requireArgument, roundUp, safeInteger } from '#base';
 import { append } from '#sizes';
 import { type Addend, DEFINITIONS, type MeasureReport } from '#wire';
 import { type CreateOptions, type NewImageFormat, type Qcow2Options, type RawOptions, requireOptionsOf } from './create-options.ts';
@@ -42,11 +42,11 @@ function checkArguments(format: unknown, capacity: number, options: unknown, hos
     value: capacity,
     expected: 'a whole number of bytes, below 8 PiB',
   });
-  requireArgument(Number.isInteger(Math.log2(hostBlock)) && hostBlock >= 512 && hostBlock <= 65536, {
+  requireArgument(Number.isInteger(Math.log2(hostBlock)) && hostBlock >= 512 && hostBlock <= GiB, {
     call,
     name: 'hostBlock',
     value: hostBlock,
-    expected: 'a power of two from 512 to 65536',
+    expected: 'a power of two from 512 to 2^30',
   });
 }
 
@@ -56,10 +56,15 @@ type Figures = Omit<MeasureReport, 'schema' | 'definitions' | 'format'>;
  * What a decision on space needs of `measureNew`: all but the figure that takes a walk over the clusters to come. Units: bytes.
  * Throws: as measureNew.
  */
-export function boundOfNew(format: NewImageFormat, capacity: number, options: CreateOptions): Omit<Figures, 'expected'> {
-  checkArguments(format, capacity, options, USUAL_HOST_BLOCK);
-  if (options.format === 'raw') return rawFigures(capacity, options, USUAL_HOST_BLOCK);
-  return qcow2Bound(planNewQcow2(options.qcow2, capacity), USUAL_HOST_BLOCK);
+export function boundOfNew(
+  format: NewImageFormat,
+  capacity: number,
+  options: CreateOptions,
+  hostBlock = USUAL_HOST_BLOCK,
+): Omit<Figures, 'expected'> {
+  checkArguments(format, capacity, options, hostBlock);
+  if (options.format === 'raw') return rawFigures(capacity, options, hostBlock);
+  return qcow2Bound(planNewQcow2(options.qcow2, capacity), hostBlock);
 }
 
 /** L2 tables that are made with the image, whose places are worked out one by one; 0 without preallocation. Throws: usage. */

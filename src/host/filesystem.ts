@@ -4,16 +4,17 @@
  */
 import { fstatSync, readlinkSync, type StatsFs, statfs } from 'node:fs';
 import { promisify } from 'node:util';
-import type { FilesystemKind, Ground } from '#block';
+import type { FilesystemKind, Ground, MapGeometry, StorageRules } from '#block';
 import { closeDescriptor, openForQuestions } from './descriptor.ts';
 import { type Ffi, loadFfi } from './ffi.ts';
 import { examineBackingWith } from './ground/backing-file.ts';
 import { dmsetup } from './ground/device-mapper.ts';
 import { describeGround, domainsOf, kernelQuotas } from './ground/ground.ts';
 import { SystemTree } from './ground/system-tree.ts';
-import { btrfsUuidOf, hasExtents, uuidOf, xfsGeometryOf } from './ioctls.ts';
+import { btrfsUuidOf, hasExtents, uuidOf, type XfsGeometry, xfsGeometryOf } from './ioctls.ts';
 import { largestNewFile } from './largest-file.ts';
 import { majorMinor, type Mount, mountIdOf, mountOf, readMounts } from './mounts.ts';
+import { readStorageRules } from './storage-rules.ts';
 
 const statfsOf = promisify(statfs);
 
@@ -35,8 +36,10 @@ export interface HostFilesystem {
   readonly used: number;
   /** Bytes an unprivileged process may still write (f_bavail); on btrfs the kernel's estimate. */
   readonly available: number;
-  /** Granularity of storage: the block size, a power of two from 512 to 65536. */
+  /** Unit of allocation, as in FileFacts. */
   readonly hostBlock: number;
+  /** As in FileFacts; of the directory or file by which the filesystem was examined. */
+  readonly geometry?: MapGeometry | undefined;
   /** Files can share blocks; undefined where it is not known. */
   readonly reflink: boolean | undefined;
   /** Overwriting stored bytes takes new storage first (files marked NOCOW excepted); undefined where it is not known. */
@@ -106,6 +109,11 @@ export async function filesystemOf(target: string | Buffer | number, cache = new
   }
 }
 
+/** By what rules a new file in the directory that was examined is given storage. */
+export function storageRulesOf({ kind, hostBlock, geometry }: HostFilesystem): StorageRules {
+  return { filesystem: kind, hostBlock, geometry };
+}
+
 type ClaimUuid = (uuid: string, superblock: string) => string;
 
 async function examine(fd: number, stDev: bigint, claim: ClaimUuid, depth: number): Promise<HostFilesystem> {
@@ -125,7 +133,15 @@ async function examine(fd: number, stDev: bigint, claim: ClaimUuid, depth: numbe
     type: mount?.type ?? traits.kind,
     kind: traits.kind,
     ...room(numbers, unit),
-    hostBlock: saneBlock(numbers.bsize),
+    ...readStorageRules({
+      ffi,
+      fd,
+      kind: traits.kind,
+      mount,
+      blockSize: saneBlock(numbers.bsize),
+      freeBlocks: numbers.bfree,
+      xfs: told.xfs,
+    }),
     reflink: told.reflink ?? traits.reflink,
     copyOnWrite: traits.copyOnWrite,
     largestNewFile: largestNewFile(mount?.type ?? '', unit, ffi === undefined || hasExtents(ffi, fd) !== false),
@@ -170,16 +186,22 @@ const TRAITS_OF_MAGIC: Readonly<Record<number, Traits>> = {
 };
 
 function traitsOf(magic: number, type: string | undefined): Traits {
-  // ext2 and ext3 have ext4's magic and map blocks by indirection, which charges otherwise.
+  // ext2 and ext3 have ext4's magic and map files by indirect blocks, which charge differently.
   const traits = TRAITS_OF_MAGIC[magic] ?? UNKNOWN;
-  return type === 'ext2' || type === 'ext3' ? { ...traits, kind: 'other' } : traits;
+  return type === 'ext2' || type === 'ext3' ? { ...traits, kind: type } : traits;
 }
 
-function tellOf(ffi: Ffi | undefined, fd: number, kind: FilesystemKind): { uuid: string | undefined; reflink?: boolean | undefined } {
+interface Told {
+  readonly uuid: string | undefined;
+  readonly reflink?: boolean | undefined;
+  readonly xfs?: XfsGeometry | undefined;
+}
+
+function tellOf(ffi: Ffi | undefined, fd: number, kind: FilesystemKind): Told {
   if (ffi === undefined) return { uuid: undefined };
   if (kind === 'btrfs') return { uuid: btrfsUuidOf(ffi, fd) ?? uuidOf(ffi, fd) };
   const geometry = kind === 'xfs' ? xfsGeometryOf(ffi, fd) : undefined;
-  return { uuid: uuidOf(ffi, fd) ?? geometry?.uuid, reflink: geometry?.reflink };
+  return { uuid: uuidOf(ffi, fd) ?? geometry?.uuid, reflink: geometry?.reflink, xfs: geometry };
 }
 
 /** Network filesystems report transfer sizes as block sizes; storage is then assumed to go by pages. */

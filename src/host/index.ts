@@ -17,7 +17,7 @@ export {
   seePlace,
   type SeenPlace,
 } from './file-mark.ts';
-export { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem.ts';
+export { FilesystemCache, filesystemOf, type HostFilesystem, storageRulesOf } from './filesystem.ts';
 export {
   fileUseOf,
   type FileUse,

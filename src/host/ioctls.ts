@@ -27,6 +27,7 @@ const FS_XFLAG_COWEXTSIZE = 0x10000;
 const XFS_DEFAULT_COPY_BLOCKS = 32;
 const FS_NOCOW_FL = 0x800000;
 const XFS_GEOMETRY_UUID_AT = 64;
+const XFS_GEOMETRY_SUNIT_AT = 80; // u32 sunit, u32 swidth, in blocks; the block size is at 0
 const XFS_GEOMETRY_FLAGS_AT = 92;
 const XFS_FSOP_GEOM_FLAGS_REFLINK = 0x100000;
 
@@ -77,6 +78,8 @@ export function hasExtents(ffi: Ffi, fd: number): boolean | undefined {
 export interface XfsGeometry {
   readonly uuid: string | undefined;
   readonly reflink: boolean;
+  /** Bytes of a stripe (the larger of unit and width), 0 without stripes. */
+  readonly stripe: number;
 }
 
 /** XFS: what mkfs decided. */
@@ -86,6 +89,8 @@ export function xfsGeometryOf(ffi: Ffi, fd: number): XfsGeometry | undefined {
   return {
     uuid: spellUuid(geometry.subarray(XFS_GEOMETRY_UUID_AT, XFS_GEOMETRY_UUID_AT + 16)),
     reflink: (geometry.readInt32LE(XFS_GEOMETRY_FLAGS_AT) & XFS_FSOP_GEOM_FLAGS_REFLINK) !== 0,
+    stripe:
+      Math.max(geometry.readUInt32LE(XFS_GEOMETRY_SUNIT_AT), geometry.readUInt32LE(XFS_GEOMETRY_SUNIT_AT + 4)) * geometry.readUInt32LE(0),
   };
 }
 

@@ -11,8 +11,9 @@ import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
 import { extentSizesOf, noCowOf } from './ioctls.ts';
 import { LargestFiles } from './largest-file.ts';
 import { isOpenForWriting, LockTable } from './locks.ts';
+import { inUnits, readStorageMap, readWrittenRanges } from './storage-map.ts';
+import { isIndirect } from './storage-rules.ts';
 import { protectionOf } from './write-protection.ts';
-import { readStorageMap, readWrittenRanges } from './storage-map.ts';
 
 const realpathAsync = promisify(realpath.native);
 const statAsync = promisify(stat);
@@ -181,18 +182,21 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
   const ffi = await loadFfi();
   cache.ffi = ffi;
   const filesystem = await cache.filesystems.of(fd, dev);
-  const { kind, hostBlock } = filesystem;
-  const sizes = kind === 'xfs' && ffi !== undefined ? extentSizesOf(ffi, fd, hostBlock) : { hint: 0, copyStep: 0 };
+  const { kind, hostBlock, geometry } = filesystem;
+  const blockSize = geometry?.blockSize ?? hostBlock;
+  const sizes = kind === 'xfs' && ffi !== undefined ? extentSizesOf(ffi, fd, blockSize) : { hint: 0, copyStep: 0 };
   const openForWriting = isOpenForWriting(ffi, fd, { superblock: filesystem.device, inode: ino }, cache.locks);
-  const { stats, map } = await readConsistently(fd, path, hostBlock);
+  const { stats, map } = await readConsistently(fd, path, blockSize);
   return {
     identity: identityOf(stats),
     length: Number(stats.size),
     allocation: allocationOf(stats),
     filesystem: kind,
     hostBlock,
-    map,
-    written: map === undefined ? await readWrittenRanges(fd, Number(stats.size), allocationOf(stats), hostBlock) : undefined,
+    geometry: geometry === undefined ? undefined : { ...geometry, indirect: isIndirect({ ffi, fd, kind }) },
+    map: inUnits(map, hostBlock),
+    written:
+      map === undefined ? inUnits(await readWrittenRanges(fd, Number(stats.size), allocationOf(stats), blockSize), hostBlock) : undefined,
     extentSizeHint: sizes.hint,
     copyStep: sizes.copyStep,
     noCow: kind === 'btrfs' && ffi !== undefined ? noCowOf(ffi, fd) : undefined,
@@ -204,10 +208,10 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
 }
 
 /** Stat and map of one moment, as far as a file that is being written to lets us. */
-async function readConsistently(fd: number, path: string, hostBlock: number): Promise<{ stats: BigIntStats; map: StorageMap | undefined }> {
+async function readConsistently(fd: number, path: string, blockSize: number): Promise<{ stats: BigIntStats; map: StorageMap | undefined }> {
   let stats = statOf(fd, path);
   for (let attempt = 1; ; attempt += 1) {
-    const map = await readStorageMap(fd, Number(stats.size), allocationOf(stats), hostBlock);
+    const map = await readStorageMap(fd, Number(stats.size), allocationOf(stats), blockSize);
     const after = statOf(fd, path);
     if (attempt === MAX_MAP_ATTEMPTS || (after.size === stats.size && after.blocks === stats.blocks)) return { stats: after, map };
     stats = after;

@@ -174,3 +174,18 @@ function seekIslands(ffi: Ffi, fd: number, length: number, allocation: number, h
   }
   return ranges;
 }
+
+/** The ranges as a filesystem stores them that gives out storage in units of `unit` bytes, which its map does not show. */
+export function inUnits(map: StorageMap | undefined, unit: number): StorageMap | undefined {
+  if (map === undefined || map.every(({ fileOffset, byteLength }) => fileOffset % unit === 0 && byteLength % unit === 0)) return map;
+  const ranges: StoredRange[] = [];
+  for (const range of map) {
+    const before = ranges.at(-1);
+    const start = Math.max(roundDown(range.fileOffset, unit), before === undefined ? 0 : before.fileOffset + before.byteLength);
+    const byteLength = roundUp(range.fileOffset + range.byteLength, unit) - start;
+    if (byteLength <= 0) continue;
+    const { physicalOffset } = range;
+    ranges.push({ ...range, fileOffset: start, byteLength, physicalOffset: physicalOffset && physicalOffset + start - range.fileOffset });
+  }
+  return ranges;
+}

@@ -141,7 +141,7 @@ function sized({ bytes, image, ...rest }: AdmissionRequest): SizedRequest {
 const MOST_PLANNED_TABLES = 2 ** 15;
 
 /** What is wrong with the options is thrown at once. Throws: usage; over-budget, PLAN_TOO_LARGE. */
-function commitmentOf({ format, capacity, options }: NonNullable<AdmissionRequest['image']>): (filesystemType: string) => number {
+function commitmentOf({ format, capacity, options }: NonNullable<AdmissionRequest['image']>): SizedRequest['bytes'] {
   const parsed = parseCreateOptions(format, options === undefined ? [] : [options]);
   const tables = plannedTables(parsed, capacity);
   if (tables > MOST_PLANNED_TABLES) {
@@ -152,5 +152,5 @@ function commitmentOf({ format, capacity, options }: NonNullable<AdmissionReques
     });
   }
   commitmentOfNew(format, capacity, parsed);
-  return (filesystemType) => commitmentOfNew(format, capacity, parsed, { filesystemType, isOwn: false });
+  return (rules) => commitmentOfNew(format, capacity, parsed, { rules, isOwn: false });
 }

@@ -62,7 +62,7 @@ export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
   return finish(
     facts,
     addends,
-    { storage, maxLength, grain, scattered },
+    { storage, maxLength, grain, scattered, wholePieces: growth.wholeBlocks && scattered === 0 },
     {
       capacity: growth.capacity,
       expected: Math.max(facts.allocation, filled),

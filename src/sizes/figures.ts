@@ -8,8 +8,8 @@ import type { Census } from '#formats';
 import type { Addend, Finding, ImageReport } from '#wire';
 import { discardFindings } from './findings-discards.ts';
 import { censusFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
-import { hostFindings, largestFileFindings } from './findings-host.ts';
-import { COPIES, type Growth, hostCharges } from './host-charge.ts';
+import { hostFindings, largestFileFindings, mapFindings } from './findings-host.ts';
+import { COPIES, type Growth, hostCharges, splitMapBytes } from './host-charge.ts';
 import { type Bound, boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
 import { afterSnapshot } from './qcow2-snapshot.ts';
@@ -180,6 +180,6 @@ export function finish(facts: FileFacts, own: readonly Addend[], growth: Growth,
     reclaimable: addends.reduce((total, { name, bytes }) => (name === COPIES ? total + bytes : total), 0),
     method: facts.map === undefined ? 'stat' : 'map',
     addends,
-    findings: [...findings, ...hostFindings(facts), ...largestFileFindings(facts, rest)],
+    findings: [...findings, ...hostFindings(facts), ...mapFindings(splitMapBytes(facts, growth)), ...largestFileFindings(facts, rest)],
   };
 }

@@ -1,5 +1,5 @@
 /** What an administrator should know about how the host's filesystem holds a file. Codes are listed in docs/findings.md. */
-import { formatBytes, roundUp } from '#base';
+import { formatBytes, MiB, roundUp } from '#base';
 import { type FileFacts, storedBytes } from '#block';
 import type { Finding } from '#wire';
 
@@ -18,6 +18,9 @@ export function largestFileFindings(
   }
   return [{ level: 'warning', code: 'MAY_EXCEED_LARGEST_FILE', message: `Writes may fail: ${figures}.` }];
 }
+
+/** Less than this is not worth a sentence. */
+const SMALLEST_EXCESS = MiB;
 
 /** Findings on the file as its filesystem holds it. */
 export function hostFindings(facts: FileFacts): Finding[] {
@@ -59,6 +62,18 @@ export function hostFindings(facts: FileFacts): Finding[] {
     });
   }
   return findings;
+}
+
+/** `excess`: what an order made to split ext4's map can take beyond the commitment. */
+export function mapFindings(excess: number): Finding[] {
+  if (excess < SMALLEST_EXCESS) return [];
+  return [
+    {
+      level: 'info',
+      code: 'EXT4_MAP_ORDER',
+      message: `A guest that writes single blocks in an order made to split ext4's map of the file can take about ${formatBytes(excess)} beyond the commitment. XFS has no such order, and neither has a file that is written whole and not discarded from.`,
+    },
+  ];
 }
 
 function storedBehind(facts: FileFacts, end: number): number {

@@ -3,21 +3,18 @@
  * size hints. Each is an addend whose name starts with "host: ". Measured in docs/commitment.md.
  */
 import { divideUp, GiB, KiB, roundDown, roundUp } from '#base';
-import { type FileFacts, type FilesystemKind, storedBytes, type StorageMap } from '#block';
+import { type FileFacts, type FilesystemKind, type MapGeometry, storedBytes, type StorageMap, type StorageRules } from '#block';
 import type { Addend } from '#wire';
+import { extentTreeBlocks, indirectBlocks, xfsTreeBlocks } from './host-map.ts';
 
-/** ext4: extents in one 4 KiB tree block (12 bytes of header and tail, 12 an extent). */
-const EXT4_EXTENTS_PER_BLOCK = 340;
-/** ext4: extents in the inode itself. */
-const EXT4_EXTENTS_IN_INODE = 4;
 /** ext4: the longest written extent, in blocks. */
 const EXT4_LONGEST_EXTENT = 32768;
-/** Tree blocks for what a small file's extents do: which ones join, and when, differs from run to run. */
-const SPARE_TREE_BLOCKS = 5;
-/** XFS: records in one 4 KiB block of the extent map's B+tree. */
-const XFS_RECORDS_PER_BLOCK = 250;
+/** Map blocks for what a small file's extents do: which ones join, and when, differs from run to run. */
+const SPARE_MAP_BLOCKS = 5;
 /** XFS: records in the inode itself, at the default inode size. */
 const XFS_RECORDS_IN_INODE = 9;
+/** XFS: nodes that one more extent can split, one on each level. */
+const XFS_MAX_LEVELS = 6;
 
 /** The future of a file as the host sees it. */
 export interface Growth {
@@ -25,8 +22,10 @@ export interface Growth {
   readonly storage: number;
   /** Longest the file can get. */
   readonly maxLength: number;
-  /** Bytes of one separate piece of data at the least: a qcow2 cluster, or a host block for raw. */
+  /** Bytes of one separate piece of storage at the least: a qcow2 cluster, or a host block for raw. */
   readonly grain: number;
+  /** A piece of `grain` is written whole as it comes up, and appended ones in order: the map of the file never cuts it. */
+  readonly wholePieces?: boolean;
   /** Pieces of storage that can still come up at places of their own (not appended). */
   readonly scattered: number;
 }
@@ -53,7 +52,7 @@ export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   const hint = hintCharge(facts, growth);
   if (hint > 0) charges.push({ name: `host: extent size hint of ${facts.extentSizeHint} bytes`, bytes: hint });
   // Beside the blocks that it has: those can be nearly empty where much was punched out, and stay.
-  const tree = treeCharge(facts, growth);
+  const tree = mapCharge(facts, growth, beyondMap);
   if (tree > 0) charges.push({ name: `host: ${facts.filesystem}'s own map of the file, to come`, bytes: tree });
   const speculative = speculativeCharge(facts, growth);
   if (speculative > 0) charges.push({ name: SPECULATIVE, bytes: speculative });
@@ -74,11 +73,26 @@ export interface NewFile {
  * What the making itself takes, at the most: a block of inodes (XFS: 64 of up to 2 KiB), blocks of the directory and of the
  * filesystem's indexes; and a few of the file's map, since its storage may come to lie in more pieces than are known.
  */
-const MAKING_BYTES = { ext4: 36 * KiB, xfs: 212 * KiB, btrfs: 0, tmpfs: 4 * KiB, other: 0 } as const;
+const MAKING_BYTES: Readonly<Record<FilesystemKind, number>> = {
+  ext2: 36 * KiB,
+  ext3: 36 * KiB,
+  ext4: 36 * KiB,
+  xfs: 212 * KiB,
+  btrfs: 0,
+  tmpfs: 4 * KiB,
+  other: 0,
+};
 
-/** What a filesystem of that type, as the kernel spells it, charges at the most for a file that is not there yet, making it included. */
-export function hostChargesOfNew(type: string, hostBlock: number, file: NewFile): number {
-  const filesystem: FilesystemKind = type === 'ext4' || type === 'xfs' || type === 'btrfs' || type === 'tmpfs' ? type : 'other';
+/** What a filesystem charges at the most for a file that is not there yet, making it included. */
+export function hostChargesOfNew(rules: StorageRules, file: NewFile): number {
+  const charged = MAKING_BYTES[rules.filesystem] + chargesOfNew(rules, file);
+  // A directory without extents does not decide what its new files have.
+  if (rules.filesystem !== 'ext4' || rules.geometry?.indirect !== true) return charged;
+  const extents = { ...rules, geometry: { ...rules.geometry, indirect: false } };
+  return Math.max(charged, MAKING_BYTES[rules.filesystem] + chargesOfNew(extents, file));
+}
+
+function chargesOfNew(rules: StorageRules, file: NewFile): number {
   const { stored, unwritten, growth, extentSizeHint } = file;
   const map: StorageMap = [
     { fileOffset: 0, byteLength: unwritten, physicalOffset: undefined, unwritten: true, shared: false, encoded: false },
@@ -88,15 +102,14 @@ export function hostChargesOfNew(type: string, hostBlock: number, file: NewFile)
     identity: '',
     length: 0,
     allocation: stored,
-    filesystem,
-    hostBlock,
+    ...rules,
     map,
     extentSizeHint,
     copyStep: 0,
     noCow: undefined,
     openForWriting: undefined,
   };
-  return hostCharges(facts, growth).reduce((sum, { bytes }) => sum + bytes, MAKING_BYTES[filesystem]);
+  return hostCharges(facts, growth).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /**
@@ -105,8 +118,11 @@ export function hostChargesOfNew(type: string, hostBlock: number, file: NewFile)
  * does when it writes a part of a cluster. A file that does not grow gets none behind its end.
  */
 function speculativeCharge(facts: FileFacts, growth: Growth): number {
-  if (facts.filesystem !== 'xfs' || facts.extentSizeHint > 0 || growth.maxLength <= facts.length) return 0;
-  return Math.min(XFS_LONGEST_PREALLOCATION, 2 ** Math.floor(Math.log2(growth.maxLength)));
+  if (facts.filesystem !== 'xfs' || growth.maxLength <= facts.length) return 0;
+  const { stripe, fixedPreallocation } = geometryOf(facts);
+  // The end of a growing file is rounded up to the stripe, with a hint too.
+  if (facts.extentSizeHint > 0) return stripe;
+  return stripe + (fixedPreallocation || Math.min(XFS_LONGEST_PREALLOCATION, 2 ** Math.floor(Math.log2(growth.maxLength))));
 }
 
 /**
@@ -121,38 +137,80 @@ function copyCharge(facts: FileFacts): number {
   );
 }
 
-/** No more than this can be XFS's map of the file as it stands: every block of the tree half full, and those above. */
+/** No more than this can be XFS's map of the file as it stands. */
 function mostTreeBytes(facts: FileFacts): number {
   const extents = facts.map?.length ?? 0;
   if (extents <= XFS_RECORDS_IN_INODE) return 0;
-  const leaves = divideUp(2 * extents, XFS_RECORDS_PER_BLOCK) + SPARE_TREE_BLOCKS;
-  return (leaves + divideUp(2 * leaves, XFS_RECORDS_PER_BLOCK)) * facts.hostBlock;
+  return (xfsTreeBlocks(extents, geometryOf(facts).blockSize) + SPARE_MAP_BLOCKS) * facts.hostBlock;
+}
+
+/** How the filesystem maps the file, from what is known of it. */
+function geometryOf({ geometry, hostBlock, filesystem }: FileFacts): MapGeometry {
+  const indirect = filesystem === 'ext2' || filesystem === 'ext3';
+  return geometry ?? { blockSize: hostBlock, indirect, stripe: 0, fixedPreallocation: 0 };
 }
 
 /**
- * Blocks of the extent map that more extents may need; nothing where nothing more is written.
+ * Blocks of the file's map that may still be needed, beside those that it has now; nothing where nothing is written that could
+ * change it. `beyondMap`: bytes that the file has beside its data.
  *
- * Pieces written at places of their own come up one by one: at the worst every second one first, each an extent, in
- * tree blocks that were split in half; later pieces join them, but ext4 keeps the blocks. Measured so with 4 KiB direct
- * writes, every second block first (+0.296 %). Written parts of unwritten preallocation split its extents likewise.
+ * Every block that is still to be written can come up as an extent of its own: free space may lie scattered, guests write parts
+ * of clusters, and a written part of unwritten storage is an extent between two others.
  */
-function treeCharge(facts: FileFacts, growth: Growth): number {
-  if (facts.filesystem !== 'ext4' && facts.filesystem !== 'xfs') return 0;
-  const isExt4 = facts.filesystem === 'ext4';
-  const stored = facts.map === undefined ? facts.allocation : storedBytes(facts.map);
-  const scattered = growth.scattered + unwrittenBytes(facts);
-  if (growth.storage <= stored && scattered === 0) return 0;
-  const grain = Math.max(growth.grain, facts.hostBlock, facts.extentSizeHint);
-  const longest = divideUp(growth.maxLength, EXT4_LONGEST_EXTENT * facts.hostBlock);
-  const extents = (facts.map?.length ?? 0) + divideUp(divideUp(scattered, grain), 2) + 2 * longest;
-  if (extents <= (isExt4 ? EXT4_EXTENTS_IN_INODE : XFS_RECORDS_IN_INODE)) return SPARE_TREE_BLOCKS * facts.hostBlock;
-  const perBlock = isExt4 ? EXT4_EXTENTS_PER_BLOCK : XFS_RECORDS_PER_BLOCK;
-  const leaves = 2 * divideUp(extents, perBlock);
-  return (leaves + divideUp(2 * leaves, perBlock) + SPARE_TREE_BLOCKS) * facts.hostBlock;
+function mapCharge(facts: FileFacts, growth: Growth, beyondMap: number): number {
+  const { filesystem, hostBlock } = facts;
+  if (!MAPPED.has(filesystem)) return 0;
+  const { blockSize, indirect } = geometryOf(facts);
+  const toWrite = bytesToWrite(facts, growth);
+  if (toWrite === 0) return 0;
+  if (indirect) {
+    const end = Math.max(growth.maxLength, storedEnd(facts));
+    // One block beside the data can hold extended attributes.
+    const present = Math.max(0, Math.floor(beyondMap / hostBlock) - 1);
+    return Math.max(0, indirectBlocks(divideUp(end, blockSize), blockSize) - present) * hostBlock;
+  }
+  const longest = divideUp(growth.maxLength, EXT4_LONGEST_EXTENT * blockSize);
+  const extents = (facts.map?.length ?? divideUp(facts.allocation, blockSize)) + 2 * longest;
+  const pieces = piecesOf(facts, growth, toWrite);
+  const blocks =
+    filesystem === 'xfs'
+      ? Math.min(xfsTreeBlocks(extents + pieces, blockSize), XFS_MAX_LEVELS * pieces)
+      : extentTreeBlocks(extents, pieces, blockSize);
+  return (blocks + SPARE_MAP_BLOCKS) * hostBlock;
 }
 
-function unwrittenBytes(facts: FileFacts): number {
-  return storedBytes((facts.map ?? []).filter((range) => range.unwritten));
+/**
+ * ext4: what the map can take beyond `mapCharge`, in bytes, when a guest writes block by block in an order made to split a node
+ * each time; each block to come then has a node of its own. 0 where that cannot happen.
+ */
+export function splitMapBytes(facts: FileFacts, growth: Growth): number {
+  if (facts.filesystem !== 'ext4' || geometryOf(facts).indirect || growth.wholePieces === true) return 0;
+  const pieces = piecesOf(facts, growth, bytesToWrite(facts, growth));
+  return Math.max(0, pieces * facts.hostBlock - mapCharge(facts, growth, 0));
+}
+
+const MAPPED: ReadonlySet<FilesystemKind> = new Set(['ext2', 'ext3', 'ext4', 'xfs']);
+
+/** Bytes whose writing can change the map: new storage, unwritten storage, copies of shared blocks. */
+function bytesToWrite(facts: FileFacts, growth: Growth): number {
+  const stored = facts.map === undefined ? facts.allocation : storedBytes(facts.map);
+  // A unit of several blocks has storage as soon as one of them is written; the others come into the map later.
+  if (geometryOf(facts).blockSize < facts.hostBlock) return Math.max(growth.storage, stored);
+  const changed = storedBytes((facts.map ?? []).filter(({ unwritten, shared }) => unwritten || shared));
+  return Math.max(0, growth.storage - stored) + Math.max(changed, facts.map === undefined ? growth.scattered : 0);
+}
+
+function piecesOf(facts: FileFacts, growth: Growth, toWrite: number): number {
+  const { blockSize } = geometryOf(facts);
+  if (growth.wholePieces !== true) return divideUp(toWrite, blockSize);
+  const stored = facts.map === undefined ? facts.allocation : storedBytes(facts.map);
+  const fresh = Math.min(toWrite, Math.max(0, growth.storage - stored));
+  return divideUp(fresh, Math.max(growth.grain, blockSize)) + divideUp(toWrite - fresh, blockSize);
+}
+
+function storedEnd({ map }: FileFacts): number {
+  const last = map?.at(-1);
+  return last === undefined ? 0 : last.fileOffset + last.byteLength;
 }
 
 /**
@@ -163,9 +221,7 @@ function unwrittenBytes(facts: FileFacts): number {
 function hintCharge(facts: FileFacts, growth: Growth): number {
   const hint = facts.extentSizeHint;
   if (hint <= facts.hostBlock) return 0;
-  const last = facts.map?.at(-1);
-  const storedEnd = last === undefined ? 0 : last.fileOffset + last.byteLength;
-  const whole = Math.max(storedEnd, roundUp(growth.maxLength, hint) + hint);
+  const whole = Math.max(storedEnd(facts), roundUp(growth.maxLength, hint) + hint);
   const stored = facts.map === undefined ? 0 : storedBytes(facts.map);
   if (growth.storage <= stored && growth.scattered === 0) return 0;
   const touched =

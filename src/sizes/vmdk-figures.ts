@@ -36,7 +36,13 @@ export function vmdkFigures(census: VmdkCensus, facts: FileFacts): Figures {
   return finish(
     facts,
     own,
-    { storage, maxLength: growth.maxLength, grain: Math.max(header.grainBytes, facts.hostBlock), scattered: scatteredBytes(own) },
+    {
+      storage,
+      maxLength: growth.maxLength,
+      grain: Math.max(header.grainBytes, facts.hostBlock),
+      scattered: scatteredBytes(own),
+      wholePieces: true,
+    },
     {
       capacity: header.capacity,
       expected: isOpen ? null : Math.max(facts.allocation, storage),

@@ -108,6 +108,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'create',
     layers: {
       base: 'errors, sizes, numbers',
+      block: `${TYPES_ONLY}by what rules a filesystem gives storage`,
       formats: "a writer, not a reader: the layout of a new image is the format's own",
       sizes: 'the figures that an image would have',
       host: 'allocation and files that get their name when they are whole',

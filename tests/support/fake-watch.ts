@@ -282,5 +282,5 @@ export class FakeWatch implements Watch {
 
 /** With the bytes that it comes to on a filesystem of which nothing is known. */
 function onFilesystem<T extends SizedRequest>(request: T): T & { readonly bytes: number } {
-  return { ...request, bytes: typeof request.bytes === 'number' ? request.bytes : request.bytes('xfs') };
+  return { ...request, bytes: typeof request.bytes === 'number' ? request.bytes : request.bytes({ filesystem: 'xfs', hostBlock: 4096 }) };
 }

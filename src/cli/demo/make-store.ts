@@ -43,7 +43,13 @@ async function makeTable(site: Site, plan: Plan): Promise<void> {
   const { preallocatedCapacity } = plan;
   await make(site, 'sparse.raw', 'raw', FULL_CAPACITY, '', 'Consumes nothing yet, and may come to consume its whole capacity.');
   if (preallocatedCapacity !== null) {
-    await makePreallocated(site, 'preallocated.raw', 'raw', preallocatedCapacity, 'All storage is reserved: nothing is left to fear.');
+    await makePreallocated(
+      site,
+      'preallocated.raw',
+      'raw',
+      preallocatedCapacity,
+      'All storage is reserved; the map that a filesystem keeps of it can still grow.',
+    );
   }
   await make(
     site,

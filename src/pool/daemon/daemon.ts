@@ -523,7 +523,7 @@ async function nameInLooks(path: string, directories: readonly string[]): Promis
 }
 
 function bytesOn({ kept }: StoreRecord, { bytes }: SizedRequest): number {
-  return typeof bytes === 'number' ? bytes : bytes(kept.report.type);
+  return typeof bytes === 'number' ? bytes : bytes(kept.rules);
 }
 
 /** An image that is there would meet the reservation as it is, and the space for what is to become of it would be free. */

@@ -1,4 +1,5 @@
 /** What a daemon answers from: the stores that it watches, their history, and the space it has promised. */
+import type { StorageRules } from '#block';
 import type {
   AdmissionDecision,
   AdmissionRequest,
@@ -34,9 +35,9 @@ export interface HistoryQuery {
   readonly points: number;
 }
 
-/** A request whose commitment can be worked out when the type of the store's filesystem is known, as the kernel spells it. */
+/** A request whose commitment can be worked out when it is known by what rules the store's filesystem gives storage. */
 interface Sized {
-  readonly bytes: number | ((filesystemType: string) => number);
+  readonly bytes: number | ((rules: StorageRules) => number);
 }
 export type SizedRequest = Omit<AdmissionRequest, 'image' | 'bytes'> & Sized;
 export type SizedReservationRequest = Omit<ReservationRequest, 'image' | 'bytes'> &

@@ -1,5 +1,6 @@
 /** What is kept of a store between looks, and the questions that need more than its report. */
-import type { MachineFiles } from '#host';
+import type { StorageRules } from '#block';
+import { type MachineFiles, storageRulesOf } from '#host';
 import type { Finding, ScannedImage, StoreReport } from '#wire';
 import { countSharing } from './sharing.ts';
 import type { RoomSeen } from './store.ts';
@@ -16,6 +17,8 @@ export interface GroupStorage {
 export interface KeptStore {
   /** As `scan` would report it, with what the keeper noticed. */
   readonly report: StoreReport;
+  /** By what rules its filesystem gives storage. */
+  readonly rules: StorageRules;
   readonly room: RoomSeen;
   /** The named directories that lie, or lay, on it. */
   readonly directories: readonly string[];
@@ -48,6 +51,7 @@ export function keptStore(
   const group = groupCounter(report, storage);
   return {
     report: findings.length === 0 ? report : { ...report, findings: [...report.findings, ...findings] },
+    rules: storageRulesOf(filesystem),
     room,
     directories,
     assuming,

@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { GiB, KiB, MiB } from '#base';
+import type { FileFacts, FilesystemKind, StoredRange } from '#block';
+import { type Growth, hostCharges, hostChargesOfNew, splitMapBytes } from './host-charge.ts';
+
+const BLOCK = 4 * KiB;
+
+function range(fileOffset: number, byteLength: number, more: Partial<StoredRange> = {}): StoredRange {
+  return { fileOffset, byteLength, physicalOffset: undefined, unwritten: false, shared: false, encoded: false, ...more };
+}
+
+function facts(filesystem: FilesystemKind, map: readonly StoredRange[], more: Partial<FileFacts> = {}): FileFacts {
+  const allocation = map.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const quiet = { extentSizeHint: BLOCK, copyStep: 0, noCow: undefined, openForWriting: undefined };
+  return { ...quiet, identity: '1:1', length: 128 * MiB, allocation, filesystem, hostBlock: BLOCK, map, ...more };
+}
+
+/** A raw disk of 128 MiB. */
+function rawGrowth(scattered: number): Growth {
+  return { storage: 128 * MiB, maxLength: 128 * MiB, grain: BLOCK, scattered };
+}
+
+function charged(file: FileFacts, growth: Growth): number {
+  return hostCharges(file, growth).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+describe('the map of a file', () => {
+  it('takes what an even and an odd sweep were seen to take on ext4, and less than 2 % of the capacity', () => {
+    const bytes = charged(facts('ext4', []), rawGrowth(128 * MiB));
+    expect(bytes).toBeGreaterThan(435 * BLOCK);
+    expect(bytes).toBeLessThan(0.02 * 128 * MiB);
+  });
+
+  it('takes more with smaller blocks', () => {
+    const small = { hostBlock: KiB, geometry: { blockSize: KiB, indirect: false, stripe: 0, fixedPreallocation: 0 } };
+    expect(charged(facts('ext4', [], small), rawGrowth(128 * MiB)) / (128 * MiB)).toBeGreaterThan(0.045);
+    expect(charged(facts('xfs', [], small), rawGrowth(128 * MiB)) / (128 * MiB)).toBeGreaterThan(0.03);
+  });
+
+  it('grows by writing into unwritten storage, and into shared blocks', () => {
+    for (const more of [{ unwritten: true }, { shared: true }]) {
+      const file = facts('ext4', [range(0, 128 * MiB, more)]);
+      expect(charged(file, rawGrowth(0))).toBeGreaterThan(435 * BLOCK);
+    }
+    expect(charged(facts('ext4', [range(0, 128 * MiB)]), rawGrowth(0))).toBe(0);
+  });
+
+  it('has an order without a useful bound on ext4 only, and only where something is still to be written', () => {
+    expect(splitMapBytes(facts('ext4', []), rawGrowth(128 * MiB))).toBeGreaterThan(120 * MiB);
+    expect(splitMapBytes(facts('ext4', [range(0, 128 * MiB)]), rawGrowth(0))).toBe(0);
+    for (const kind of ['ext3', 'xfs', 'btrfs', 'tmpfs'] as const) expect(splitMapBytes(facts(kind, []), rawGrowth(128 * MiB))).toBe(0);
+  });
+
+  it('costs a whole cluster for each node on ext4 with clusters', () => {
+    const geometry = { blockSize: BLOCK, indirect: false, stripe: 0, fixedPreallocation: 0 };
+    const clustered = charged(facts('ext4', [], { hostBlock: 64 * KiB, geometry }), rawGrowth(128 * MiB));
+    expect(clustered).toBe(16 * charged(facts('ext4', []), rawGrowth(128 * MiB)));
+  });
+});
+
+describe('storage ahead of a file that grows on XFS', () => {
+  const growing: Growth = { storage: 64 * MiB, maxLength: 64 * MiB, grain: 64 * KiB, scattered: 0 };
+  const young = { length: 256 * KiB, extentSizeHint: 0 };
+  const ahead = (more: Partial<FileFacts>): number =>
+    hostCharges(facts('xfs', [], { ...young, ...more }), growing).find(({ name }) => name.includes('speculative'))?.bytes ?? 0;
+
+  it('follows its size, or the mount option allocsize, and is rounded to a stripe also with a hint', () => {
+    const geometry = { blockSize: BLOCK, indirect: false, stripe: 0, fixedPreallocation: 0 };
+    expect(ahead({ geometry })).toBe(64 * MiB);
+    expect(ahead({ geometry: { ...geometry, fixedPreallocation: GiB } })).toBe(GiB);
+    expect(ahead({ geometry: { ...geometry, stripe: 256 * KiB }, extentSizeHint: BLOCK })).toBe(256 * KiB);
+    expect(ahead({ geometry, extentSizeHint: BLOCK })).toBe(0);
+  });
+});
+
+describe('a file that is not there yet', () => {
+  it('counts both kinds of map where an ext4 directory has no extents', () => {
+    const geometry = { blockSize: BLOCK, indirect: true, stripe: 0, fixedPreallocation: 0 };
+    const file = { stored: 0, unwritten: 0, growth: rawGrowth(128 * MiB), extentSizeHint: 0 };
+    const extents = hostChargesOfNew({ filesystem: 'ext4', hostBlock: BLOCK }, file);
+    expect(hostChargesOfNew({ filesystem: 'ext4', hostBlock: BLOCK, geometry }, file)).toBe(extents);
+    expect(hostChargesOfNew({ filesystem: 'ext3', hostBlock: BLOCK, geometry }, file)).toBeLessThan(extents / 10);
+  });
+});
