@@ -62,4 +62,6 @@ export interface FileFacts extends StorageRules {
   readonly protection?: WriteProtection | undefined;
   /** Which limits of the filesystem cover the file (`subvolume 257`, `user 1000`); left out where it was not asked. */
   readonly domains?: readonly string[];
+  /** The permission bits of its mode, `0o644`; left out where they were not asked. */
+  readonly permissions?: number;
 }

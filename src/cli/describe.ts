@@ -50,7 +50,7 @@ export function describeVerb(command: VerbCommand): DescribedVerb {
   return {
     name: command.name(),
     teaching: command.teaching,
-    options: [...command.options.map(describeOption), HELP],
+    options: [...command.options.filter(({ hidden }) => !hidden).map(describeOption), HELP],
     operands: command.registeredArguments.map(describeOperand),
   };
 }

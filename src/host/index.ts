@@ -38,6 +38,7 @@ export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, s
 export { largestFileOf } from './largest-file.ts';
 export { lockKeyOf, LockTable } from './locks.ts';
 export type { LoopDevice, LoopSearch } from './loop-devices.ts';
+export { type NamelessFile, openWriters, type OpenWriters } from './open-writers.ts';
 export type { Machine } from './machine-name.ts';
 export { nameText } from './name-text.ts';
 export { notifyManager, pingWatchdog } from './notify.ts';

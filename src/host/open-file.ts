@@ -204,6 +204,7 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
     protection: protectionOf(ffi, fd, filesystem),
     largestFile: cache.largestFiles.of(ffi, fd),
     domains: domainsOf(ffi, fd, stats, filesystem.type),
+    permissions: Number(stats.mode % 0o10000n),
   };
 }
 

@@ -211,7 +211,7 @@ async function takeSnapshot(proc: string, signal: AbortSignal | undefined): Prom
   return { byInode, unseenCount };
 }
 
-function pidsIn(proc: string): number[] {
+export function pidsIn(proc: string): number[] {
   try {
     return readdirSync(proc)
       .filter((name) => /^\d+$/.test(name))
@@ -365,12 +365,12 @@ function effectiveUid(status: string): number | undefined {
 }
 
 /** A kernel thread has no files open, and tells so to nobody but root. */
-function isKernelThread(proc: string, pid: number): boolean {
+export function isKernelThread(proc: string, pid: number): boolean {
   const flags = Number(statFields(proc, pid)[6] ?? 0);
   return Math.floor(flags / PF_KTHREAD) % 2 === 1;
 }
 
-function hasEndedLeader(proc: string, pid: number): boolean {
+export function hasEndedLeader(proc: string, pid: number): boolean {
   const fields = statFields(proc, pid);
   return fields[0] === 'Z' && Number(fields[17]) > 1;
 }
@@ -381,7 +381,7 @@ function statFields(proc: string, pid: number): string[] {
   return text.slice(text.lastIndexOf(')') + 2).split(' ');
 }
 
-function hiddenProcesses(proc: string): ProcessSearch['hidden'] {
+export function hiddenProcesses(proc: string): ProcessSearch['hidden'] {
   // hidepid=invisible shows only our own processes, so not even the first one of all.
   if (!existsSync(`${proc}/1`)) return 'hidepid';
   try {
@@ -400,7 +400,7 @@ function ownPid(proc: string): number {
   }
 }
 
-function isGone(error: unknown): boolean {
+export function isGone(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'ESRCH' || code === 'ENOTDIR';
 }

@@ -42,6 +42,8 @@ export interface WalkOptions {
   readonly filesystems?: FilesystemCache;
   /** What was read last time: a directory that did not change since is not read again. Brought up to date. */
   readonly memory?: WalkMemory;
+  /** Directories below the named ones that are not entered, by their path and the id of the filesystem around them. */
+  readonly isExcluded?: (path: string, filesystem: string) => boolean;
 }
 
 /** A directory that was read: its files, and what else there is. */
@@ -118,6 +120,7 @@ export async function* walkDirectories(
     options.signal?.throwIfAborted();
     const { pathBytes } = next;
     const path = displayPath(pathBytes);
+    if (next.inside !== undefined && options.isExcluded?.(path, next.inside.id) === true) continue;
     const entered = await enter(next, path, { seen, named, filesystems, memory });
     if (entered === 'seen') continue;
     if (entered === 'other-filesystem') yield { kind: 'other-filesystem', path, pathBytes };

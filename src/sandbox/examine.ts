@@ -29,10 +29,11 @@ import {
   readQcow2Header,
 } from '#formats';
 import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenFile, openImageFile } from '#host';
-import { type Figures, qcow2Figures, rawFigures } from '#sizes';
+import { type Figures, qcow2Figures, rawFigures, TO_COME } from '#sizes';
 import { type Finding, type FormatSource, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
 import { withinMemory } from './examination-memory.ts';
+import { type ExportKind, exportKindOf, exportKindOfReport } from './export-kind.ts';
 import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
 import { OTHER_FORMATS, type OtherFormat } from './other-formats.ts';
 import { rawReadingOf, type UnprovenFile, withRawReading } from './raw-reading.ts';
@@ -53,6 +54,8 @@ export interface ExamineOptions extends FiguresOptions {
   readonly cache?: HostCache | undefined;
   /** The file was just listed on a local filesystem. */
   readonly isLocal?: boolean | undefined;
+  /** The name that it is shown and judged by, where it is opened by another: a file that was removed has none of its own. */
+  readonly formerPath?: string | undefined;
   /** The file was found by a scan: by name and first bytes it may turn out to be no disk image at all. */
   readonly discovered?: boolean | undefined;
   /** Files known to be raw, by identity: whatever their first bytes are, the guest wrote them. */
@@ -71,6 +74,10 @@ export interface Examined {
   readonly filesystem: HostFilesystem | undefined;
   /** A file found by a scan that is no disk image. */
   readonly isOther: boolean;
+  /** Bytes that the holes of such a file can come to take. */
+  readonly holes: number;
+  /** A file that no guest writes, by its name and content. */
+  readonly exported: ExportKind | undefined;
   /** Names that were looked up for what the image refers to. */
   readonly lookedUp: readonly Buffer[];
 }
@@ -152,7 +159,10 @@ async function examineWithin(path: string | Buffer, options: ExamineOptions, tab
   const cache = options.cache ?? newHostCache();
   let file: OpenFile | undefined;
   let known: Omit<ImageReport, 'path'> = UNKNOWN;
-  const shown = nameText(path);
+  const named = options.formerPath ?? path;
+  const shown = nameText(named);
+  let exported: ExportKind | undefined;
+  const rest = { holes: 0, isOther: false, lookedUp: NOTHING_LOOKED_UP };
   let facts: FileFacts | undefined;
   let filesystem: HostFilesystem | undefined;
   let unproven: UnprovenFile | undefined;
@@ -168,26 +178,25 @@ async function examineWithin(path: string | Buffer, options: ExamineOptions, tab
     const evidence = await gatherEvidence(file.device, prefix);
     const declared = options.rawFiles?.has(facts.identity) === true ? 'raw' : options.format;
     if (declared === undefined) unproven = unprovenFile(shown, facts, evidence, options);
-    if (options.discovered === true && declared === undefined && isOtherFile(evidence, shown, facts.length))
-      return { report: { path: shown, ...known }, facts, filesystem, isOther: true, lookedUp: NOTHING_LOOKED_UP };
+    if (declared === undefined) exported = await exportKindOf(shown, prefix, file.device);
+    if (options.discovered === true && declared === undefined && isOtherFile(evidence, shown, facts.length)) {
+      const holes = exported === undefined ? holesOf(facts) : 0;
+      return { ...rest, report: { path: shown, ...known }, facts, filesystem, exported, isOther: true, holes };
+    }
     const { format, source } = chooseFormat(evidence, declared, options.discovered === true);
     known = { ...known, format, formatSource: source };
-    if (format === 'qcow2') {
-      const { report, lookedUp } = await qcow2Report(path, known, { file, device, facts, prefix }, { ...options, cache });
-      return { report: unproven === undefined ? report : withRawReading(report, unproven), facts, filesystem, isOther: false, lookedUp };
-    }
-    if (format === 'raw') {
-      const report = rawReport(shown, known, facts, prefix, options);
-      return { report, facts, filesystem, isOther: false, lookedUp: NOTHING_LOOKED_UP };
-    }
-    const counted = await otherReport(shown, known, { format, device, facts }, options.signal);
-    const report = unproven === undefined ? counted : withRawReading(counted, unproven);
-    return { report, facts, filesystem, isOther: false, lookedUp: NOTHING_LOOKED_UP };
+    if (format === 'raw') return { ...rest, report: rawReport(shown, known, facts, prefix, options), facts, filesystem, exported };
+    const { report: own, lookedUp } =
+      format === 'qcow2'
+        ? await qcow2Report(named, known, { file, device, facts, prefix }, { ...options, cache })
+        : await otherReport(shown, known, { format, device, facts }, options.signal);
+    const report = unproven === undefined ? own : withRawReading(own, unproven);
+    return { ...rest, report, facts, filesystem, exported: exportKindOfReport(report), lookedUp };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
     const error = asPlimsollError(thrown, 'read image', shown);
     if (unproven !== undefined && options.discovered === true) known = { ...known, ...rawReadingOf(unproven) };
-    return { report: { path: shown, ...known, error: error.toJSON() }, facts, filesystem, isOther: false, lookedUp: NOTHING_LOOKED_UP };
+    return { ...rest, report: { path: shown, ...known, error: error.toJSON() }, facts, filesystem, exported };
   } finally {
     cache.buffers.give(memory);
     await file?.close();
@@ -206,6 +215,12 @@ async function gatherEvidence(device: BlockDevice, prefix: Uint8Array): Promise<
   if (found.length > 0 || device.byteLength < 2 * PROBE_BYTES) return found;
   const at = device.byteLength - PROBE_BYTES;
   return probeFooter(await device.read(at, PROBE_BYTES)).map((one) => ({ ...one, at: at + one.at }));
+}
+
+/** What a file without structure can take by writes that fill its holes; one without holes takes nothing more. */
+function holesOf(facts: FileFacts): number {
+  const { addends, residual } = rawFigures(facts);
+  return addends.some(({ name }) => name === TO_COME) ? (residual ?? 0) : 0;
 }
 
 /** Whether a file found by a scan is no disk image. Throws: corrupt, when its name says container and its bytes do not. */
@@ -326,14 +341,15 @@ async function otherReport(
   known: Omit<ImageReport, 'path'>,
   { format, device, facts }: { format: OtherFormat; device: BlockDevice; facts: FileFacts },
   signal: AbortSignal | undefined,
-): Promise<ImageReport> {
+): Promise<Pick<Examined, 'report' | 'lookedUp'>> {
   const { figures: counted, details, parent } = await OTHER_FORMATS[format](device, facts, signal);
-  return combined(path, known, counted, {
+  const report = combined(path, known, counted, {
     findings: parent === undefined ? counted.findings : [...counted.findings, differencing(parent)],
     chain: [],
     details,
     error: undefined,
   });
+  return { report, lookedUp: NOTHING_LOOKED_UP };
 }
 
 function differencing(parent: string): Finding {

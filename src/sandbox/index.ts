@@ -9,6 +9,7 @@ export {
   type ReadableFormat,
 } from './examine.ts';
 export { limitExaminationMemory } from './examination-memory.ts';
+export type { ExportKind } from './export-kind.ts';
 export { withGuestData } from './guest-data.ts';
 export {
   conclude,

@@ -36,6 +36,9 @@ export type Figures = Pick<
 /** QEMU counts a disk in sectors: a raw file that ends inside one is extended to its end when that is written. */
 const SECTOR = 512;
 
+/** The addend of a raw file's holes. */
+export const TO_COME = 'guest data to come';
+
 /**
  * Figures of a raw image, or of any file of which guest writes can reach `reach` bytes (an external data file).
  *
@@ -46,7 +49,7 @@ export function rawFigures(facts: FileFacts, reach = roundUp(facts.length, SECTO
   const stored = facts.map === undefined ? Math.min(facts.allocation, roundUp(maxLength, facts.hostBlock)) : storedBytes(facts.map);
   const unstored = facts.map === undefined ? Math.max(0, roundUp(maxLength, facts.hostBlock) - stored) : unstoredBelow(facts, maxLength);
   const addends: Addend[] = [{ name: 'stored now', bytes: stored }];
-  if (unstored > 0) addends.push({ name: 'guest data to come', bytes: unstored });
+  if (unstored > 0) addends.push({ name: TO_COME, bytes: unstored });
   const expected = Math.max(facts.allocation, stored + unstored);
   const growth = { storage: stored + unstored, maxLength, grain: facts.hostBlock, scattered: unstored };
   return finish(facts, addends, growth, {

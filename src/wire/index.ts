@@ -11,6 +11,7 @@ export {
   IMAGE_FORMATS,
   type ImageFormat,
   type ImageReport,
+  type NeverWritten,
   type InfoReport,
   type MeasureReport,
   type ScannedImage,

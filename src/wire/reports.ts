@@ -111,6 +111,12 @@ export interface MeasureReport {
   readonly addends: readonly Addend[];
 }
 
+/**
+ * Why nobody writes a file any more: the administrator declares it, it is a backing file that nobody may write and the
+ * administrator declares those, or it is of a kind that no guest writes.
+ */
+export type NeverWritten = 'administrator' | 'backing' | 'content';
+
 export interface ScannedImage extends ImageReport {
   /** Bytes freed if this image were deleted: shared with no other file. */
   readonly exclusive: number | null;
@@ -120,6 +126,8 @@ export interface ScannedImage extends ImageReport {
   readonly aliases: readonly string[];
   /** Scanned images that use this one as their backing file. */
   readonly backingOf: readonly string[];
+  /** The store's sums count the image with what it holds now, for this reason; null: with its commitment. */
+  readonly neverWritten: NeverWritten | null;
 }
 
 export interface StoreReport {
@@ -134,8 +142,10 @@ export interface StoreReport {
   readonly allocation: number;
   /** The most storage the images can come to consume together, each file counted once. */
   readonly commitment: number | null;
-  /** commitment − allocation: what may still be written, un-sharing included. */
+  /** commitment − allocation: what may still be written, un-sharing and the holes of other files included. */
   readonly residual: number | null;
+  /** Of the residual: what the holes of files that are no disk images can come to take. */
+  readonly otherHoles: number;
   /** Bytes that more than one file uses, counted once. */
   readonly shared: number;
   /** Free bytes that must remain. */

@@ -74,10 +74,12 @@ export interface StoreRules {
   readonly idleShare: number;
   /** Free bytes that must always remain. */
   readonly floor: number;
-  /** Backing files are never written: they count with what they hold now. */
-  readonly frozenBacking: boolean;
   /** What the administrator declares of the ground below the store. */
   readonly assume: readonly Assumption[];
+  /** Patterns of the files that nobody writes any more, and the word `backing`: they count with what they hold now. */
+  readonly neverWritten: readonly string[];
+  /** Patterns of files and directories that are left out. */
+  readonly exclude: readonly string[];
   /** Until trouble is noticed, and from then until a move has relieved the store. */
   readonly noticeSeconds: number;
   readonly relieveSeconds: number;

@@ -86,7 +86,7 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
   it('completes a command', async () => expect(await shell.offers(['inf'])).toContain('info'));
   it('offers the options of the command', async () => {
     const offered = await shell.offers(['scan', '--f']);
-    expect(offered).toEqual(expect.arrayContaining(['--floor', '--frozen-backing']));
+    expect(offered).toEqual(expect.arrayContaining(['--floor']));
     expect(offered).not.toContain('--format');
   });
   it('offers the values of an option', async () =>
@@ -148,7 +148,8 @@ describe('the manual page', () => {
     expect(stdout).toMatch(/^PLIMSOLL\(1\)/);
     for (const text of [
       'plimsoll scan [OPTION]... DIRECTORY...',
-      '--frozen-backing',
+      '--exclude',
+      '--never-written',
       'commitment',
       'EXIT STATUS',
       'plimsoll help [COMMAND]',

@@ -1,5 +1,5 @@
 /** `plimsoll scan` and `plimsoll demo` as a user runs them. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import stringWidth from 'string-width';
@@ -91,17 +91,34 @@ describe('scan', () => {
     ]);
   });
 
-  it('with --frozen-backing leaves backing files out, in the sums and in their rows', async () => {
+  it('with --never-written backing leaves backing files out that nobody may write, in the sums and in their rows', async () => {
     await plimsoll(['create', '-f', 'qcow2', at('base.qcow2'), '20G']);
     await plimsoll(['create', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', at('top.qcow2'), '1G']);
     const { stdout } = await plimsoll(['scan', directory]);
     expect(stdout).toMatch(/base\.qcow2 .* 20\.3\d GiB\n {2}top\.qcow2/);
-    expect(stdout).toContain('--frozen-backing');
-    const frozen = (await plimsoll(['scan', '--frozen-backing', directory])).stdout;
+    expect(stdout).toContain('--never-written');
+    chmodSync(at('base.qcow2'), 0o444);
+    const frozen = (await plimsoll(['scan', '--never-written', 'backing', directory])).stdout;
     expect(frozen).toMatch(/^ {2}residual +1\.02 GiB/m);
-    expect(frozen).toMatch(/top\.qcow2 .* 1\.02 GiB\n {2}base\.qcow2 .* frozen$/m);
-    expect(frozen).toContain('[BACKING_FROZEN]');
+    expect(frozen).toMatch(/top\.qcow2 .* 1\.02 GiB\n {2}base\.qcow2 .* never written$/m);
+    expect(frozen).toContain('[NEVER_WRITTEN]');
     expect(frozen).not.toContain('leaves that out');
+  });
+
+  it('refuses --frozen-backing and names what replaced it', async () => {
+    const { code, stderr } = await plimsoll(['scan', '--frozen-backing', directory]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--never-written backing')]);
+  });
+
+  it('leaves out what --exclude names, and shows the holes of other files', async () => {
+    sparse('small.raw', 2 ** 20);
+    sparse('vm_VARS.fd', 2 ** 26);
+    sparse('broken.qcow2', 2 ** 20);
+    const { code, stdout } = await plimsoll(['scan', '--exclude', '*.qcow2', directory]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ {2}other files +64\.\d+ MiB/m);
+    expect(stdout).toContain('[EXCLUDED]');
+    expect((await plimsoll(['scan', '--exclude', '', directory])).code).toBe(2);
   });
 
   it('counts two directories of one filesystem as one store', async () => {

@@ -40,7 +40,12 @@ describe('a wrong call of the library', () => {
     ['scan, floor below 0', () => anyScan([], { floor: -5 }), 'Cannot call scan(): floor is -5, expected a whole number of bytes'],
     ['scan, floor as text', () => anyScan([], { floor: '20G' }), 'Cannot call scan(): floor is 20G, expected a whole number of bytes'],
     ['scan, concurrency', () => anyScan([], { concurrency: 0 }), 'Cannot call scan(): concurrency is 0, expected a whole number from 1 on'],
-    ['scan, frozenBacking', () => anyScan([], { frozenBacking: 'no' }), 'Cannot call scan(): frozenBacking is no, expected true or false'],
+    ['scan, exclude', () => anyScan([], { exclude: 'no' }), 'Cannot call scan(): exclude is no, expected an array of patterns'],
+    [
+      'scan, neverWritten',
+      () => anyScan([], { neverWritten: 'x' }),
+      'Cannot call scan(): neverWritten is x, expected an array of patterns',
+    ],
     ...[1.5, -1, Number.NaN, 2 ** 60, '1G'].map((capacity): [string, () => unknown, string] => [
       `measureNew, ${capacity}`,
       () => anyMeasure('raw', capacity, raw),

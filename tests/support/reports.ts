@@ -82,7 +82,7 @@ export function aLink(changes: Partial<ChainLink> = {}): ChainLink {
 }
 
 export function aScannedImage(changes: Partial<ScannedImage> = {}): ScannedImage {
-  return { ...anImage(changes), exclusive: 200_704, shared: 0, aliases: [], backingOf: [], ...changes };
+  return { ...anImage(changes), exclusive: 200_704, shared: 0, aliases: [], backingOf: [], neverWritten: null, ...changes };
 }
 
 /** A store of 500 GiB with one image, which fits. */
@@ -97,6 +97,7 @@ export function aStore(changes: Partial<StoreReport> = {}): StoreReport {
     allocation: 200_704,
     commitment: 42_956_451_840,
     residual: 42_956_251_136,
+    otherHoles: 0,
     shared: 0,
     floor: 0,
     headroom: 200 * GiB - 42_956_251_136,

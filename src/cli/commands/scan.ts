@@ -1,6 +1,6 @@
 /** `plimsoll scan`: every image below directories, store by store, and whether their futures fit. */
-import { Argument } from 'commander';
-import { type Assumption, parseSize, PlimsollError, jsonText } from '#base';
+import { Argument, Option } from 'commander';
+import { type Assumption, jsonText, parseSize, PlimsollError } from '#base';
 import { EXIT_CODES, type ScanReport } from '#wire';
 import { allowedDirectories } from '../allowed-directories.ts';
 import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
@@ -12,9 +12,11 @@ interface ScanFlags extends OutputFlags {
   readonly floor?: number;
   readonly allowDir?: readonly string[];
   readonly raw?: readonly string[];
-  readonly frozenBacking?: true;
   readonly assume?: readonly Assumption[];
+  readonly neverWritten?: readonly string[];
+  readonly exclude?: readonly string[];
   readonly limit?: number;
+  readonly frozenBacking?: true;
 }
 
 export function scanCommand(session: Session): VerbCommand {
@@ -45,7 +47,13 @@ export function scanCommand(session: Session): VerbCommand {
     .option('--floor <size>', 'free bytes that must always remain, such as 20G', (text) => parseSize(text, '--floor'))
     .option('--allow-dir <directory>', 'also follow references into this directory (may be repeated)', collect)
     .option('--raw <image>', 'this file is raw, whatever the guest wrote into its first bytes (may be repeated)', collect)
-    .option('--frozen-backing', 'promise that backing files are never written, so that they can not grow')
+    .option('--exclude <pattern>', 'leave out files, or directories such as templates/ (may be repeated)', collect)
+    .option(
+      '--never-written <pattern>',
+      'files that nobody writes any more, which can not grow; the word backing: those that overlays use (may be repeated)',
+      collect,
+    )
+    .addOption(new Option('--frozen-backing').hideHelp())
     .option('--limit <count>', 'show at most this many images of a store', parseLimit);
   return addOutputOptions(addAssumeOption(command)).action((directories: string[], flags: ScanFlags) =>
     runScan(directories, flags, session),
@@ -53,6 +61,7 @@ export function scanCommand(session: Session): VerbCommand {
 }
 
 async function runScan(directories: readonly string[], flags: ScanFlags, session: Session): Promise<void> {
+  if (flags.frozenBacking === true) throw frozenBackingReplaced();
   const report = await collectScan(directories, flags, session);
   session.exitCode = verdictOf(report);
   await printReport(report, flags, session);
@@ -68,8 +77,9 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
       ...(flags.floor === undefined ? {} : { floor: flags.floor }),
       allowDirectories: await allowedDirectories(flags.allowDir),
       rawFiles: flags.raw ?? [],
-      frozenBacking: flags.frozenBacking === true,
       assume: flags.assume ?? [],
+      neverWritten: flags.neverWritten ?? [],
+      exclude: flags.exclude ?? [],
       signal: session.signal,
     });
     for await (const event of events) {
@@ -83,6 +93,14 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
   session.signal.throwIfAborted();
   if (report === undefined) throw new Error('the scan ended without a report');
   return report;
+}
+
+function frozenBackingReplaced(): PlimsollError {
+  return new PlimsollError('usage', 'OPTION_REPLACED', {
+    doing: 'understand --frozen-backing',
+    found: 'an option that there is no more',
+    expected: '--never-written backing, which counts the backing files that nobody may write, or --never-written PATTERN',
+  });
 }
 
 function counted(count: number, what: string): string {

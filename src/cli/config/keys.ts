@@ -5,7 +5,7 @@ import { LOG_LEVELS } from './log-levels.ts';
 
 /** What a value is, and how it is written. */
 export type ValueKind =
-  | { readonly is: 'size' | 'duration' | 'percent' | 'share' | 'flag' | 'path' | 'paths' | 'address' }
+  | { readonly is: 'size' | 'duration' | 'percent' | 'share' | 'path' | 'paths' | 'patterns' | 'address' }
   /** The same, or "off". */
   | { readonly is: 'size' | 'duration' | 'percent' | 'path' | 'address'; readonly orOff: true }
   | { readonly is: 'choice' | 'choices'; readonly of: readonly string[] };
@@ -56,12 +56,17 @@ const RULES: Keys = {
   policy: { kind: { is: 'choice', of: POLICIES }, means: 'what must fit', standard: '"promise"' },
   idle_share: { kind: { is: 'share' }, means: 'the share of the residual that counts under the policy entitled', standard: '0.25' },
   floor: { kind: { is: 'size' }, means: 'bytes that must always remain free', standard: '"0"' },
-  frozen_backing: { kind: { is: 'flag' }, means: 'backing files are never written: they count with what they hold', standard: 'false' },
   assume: {
     kind: { is: 'choices', of: ASSUMPTIONS },
     means: 'what the administrator declares of what lies below a store',
     standard: '[]',
   },
+  never_written: {
+    kind: { is: 'patterns' },
+    means: 'files that nobody writes any more: they count with what they hold; the word backing means the files that overlays use',
+    standard: '[]',
+  },
+  exclude: { kind: { is: 'patterns' }, means: 'files and directories that are left out', standard: '[]' },
   notice: { kind: { is: 'duration' }, means: 'until trouble is noticed', standard: '"1m"' },
   relieve: { kind: { is: 'duration' }, means: 'from then until a move has relieved the store', standard: '"30m"' },
 };
@@ -86,4 +91,9 @@ export const TABLES: Readonly<Record<string, Keys>> = {
   store: STORE,
   'store.warning': level('as in [rules.warning]', 'as in [rules.warning]'),
   'store.critical': level('as in [rules.critical]', 'as in [rules.critical]'),
+};
+
+/** Keys that there were, and what stands in their place. */
+export const REPLACED_KEYS: Readonly<Record<string, string>> = {
+  frozen_backing: 'never_written = ["backing"] counts the backing files that nobody may write, and patterns name further ones',
 };

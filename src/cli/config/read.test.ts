@@ -30,8 +30,8 @@ allow_directories = ["/srv/t"]
 policy = "watch"
 idle_share = 0.5
 floor = "20G"
-frozen_backing = true
 assume = ["exclusive"]
+never_written = ["backing", "iso/"]
 notice = "2m"
 relieve = "1h30m"
 warning = { bytes = "1G", percent = 20, time = "24h" }
@@ -61,8 +61,8 @@ assume = ["backed", "no-quota"]
         policy: 'watch',
         idleShare: 0.5,
         floor: 20 * GiB,
-        frozenBacking: true,
         assume: ['exclusive'],
+        neverWritten: ['backing', 'iso/'],
         noticeSeconds: 120,
         relieveSeconds: 5400,
         warning: { bytes: GiB, percent: 20, seconds: 86_400 },
@@ -92,7 +92,8 @@ assume = ["backed", "no-quota"]
       '[[store]]\ndirectories = ["/a"]\nassume = ["thick"]',
       [expect.stringContaining('expected a list of "exclusive", "backed", "no-quota"')],
     ],
-    ['[rules]\nfrozen_backing = "yes"', [expect.stringContaining('expected true or false')]],
+    ['[rules]\nexclude = "*.iso"', [expect.stringContaining('expected a list of patterns')]],
+    ['[rules]\nfrozen_backing = true', [expect.stringContaining('never_written = ["backing"]')]],
     ['[serve]\nsocket = "s"', [expect.stringContaining('expected an absolute path, or "off"')]],
     ['[serve]\nraw_files = "/a"', [expect.stringContaining('expected a list of absolute paths')]],
     ['rules = 1', [expect.stringContaining('rules: must be a table')]],

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { asPlimsollError, PlimsollError } from '#base';
 import type { PartialRules } from '#pool';
 import type { LevelRule } from '#wire';
-import { type Keys, TABLES } from './keys.ts';
+import { type Keys, REPLACED_KEYS, TABLES } from './keys.ts';
 import { lineOfKey } from './lines.ts';
 import type { LogLevel } from './log-levels.ts';
 import { nearestTo } from './nearest.ts';
@@ -159,8 +159,9 @@ class ConfigReader {
       policy: values['policy'],
       idleShare: values['idle_share'],
       floor: values['floor'],
-      frozenBacking: values['frozen_backing'],
       assume: values['assume'],
+      neverWritten: values['never_written'],
+      exclude: values['exclude'],
       noticeSeconds: values['notice'],
       relieveSeconds: values['relieve'],
       ...('warning' in table ? { warning: level('warning') } : {}),
@@ -197,6 +198,8 @@ class ConfigReader {
   }
 
   #unknown(place: Place, key: string, known: readonly string[]): void {
+    const replaced = Object.hasOwn(REPLACED_KEYS, key) ? REPLACED_KEYS[key] : undefined;
+    if (replaced !== undefined) return this.#say(place, key, `there is no such key any more: ${replaced}`);
     const near = nearestTo(key, known);
     this.#say(place, key, `there is no such key${near === undefined ? `; there are ${known.join(', ')}` : `; did you mean ${near}?`}`);
   }

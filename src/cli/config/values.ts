@@ -10,9 +10,9 @@ export function expectedOf(kind: ValueKind): string {
     duration: 'a duration such as "30m"',
     percent: 'a number from 0 to 100',
     share: 'a number from 0 to 1',
-    flag: 'true or false',
     path: 'an absolute path',
     paths: 'a list of absolute paths',
+    patterns: 'a list of patterns such as "*.iso" or "templates/"',
     address: 'an address such as "127.0.0.1:9464"',
     choices: kind.is === 'choices' ? `a list of ${kind.of.map((one) => `"${one}"`).join(', ')}` : '',
     choice: kind.is === 'choice' ? kind.of.map((one) => `"${one}"`).join(', ') : '',
@@ -32,12 +32,12 @@ export function readValue(kind: ValueKind, value: unknown): unknown {
       return numberUpTo(value, 100, kind);
     case 'share':
       return numberUpTo(value, 1, kind);
-    case 'flag':
-      return typeof value === 'boolean' ? value : wrong(kind);
     case 'path':
       return path(value, kind);
     case 'paths':
       return Array.isArray(value) ? value.map((one) => path(one, kind)) : wrong(kind);
+    case 'patterns':
+      return Array.isArray(value) ? value.map((one) => text(one, kind)) : wrong(kind);
     case 'choice':
       return kind.of.includes(text(value, kind)) ? value : wrong(kind);
     case 'choices':

@@ -26,7 +26,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'COMMITMENT', text: (image) => bytesText(image.commitment), from: 0, rank: 2 },
   {
     title: 'RESIDUAL',
-    text: (image) => (image.residual !== null && isFrozen(image) ? 'frozen' : bytesText(image.residual)),
+    text: (image) => (image.neverWritten === null ? bytesText(image.residual) : 'never written'),
     from: 0,
     rank: 4,
   },
@@ -78,14 +78,8 @@ function widthOf(column: Column, images: readonly ScannedImage[]): number {
 
 /** What is not known first, then by what may still be written, the largest first. */
 export function mostDangerousFirst(images: readonly ScannedImage[]): ScannedImage[] {
-  const danger = (image: ScannedImage): number =>
-    image.residual !== null && isFrozen(image) ? 0 : (image.residual ?? Number.POSITIVE_INFINITY);
+  const danger = (image: ScannedImage): number => (image.neverWritten === null ? (image.residual ?? Number.POSITIVE_INFINITY) : 0);
   return images.toSorted((a, b) => (danger(a) === danger(b) ? compareText(a.path, b.path) : danger(b) - danger(a)));
-}
-
-/** The store's sums count it with what it holds now; its own figures are what they would be without that promise. */
-function isFrozen(image: ScannedImage): boolean {
-  return image.findings.some(({ code }) => code === 'BACKING_FROZEN');
 }
 
 function compareText(a: string, b: string): number {

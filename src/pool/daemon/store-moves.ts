@@ -53,7 +53,7 @@ function* groupsInSteps(images: readonly ImageView[], record: StoreRecord): Gene
   const groups: MoveGroup[] = [];
   for (const [index, group] of found.entries()) {
     if (index % GROUPS_PER_STEP === 0) yield;
-    groups.push(moveGroup(group, { byPath, kept, frozenBacking: record.rules.frozenBacking }));
+    groups.push(moveGroup(group, { byPath, kept }));
   }
   return groups;
 }
@@ -66,7 +66,6 @@ function chained({ path, machine, chain }: ImageView): Parameters<typeof groupIm
 interface StoreImages {
   readonly byPath: ReadonlyMap<string, ImageView>;
   readonly kept: KeptStore;
-  readonly frozenBacking: boolean;
 }
 
 function moveGroup({ machine, own, shared }: ImageGroup, store: StoreImages): MoveGroup {
@@ -79,7 +78,7 @@ function moveGroup({ machine, own, shared }: ImageGroup, store: StoreImages): Mo
     machine,
     copied: copied.reduce((sum, { allocation }) => sum + (allocation ?? 0), 0),
     freed: freedBy(leaving, store.kept),
-    counted: sumOrNull(leaving.map((image) => counted(image, store.frozenBacking))),
+    counted: sumOrNull(leaving.map((image) => counted(image))),
     commitment: sumOrNull(copied.map(({ commitment }) => commitment)),
     growthHigh: sumOrNull(growths),
     inUse: isInUse(leaving),
@@ -94,9 +93,9 @@ function freedBy(leaving: readonly ImageView[], kept: KeptStore): number {
 }
 
 /** As the sums of the store count it: `pool/scan/store.ts`. */
-function counted({ allocation, commitment, reclaimable, backingOf }: ImageView, frozenBacking: boolean): number | null {
+function counted({ allocation, commitment, reclaimable, neverWritten }: ImageView): number | null {
+  if (neverWritten !== null) return allocation ?? 0;
   if (commitment === null) return null;
-  if (frozenBacking && backingOf.length > 0) return allocation ?? 0;
   return Math.max(allocation ?? 0, commitment - reclaimable);
 }
 

@@ -259,6 +259,7 @@ function viewOf(image: ScannedImage, { id, store, machine, growth, toCommitment 
     shared: image.shared,
     aliases: image.aliases,
     backingOf: image.backingOf,
+    neverWritten: image.neverWritten,
     id,
     store,
     machine,

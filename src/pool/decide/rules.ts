@@ -1,6 +1,7 @@
 /** What a store must satisfy: the rules that hold where nobody has said otherwise, and rules laid over others, checked. */
 import { type Assumption, ASSUMPTIONS, PlimsollError } from '#base';
 import { type LevelRule, POLICIES, type StoreRules } from '#wire';
+import { checkPatterns } from '../scan/never-written.ts';
 
 const HOUR = 3600;
 
@@ -13,8 +14,9 @@ export const DEFAULT_RULES: StoreRules = {
   policy: 'promise',
   idleShare: 0.25,
   floor: 0,
-  frozenBacking: false,
   assume: [],
+  neverWritten: [],
+  exclude: [],
   noticeSeconds: 60,
   relieveSeconds: 1800,
   warning: { bytes: null, percent: 20, seconds: 24 * HOUR },
@@ -55,10 +57,13 @@ export function checkRules(rules: StoreRules, doing = 'use the rules of a store'
   check('policy', rules.policy, POLICIES.includes(rules.policy), `one of ${POLICIES.join(', ')}`);
   check('idleShare', rules.idleShare, isBetween(rules.idleShare, 0, 1), 'a number from 0 to 1');
   check('floor', rules.floor, isBytes(rules.floor), 'a whole number of bytes');
-  check('frozenBacking', rules.frozenBacking, typeof rules.frozenBacking === 'boolean', 'true or false');
   const { assume } = rules;
   const isList = Array.isArray(assume) && assume.every((one: Assumption) => ASSUMPTIONS.includes(one));
   check('assume', assume, isList, `a list of ${ASSUMPTIONS.join(', ')}`);
+  for (const field of ['neverWritten', 'exclude'] as const) {
+    check(field, rules[field], isListOfText(rules[field]), 'a list of patterns');
+    checkPatterns(rules[field]);
+  }
   for (const field of ['noticeSeconds', 'relieveSeconds'] as const) {
     check(field, rules[field], isBetween(rules[field], 0, MAX_SECONDS), `a number of seconds from 0 to ${MAX_SECONDS}`);
   }
@@ -88,6 +93,10 @@ function checkOrder({ warning, critical }: StoreRules, doing: string): void {
       expected: `at most warning.${field}, which is ${early}: trouble gets worse`,
     });
   }
+}
+
+function isListOfText(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
 }
 
 function isBetween(value: number, least: number, most: number): boolean {

@@ -1,10 +1,10 @@
 /** What one look saw, sorted by filesystem: one file per identity, backing files linked, data files counted as what they are. */
 import { dirname } from 'node:path';
 import { asPlimsollError, type SerializedError } from '#base';
-import { filesystemOf, type HostCache, type HostFilesystem, turnOver } from '#host';
+import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, turnOver } from '#host';
 import type { ChainLink, Finding, ImageReport } from '#wire';
 import type { Sighting } from './sighting.ts';
-import type { FoundImage, StoreInput } from './store.ts';
+import type { FoundImage, OtherFile, StoreInput } from './store.ts';
 
 /** What the walk tells of one filesystem beside its files. */
 export interface Notes {
@@ -12,6 +12,8 @@ export interface Notes {
   /** The named directories that lie on it. */
   readonly directories: string[];
   readonly notFollowed: { symlinks: number; specials: number };
+  /** What the administrator's patterns left out. */
+  readonly excluded: { files: number; directories: number };
   readonly unreadable: Finding[];
   /** Other filesystems below its directories. */
   readonly crossings: Finding[];
@@ -33,7 +35,14 @@ export class StoreNotes {
   of(filesystem: HostFilesystem): Notes {
     const known = this.stores.get(filesystem.id);
     if (known !== undefined) return known;
-    const made = { filesystem, directories: [], notFollowed: { symlinks: 0, specials: 0 }, unreadable: [], crossings: [] };
+    const made = {
+      filesystem,
+      directories: [],
+      notFollowed: { symlinks: 0, specials: 0 },
+      excluded: { files: 0, directories: 0 },
+      unreadable: [],
+      crossings: [],
+    };
     this.stores.set(filesystem.id, made);
     return made;
   }
@@ -106,17 +115,26 @@ export interface GatheredStore {
   readonly notes: Notes;
 }
 
-/** Every store with its images; `unwritable`: identities of the files that nobody can write. */
+/** What a look saw besides names. */
+export interface SeenBeside {
+  readonly readClaim: ReadClaim;
+  /** Files that were removed while somebody can write them. */
+  readonly nameless: readonly Sighting[];
+  readonly writers: OpenWriters | undefined;
+  /** Identities of the files that nobody can write. */
+  readonly unwritable: ReadonlySet<string>;
+}
+
+/** Every store with its images. */
 export async function gather(
   sightings: readonly Sighting[],
   notes: StoreNotes,
-  readClaim: ReadClaim,
-  unwritable: ReadonlySet<string>,
+  { readClaim, nameless, writers, unwritable }: SeenBeside,
 ): Promise<GatheredStore[]> {
   const byIdentity = new Map<string, Found>();
   const images = new Map<Notes, Found[]>();
-  const others = new Map<Notes, { count: number; allocation: number }>();
-  for (const sighting of sightings) {
+  const others = new Map<Notes, OtherFile[]>();
+  for (const sighting of [...sightings, ...nameless]) {
     const over = turnOver();
     if (over !== undefined) await over;
     if (sighting.identity === undefined) await addUnopened(sighting, notes, images);
@@ -128,24 +146,39 @@ export async function gather(
     if (over !== undefined) await over;
     const store = await storeOf(found.sighting, notes);
     if (!found.sighting.isOther) pushTo(images, store, found);
-    else {
-      const before = others.get(store) ?? { count: 0, allocation: 0 };
-      others.set(store, { count: before.count + 1, allocation: before.allocation + (found.sighting.allocation ?? 0) });
-    }
+    else pushTo(others, store, otherFile(found, writers));
   }
   return [...notes.stores.values()].map((store) => ({
     notes: store,
     input: {
       filesystem: store.filesystem,
-      images: (images.get(store) ?? []).map((found) => foundImage(found, store, unwritable)),
-      others: others.get(store) ?? { count: 0, allocation: 0 },
+      images: (images.get(store) ?? []).map((found) => foundImage(found, store, { writers, unwritable })),
+      others: others.get(store) ?? [],
+      unseenProcesses: writers === undefined ? 'all' : (writers.hidden ?? writers.unseenCount),
+      excluded: store.excluded,
       notFollowed: store.notFollowed,
       unreadable: store.unreadable,
     },
   }));
 }
 
-function foundImage({ sighting, aliases, backingOf }: Found, { filesystem }: Notes, unwritable: ReadonlySet<string>): FoundImage {
+function otherFile({ sighting, aliases, backingOf }: Found, writers: OpenWriters | undefined): OtherFile {
+  const { allocation = 0, holes, permissions, exported } = sighting;
+  const paths = [sighting.report.path, ...aliases];
+  return { allocation, holes, paths, backingOf, permissions, exported, isOpenForWriting: isOpenForWriting(sighting, writers) };
+}
+
+/** By QEMU's locks, or by who can write it. */
+function isOpenForWriting({ identity, openForWriting }: Sighting, writers: OpenWriters | undefined): boolean | undefined {
+  if (openForWriting === true || (identity !== undefined && writers?.written.has(identity) === true)) return true;
+  return writers === undefined ? openForWriting : false;
+}
+
+function foundImage(
+  { sighting, aliases, backingOf }: Found,
+  { filesystem }: Notes,
+  { writers, unwritable }: Pick<SeenBeside, 'writers' | 'unwritable'>,
+): FoundImage {
   return {
     report: sighting.report,
     identity: sighting.identity,
@@ -153,6 +186,9 @@ function foundImage({ sighting, aliases, backingOf }: Found, { filesystem }: Not
     ranges: filesystem.reflink === false ? undefined : sighting.ranges,
     domains: sighting.domains,
     isUnwritable: sighting.identity !== undefined && unwritable.has(sighting.identity),
+    isOpenForWriting: isOpenForWriting(sighting, writers),
+    permissions: sighting.permissions,
+    exported: sighting.exported,
     aliases: aliases.sort(byCodeUnits),
     backingOf: backingOf.sort(byCodeUnits),
   };
@@ -249,10 +285,10 @@ function isImageOfItsOwn(found: ImageReport, claimed: ImageReport): boolean {
   return found.formatSource === 'signature' && (found.commitment ?? 0) >= (claimed.commitment ?? 0);
 }
 
-function pushTo(images: Map<Notes, Found[]>, store: Notes, found: Found): void {
-  const list = images.get(store);
-  if (list === undefined) images.set(store, [found]);
-  else list.push(found);
+function pushTo<T>(lists: Map<Notes, T[]>, store: Notes, one: T): void {
+  const list = lists.get(store);
+  if (list === undefined) lists.set(store, [one]);
+  else list.push(one);
 }
 
 export function byCodeUnits(a: string, b: string): number {

@@ -18,7 +18,7 @@ export interface KeeperOptions {
   readonly directories: readonly (string | Buffer)[];
   /** Further directories (real paths) in which references may be followed. */
   readonly allowDirectories?: readonly string[];
-  /** The policy of a store, by the named directories that lie on it: no floor, and backing files may be written, where it is left out. */
+  /** The policy of a store, by the named directories that lie on it: no floor, and every file may be written, where it is left out. */
   readonly policyOf?: (directories: readonly string[]) => StorePolicy;
   /** Files that are raw for certain. */
   readonly rawFiles?: readonly (string | Buffer)[];
@@ -54,7 +54,7 @@ const PROGRESS_EVERY_MS = 200;
 /** That a store was away is said so long. */
 const REMEMBERED_ABSENCE_MS = 24 * 3600 * SECOND;
 
-const LENIENT: StorePolicy = { floor: 0, frozenBacking: false, assume: [] };
+const LENIENT: StorePolicy = { floor: 0, neverWritten: [], exclude: [], assume: [] };
 
 interface PlannedLook {
   readonly promise: Promise<void>;

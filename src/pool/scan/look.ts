@@ -9,6 +9,9 @@ import {
   markOf,
   markOfRemote,
   nameText,
+  type NamelessFile,
+  openWriters,
+  type OpenWriters,
   realPlacesOf,
   type SeenPlace,
   seePlace,
@@ -18,9 +21,10 @@ import {
   type WalkedPath,
 } from '#host';
 import { type ExamineOptions, examineFile } from '#sandbox';
-import type { ImageReport } from '#wire';
+import type { Finding, ImageReport } from '#wire';
 import { liesIn, turnedRuns } from './flag-changes.ts';
 import { type Claim, type ScanError, StoreNotes } from './gather.ts';
+import { type PathMatcher, pathMatcher } from './path-pattern.ts';
 import { keptSighting, referencesHold, type Sighting, sightingOf, stillHolds } from './sighting.ts';
 import type { Looked, ReadClaimed, SurveyEvent, SurveyMemory, SurveyOptions } from './survey.ts';
 
@@ -39,6 +43,10 @@ export interface Seen extends Pick<Looked, 'directories' | 'unreachable' | 'file
   readonly sightings: readonly Sighting[];
   readonly notes: StoreNotes;
   readonly hasChanged: boolean;
+  /** Files of the stores that were removed while somebody can write them. */
+  readonly nameless: readonly Sighting[];
+  /** Who can write which file; undefined where the processes could not be listed. */
+  readonly writers: OpenWriters | undefined;
 }
 
 /** Marks asked for at a time, where a server answers. */
@@ -62,6 +70,7 @@ export class Look {
   readonly #directories: Looked['directories'][number][] = [];
   readonly #unreachable = new Map<string, SerializedError>();
   readonly #claims = new Map<string, ReadClaimed>();
+  readonly #excluded = new Map<string, PathMatcher>();
   readonly #places = new Map<string, Promise<SeenPlace>>();
   readonly #inFlight = new Set<Promise<void>>();
   readonly #failures: unknown[] = [];
@@ -91,7 +100,12 @@ export class Look {
     } finally {
       await Promise.allSettled(this.#inFlight);
     }
+    // After the images: what was removed while they were read is seen here.
+    const writers = await openWriters({ mappings: this.#declaresNeverWritten() }).catch(() => undefined);
+    const nameless = await this.#readNameless(writers?.nameless ?? []);
     return {
+      writers,
+      nameless,
       sightings: this.#sightings as Sighting[],
       notes: this.#notes,
       hasChanged: this.#hasChanged() || !(await this.#claimsHold()),
@@ -194,7 +208,8 @@ export class Look {
   async *#walk(): AsyncGenerator<SurveyEvent, void> {
     const { signal, cache, memory } = this.#options;
     const shared = { filesystems: cache.filesystems, memory: memory.walk };
-    for await (const entry of walkDirectories(this.#named, { ...shared, ...(signal === undefined ? {} : { signal }) })) {
+    const isExcluded = (path: string, filesystem: string): boolean => this.#isExcluded(`${path}/`, filesystem);
+    for await (const entry of walkDirectories(this.#named, { ...shared, isExcluded, ...(signal === undefined ? {} : { signal }) })) {
       if (entry.kind === 'error') await this.#noteUnreadable(entry.path, entry.error.toJSON());
       else if (entry.kind === 'other-filesystem') await this.#notes.noteOtherFilesystem(entry.path);
       else yield* this.#lookInto(entry);
@@ -209,7 +224,8 @@ export class Look {
   }
 
   async *#lookInto(directory: WalkedDirectory): AsyncGenerator<SurveyEvent, void> {
-    const { key, pathBytes, filesystem, files, symlinkCount, specialCount } = directory;
+    const { key, pathBytes, filesystem, symlinkCount, specialCount } = directory;
+    const files = directory.files.filter(({ path }) => !this.#isExcluded(path, filesystem));
     const store = this.#notes.stores.get(filesystem);
     this.#store = filesystem;
     this.#directories.push({ key, pathBytes, isLocal: store !== undefined && store.filesystem.kind !== 'other' });
@@ -230,6 +246,45 @@ export class Look {
       const over = turnOver();
       if (over !== undefined) await over;
     }
+  }
+
+  #declaresNeverWritten(): boolean {
+    return [...this.#notes.stores.values()].some(({ directories }) => this.#options.policyOf(directories).neverWritten.length > 0);
+  }
+
+  /** Whether the administrator leaves a file, or a directory with a slash behind its path, out of a store. */
+  #isExcluded(path: string, filesystem: string): boolean {
+    const store = this.#notes.stores.get(filesystem);
+    if (store === undefined) return false;
+    const known = this.#excluded.get(filesystem) ?? pathMatcher(this.#options.policyOf(store.directories).exclude);
+    this.#excluded.set(filesystem, known);
+    if (!known(path)) return false;
+    store.excluded[path.endsWith('/') ? 'directories' : 'files'] += 1;
+    return true;
+  }
+
+  /** Those that lay below the scanned directories, and wherever a QEMU has one: read through a process that has them open. */
+  async #readNameless(files: readonly NamelessFile[]): Promise<Sighting[]> {
+    const devices = new Set(this.#directories.map(({ key }) => key.split(':')[0]));
+    const places = (await realPlacesOf(this.#named)).map((place) => (place.endsWith('/') ? place : `${place}/`));
+    const read: Sighting[] = [];
+    for (const { identity, opening, formerPath, pid } of files) {
+      if (!devices.has(identity.split(':')[0])) continue;
+      this.#options.signal?.throwIfAborted();
+      const examined = await examineFile(opening, { ...this.#examineOptions(), isLocal: false, formerPath });
+      // Closed meanwhile; or one of the many temporary files that programs keep elsewhere on the filesystem.
+      if (examined.report.error?.kind === 'not-found') continue;
+      if (examined.facts?.openForWriting !== true && !places.some((place) => formerPath.startsWith(place))) continue;
+      const path = `${examined.report.path} (deleted)`;
+      const finding: Finding = {
+        level: 'warning',
+        code: 'REMOVED_IN_USE',
+        message: `Removed while process ${pid} can write it: its storage comes back when the last process closes it.`,
+      };
+      const report = { ...examined.report, path, findings: [...examined.report.findings, finding] };
+      read.push(sightingOf({ path, pathBytes: Buffer.from(path) }, { ...examined, report }));
+    }
+    return read.sort((a, b) => (a.walked.path < b.walked.path ? -1 : 1));
   }
 
   async #marksOf(batch: readonly WalkedPath[]): Promise<readonly (FileMark | undefined)[]> {

@@ -2,6 +2,7 @@
 import { type Assumption, ASSUMPTIONS, PlimsollError, requireArgument, requireOptions, requirePaths, requireSignal } from '#base';
 import { isNoDirectory, nameText } from '#host';
 import { DEFINITIONS, type ImageReport, type ScanReport } from '#wire';
+import { checkPatterns } from './never-written.ts';
 import type { StorePolicy } from './store.ts';
 import { type Looked, Survey } from './survey.ts';
 
@@ -33,8 +34,16 @@ export const DEFAULT_CONCURRENCY = 8;
 export async function* scan(directories: readonly (string | Buffer)[], options: ScanOptions = {}): AsyncGenerator<ScanEvent, void> {
   checkArguments(directories, options);
   for (const directory of directories) refuseFile(directory);
-  const { allowDirectories = [], rawFiles = [], concurrency = DEFAULT_CONCURRENCY, floor = 0, frozenBacking = false, signal } = options;
-  const policy = { floor, frozenBacking, assume: options.assume ?? [] };
+  const {
+    allowDirectories = [],
+    rawFiles = [],
+    concurrency = DEFAULT_CONCURRENCY,
+    floor = 0,
+    neverWritten = [],
+    exclude = [],
+    signal,
+  } = options;
+  const policy = { floor, neverWritten, exclude, assume: options.assume ?? [] };
   const survey = new Survey(directories, { policyOf: () => policy, allowDirectories, rawFiles, concurrency, remembers: false });
   const look = survey.look({ signal });
   try {
@@ -69,18 +78,12 @@ function checkArguments(directories: unknown, options: ScanOptions): void {
   requireArgument(Array.isArray(directories), { call, name: 'directories', value: directories, expected: 'an array of paths' });
   requirePaths(call, 'directories', directories);
   requireOptions(call, options);
-  const { floor, frozenBacking, concurrency } = options;
+  const { floor, concurrency } = options;
   requireArgument(floor === undefined || isCount(floor), {
     call,
     name: 'floor',
     value: floor,
     expected: 'a whole number of bytes',
-  });
-  requireArgument(frozenBacking === undefined || typeof frozenBacking === 'boolean', {
-    call,
-    name: 'frozenBacking',
-    value: frozenBacking,
-    expected: 'true or false',
   });
   requireArgument(options.assume === undefined || isListOfAssumptions(options.assume), {
     call,
@@ -88,6 +91,12 @@ function checkArguments(directories: unknown, options: ScanOptions): void {
     value: options.assume,
     expected: `a list of ${ASSUMPTIONS.join(', ')}`,
   });
+  for (const name of ['neverWritten', 'exclude'] as const) {
+    const value = options[name];
+    const isRight = value === undefined || (Array.isArray(value) && value.every((one) => typeof one === 'string'));
+    requireArgument(isRight, { call, name, value, expected: 'an array of patterns' });
+    checkPatterns(value ?? []);
+  }
   requireArgument(concurrency === undefined || (isCount(concurrency) && concurrency > 0), {
     call,
     name: 'concurrency',

@@ -13,7 +13,7 @@ import {
   type WalkedPath,
 } from '#host';
 import type { WriteProtection } from '#block';
-import type { Examined } from '#sandbox';
+import type { Examined, ExportKind } from '#sandbox';
 import type { ImageReport } from '#wire';
 import { withLastingBound } from './lasting-bound.ts';
 import { type PhysicalRanges, physicalRangesOf } from './sharing.ts';
@@ -23,6 +23,9 @@ export interface Sighting {
   readonly report: ImageReport;
   /** A file found by a scan that is no disk image. */
   readonly isOther: boolean;
+  /** Of such a file: what its holes can come to take. */
+  readonly holes: number;
+  readonly exported: ExportKind | undefined;
   /** `device:inode`; undefined when the file could not be opened, as are the next four. */
   readonly identity: string | undefined;
   readonly filesystem: HostFilesystem | undefined;
@@ -33,6 +36,7 @@ export interface Sighting {
   readonly domains: readonly string[];
   readonly lockKey: string | undefined;
   readonly openForWriting: boolean | undefined;
+  readonly permissions: number | undefined;
   /** Taken before the file was read; undefined where nothing is to be kept. */
   readonly mark: FileMark | undefined;
   /** A later change shows in `mark` or `references`, as far as changes do. */
@@ -46,12 +50,14 @@ const NO_DOMAINS: readonly string[] = [];
 
 /** A sighting of `walked` that is read once and not kept. */
 export function sightingOf(walked: WalkedPath, examined: Examined): Sighting {
-  const { report, facts, filesystem, isOther } = examined;
+  const { report, facts, filesystem, isOther, holes, exported } = examined;
   const isSharing = facts?.map !== undefined && filesystem?.reflink !== false;
   return {
     walked,
     report,
     isOther,
+    holes,
+    exported,
     identity: facts?.identity,
     filesystem,
     allocation: facts?.allocation,
@@ -61,6 +67,7 @@ export function sightingOf(walked: WalkedPath, examined: Examined): Sighting {
     domains: facts?.domains ?? NO_DOMAINS,
     lockKey: undefined,
     openForWriting: facts?.openForWriting,
+    permissions: facts?.permissions,
     mark: undefined,
     isSettled: false,
     references: NO_REFERENCES,
@@ -119,6 +126,9 @@ function isSameOutcome(before: Sighting, now: Sighting): boolean {
   return (
     before.isOther === now.isOther &&
     before.identity === now.identity &&
+    before.holes === now.holes &&
+    before.exported === now.exported &&
+    before.permissions === now.permissions &&
     isSameRanges(before.ranges, now.ranges) &&
     before.domains === now.domains &&
     before.protection === now.protection &&

@@ -1,10 +1,13 @@
 /** One filesystem and the images on it become a store report: sums, sharing, verdict. Pure; in steps, since there may be many. */
 import { type Assumption, formatBytes, saturated } from '#base';
 import type { HostFilesystem } from '#host';
+import type { ExportKind } from '#sandbox';
 import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
 import { domainResiduals, type DomainResiduals } from './domains.ts';
 import { imagesBeyondLargestFile, largestFileFindings } from './beyond-largest-file.ts';
 import { availableUnderLimits, judgeGround } from './ground-verdict.ts';
+import { NeverWrittenRule, type StoredFileFacts, type WrittenVerdict } from './never-written.ts';
+import { otherFindings } from './other-files.ts';
 import { type FileSharing, type PhysicalRanges, type Sharing, sharingInSteps } from './sharing.ts';
 
 /** A file that a scan found and examined. */
@@ -20,15 +23,28 @@ export interface FoundImage {
   readonly isUnwritable: boolean;
   /** Which limits of the filesystem cover it. */
   readonly domains: readonly string[];
+  readonly isOpenForWriting: boolean | undefined;
+  readonly permissions: number | undefined;
+  readonly exported: ExportKind | undefined;
   readonly aliases: readonly string[];
   readonly backingOf: readonly string[];
+}
+
+/** A file that is no disk image. */
+export interface OtherFile extends StoredFileFacts {
+  readonly allocation: number;
+  /** What its holes can come to take. */
+  readonly holes: number;
 }
 
 export interface StoreInput {
   readonly filesystem: HostFilesystem;
   readonly images: readonly FoundImage[];
-  /** Files that are no disk images: how many, and their storage. */
-  readonly others: { readonly count: number; readonly allocation: number };
+  readonly others: readonly OtherFile[];
+  /** Processes that could not be looked into, or why nobody knows how many; all: there is no list of them. */
+  readonly unseenProcesses: number | 'all' | 'pid-namespace' | 'hidepid';
+  /** What the administrator's patterns left out. */
+  readonly excluded: { readonly files: number; readonly directories: number };
   /** Names below the directories that are neither files nor directories: fifos, sockets and devices are the special ones. */
   readonly notFollowed: { readonly symlinks: number; readonly specials: number };
   /** What could not be read below the directories of this store. */
@@ -44,10 +60,12 @@ export interface RoomSeen {
 export interface StorePolicy {
   /** Free bytes that must always remain. */
   readonly floor: number;
-  /** Backing files are never written: they count with what they hold now. */
-  readonly frozenBacking: boolean;
   /** What the administrator declares of what lies below. */
   readonly assume: readonly Assumption[];
+  /** Patterns of the files that nobody writes any more, and the word `backing`: they count with what they hold now. */
+  readonly neverWritten: readonly string[];
+  /** Patterns of files and directories that are left out. */
+  readonly exclude: readonly string[];
 }
 
 /** What the images of a store come to, whatever room the filesystem has. */
@@ -59,6 +77,8 @@ export interface StoreSums {
   readonly leastResidual: number;
   /** By what a limit can cover. */
   readonly byDomain: DomainResiduals;
+  /** Of it: what the holes of other files can come to take. */
+  readonly otherHoles: number;
   readonly shared: number;
   /** The filesystem ends a file before an image is full. */
   readonly exceedsLargestFile: boolean;
@@ -73,16 +93,31 @@ export interface StoreSums {
 export class RowMemory {
   readonly #rows = new WeakMap<ImageReport, { readonly key: string; readonly row: ScannedImage }>();
 
-  row(image: FoundImage, sharing: FileSharing, policy: StorePolicy): ScannedImage {
+  row(image: FoundImage, sharing: FileSharing, rule: NeverWrittenRule): ScannedImage {
     const { shared, sharedOutside, exclusive } = sharing;
-    const key = [shared, sharedOutside, exclusive, image.aliases.join('\0'), image.isUnwritable, image.backingOf.join('\0')].join('\n');
+    const written = image.isUnwritable ? UNWRITABLE : rule.judge({ ...image, paths: [image.report.path, ...image.aliases] });
+    const standing = [written.reason ?? '', ...written.findings.map(({ code }) => code)].join(' ');
+    const key = [shared, sharedOutside, exclusive, standing, image.aliases.join('\0'), '', image.backingOf.join('\0')].join('\n');
     const known = this.#rows.get(image.report);
     if (known?.key === key) return known.row;
-    const row = scannedImage(image, sharing, policy);
+    const row = scannedImage(image, sharing, written);
     this.#rows.set(image.report, { key, row });
     return row;
   }
 }
+
+/** What the filesystem protects, and nobody has open. */
+const UNWRITABLE: WrittenVerdict = {
+  reason: null,
+  findings: [
+    {
+      level: 'info',
+      code: 'IMAGE_UNWRITABLE',
+      message:
+        'Read-only by its filesystem (superblock, subvolume or immutable flag), and nobody has it open or mapped for writing: counted with what it holds now.',
+    },
+  ],
+};
 
 const ROWS_PER_STEP = 500;
 
@@ -90,50 +125,58 @@ const ROWS_PER_STEP = 500;
 export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory = new RowMemory()): Generator<void, StoreSums> {
   const { filesystem, images } = input;
   const sharing = yield* sharingInSteps(images.map(({ allocation = 0, ranges }) => ({ allocation, ranges })));
+  const rule = new NeverWrittenRule(policy.neverWritten);
   const rows: ScannedImage[] = [];
   for (const [index, image] of images.entries()) {
     if (index % ROWS_PER_STEP === 0) yield;
-    rows.push(rowMemory.row(image, sharing.files[index] as FileSharing, policy));
+    rows.push(rowMemory.row(image, sharing.files[index] as FileSharing, rule));
   }
   yield;
-  const known = rows.filter((row) => row.commitment !== null);
-  const isKnown = known.length === rows.length && !rows.some(isLeastKnown);
-  const unwritable = rows.map(isUnwritable);
+  const isKnown = rows.every((row) => staysAsItIs(row) || (row.commitment !== null && !isLeastKnown(row)));
+  const staying = rows.map(staysAsItIs);
   const kept = yield* sharingInSteps(
-    images.flatMap(({ allocation = 0, ranges }, index) => (unwritable[index] === true ? [{ allocation, ranges }] : [])),
+    images.flatMap(({ allocation = 0, ranges }, index) => (staying[index] === true ? [{ allocation, ranges }] : [])),
   );
   // What stays as it is keeps the blocks that its files share; what is written comes apart from them.
-  const whole = known.reduce((sum, row) => (isUnwritable(row) ? sum : sum + countedCommitment(row, policy)), kept.allocation);
-  const sharedOutside = sharing.files.reduce((sum, file, index) => (unwritable[index] === true ? sum : sum + file.sharedOutside), 0);
+  const whole = rows.reduce((sum, row) => (staysAsItIs(row) ? sum : sum + countedCommitment(row)), kept.allocation);
+  const sharedOutside = sharing.files.reduce((sum, file, index) => (staying[index] === true ? sum : sum + file.sharedOutside), 0);
+  const holed = input.others.filter((other) => other.holes > 0 && rule.judge(other).reason === null);
+  const otherHoles = saturated(holed.reduce((sum, { holes }) => sum + holes, 0));
   const isPromise =
     filesystem.copyOnWrite !== true ||
-    rows.every((row) => isUnwritable(row) || !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
-  const tooLong = imagesBeyondLargestFile(rows);
+    rows.every((row) => staysAsItIs(row) || !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
+  const tooLong = imagesBeyondLargestFile(rows.filter((row) => !staysAsItIs(row)));
   const isComplete =
     isPromise &&
     tooLong.possible.length === 0 &&
-    known.length === rows.length &&
-    rows.every((row) => row.error === undefined) &&
+    isKnown &&
+    rows.every((row) => staysAsItIs(row) || row.error === undefined) &&
     input.unreadable.length === 0;
   yield;
-  const findings = [...largestFileFindings(tooLong), ...storeFindings(input, rows, sharing, policy), ...saturation(whole)];
+  const findings = [
+    ...largestFileFindings(tooLong),
+    ...storeFindings(input, rows, sharing),
+    ...otherFindings(input, holed, otherHoles),
+    ...saturation(whole),
+  ];
   yield;
   const byDomain = yield* domainResiduals(
     images.map(({ allocation = 0, ranges, domains }, index) => {
       const row = rows[index] as ScannedImage;
-      return { allocation, ranges, domains, commitment: row.commitment === null ? allocation : countedCommitment(row, policy) };
+      return { allocation, ranges, domains, commitment: row.commitment === null ? allocation : countedCommitment(row) };
     }),
   );
   return {
     allocation: sharing.allocation,
     commitment: isKnown ? saturated(whole) : null,
     // A block that a file outside of the scan shares stays its own when an image here writes a copy.
-    leastResidual: saturated(Math.max(0, whole - sharing.allocation + Math.min(sharing.sharedOutside, sharedOutside))),
     byDomain,
     exceedsLargestFile: tooLong.certain.length > 0,
+    leastResidual: saturated(Math.max(0, whole - sharing.allocation + Math.min(sharing.sharedOutside, sharedOutside)) + otherHoles),
+    otherHoles,
     shared: sharing.shared,
     isComplete,
-    images: yield* mostDangerousFirst(rows, policy),
+    images: yield* mostDangerousFirst(rows),
     findings,
   };
 }
@@ -159,6 +202,7 @@ export function reportStore(
     allocation: sums.allocation,
     commitment: sums.commitment,
     residual: isKnown ? sums.leastResidual : null,
+    otherHoles: sums.otherHoles,
     shared: sums.shared,
     floor: policy.floor,
     headroom: size > 0 && (isKnown || headroom < 0) ? headroom : null,
@@ -192,7 +236,7 @@ function saturation(commitment: number): Finding[] {
   return [{ level: 'warning', code: 'SUMS_SATURATED', message }];
 }
 
-function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePolicy): ScannedImage {
+function scannedImage(image: FoundImage, sharing: FileSharing, written: WrittenVerdict): ScannedImage {
   const { report } = image;
   const findings = [...report.findings];
   if (sharing.sharedOutside > 0) {
@@ -202,27 +246,7 @@ function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePoli
       message: `${formatBytes(sharing.sharedOutside)} are shared with files outside of this scan (the filesystem says so; on btrfs it can be mistaken): overwritten, they need new storage.`,
     });
   }
-  const overlays = `${image.backingOf.length} image${image.backingOf.length === 1 ? '' : 's'}`;
-  if (image.isUnwritable) {
-    findings.push({
-      level: 'info',
-      code: 'IMAGE_UNWRITABLE',
-      message:
-        'Read-only by its filesystem (superblock, subvolume or immutable flag), and nobody has it open or mapped for writing: counted with what it holds now.',
-    });
-  } else if (isFrozen(image, policy)) {
-    findings.push({
-      level: 'info',
-      code: 'BACKING_FROZEN',
-      message: `Backing file of ${overlays}: counted with what it holds now, as --frozen-backing promises.`,
-    });
-  } else if (image.backingOf.length > 0) {
-    findings.push({
-      level: 'info',
-      code: 'IS_BACKING_FILE',
-      message: `Backing file of ${overlays}: guests do not write it, a block commit does. --frozen-backing counts it with what it holds now.`,
-    });
-  }
+  findings.push(...written.findings);
   return {
     ...report,
     findings,
@@ -230,6 +254,7 @@ function scannedImage(image: FoundImage, sharing: FileSharing, policy: StorePoli
     shared: image.allocation === undefined ? null : sharing.shared,
     aliases: image.aliases,
     backingOf: image.backingOf,
+    neverWritten: written.reason,
   };
 }
 
@@ -244,30 +269,30 @@ function isUnwritable({ findings }: ScannedImage): boolean {
 }
 
 /** Whether the sums count an image with what it holds now. */
-function isFrozen(image: { readonly backingOf: readonly string[] }, policy: StorePolicy): boolean {
-  return policy.frozenBacking && image.backingOf.length > 0;
+function staysAsItIs(row: ScannedImage): boolean {
+  return row.neverWritten !== null || isUnwritable(row);
 }
 
-function countedCommitment(row: ScannedImage, policy: StorePolicy): number {
-  if (isUnwritable(row) || isFrozen(row, policy)) return row.allocation ?? 0;
-  return Math.max(row.allocation ?? 0, (row.commitment ?? 0) - row.reclaimable);
+function countedCommitment(row: ScannedImage): number {
+  if (staysAsItIs(row)) return row.allocation ?? 0;
+  return row.commitment === null ? 0 : Math.max(row.allocation ?? 0, row.commitment - row.reclaimable);
 }
 
 /** What the store's sums count of a row's residual. */
-function countedResidual(row: ScannedImage, policy: StorePolicy): number {
-  if (isUnwritable(row) || isFrozen(row, policy)) return 0;
+function countedResidual(row: ScannedImage): number {
+  if (staysAsItIs(row)) return 0;
   return Math.max(0, (row.residual ?? 0) - row.reclaimable);
 }
 
 /** What could not be read first: nobody knows how dangerous it is. Then by what may still be written. */
-function* mostDangerousFirst(rows: readonly ScannedImage[], policy: StorePolicy): Generator<void, ScannedImage[]> {
+function* mostDangerousFirst(rows: readonly ScannedImage[]): Generator<void, ScannedImage[]> {
   const ranked = rows.map((row) => ({
     row,
-    danger: row.error === undefined ? countedResidual(row, policy) : Number.MAX_VALUE,
+    danger: isUnread(row) ? Number.MAX_VALUE : countedResidual(row),
     path: row.path,
   }));
   yield;
-  ranked.sort((a, b) => b.danger - a.danger || residualOfUnread(b, a, policy) || (a.path < b.path ? -1 : 1));
+  ranked.sort((a, b) => b.danger - a.danger || residualOfUnread(b, a) || (a.path < b.path ? -1 : 1));
   yield;
   return ranked.map(({ row }) => row);
 }
@@ -277,14 +302,19 @@ interface Ranked {
 }
 
 /** Of two that could not be read; others are told apart already. */
-function residualOfUnread(a: Ranked, b: Ranked, policy: StorePolicy): number {
-  return a.row.error === undefined || b.row.error === undefined ? 0 : countedResidual(a.row, policy) - countedResidual(b.row, policy);
+function residualOfUnread(a: Ranked, b: Ranked): number {
+  return isUnread(a.row) && isUnread(b.row) ? countedResidual(a.row) - countedResidual(b.row) : 0;
 }
 
-function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing: Sharing, policy: StorePolicy): Finding[] {
-  const { filesystem, others } = input;
+/** Not read, and so of a future that nobody knows. */
+function isUnread(row: ScannedImage): boolean {
+  return row.error !== undefined && !staysAsItIs(row);
+}
+
+function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing: Sharing): Finding[] {
+  const { filesystem } = input;
   const findings: Finding[] = [...input.unreadable];
-  const failed = rows.filter((row) => row.error !== undefined).length;
+  const failed = rows.filter(isUnread).length;
   if (failed > 0)
     findings.push({
       level: 'danger',
@@ -297,12 +327,12 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
       code: 'STORE_WITHOUT_LIMIT',
       message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.',
     });
-  const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + countedResidual(row, policy), 0);
+  const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + countedResidual(row), 0);
   if (backing > 0)
     findings.push({
       level: 'info',
       code: 'BACKING_RESIDUAL',
-      message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --frozen-backing (of the daemon: frozen_backing = true) leaves that out.`,
+      message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --never-written (of the daemon: never_written) leaves that out.`,
     });
   const reclaimable = rows.reduce((sum, row) => sum + row.reclaimable, 0);
   if (reclaimable > 0)
@@ -331,12 +361,6 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
       level: 'info',
       code: 'OPEN_FOR_WRITING',
       message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag behind until the writer flushes, and may count twice what tables in its memory refer to.`,
-    });
-  if (others.count > 0)
-    findings.push({
-      level: 'info',
-      code: 'OTHER_FILES',
-      message: `${others.count} other file${others.count === 1 ? '' : 's'} (${formatBytes(others.allocation)}) taken for no disk image${others.count === 1 ? '' : 's'} and left out.`,
     });
   const notFollowed = notFollowedText(input.notFollowed);
   if (notFollowed !== '')

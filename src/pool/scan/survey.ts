@@ -6,8 +6,8 @@ import type { Assumption, SerializedError } from '#base';
 import { filesystemOf, type HostCache, type HostFilesystem, inTurns, newHostCache, WalkMemory } from '#host';
 import type { ImageReport, StoreReport } from '#wire';
 import { type Claim, gather, type GatheredStore, type ScanError } from './gather.ts';
-import { Look } from './look.ts';
 import { availableUnderLimits } from './ground-verdict.ts';
+import { Look, type Seen } from './look.ts';
 import type { StoredFile } from './sharing.ts';
 import type { Sighting } from './sighting.ts';
 import { unwritableImages } from './unwritable-images.ts';
@@ -130,9 +130,17 @@ export class Survey {
     const seen = yield* look.events();
     const unmet = look.unmetRawFiles();
     const unwritable = await unwritableImages(seen.sightings);
-    const told = JSON.stringify([seen.notes.errors, unmet, [...unwritable], [...seen.notes.stores.values()].map(lastingNotes)]);
+    const told = JSON.stringify([
+      seen.notes.errors,
+      unmet,
+      [...unwritable],
+      [...seen.notes.stores.values()].map(lastingNotes),
+      seen.nameless.map(({ report, allocation }) => [report, allocation]),
+      writersTold(seen),
+    ]);
     if (seen.hasChanged || told !== this.#told) {
-      this.#summed = await this.#sum(await gather(seen.sightings, seen.notes, (claim) => look.readClaim(claim), unwritable));
+      const beside = { ...seen, unwritable, readClaim: (claim: Claim) => look.readClaim(claim) };
+      this.#summed = await this.#sum(await gather(seen.sightings, seen.notes, beside));
       this.#told = told;
       this.#errors = [...seen.notes.errors, ...unmet];
     }
@@ -167,10 +175,17 @@ export class Survey {
   }
 }
 
+/** What of the writers the sums and findings rest on: of processes that write other files, nothing. */
+function writersTold({ writers, sightings }: Seen): unknown {
+  if (writers === undefined) return null;
+  const written = sightings.flatMap(({ identity }) => (identity !== undefined && writers.written.has(identity) ? [identity] : []));
+  return [written, writers.unseenCount, writers.hidden ?? null];
+}
+
 /** What of the notes the sums and findings rest on: not how full the filesystem is. */
-function lastingNotes({ filesystem, directories, notFollowed, unreadable, crossings }: GatheredStore['notes']): unknown {
+function lastingNotes({ filesystem, directories, notFollowed, excluded, unreadable, crossings }: GatheredStore['notes']): unknown {
   const { used: _, available: __, ground: ___, size, ...lasting } = filesystem;
-  return [lasting, size === 0, directories, notFollowed, unreadable, crossings];
+  return [lasting, size === 0, directories, notFollowed, excluded, unreadable, crossings];
 }
 
 /** How full the filesystem is after its images were looked at. */

@@ -1,0 +1,162 @@
+/**
+ * Every regular file that some process can write, in one pass over the processes: through a descriptor that is open for
+ * writing, or through a shared writable mapping, which outlives its descriptor. And the loop devices, whose files the kernel
+ * itself holds open.
+ *
+ * A file without a name is in no directory, and its storage and growth are there all the same. Not seen: processes that this
+ * one may not look into (counted), and images that the kernel serves by other means (iSCSI, vhost).
+ */
+import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { hasEndedLeader, hiddenProcesses, isGone, isKernelThread, pidsIn, type ProcessSearch } from './process-files.ts';
+import { turnOver } from './turns.ts';
+
+/** A regular file that was removed while a process can write it. */
+export interface NamelessFile {
+  /** `device:inode`, as in FileFacts. */
+  readonly identity: string;
+  /** Where it can be opened as long as that process has it. */
+  readonly opening: string;
+  /** The name that it had. */
+  readonly formerPath: string;
+  readonly pid: number;
+}
+
+export interface OpenWriters {
+  /** `device:inode` of each file. */
+  readonly written: ReadonlySet<string>;
+  /** One for each file. */
+  readonly nameless: readonly NamelessFile[];
+  /** Processes that could not be looked into. */
+  readonly unseenCount: number;
+  /** Why there are processes that do not even appear. */
+  readonly hidden: ProcessSearch['hidden'];
+}
+
+const DELETED = ' (deleted)';
+const OWNER_WRITES = 0o200;
+/** `address perms offset device inode path` of a shared mapping that can be written. Source: proc_pid_maps(5). */
+const WRITABLE_MAPPING = /^([0-9a-f]+-[0-9a-f]+) .w.s \S+ \S+ [1-9]\d* +(\/.*)$/gm;
+
+export interface OpenWritersOptions {
+  /** Look for mappings too: the kernel takes far longer to list them than descriptors. */
+  readonly mappings?: boolean;
+  /** Where the processes and the block devices are listed. */
+  readonly proc?: string;
+  readonly block?: string;
+}
+
+/** What is open for writing now. Throws: not-found, io: there is no list of the processes. */
+export async function openWriters(options: OpenWritersOptions = {}): Promise<OpenWriters> {
+  const { mappings = false, proc = '/proc', block = '/sys/block' } = options;
+  const written = new Set<string>(loopFiles(block));
+  const nameless = new Map<string, NamelessFile>();
+  let unseenCount = 0;
+  for (const pid of pidsIn(proc)) {
+    const over = turnOver();
+    if (over !== undefined) await over;
+    const found = filesWrittenBy(proc, pid, mappings);
+    // The first process of all starts others, and uses no disk image itself.
+    if (found === 'unseen') unseenCount += pid === 1 ? 0 : 1;
+    else
+      for (const { identity, removed } of found) {
+        written.add(identity);
+        if (removed !== undefined && !nameless.has(identity)) nameless.set(identity, removed);
+      }
+  }
+  return { written, nameless: [...nameless.values()], unseenCount, hidden: hiddenProcesses(proc) };
+}
+
+interface WrittenFile {
+  readonly identity: string;
+  readonly removed: NamelessFile | undefined;
+}
+
+function filesWrittenBy(proc: string, pid: number, mappings: boolean): WrittenFile[] | 'unseen' {
+  try {
+    const { base, names } = descriptorsOf(proc, pid);
+    const open = names.flatMap((name) => writtenThrough(base, name, pid) ?? []);
+    return mappings ? [...open, ...mappedBy(base, pid)] : open;
+  } catch (error) {
+    if (isGone(error)) return [];
+    return isKernelThread(proc, pid) ? [] : 'unseen';
+  }
+}
+
+/** A process whose first thread has ended shows its descriptors by its other threads alone. */
+function descriptorsOf(proc: string, pid: number): { readonly base: string; readonly names: readonly string[] } {
+  const own = `${proc}/${pid}`;
+  const names = readdirSync(`${own}/fd`);
+  if (names.length > 0 || !hasEndedLeader(proc, pid)) return { base: own, names };
+  const running = readdirSync(`${own}/task`).find((thread) => thread !== String(pid));
+  const base = `${own}/task/${running ?? pid}`;
+  return { base, names: readdirSync(`${base}/fd`) };
+}
+
+function writtenThrough(base: string, name: string, pid: number): WrittenFile | undefined {
+  const opening = `${base}/fd/${name}`;
+  try {
+    const target = readlinkSync(opening, 'utf8');
+    if (!target.startsWith('/') && !target.startsWith('(unreachable)')) return undefined;
+    // The mode of the link is how the file was opened; reading fdinfo takes the kernel thirty times as long.
+    if (Math.floor(lstatSync(opening).mode / OWNER_WRITES) % 2 === 0) return undefined;
+    return writtenFile(statSync(opening, { bigint: true }), opening, target, pid);
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+function mappedBy(base: string, pid: number): WrittenFile[] {
+  return [...mapsOf(base).matchAll(WRITABLE_MAPPING)].flatMap(([, address, path]) => {
+    const opening = `${base}/map_files/${address}`;
+    const stats = statOrUndefined(opening) ?? statOrUndefined(path as string);
+    return stats === undefined ? [] : (writtenFile(stats, opening, path as string, pid) ?? []);
+  });
+}
+
+/** Empty where its descriptors may be seen and its mappings not. */
+function mapsOf(base: string): string {
+  try {
+    return readFileSync(`${base}/maps`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function writtenFile(stats: BigIntStats, opening: string, target: string, pid: number): WrittenFile | undefined {
+  if (!stats.isFile()) return undefined;
+  const identity = `${stats.dev}:${stats.ino}`;
+  if (stats.nlink > 0n) return { identity, removed: undefined };
+  const formerPath = target.endsWith(DELETED) ? target.slice(0, -DELETED.length) : target;
+  return { identity, removed: { identity, opening, formerPath, pid } };
+}
+
+function statOrUndefined(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    // Unmapped meanwhile, or no right to follow it.
+    return undefined;
+  }
+}
+
+/** The files below loop devices that can be written, as far as their paths lead to them. */
+function loopFiles(block: string): string[] {
+  let names: string[];
+  try {
+    names = readdirSync(block).filter((name) => /^loop\d+$/.test(name));
+  } catch {
+    return [];
+  }
+  return names.flatMap((name) => {
+    try {
+      if (readFileSync(`${block}/${name}/ro`, 'latin1').trim() === '1') return [];
+      const path = readFileSync(`${block}/${name}/loop/backing_file`, 'utf8').replace(/\n$/, '');
+      const stats = statOrUndefined(path);
+      return stats === undefined ? [] : [`${stats.dev}:${stats.ino}`];
+    } catch {
+      // No file below it.
+      return [];
+    }
+  });
+}
