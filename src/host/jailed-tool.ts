@@ -7,11 +7,18 @@ import { existsSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { asPlimsollError, PlimsollError } from '#base';
 import { killJail } from './jail.ts';
+import { reopenedForReading } from './reopen.ts';
 
-/** Descriptor of the file inside: behind the standard ones. */
+/** Descriptor of the file for bubblewrap: behind the standard ones. The tool itself does not get it. */
 const FILE_FD = 3;
-/** The name by which a tool opens the very file that was opened outside, whatever has its name there by now. */
-export const JAILED_FILE = `/proc/self/fd/${FILE_FD}`;
+/**
+ * Where the file lies inside: a read-only bind mount. By a descriptor the tool could open the file anew for writing, since it
+ * runs as the file's owner.
+ */
+export const JAILED_FILE = '/image';
+/** Runs the tool only if the mounted file is the very file that was opened outside; bubblewrap mounts by name. */
+const IF_SAME_FILE = `if [ ${JAILED_FILE} -ef /proc/self/fd/${FILE_FD} ]; then exec "$@" ${FILE_FD}<&-; fi; exit 99`;
+const EXIT_OTHER_FILE = 99;
 
 export interface JailedToolOptions {
   /** The file it may read, open for reading. */
@@ -36,13 +43,16 @@ const MAX_COMPLAINT_CHARACTERS = 2000;
 /**
  * Runs `words` and gives back what it said.
  *
- * Throws: unsupported, SANDBOX_UNAVAILABLE, when bwrap is missing, JAILED_TOOL, when the tool is; io; the signal's reason.
+ * Throws: unsupported, SANDBOX_UNAVAILABLE, when bwrap is missing, JAILED_TOOL, when the tool is; conflict, FILE_REPLACED, when
+ * the file's name leads elsewhere by now; io; the signal's reason.
  */
 export function runJailedTool(words: readonly string[], options: JailedToolOptions): Promise<ToolAnswer> {
   options.signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
-    const child = spawn('bwrap', [...jailWords(), '--', ...limitWords(options), ...words], {
-      stdio: ['ignore', 'pipe', 'pipe', options.fd],
+    using file = reopenedForReading([options.fd]);
+    const tool = ['/bin/sh', '-c', IF_SAME_FILE, 'sh', ...limitWords(options), ...words];
+    const child = spawn('bwrap', [...jailWords(), '--', ...tool], {
+      stdio: ['ignore', 'pipe', 'pipe', ...file.fds],
       detached: true,
       env: { PATH: process.env['PATH'], LC_ALL: 'C' },
     });
@@ -69,6 +79,7 @@ export function runJailedTool(words: readonly string[], options: JailedToolOptio
     child.on('close', (code) => {
       settle();
       if (options.signal?.aborted === true) reject(options.signal.reason as Error);
+      else if (code === EXIT_OTHER_FILE || NAME_GONE.test(stderr)) reject(fileReplaced());
       // Not the tool speaks, but the jail that could not be made, or found no tool to run.
       else if (/^(bwrap|prlimit): /.test(stderr)) reject(cannotRun(words[0] ?? '', stderr));
       else resolve({ code, stdout, stderr });
@@ -81,12 +92,24 @@ function jailWords(): string[] {
   return [
     ...['--unshare-all', '--uid', '65534', '--gid', '65534', '--cap-drop', 'ALL', '--die-with-parent', '--new-session'],
     ...readOnly,
+    ...['--ro-bind', `/proc/self/fd/${FILE_FD}`, JAILED_FILE],
     ...['--proc', '/proc', '--remount-ro', '/', '--chdir', '/'],
   ];
 }
 
 function limitWords({ seconds, memoryBytes }: JailedToolOptions): string[] {
   return ['prlimit', `--cpu=${seconds}`, `--as=${memoryBytes}`, '--fsize=0', '--core=0', '--'];
+}
+
+/** bubblewrap resolves the descriptor to a name, which a removed file has not. */
+const NAME_GONE = /^bwrap: Can't find source path \/proc\/self\/fd\//;
+
+function fileReplaced(): PlimsollError {
+  return new PlimsollError('conflict', 'FILE_REPLACED', {
+    doing: 'run a tool on the image',
+    found: 'another file or none has its name by now',
+    expected: 'a file that keeps its name while it is judged',
+  });
 }
 
 function cannotRun(tool: string, stderr: string): PlimsollError {

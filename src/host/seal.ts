@@ -15,26 +15,36 @@ export interface SealOrder {
   readonly filter: Uint8Array;
   readonly cpuSeconds: number;
   /**
-   * Of private writable memory, beyond what there is already: heap, buffers, stacks (RLIMIT_DATA). RLIMIT_AS would stop
-   * WebAssembly.
+   * Of private writable memory, beyond what there is already: heap, buffers, stacks (RLIMIT_DATA).
    */
   readonly memoryBytes: number;
+  /**
+   * Whether to bound the address space too (RLIMIT_AS): memory that is made read-only again is not in RLIMIT_DATA, and stays.
+   * Needs a Node that reserves no 10 GiB for a WebAssembly memory: --disable-wasm-trap-handler.
+   */
+  readonly boundsAddressSpace: boolean;
 }
 
 const PROBE = '/';
+/** Address space that V8 reserves without using it: its next heap pages, and a WebAssembly memory up to its largest size. */
+const RESERVED_BYTES = 512 * MiB;
+/** What Linux gives by default; the main stack is not in RLIMIT_DATA, and without a bound where the caller had none. */
+const STACK_BYTES = 8 * MiB;
 
 /**
  * Throws: unsupported, SANDBOX_UNAVAILABLE when a step is not to be had here; SANDBOX_NOT_SEALED when all steps were
  * taken and the seal does not hold.
  */
-export async function sealProcess({ filter, cpuSeconds, memoryBytes }: SealOrder): Promise<void> {
+export async function sealProcess({ filter, cpuSeconds, memoryBytes, boundsAddressSpace }: SealOrder): Promise<void> {
   const self = await loadSelfRestriction();
   if (self === undefined) throw unavailable('koffi', 'cannot be loaded inside');
   await warmThreadPool();
   if (!canOpen(PROBE)) throw unavailable('the probe', 'could not be opened even before the seal');
   // Two values: the first ends the process by SIGXCPU, which tells why; the second by SIGKILL, if it lives on.
   limit(self, 'CPU', cpuSeconds, cpuSeconds + 1);
-  limit(self, 'DATA', memoryInUse(self) + memoryBytes);
+  limit(self, 'DATA', memoryInUse(self, 'DATA') + memoryBytes);
+  if (boundsAddressSpace) limit(self, 'AS', memoryInUse(self, 'AS') + memoryBytes + RESERVED_BYTES);
+  limit(self, 'STACK', STACK_BYTES);
   limit(self, 'CORE', 0);
   limit(self, 'FSIZE', 0);
   // A limit of zero does not keep a core from a handler behind a pipe; this does.
@@ -69,18 +79,18 @@ function limit(self: SelfRestriction, name: keyof typeof RLIMIT, soft: number, h
 }
 
 /**
- * What RLIMIT_DATA counts now, to a step. Node 20 has 50 MB when it starts, Node 24 reserves 570 MB, and there is no /proc
+ * What RLIMIT_DATA or RLIMIT_AS counts now, to a step. Node 20 has 50 MB when it starts, Node 24 reserves 570 MB, and there is no /proc
  * to ask; so the limit is lowered until a page is refused. Only that one step, of microseconds, could refuse one to V8.
  */
-function memoryInUse(self: SelfRestriction): number {
+function memoryInUse(self: SelfRestriction, name: 'DATA' | 'AS'): number {
   const step = 16 * MiB;
   const isEnough = (byteLength: number): boolean => {
-    succeed('setrlimit(RLIMIT_DATA)', self.limit(RLIMIT.DATA, byteLength));
+    succeed(`setrlimit(RLIMIT_${name})`, self.limit(RLIMIT[name], byteLength));
     return self.hasMemoryLeft();
   };
   let enough = 2 * GiB;
   while (!isEnough(enough)) {
-    if (enough > TiB) throw unavailable('RLIMIT_DATA', 'no memory at all');
+    if (enough > 64 * TiB) throw unavailable(`RLIMIT_${name}`, 'no memory at all');
     enough *= 2;
   }
   while (enough > step && isEnough(enough - step)) enough -= step;

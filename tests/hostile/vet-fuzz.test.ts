@@ -7,7 +7,7 @@ import { type BlockDevice, memoryDevice, withReadBudget } from '#block';
 import { identify, type Sign, tablePlaces } from '#formats';
 import { conclude, DEFAULT_POLICY, VET_FORMATS } from '#sandbox';
 import { FILESYSTEM_MAGICS } from '../../src/formats/filesystem-signs.ts';
-import { checkedJudgement } from '../../src/sandbox/vet/handler.ts';
+import { checkedJudgement } from '../../src/sandbox/vet/answers.ts';
 import { judge } from '../../src/sandbox/vet/judge.ts';
 import { placesToKeep } from '../../src/sandbox/vet/kept-pieces.ts';
 import { aQcow2, COPIED } from '../support/qcow2-builder.ts';
@@ -160,11 +160,16 @@ const DECLARED = [undefined, ...VET_FORMATS, 'iso', 'tar'];
 
 /** By its verdict. */
 async function verdictOn(bytes: Uint8Array, declared?: string, chains = false): Promise<string> {
+  const policy = { ...DEFAULT_POLICY, chains };
   const device = withReadBudget(memoryDevice(bytes), JUDGE_BYTES);
-  const judgement = await judge(device, { declared, policy: { ...DEFAULT_POLICY, chains }, name: 'a.img' });
+  const judgement = await judge(device, { declared, policy, name: 'a.img' });
   // As it comes through the channel of the confined worker.
   const identity = { device: null, inode: null, size: bytes.byteLength, mtimeNs: null, sha256: null };
-  const report = conclude(checkedJudgement(JSON.parse(JSON.stringify(judgement))), 'a.img', identity);
+  const report = conclude(checkedJudgement(JSON.parse(JSON.stringify(judgement)), { declared, byteLength: bytes.byteLength }), {
+    path: 'a.img',
+    identity,
+    policy,
+  });
   const { verdict, use, reasons, next, signs, capacity } = report;
   requireSound(signs as readonly Sign[], device);
   const gravest = reasons[0]?.level ?? 'note';

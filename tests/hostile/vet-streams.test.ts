@@ -1,9 +1,10 @@
 /** Images as QEMU makes them, longer than what is kept of a stream's beginning: judged as they arrive. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { vetFile, vetStream } from '#sandbox';
+import { aQcow2, COPIED } from '../support/qcow2-builder.ts';
 import { qemuImg, runTool } from '../support/qemu.ts';
 import { arriving } from './vet-ways.ts';
 
@@ -66,6 +67,39 @@ describe('a stream that is longer than what is kept of its beginning', () => {
     expect((await vetFile(writtenTo(bytes), { unconfined: true })).verdict).toBe('convert');
     const { verdict, reasons } = await vetStream(arriving(bytes), { unconfined: true });
     expect([verdict, reasons.map(({ code }) => code)]).toEqual(['refused', ['STREAM_NOT_KEPT', 'CONVERT_ONLY']]);
+  });
+
+  it.each<[string, readonly string[], (path: string) => readonly (readonly string[])[]]>([
+    ["a snapshot's tables", [], (path) => [['qemu-img', 'snapshot', '-c', 'one', path]]],
+    ["a bitmap's tables", [], (path) => [['qemu-img', 'bitmap', '--add', '-f', 'qcow2', path, 'dirty']]],
+  ])('is judged by its header only where %s were not kept', async (_, options, commands) => {
+    const made = { driver: 'qcow2', capacity: '1G', options, writes: ['write -P 1 0 6M'] };
+    const path = await make(made);
+    for (const [tool = '', ...words] of commands(path)) await runTool(tool, words);
+    // What follows the last table: QEMU would store a bitmap anew behind what it writes.
+    truncateSync(path, statSync(path).size + 8 * MiB);
+    expect((await vetFile(path, { unconfined: true })).verdict).toBe('safe');
+    const { verdict, use, examined, reasons, next } = await vetStream(arriving(readFileSync(path)), { unconfined: true });
+    expect([verdict, use, examined, next]).toEqual(['header-only', null, 'header', null]);
+    expect(reasons.map(({ code }) => code)).toContain('TABLES_NOT_READ');
+  });
+
+  it('is judged by its header only where L2 tables were not kept, since the L1 table lies behind the head', async () => {
+    const image = aQcow2({ capacity: 2 ** 30 });
+    const l1 = 100 * image.clusterSize;
+    const l2 = 110 * image.clusterSize;
+    const bytes = Buffer.from(
+      image
+        .withField('l1TableOffset', l1)
+        .withLength(200 * image.clusterSize)
+        .bytes(),
+    );
+    bytes.writeBigUInt64BE(COPIED + BigInt(l2), l1);
+    // The L2 table maps the guest's first cluster onto the header.
+    bytes.writeBigUInt64BE(COPIED, l2);
+    expect((await vetFile(writtenTo(bytes), { unconfined: true })).verdict).toBe('refused');
+    const { verdict, use } = await vetStream(arriving(bytes), { unconfined: true });
+    expect([verdict, use]).toEqual(['header-only', null]);
   });
 
   it('is judged by its header only where data under a sector bitmap of a VHD was not kept', async () => {

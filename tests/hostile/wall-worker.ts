@@ -16,6 +16,7 @@ import { serve } from '../../src/sandbox/worker/serve.ts';
 
 const libc = koffi.load(null);
 const syscall = libc.func('int64_t syscall(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)');
+const fill = libc.func('int64_t memset(int64_t, int, size_t)');
 const forkNow = libc.func('int fork()');
 
 /** The errno's name that `attempt` meets, or what it got away with. */
@@ -171,6 +172,26 @@ const ATTACKS: Record<string, Handler> = {
     const held: unknown[] = [];
     for (let count = 0; count < 2e9; count += 1) held.push({ count, text: `x${count}` });
     return held.length;
+  },
+  'hoard read-only': (length) => {
+    let pieces = 0;
+    for (; pieces < 64; pieces += 1) {
+      const address = syscall(9, 0, length as number, 3, 0x22, -1, 0) as number;
+      if (address < 0) break;
+      fill(address, 0x41, length as number);
+      syscall(10, address, length as number, 1, 0, 0, 0);
+    }
+    return Promise.resolve(pieces);
+  },
+  // read(2), which moves the offset that a description has.
+  'read on': () => Promise.resolve(fs.readSync(4, Buffer.alloc(4096), 0, 4096, null)),
+  'many values': () => {
+    say(`{"type":"result","value":[${'{},'.repeat(10 ** 6)}{}]}`);
+    return neverAgain();
+  },
+  'deep values': () => {
+    say(`{"type":"result","value":${'{"a":'.repeat(500_000)}1${'}'.repeat(500_000)}}`);
+    return neverAgain();
   },
   'small buffers': async () => {
     const held: Buffer[] = [];

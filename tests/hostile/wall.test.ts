@@ -122,6 +122,10 @@ describe('behind the seal', () => {
     ['stat', 4, []],
     ['lseek on the image', 8, [4, 0, 0]],
     ['shared memory', 9, [0, 4096, 3, 0x21, -1, 0]],
+    ['memory that grows down', 9, [0, 4096, 3, 0x122, -1, 0]],
+    ['huge pages', 9, [0, 4096, 3, 0x40022, -1, 0]],
+    ['mremap', 25, [0, 4096, 8192, 1]],
+    ['O_DIRECT on the image', 72, [4, 4, 0x4000]],
     ['ioctl', 16, [4]],
     ['pwrite to the image', 18, [4]],
     ['dup', 32, [4]],
@@ -217,6 +221,12 @@ describe('a worker that costs too much', () => {
     expect(error, error.message).toMatchObject({ kind: 'over-budget', code });
   });
 
+  it('cannot keep memory by making it read-only, which RLIMIT_DATA no longer counts', async () => {
+    const pieces = (await ask('hoard read-only', 64 * MiB, { limits: { memoryBytes: 256 * MiB } })) as number;
+    // 256 MiB, and the 512 MiB of address space that V8 may reserve.
+    expect(pieces).toBeLessThanOrEqual(12);
+  });
+
   it('names too many files', async () => {
     const onFileRequest = () => Promise.resolve({ device: memoryDevice(CONTENT), close: () => Promise.resolve() });
     const names = Array.from({ length: 65 }, (_, index) => `base-${index}`);
@@ -266,6 +276,9 @@ describe('a worker that does not speak the protocol', () => {
     ['frames', [['null', '']]],
     ['frames', [['{"type":1}', '']]],
     ['frames', [[ready, '']]],
+    ['frames', [[`{"type":"result","value":${'['.repeat(17)}${']'.repeat(17)}}`, '']]],
+    ['many values', null],
+    ['deep values', null],
     ['frames', [[{ type: 'constructor' }, '']]],
     ['frames', [[{ type: 'error' }, '']]],
     ['frames', [[{ type: 'error', error: { kind: 'great', code: 'X', message: '' } }, '']]],
@@ -322,6 +335,15 @@ describe('a worker that does not speak the protocol', () => {
     const script = join(directory, 'bad.mjs');
     writeFileSync(script, text);
     expect(await errorOf(ask('probe-hash', null, { worker: script }))).toMatchObject({ kind: 'bug', code });
+  });
+});
+
+describe('the open file of a worker', () => {
+  it('is a description of its own: flags and offset that it sets do not reach the caller', async () => {
+    const info = (): string => readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1');
+    const before = info();
+    await ask('read on', null);
+    expect(info()).toBe(before);
   });
 });
 

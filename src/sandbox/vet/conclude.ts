@@ -5,16 +5,25 @@
 import type { VetIdentity, VetReport } from '#wire';
 import type { Judgement } from './judge.ts';
 import { nextSteps } from './next-steps.ts';
-import { VET_FORMATS } from './policy.ts';
+import { VET_FORMATS, type VetPolicy } from './policy.ts';
+import { policyReasons } from './policy-reasons.ts';
 import { LEVELS, useOf, verdictOf } from './verdict.ts';
 
 /** Codes of reasons for which no command of QEMU reads the image as it is. */
 const NOT_READ_BY_QEMU: readonly string[] = ['QEMU_CANNOT_OPEN', 'LOG_PENDING'];
 
-/** The report on the object that `path` and `identity` name; a path of null is a stream's. */
-export function conclude(judgement: Judgement, path: string | null, identity: VetIdentity): VetReport {
+export interface ConcludeOptions {
+  /** null for a stream. */
+  readonly path: string | null;
+  readonly identity: VetIdentity;
+  readonly policy: VetPolicy;
+}
+
+/** The report on the judged object. */
+export function conclude(judgement: Judgement, { path, identity, policy }: ConcludeOptions): VetReport {
   const { format, declared, examined, capacity, length, signs, details } = judgement;
-  const reasons = LEVELS.flatMap((level) => judgement.reasons.filter((reason) => reason.level === level));
+  const all = [...judgement.reasons, ...policyReasons(judgement, policy)];
+  const reasons = LEVELS.flatMap((level) => all.filter((reason) => reason.level === level));
   const use = useOf(reasons);
   const known = VET_FORMATS.find((one) => one === format);
   const isReadByQemu = !reasons.some(({ code }) => NOT_READ_BY_QEMU.includes(code));

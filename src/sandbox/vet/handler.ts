@@ -1,10 +1,11 @@
 /** Vetting as a request of the confined worker. */
-import { PlimsollError, type SerializedError } from '#base';
+import type { SerializedError } from '#base';
 import { type BlockDevice, type Run, withPrefix, withReadBudget } from '#block';
 import { tablePlaces } from '#formats';
 import { PREFIX_BYTES } from '../metadata-device.ts';
 import { errorInside } from '../worker/error-inside.ts';
 import type { RequestFile, TellPart } from '../worker/handlers.ts';
+import { flatPlaces } from './answers.ts';
 import { type Judgement, judge } from './judge.ts';
 import { placesToKeep } from './kept-pieces.ts';
 import type { VetPolicy } from './policy.ts';
@@ -73,32 +74,11 @@ export async function vetPlacesHandler(
   _devices: unknown,
   _signal: AbortSignal,
   requestFile: RequestFile,
-): Promise<Run[]> {
-  return placesIn(await requestFile(new Uint8Array(0), KEPT_ENDS));
+): Promise<number[]> {
+  return flatPlaces(await placesIn(await requestFile(new Uint8Array(0), KEPT_ENDS)));
 }
 
 /** The places to keep, as `head`, the first bytes of a stream, announces them. */
 export async function placesIn(head: BlockDevice): Promise<Run[]> {
   return placesToKeep(tablePlaces(await head.read(0, head.byteLength)));
-}
-
-/** Throws: bug, WORKER_PROTOCOL. As in `checkedJudgement`; what is kept stays within its bound, whatever was answered. */
-export function checkedPlaces(value: unknown): Run[] {
-  const isRun = (one: unknown): one is Run => {
-    const { start, end } = (one ?? {}) as Partial<Run>;
-    return Number.isSafeInteger(start) && Number.isSafeInteger(end);
-  };
-  if (Array.isArray(value) && value.every(isRun)) return placesToKeep(value);
-  throw new PlimsollError('bug', 'WORKER_PROTOCOL', {
-    doing: 'vet image',
-    found: 'an answer that is no list of places',
-    expected: 'places',
-  });
-}
-
-/** Throws: bug, WORKER_PROTOCOL. What comes from behind the wall is a stranger's word: it is held to its shape. */
-export function checkedJudgement(value: unknown): Judgement {
-  const found = value as Partial<Judgement> | null;
-  if (typeof found === 'object' && found !== null && Array.isArray(found.reasons) && Array.isArray(found.signs)) return found as Judgement;
-  throw new PlimsollError('bug', 'WORKER_PROTOCOL', { doing: 'vet image', found: 'an answer that is no verdict', expected: 'a verdict' });
 }

@@ -20,7 +20,7 @@ const codesOf = ({ reasons }: VetReport): string[] =>
   reasons.filter(({ code }) => code !== 'TWO_SIZES').map(({ level, code }) => `${level} ${code}`);
 const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null };
 const verdictOf = async (bytes: Uint8Array, declared?: string): Promise<VetReport> =>
-  conclude(await judge(memoryDevice(bytes), { policy: ANY_USE, declared }), null, NOBODY);
+  conclude(await judge(memoryDevice(bytes), { policy: ANY_USE, declared }), { path: null, identity: NOBODY, policy: ANY_USE });
 /** Hyper-V's creator: QEMU takes the current size; a geometry of 0 stands for none. */
 const vhd = (choice: Parameters<typeof aVhd>[0] = {}): VhdBuilder =>
   aVhd({ capacity: 17 * 4 * 512 * 4, ...choice })

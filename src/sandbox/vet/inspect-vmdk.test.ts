@@ -14,7 +14,8 @@ const GRAIN = new Uint8Array(4096).fill(0x5a);
 const deflated = deflateSync(GRAIN);
 
 const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null };
-const verdictOn = async (device: BlockDevice): Promise<VetReport> => conclude(await judge(device, { policy: ANY_USE }), null, NOBODY);
+const verdictOn = async (device: BlockDevice): Promise<VetReport> =>
+  conclude(await judge(device, { policy: ANY_USE }), { path: null, identity: NOBODY, policy: ANY_USE });
 const verdictOf = (image: VmdkBuilder): Promise<VetReport> => verdictOn(memoryDevice(image.bytes()));
 const codesOf = ({ reasons }: VetReport): string[] => reasons.map(({ level, code }) => `${level} ${code}`);
 

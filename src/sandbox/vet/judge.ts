@@ -2,7 +2,6 @@
  * The verdict on an image's bytes. Our parse decides; whatever two parsers could read differently is refused or called
  * ambiguous. Works on any device: a file, the kept parts of a stream, in the confined worker or inline.
  */
-import { formatBytes } from '#base';
 import type { BlockDevice } from '#block';
 import { identify, IDENTIFY_HEAD_BYTES, type Sign } from '#formats';
 import type { VetReport } from '#wire';
@@ -20,6 +19,9 @@ export interface JudgeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Of the text of one detail. */
+export const MAX_DETAIL_CHARACTERS = 1024;
+
 /** What was found in the bytes. The verdict, the use and the next steps are derived from it: see `conclude`. */
 export type Judgement = Pick<VetReport, 'format' | 'declared' | 'examined' | 'capacity' | 'length' | 'reasons' | 'signs' | 'details'>;
 
@@ -32,13 +34,10 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   const reasons = new Reasons();
   const signs = await identify(device);
   if (device.byteLength === 0) reasons.refuse('EMPTY', 'The file is empty.');
-  if (policy.maxLength !== null && device.byteLength > policy.maxLength) reasons.refuse('TOO_LONG', tooLong(policy.maxLength));
   const format = chooseFormat(signs, declared, reasons);
   warnOfName(name, format, reasons);
   let inspected: Inspected | undefined;
   if (format !== null && device.byteLength > 0) {
-    if (!policy.formats.includes(format)) reasons.refuse('FORMAT_NOT_ALLOWED', `The policy does not accept ${format}.`);
-    if (!policy.attach.includes(format)) reasons.convert('CONVERT_ONLY', convertOnly(format));
     try {
       inspected = await inspectorOf(format)(device, { policy, reasons, signs, signal });
     } catch (thrown) {
@@ -49,7 +48,7 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   const foreign = await signsOutsideData(signs, format, inspected, reasons);
   refuseOtherReadings(foreign, { format, isDeclared: declared !== undefined, isExamined: inspected?.examined === 'tables' }, reasons);
   const capacity = inspected?.capacity ?? null;
-  if (capacity !== null) refuseSizes(capacity, device.byteLength, policy, reasons);
+  if (capacity === 0) reasons.note('NO_CAPACITY', 'The guest would see a disk of 0 bytes.');
   if (inspected?.examined === 'header' && ['attach', 'convert'].includes(useOf(reasons.list()) ?? ''))
     reasons.headerOnly('TABLES_NOT_READ', 'Only the header was examined: the tables lie in another file or were not read.');
   return {
@@ -60,12 +59,15 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
     length: device.byteLength,
     reasons: reasons.list(),
     signs,
-    details: inspected?.details ?? {},
+    details: boundedDetails(inspected?.details ?? {}),
   };
 }
 
-function convertOnly(format: VetFormat): string {
-  return `${format} is not a format to run a guest from: what the guest writes can change how the file is read. Convert it once, confined, into a new qcow2.`;
+/** Text in details can be the image's own. */
+function boundedDetails(details: Judgement['details']): Judgement['details'] {
+  const bounded = (value: string | number | boolean): string | number | boolean =>
+    typeof value === 'string' ? value.slice(0, MAX_DETAIL_CHARACTERS) : value;
+  return Object.fromEntries(Object.entries(details).map(([name, value]) => [name, bounded(value)]));
 }
 
 /**
@@ -88,11 +90,6 @@ async function signsOutsideData(
     noteUnlessKept(thrown, reasons);
     return signs;
   }
-}
-
-/** The sentence about a file or stream that goes on past `maxLength` bytes. */
-export function tooLong(maxLength: number): string {
-  return `The file is longer than ${formatBytes(maxLength)}, the most that the policy allows.`;
 }
 
 /** The one format that the file can be judged as; null when there is none. */
@@ -187,15 +184,4 @@ function warnOfName(name: string | undefined, format: VetFormat | null, reasons:
       'NAME_SELECTS_DRIVER',
       'The name ends with .dmg, by which QEMU guesses another format: always declare raw, or rename the file.',
     );
-}
-
-function refuseSizes(capacity: number, length: number, { maxCapacity, maxRatio }: VetPolicy, reasons: Reasons): void {
-  if (maxCapacity !== null && capacity > maxCapacity)
-    reasons.refuse('CAPACITY_TOO_LARGE', `The guest would see ${formatBytes(capacity)}; the policy allows ${formatBytes(maxCapacity)}.`);
-  if (maxRatio !== null && length > 0 && capacity / length > maxRatio)
-    reasons.refuse(
-      'RATIO_TOO_LARGE',
-      `The capacity is ${(capacity / length).toFixed(1)} times the file's length; the policy allows ${maxRatio}.`,
-    );
-  if (capacity === 0) reasons.note('NO_CAPACITY', 'The guest would see a disk of 0 bytes.');
 }

@@ -3,6 +3,12 @@ import { asPlimsollError, PlimsollError } from '#base';
 import type { VetReason } from '#wire';
 import { LEVELS } from './verdict.ts';
 
+/** Of all levels together. */
+export const MAX_REASONS = 1000;
+export const MAX_MESSAGE_CHARACTERS = 4096;
+/** A VMDK can name a thousand files; the first of them are enough to refuse it. */
+const MAX_OF_A_LEVEL = 100;
+
 export class Reasons {
   readonly #list: VetReason[] = [];
 
@@ -37,7 +43,7 @@ export class Reasons {
   error(thrown: unknown): void {
     const error = asPlimsollError(thrown, 'vet image');
     if (error.kind === 'io' || error.kind === 'bug' || error.kind === 'usage') throw error;
-    this.#list.push({
+    this.#push({
       level: 'refuse',
       code: error.code,
       kind: error.kind,
@@ -56,7 +62,12 @@ export class Reasons {
   }
 
   #add(level: VetReason['level'], code: string, message: string, at: number | undefined): void {
-    this.#list.push({ level, code, message, ...(at === undefined ? {} : { at }) });
+    this.#push({ level, code, message, ...(at === undefined ? {} : { at }) });
+  }
+
+  #push(reason: VetReason): void {
+    if (this.#list.filter(({ level }) => level === reason.level).length >= MAX_OF_A_LEVEL) return;
+    this.#list.push({ ...reason, message: reason.message.slice(0, MAX_MESSAGE_CHARACTERS) });
   }
 }
 

@@ -8,7 +8,8 @@
 import { asPlimsollError, PlimsollError } from '#base';
 import { type ConfinedFile, runConfined } from '../worker/client.ts';
 import { protocolError, reviveError } from '../worker/frames.ts';
-import { checkedJudgement, type VetManyParams, type VetParams } from './handler.ts';
+import { checkedPart } from './answers.ts';
+import type { VetManyParams, VetParams } from './handler.ts';
 import type { Judgement } from './judge.ts';
 
 /** An image for a worker. */
@@ -65,7 +66,7 @@ async function judgeInOneWorker(
   const onPart = (part: unknown): void => {
     const image = images[judgedCount];
     if (image === undefined) throw protocolError('more verdicts than images');
-    const outcome = checkedPart(part, image.path);
+    const outcome = judgedOf(part, declared, image);
     // To be judged again by a worker that has seen no other.
     if ('error' in outcome && judgedCount > 0 && !isItsOwn(outcome.error)) throw outcome.error;
     judgedCount += 1;
@@ -85,7 +86,7 @@ function named(error: PlimsollError, path: string | undefined): PlimsollError {
 }
 
 /** Throws: bug, WORKER_PROTOCOL. */
-function checkedPart(part: unknown, path: string): Judged {
-  const found = (typeof part === 'object' && part !== null ? part : {}) as Record<string, unknown>;
-  return 'error' in found ? { error: reviveError(found['error'], path) } : { judgement: checkedJudgement(found['judgement']) };
+function judgedOf(part: unknown, declared: string | undefined, { path, descriptor }: ImageInLine): Judged {
+  const checked = checkedPart(part, { declared, byteLength: descriptor.byteLength });
+  return 'error' in checked ? { error: reviveError(checked.error, path) } : checked;
 }

@@ -6,8 +6,9 @@ import type { VetReason, VetReport } from '#wire';
 import { metadataBudget, metadataDevice } from '../metadata-device.ts';
 import { type ConfinedFile, runConfined } from '../worker/client.ts';
 import { compareWithQemu } from './compare.ts';
+import { checkedJudgement } from './answers.ts';
 import { conclude } from './conclude.ts';
-import { checkedJudgement, type VetParams } from './handler.ts';
+import type { VetParams } from './handler.ts';
 import { type Judgement, judge } from './judge.ts';
 import { DEFAULT_POLICY, type VetPolicy } from './policy.ts';
 import { Reasons } from './reasons.ts';
@@ -70,7 +71,9 @@ async function judgeInline({ file }: OpenedForVerdict, { declared, policy = DEFA
 
 async function judgeConfined(opened: OpenedForVerdict, { declared, policy = DEFAULT_POLICY, signal }: VetOptions): Promise<Judgement> {
   const params: VetParams = { declared, policy, ...requestOn(opened) };
-  return checkedJudgement(await runConfined({ name: 'vet', params }, { files: [descriptorOf(opened)], signal, image: opened.file.path }));
+  const descriptor = descriptorOf(opened);
+  const answer = await runConfined({ name: 'vet', params }, { files: [descriptor], signal, image: opened.file.path });
+  return checkedJudgement(answer, { declared, byteLength: descriptor.byteLength });
 }
 
 /** What a confined worker is told of the file. */
@@ -95,7 +98,8 @@ export async function reportOn({ file, before, basics }: OpenedForVerdict, judge
   const changed = !isSame(before, file.stamp());
   const reasons = [...reasonsOfUse({ changed, openForWriting: basics.openForWriting === true }), ...compared, ...judgement.reasons];
   const { device, inode, size, mtimeNs } = before;
-  return conclude({ ...judgement, reasons }, file.path, { device, inode, size, mtimeNs: String(mtimeNs), sha256 });
+  const identity = { device, inode, size, mtimeNs: String(mtimeNs), sha256 };
+  return conclude({ ...judgement, reasons }, { path: file.path, identity, policy: options.policy ?? DEFAULT_POLICY });
 }
 
 /** A verdict on a file that somebody writes to would speak of a file that is no more. */

@@ -13,8 +13,8 @@ import { outcomeOf, type VetOutcome } from './vet-outcome.ts';
 
 /** Most files of one worker: more would keep the first verdict waiting. */
 const MOST_FILES = 512;
-/** Two lots of files are open at a time, and a process that is about to become a worker has those of its own twice. */
-const DESCRIPTORS_PER_FILE = 3;
+/** Two lots of files are open at a time; while a worker starts, its files are open once more, and once more in its process. */
+const DESCRIPTORS_PER_FILE = 4;
 /** For the channels of the workers, and whatever else is opened meanwhile. */
 const SPARE_DESCRIPTORS = 64;
 /** Looking up a name waits for its filesystem. */

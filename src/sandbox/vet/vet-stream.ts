@@ -6,9 +6,10 @@ import { createHash } from 'node:crypto';
 import { type BlockDevice, type Run, withReadBudget } from '#block';
 import type { VetReport } from '#wire';
 import { type GrantedFile, runConfined } from '../worker/client.ts';
+import { checkedJudgement, checkedPlaces } from './answers.ts';
 import { conclude } from './conclude.ts';
-import { checkedJudgement, checkedPlaces, placesIn } from './handler.ts';
-import { type Judgement, judge, tooLong } from './judge.ts';
+import { placesIn } from './handler.ts';
+import { type Judgement, judge } from './judge.ts';
 import { HEAD_BYTES, KeptPieces } from './kept-pieces.ts';
 import { DEFAULT_POLICY } from './policy.ts';
 import type { VetOptions } from './vet-file.ts';
@@ -41,17 +42,18 @@ export async function vetStream(source: AsyncIterable<Uint8Array>, options: Stre
   }
   const judgement = await judgeKept(kept.device(), options);
   const isCut = policy.maxLength !== null && kept.byteLength > policy.maxLength;
-  // What was cut off says nothing about the tables; the length alone refuses it.
-  const reasons = isCut ? [{ level: 'refuse' as const, code: 'TOO_LONG', message: tooLong(policy.maxLength) }] : judgement.reasons;
+  // Of a stream that was cut off the tables are incomplete: its length alone refuses it, by the policy.
+  const reasons = isCut ? [] : judgement.reasons;
   const identity = { device: null, inode: null, size: kept.byteLength, mtimeNs: null, sha256: isCut ? null : hash.digest('hex') };
-  return conclude({ ...judgement, reasons }, null, identity);
+  return conclude({ ...judgement, reasons }, { path: null, identity, policy });
 }
 
 async function judgeKept(device: BlockDevice, options: StreamOptions): Promise<Judgement> {
   const { declared, policy = DEFAULT_POLICY, signal } = options;
   if (options.unconfined === true) return judge(withReadBudget(device, READ_BUDGET), { declared, policy, signal });
   const params = { declared, policy, name: undefined, readBudget: READ_BUDGET };
-  return checkedJudgement(await runConfined({ name: 'vet', params }, { signal, onFileRequest: handing(device) }));
+  const answer = await runConfined({ name: 'vet', params }, { signal, onFileRequest: handing(device) });
+  return checkedJudgement(answer, { declared, byteLength: device.byteLength });
 }
 
 /** Where the tables lie that are still to come, as the head announces them: it is a stranger's, so it is read behind the wall. */

@@ -8,9 +8,9 @@
  * sealed the worker could not open one; so where the policy allows a name, the client opens the file and reads it on the
  * worker's behalf, a piece at a time, by a handle that is good for that file and nothing else.
  */
-import { asPlimsollError, PlimsollError } from '#base';
+import { asPlimsollError, PlimsollError, quoteForHumans } from '#base';
 import type { BlockDevice } from '#block';
-import { fileBeside, type Jailed, type JailEnd, startJailed } from '#host';
+import { fileBeside, reopenedForReading, type Jailed, type JailEnd, startJailed } from '#host';
 import { startFilter } from './filters.ts';
 import { type ClientFrame, encodeFrame, FrameDecoder, MAX_DATA_BYTES, protocolError, reviveError } from './frames.ts';
 import { handlerOf, type Handlers, type RequestFile } from './handlers.ts';
@@ -69,6 +69,9 @@ const HEAP_SHARE = 0.5;
 const MAX_BURIAL_MS = 5000;
 const MiB = 2 ** 20;
 
+/** WebAssembly then reserves no more address space than it may use. */
+const NO_GUARD_REGIONS = '--disable-wasm-trap-handler';
+
 /** Relative to this module as it is built (dist/chunks/, dist/), and to its source. */
 const BUNDLES = ['./worker.js', '../worker.js', '../../../dist/worker.js'];
 
@@ -109,14 +112,24 @@ export async function runUnconfined(
 }
 
 function startWorker(options: ConfinedOptions, limits: Limits): Jailed {
-  const order: WorkerOrder = { cpuSeconds: limits.cpuSeconds, memoryBytes: limits.memoryBytes };
+  const boundsAddressSpace = hasNoGuardRegions(process.versions.node);
+  const order: WorkerOrder = { cpuSeconds: limits.cpuSeconds, memoryBytes: limits.memoryBytes, boundsAddressSpace };
+  const heapMiB = Math.ceil((limits.memoryBytes * HEAP_SHARE) / MiB);
+  const flags = [`--max-old-space-size=${heapMiB}`, '--disallow-code-generation-from-strings'];
+  using files = reopenedForReading((options.files ?? []).map(({ fd }) => fd));
   return startJailed({
     script: options.worker ?? fileBeside(import.meta.url, BUNDLES),
-    nodeFlags: [`--max-old-space-size=${Math.ceil((limits.memoryBytes * HEAP_SHARE) / MiB)}`, '--disallow-code-generation-from-strings'],
+    nodeFlags: [...flags, ...(boundsAddressSpace ? [NO_GUARD_REGIONS] : [])],
     words: [JSON.stringify(order)],
     filter: startFilter(),
-    fds: (options.files ?? []).map(({ fd }) => fd),
+    fds: files.fds,
   });
+}
+
+/** Node has the flag from 20.15 and 22.2 on. */
+function hasNoGuardRegions(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > 22 || (major === 22 && minor >= 2) || (major === 20 && minor >= 15);
 }
 
 function refuseAll({ role }: { readonly role: string }): Promise<never> {
@@ -239,16 +252,16 @@ class Conversation {
     const { type } = message;
     if (type === 'error') this.#settle({ reason: reviveError(message['error'], this.#image()) });
     else if (!this.#isReady) this.#takeReady(type);
-    else if (this.#isAnswering) this.#settle({ reason: protocolError(`${JSON.stringify(type)} before an answer`) });
+    else if (this.#isAnswering) this.#settle({ reason: protocolError(`${quoteForHumans(type)} before an answer`) });
     else if (type === 'result') this.#settle({ value: message['value'] });
     else if (type === 'part') this.#takePart(message['value']);
     else if (type === 'file-request') this.#reply(this.#grant(message['role'], data));
     else if (type === 'read') this.#reply(this.#readFor(message));
-    else this.#settle({ reason: protocolError(`a frame of type ${JSON.stringify(type)}`) });
+    else this.#settle({ reason: protocolError(`a frame of type ${quoteForHumans(type)}`) });
   }
 
   #takeReady(type: string): void {
-    if (type !== 'ready') throw protocolError(`${JSON.stringify(type)} before it was ready`);
+    if (type !== 'ready') throw protocolError(`${quoteForHumans(type)} before it was ready`);
     this.#isReady = true;
     const files = (this.#options.files ?? []).map(({ byteLength }) => ({ byteLength }));
     this.#say({ type: 'request', name: this.#request.name, params: this.#request.params, files });

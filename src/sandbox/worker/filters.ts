@@ -27,7 +27,6 @@ const ALWAYS = {
   readv: 19,
   writev: 20,
   sched_yield: 24,
-  mremap: 25,
   madvise: 28,
   nanosleep: 35,
   getpid: 39,
@@ -118,27 +117,32 @@ const MMAP = 9;
 const CLONE = 56;
 const FCNTL = 72;
 const FSYNC = 74;
+const MREMAP = 25;
 const CLONE3 = 435;
 const ENOSYS = 38;
 
-/** MAP_SHARED 1, MAP_PRIVATE 2: shared memory is not counted by RLIMIT_DATA. */
-const PRIVATE_MEMORY = { number: MMAP, argument: 3, mask: 0x0f, oneOf: [2] } as const;
+/**
+ * MAP_SHARED 1, MAP_PRIVATE 2, MAP_GROWSDOWN 0x100, MAP_HUGETLB 0x40000: shared memory and a mapping that grows down, which
+ * counts as stack, are not in RLIMIT_DATA; huge pages come out of a pool of the host.
+ */
+const PRIVATE_MEMORY = { number: MMAP, argument: 3, mask: 0x4010f, oneOf: [2] } as const;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, and NEWTIME: threads, but no namespaces. */
 const NO_NAMESPACES = { number: CLONE, argument: 0, mask: 0x7e020080, oneOf: [0] } as const;
-/** F_GETFD, F_SETFD, F_GETFL, F_SETFL. No locks: on an image they would keep its machine from starting. */
-const NO_LOCKS = { number: FCNTL, argument: 1, mask: 0xffffffff, oneOf: [1, 2, 3, 4] } as const;
+/** F_GETFD, F_SETFD, F_GETFL. No locks: on an image they would keep its machine from starting. No flags: no O_DIRECT, no O_APPEND. */
+const NO_LOCKS = { number: FCNTL, argument: 1, mask: 0xffffffff, oneOf: [1, 2, 3] } as const;
 
 /** The descriptors 0 to 3: koffi flushes standard output at the end, and hangs where it may not. Not the image. */
 const OWN_OUTPUT = { number: FSYNC, argument: 0, mask: 0xfffffffc, oneOf: [0] } as const;
 
 const START: FilterRules = {
   ...X64,
-  allow: [...Object.values(ALWAYS), ...Object.values(AT_START), MMAP, FCNTL, FSYNC],
+  allow: [...Object.values(ALWAYS), ...Object.values(AT_START), MMAP, MREMAP, FCNTL, FSYNC],
   allowIf: [NO_NAMESPACES],
   // Its flags lie in memory, where no filter sees them. The C library then takes clone.
   refuseWith: [{ number: CLONE3, errno: ENOSYS }],
 };
 
+/** Without mremap, by which the main stack could grow past every limit; the C library then copies. */
 const SEALED: FilterRules = { ...X64, allow: Object.values(ALWAYS), allowIf: [PRIVATE_MEMORY, NO_LOCKS, OWN_OUTPUT] };
 
 /** For bubblewrap, which installs it just before it runs Node. */

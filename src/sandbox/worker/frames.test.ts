@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PlimsollError } from '#base';
-import { encodeFrame, FrameDecoder, MAX_DATA_BYTES, MAX_JSON_BYTES, reviveError, type WorkerFrame } from './frames.ts';
+import { encodeFrame, FrameDecoder, MAX_ANSWER_BYTES, MAX_DATA_BYTES, MAX_JSON_BYTES, reviveError, type WorkerFrame } from './frames.ts';
 
 function header(jsonBytes: number, dataBytes: number): Uint8Array {
   const bytes = new Uint8Array(8);
@@ -33,7 +33,7 @@ describe('FrameDecoder', () => {
   });
 
   it.each([
-    ['a JSON part above its bound', header(MAX_JSON_BYTES + 1, 0)],
+    ['a JSON part above its bound', header(MAX_ANSWER_BYTES + 1, 0)],
     ['bytes above their bound', header(2, MAX_DATA_BYTES + 1)],
     ['no JSON', Buffer.concat([header(2, 0), Buffer.from('{]')])],
     ['no UTF-8', Buffer.concat([header(3, 0), Buffer.from([0x22, 0xff, 0x22])])],
@@ -44,7 +44,7 @@ describe('FrameDecoder', () => {
   });
 
   it('waits for a frame within its bounds', () => {
-    expect([...new FrameDecoder().push(header(MAX_JSON_BYTES, MAX_DATA_BYTES))]).toEqual([]);
+    expect([...new FrameDecoder().push(header(MAX_ANSWER_BYTES, MAX_DATA_BYTES))]).toEqual([]);
   });
 });
 

@@ -7,9 +7,12 @@
  * structure of V8 is made of its bytes.
  */
 import { KiB, MiB, PlimsollError, type SerializedError } from '#base';
+import { isBoundedJson } from './bounded-json.ts';
 
-/** A report of the largest chain and a census of findings have some hundred KiB. */
+/** Of the client's request: the names of several hundred files, every byte of them escaped. */
 export const MAX_JSON_BYTES = 32 * MiB;
+/** Of a worker's frame: the most places that are kept of a stream take 2 MiB. */
+export const MAX_ANSWER_BYTES = 4 * MiB;
 /** Of one read through the wall, and of a name found in an image. */
 export const MAX_DATA_BYTES = MiB;
 export const HEADER_BYTES = 8;
@@ -45,14 +48,16 @@ export interface Frame<T> {
   readonly data: Uint8Array;
 }
 
+/** Most frames are shorter. */
+const FIRST_BUFFER_BYTES = 4 * KiB;
 const NOTHING = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 
-/** Throws: over-budget, WORKER_OUTPUT, for what no frame may hold. */
-export function encodeFrame(message: WorkerFrame | ClientFrame, data: Uint8Array = NOTHING): Uint8Array {
+/** Throws: over-budget, WORKER_OUTPUT, for what no frame may hold; `maxJsonBytes` is MAX_ANSWER_BYTES for a worker's frame. */
+export function encodeFrame(message: WorkerFrame | ClientFrame, data: Uint8Array = NOTHING, maxJsonBytes = MAX_JSON_BYTES): Uint8Array {
   const json = ENCODER.encode(JSON.stringify(message));
-  if (json.byteLength > MAX_JSON_BYTES || data.byteLength > MAX_DATA_BYTES) throw tooLong(json.byteLength + data.byteLength);
+  if (json.byteLength > maxJsonBytes || data.byteLength > MAX_DATA_BYTES) throw tooLong(json.byteLength + data.byteLength, maxJsonBytes);
   const frame = new Uint8Array(HEADER_BYTES + json.byteLength + data.byteLength);
   const view = new DataView(frame.buffer);
   view.setUint32(0, json.byteLength, true);
@@ -62,22 +67,23 @@ export function encodeFrame(message: WorkerFrame | ClientFrame, data: Uint8Array
   return frame;
 }
 
-/** The lengths that a frame's header announces. Throws: bug, WORKER_PROTOCOL. */
-export function frameLengths(header: Uint8Array): { jsonBytes: number; dataBytes: number } {
+/** The lengths that a frame's header announces; `maxJsonBytes` as in `encodeFrame`. Throws: bug, WORKER_PROTOCOL. */
+export function frameLengths(header: Uint8Array, maxJsonBytes = MAX_JSON_BYTES): { jsonBytes: number; dataBytes: number } {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const jsonBytes = view.getUint32(0, true);
   const dataBytes = view.getUint32(4, true);
-  if (jsonBytes > MAX_JSON_BYTES || dataBytes > MAX_DATA_BYTES) throw protocolError(`a frame of ${jsonBytes} + ${dataBytes} bytes`);
+  if (jsonBytes > maxJsonBytes || dataBytes > MAX_DATA_BYTES) throw protocolError(`a frame of ${jsonBytes} + ${dataBytes} bytes`);
   return { jsonBytes, dataBytes };
 }
 
-/** The message of a JSON part; only that it is an object with a `type` is checked. Throws: bug, WORKER_PROTOCOL. */
+/** The message of a JSON part; only its size and that it is an object with a `type` is checked. Throws: bug, WORKER_PROTOCOL. */
 export function decodeMessage(json: Uint8Array): { readonly type: string } & Record<string, unknown> {
+  if (!isBoundedJson(json)) throw protocolError('a frame that is nested too deep or has too many values');
   let value: unknown;
   try {
     value = JSON.parse(DECODER.decode(json));
   } catch {
-    throw protocolError('a frame that is no JSON');
+    throw protocolError('a frame that is not valid JSON');
   }
   if (typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string') {
     return value as { type: string } & Record<string, unknown>;
@@ -85,44 +91,45 @@ export function decodeMessage(json: Uint8Array): { readonly type: string } & Rec
   throw protocolError('a frame without a type');
 }
 
-/** Frames out of a stream, whatever pieces it comes in. Holds at most one frame. */
+/**
+ * A worker's frames out of a stream, whatever pieces it comes in. Holds one frame in one buffer: a frame that arrives byte by
+ * byte costs no more.
+ */
 export class FrameDecoder {
-  #pieces: Uint8Array[] = [];
+  #buffer = new Uint8Array(FIRST_BUFFER_BYTES);
   #held = 0;
   #wanted = HEADER_BYTES;
 
   /** The frames that `piece` completes. Throws: bug, WORKER_PROTOCOL. */
   *push(piece: Uint8Array): Generator<Frame<{ readonly type: string } & Record<string, unknown>>> {
-    this.#pieces.push(piece);
-    this.#held += piece.byteLength;
-    while (this.#held >= this.#wanted) {
-      const bytes = this.#joined();
-      const { jsonBytes, dataBytes } = frameLengths(bytes.subarray(0, HEADER_BYTES));
+    for (let rest = piece; rest.byteLength > 0 || this.#held >= this.#wanted; ) {
+      rest = this.#take(rest);
+      if (this.#held < this.#wanted) return;
+      const { jsonBytes, dataBytes } = frameLengths(this.#buffer.subarray(0, HEADER_BYTES), MAX_ANSWER_BYTES);
       const end = HEADER_BYTES + jsonBytes + dataBytes;
       this.#wanted = end;
-      if (bytes.byteLength < end) return;
-      this.#keep(bytes.subarray(end));
+      if (this.#held < end) continue;
+      const bytes = this.#buffer;
+      // The frame is the receiver's: the next one gets a buffer of its own.
+      this.#buffer = new Uint8Array(FIRST_BUFFER_BYTES);
+      this.#held = 0;
+      this.#wanted = HEADER_BYTES;
       yield { message: decodeMessage(bytes.subarray(HEADER_BYTES, HEADER_BYTES + jsonBytes)), data: bytes.subarray(end - dataBytes, end) };
     }
   }
 
-  #joined(): Uint8Array {
-    const [first] = this.#pieces;
-    if (this.#pieces.length === 1 && first !== undefined) return first;
-    const joined = new Uint8Array(this.#held);
-    let at = 0;
-    for (const piece of this.#pieces) {
-      joined.set(piece, at);
-      at += piece.byteLength;
+  /** Moves as much of `piece` into the buffer as the frame wants; the rest is given back. */
+  #take(piece: Uint8Array): Uint8Array {
+    const some = piece.subarray(0, this.#wanted - this.#held);
+    const end = this.#held + some.byteLength;
+    if (end > this.#buffer.byteLength) {
+      const larger = new Uint8Array(Math.min(this.#wanted, 2 * end));
+      larger.set(this.#buffer.subarray(0, this.#held));
+      this.#buffer = larger;
     }
-    this.#pieces = [joined];
-    return joined;
-  }
-
-  #keep(rest: Uint8Array): void {
-    this.#pieces = [rest];
-    this.#held = rest.byteLength;
-    this.#wanted = HEADER_BYTES;
+    this.#buffer.set(some, this.#held);
+    this.#held = end;
+    return piece.subarray(some.byteLength);
   }
 }
 
@@ -134,11 +141,11 @@ export function protocolError(found: string): PlimsollError {
   });
 }
 
-function tooLong(byteLength: number): PlimsollError {
+function tooLong(byteLength: number, most: number): PlimsollError {
   return new PlimsollError('over-budget', 'WORKER_OUTPUT', {
     doing: 'answer from inside the wall',
     found: `${byteLength} bytes at once`,
-    expected: `at most ${MAX_JSON_BYTES}`,
+    expected: `at most ${most}`,
   });
 }
 
@@ -162,7 +169,7 @@ export function reviveError(value: unknown, image: string): PlimsollError {
     code,
     message: message.slice(0, MAX_TEXT_CHARACTERS),
     ...(typeof given['field'] === 'string' ? { field: given['field'].slice(0, MAX_TEXT_CHARACTERS) } : {}),
-    ...(typeof given['at'] === 'number' ? { at: given['at'] } : {}),
+    ...(Number.isSafeInteger(given['at']) && (given['at'] as number) >= 0 ? { at: given['at'] as number } : {}),
     ...plain('found', given['found']),
     ...plain('expected', given['expected']),
   };

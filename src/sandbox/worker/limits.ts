@@ -19,4 +19,7 @@ export interface Limits {
 export const DEFAULT_LIMITS: Limits = { wallMs: 120_000, cpuSeconds: 60, memoryBytes: GiB, outputBytes: 64 * MiB };
 
 /** Those that the worker sets on itself before it is sealed: the one word on its command line, as JSON. */
-export type WorkerOrder = Pick<Limits, 'cpuSeconds' | 'memoryBytes'>;
+export interface WorkerOrder extends Pick<Limits, 'cpuSeconds' | 'memoryBytes'> {
+  /** As in SealOrder. */
+  readonly boundsAddressSpace: boolean;
+}

@@ -11,6 +11,7 @@ import {
   type Frame,
   frameLengths,
   HEADER_BYTES,
+  MAX_ANSWER_BYTES,
   MAX_DATA_BYTES,
   protocolError,
   reviveError,
@@ -45,14 +46,14 @@ async function answer(handlers: Handlers, request: Extract<ClientFrame, { type: 
     const devices = request.files.map(({ byteLength }, index) => inheritedDevice(FIRST_FILE_FD + index, byteLength, IMAGE));
     // To abort means to kill, from outside: nobody in here can be trusted to notice.
     const value = await handler(request.params, devices, new AbortController().signal, requestFile, tellPart);
-    return encodeFrame({ type: 'result', value });
+    return encodeFrame({ type: 'result', value }, undefined, MAX_ANSWER_BYTES);
   } catch (error) {
     return encodeFrame({ type: 'error', error: errorInside(error).toJSON() });
   }
 }
 
 function say(message: WorkerFrame, data?: Uint8Array): void {
-  writeFully(CHANNEL_FD, encodeFrame(message, data));
+  writeFully(CHANNEL_FD, encodeFrame(message, data, MAX_ANSWER_BYTES));
 }
 
 /** The next frame of the client. When the client is gone, so is the worker. */
