@@ -19,6 +19,11 @@ export class FileEnds {
     return at < this.#head.byteLength ? this.#head[at] : this.#tail[at - this.#tailAt];
   }
 
+  /** The `length` bytes from `at` on; 0 outside of both ends. */
+  bytes(at: number, length: number): Uint8Array {
+    return Uint8Array.from({ length }, (_, index) => this.byte(at + index) ?? 0);
+  }
+
   /** Whether `wanted`, Latin-1, stands at `at`. */
   has(at: number, wanted: string): boolean {
     for (let index = 0; index < wanted.length; index += 1) if (this.byte(at + index) !== wanted.charCodeAt(index)) return false;

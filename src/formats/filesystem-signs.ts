@@ -40,6 +40,38 @@ export const FILESYSTEM_MAGICS: readonly FilesystemMagic[] = [
   filesystem('reiser4', 65_536, 'ReIsEr4'),
   filesystem('jfs', 32_768, 'JFS1'), //               SUPER1_B
   filesystem('btrfs', 65_600, '_BHRfS_M'),
+  ...['sqsh', 'shsq', 'qshs'].map((magic) => filesystem('squashfs', 0, magic)), // big-endian, and with LZMA
+  filesystem('romfs', 0, '-rom1fs-'),
+  filesystem('ubi', 0, 'UBI#\x01'),
+  filesystem('ubifs', 0, '\x31\x18\x10\x06'), //       UBIFS_NODE_MAGIC
+  filesystem('gfs2', 65_536, '\x01\x16\x19\x70\0\0\0\x01'), // GFS2_MAGIC, GFS2_METATYPE_SB
+  ...[1024, 2048, 4096, 8192].map((block) => filesystem('ocfs2', block, 'OCFSV2')), // OCFS2_SUPER_BLOCK_BLKNO 2
+  ...[8192, 65_536].flatMap((at) => [
+    filesystem('ufs', at + 1372, '\x54\x19\x01\0'), //   FS_UFS1_MAGIC, FS_UFS2_MAGIC; both byte orders
+    filesystem('ufs', at + 1372, '\x19\x01\x54\x19'),
+    filesystem('ufs', at + 1372, '\0\x01\x19\x54'),
+    filesystem('ufs', at + 1372, '\x19\x54\x01\x19'),
+  ]),
+  filesystem('hpfs', 8192, '\x49\xe8\x95\xf9\xc5\xe9\x53\xfa'),
+  filesystem('befs', 512 + 32, '1SFB'),
+  filesystem('zonefs', 0, 'SFOZ'),
+];
+
+const volume = (name: string, at: number, bytes: string): FilesystemMagic => ({ name, class: 'partitions', at, bytes });
+
+/** Volumes and partition tables besides MBR, GPT, LVM and RAID. */
+export const VOLUME_MAGICS: readonly FilesystemMagic[] = [
+  volume('apple-partitions', 512, 'PM\0\0'), //         Apple, "Inside Macintosh: Devices", partition map
+  ...[0, 512, 1024].map((at) => volume('amiga-partitions', at, 'RDSK\0\0')),
+  volume('bsd-disklabel', 512, 'WEV\x82'),
+  volume('sgi-partitions', 0, '\x0b\xe5\xa9\x41'),
+  volume('vdo', 0, 'dmvdo001'),
+  volume('stratis', 512 + 4, '!Stra0tis\x86\xff\x02^\x41rh'),
+  volume('bluestore', 0, 'bluestore block device\n'),
+  volume('dm-integrity', 0, 'integrt\0'),
+  volume('dm-verity', 0, 'verity\0\0\x01\0\0\0'),
+  volume('lvm1', 0, 'HM\x01\0'),
+  volume('android-boot', 0, 'ANDROID!'),
 ];
 
 /** Those of the beginning that need more than their magic. */

@@ -6,8 +6,8 @@
  */
 import type { BlockDevice } from '#block';
 import { FileEnds } from './file-ends.ts';
-import { FILESYSTEM_MAGICS, filesystemsOfHead, filesystemsOfTail } from './filesystem-signs.ts';
-import { isWrapping, probe, PROBE_BYTES, VHD_COOKIE } from './probe.ts';
+import { FILESYSTEM_MAGICS, filesystemsOfHead, filesystemsOfTail, VOLUME_MAGICS } from './filesystem-signs.ts';
+import { isWrapping, probe, PROBE_BYTES, probeFooter, VHD_COOKIE } from './probe.ts';
 
 /**
  * container: holds a disk in a format of its own. wrapping: compressed or an archive. filesystem, partitions: what a raw
@@ -36,6 +36,7 @@ interface Magic extends Sign {
 
 const MAGICS: readonly Magic[] = [
   ...FILESYSTEM_MAGICS,
+  ...VOLUME_MAGICS,
   { name: 'lvm2', class: 'partitions', at: 0, bytes: 'LABELONE' },
   { name: 'lvm2', class: 'partitions', at: SECTOR, bytes: 'LABELONE' },
   { name: 'lvm2', class: 'partitions', at: 2 * SECTOR, bytes: 'LABELONE' },
@@ -51,7 +52,6 @@ const MAGICS: readonly Magic[] = [
 
 /** By their distance from the end. */
 const FOOTER_MAGICS: readonly Magic[] = [
-  { name: 'dmg', class: 'container', at: SECTOR, bytes: 'koly' },
   { name: 'gpt-backup', class: 'partitions', at: SECTOR, bytes: 'EFI PART' },
   { name: 'gpt-backup', class: 'partitions', at: 4096, bytes: 'EFI PART' },
 ];
@@ -82,16 +82,19 @@ function signsOfHead(head: Uint8Array, ends: FileEnds): Sign[] {
   const fat = fatAt(head, ends);
   if (fat !== undefined) signs.push({ name: 'fat', class: 'filesystem', at: fat });
   if (isMbr(head, signs)) signs.push({ name: 'mbr', class: 'partitions', at: 510 });
+  else if (hasBootMark(head) && !hasBootSector(signs)) signs.push({ name: 'boot-sector', class: 'partitions', at: 510 });
   return signs;
 }
 
 function signsOfTail(ends: FileEnds): Sign[] {
   const { byteLength } = ends;
   if (byteLength <= SECTOR) return [];
-  // The second: the footer of a byte less that old programs wrote.
-  const footers = [byteLength - SECTOR, byteLength - SECTOR + 1].filter((at) => ends.has(at, VHD_COOKIE));
+  const last = byteLength - SECTOR;
+  const footers = probeFooter(ends.bytes(last, SECTOR)).map(({ format }): Sign => ({ name: format, class: 'container', at: last }));
+  // Old programs wrote a footer of a byte less.
+  if (ends.has(last + 1, VHD_COOKIE)) footers.push({ name: 'vhd', class: 'container', at: last + 1 });
   return [
-    ...footers.map((at): Sign => ({ name: 'vhd', class: 'container', at })),
+    ...footers,
     ...FOOTER_MAGICS.map((magic) => ({ ...magic, at: byteLength - magic.at }))
       .filter((magic) => magic.at > 0 && ends.has(magic.at, magic.bytes))
       .map(asSign),
@@ -151,9 +154,14 @@ function hasBootMark(head: Uint8Array): boolean {
   return head[510] === 0x55 && head[511] === 0xaa;
 }
 
+/** Whether the boot mark is that of a filesystem. */
+function hasBootSector(signs: readonly Sign[]): boolean {
+  return signs.some(({ name }) => ['fat', 'ntfs', 'exfat', 'bitlocker'].includes(name));
+}
+
 /** The same mark ends the boot sectors of FAT, NTFS, exFAT and BitLocker, which are no partition tables. */
 function isMbr(head: Uint8Array, signs: readonly Sign[]): boolean {
-  if (!hasBootMark(head) || signs.some(({ name }) => ['fat', 'ntfs', 'exfat', 'bitlocker'].includes(name))) return false;
+  if (!hasBootMark(head) || hasBootSector(signs)) return false;
   const entries = [446, 462, 478, 494].map((at) => head.subarray(at, at + 16));
   const areFlagsSound = entries.every((entry) => entry[0] === 0 || entry[0] === 0x80);
   return areFlagsSound && entries.some((entry) => entry[4] !== 0 && entry.subarray(12, 16).some((byte) => byte !== 0));

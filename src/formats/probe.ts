@@ -3,25 +3,17 @@
  * is not proof of raw. Sources: the specifications of each format; signatures only, nothing is read further.
  */
 
+import {
+  CONTAINER_SIGNATURES,
+  type ContainerFormat,
+  isLzmaAlone,
+  isOldTar,
+  WRAPPING_SIGNATURES,
+  type WrappingFormat,
+} from './signatures.ts';
+
 /** Formats that are recognised; which of them are read is the sandbox's table. */
-export type RecognisedFormat =
-  | 'qcow2'
-  | 'qcow'
-  | 'vmdk'
-  | 'vhdx'
-  | 'vhd'
-  | 'vdi'
-  | 'qed'
-  | 'parallels'
-  | 'bochs'
-  | 'cloop'
-  | 'luks'
-  | 'gzip'
-  | 'xz'
-  | 'zstd'
-  | 'bzip2'
-  | 'zip'
-  | 'tar';
+export type RecognisedFormat = ContainerFormat | WrappingFormat;
 
 export interface Evidence {
   readonly format: RecognisedFormat;
@@ -29,34 +21,8 @@ export interface Evidence {
   readonly at: number;
 }
 
-interface Signature extends Evidence {
-  readonly bytes: string;
-}
-
-/** Latin-1 strings: one character a byte. */
-const SIGNATURES: readonly Signature[] = [
-  { format: 'qcow2', at: 0, bytes: 'QFI\xfb\0\0\0\x02' },
-  { format: 'qcow2', at: 0, bytes: 'QFI\xfb\0\0\0\x03' },
-  { format: 'qcow', at: 0, bytes: 'QFI\xfb\0\0\0\x01' },
-  { format: 'vmdk', at: 0, bytes: 'KDMV' },
-  { format: 'vmdk', at: 0, bytes: 'COWD' },
-  { format: 'vmdk', at: 0, bytes: '# Disk DescriptorFile' },
-  { format: 'vhdx', at: 0, bytes: 'vhdxfile' },
-  { format: 'vhd', at: 0, bytes: 'conectix' },
-  { format: 'vdi', at: 64, bytes: '\x7f\x10\xda\xbe' },
-  { format: 'qed', at: 0, bytes: 'QED\0' },
-  { format: 'parallels', at: 0, bytes: 'WithoutFreeSpace' },
-  { format: 'parallels', at: 0, bytes: 'WithouFreSpacExt' },
-  { format: 'bochs', at: 0, bytes: 'Bochs Virtual HD Image' },
-  { format: 'cloop', at: 0, bytes: '#!/bin/sh\n#V2.0 Format' },
-  { format: 'luks', at: 0, bytes: 'LUKS\xba\xbe' },
-  { format: 'gzip', at: 0, bytes: '\x1f\x8b\x08' },
-  { format: 'xz', at: 0, bytes: '\xfd7zXZ\0' },
-  { format: 'zstd', at: 0, bytes: '\x28\xb5\x2f\xfd' },
-  { format: 'bzip2', at: 0, bytes: 'BZh' },
-  { format: 'zip', at: 0, bytes: 'PK\x03\x04' },
-  { format: 'tar', at: 257, bytes: 'ustar' },
-];
+const WRAPPINGS: ReadonlySet<string> = new Set(['lzma', ...WRAPPING_SIGNATURES.map(({ format }) => format)]);
+const SIGNATURES = [...CONTAINER_SIGNATURES, ...WRAPPING_SIGNATURES];
 
 /** Bytes from the start of a file that `probe` wants to see. */
 export const PROBE_BYTES = 512;
@@ -70,15 +36,21 @@ export function probe(prefix: Uint8Array): Evidence[] {
   // QEMU takes every later version for its own too, whatever else the bytes are.
   if (!found.some(({ format }) => format === 'qcow2' || format === 'qcow') && matches(prefix, 0, 'QFI\xfb'))
     found.push({ format: 'qcow2', at: 0 });
+  if (found.length === 0 && isLzmaAlone(prefix)) found.push({ format: 'lzma', at: 0 });
+  if (found.length === 0 && isOldTar(prefix)) found.push({ format: 'tar', at: 0 });
   return found;
 }
 
 /** What a VHD's footer begins with. */
 export const VHD_COOKIE = 'conectix';
 
-/** A fixed VHD begins with the guest's own bytes; only its last sector tells. */
+/** What the last sector of Apple's disk images begins with. */
+const DMG_TRAILER = 'koly';
+
+/** Formats by the last sector alone: a fixed VHD begins with the guest's own bytes, a DMG with compressed ones. */
 export function probeFooter(lastSector: Uint8Array): Evidence[] {
-  return matches(lastSector, 0, VHD_COOKIE) ? [{ format: 'vhd', at: 0 }] : [];
+  if (matches(lastSector, 0, VHD_COOKIE)) return [{ format: 'vhd', at: 0 }];
+  return matches(lastSector, 0, DMG_TRAILER) ? [{ format: 'dmg', at: 0 }] : [];
 }
 
 function matches(prefix: Uint8Array, at: number, bytes: string): boolean {
@@ -98,6 +70,8 @@ const EXTENSIONS_OF: Partial<Readonly<Record<RecognisedFormat, readonly string[]
   qed: ['qed'],
   parallels: ['hdd', 'hds', 'parallels'],
   luks: ['luks'],
+  dmg: ['dmg'],
+  sparseimage: ['sparseimage'],
 };
 
 /** Whether the host's name of a file ends as those of `format` do. */
@@ -133,6 +107,7 @@ const OTHER_EXTENSIONS = new Set([
   'zip',
   'tar',
   'tgz',
+  ...['7z', 'rar', 'cab', 'cpio', 'lz4', 'lzo', 'lzma', 'lz', 'txz', 'tbz2', 'tzst', 'deb', 'rpm', 'wim', 'e01', 'xar'],
   'ova',
   'ovf',
   'nvram',
@@ -168,5 +143,5 @@ export function judgeUnsigned(fileName: string, length: number): 'raw' | 'contai
 
 /** Wrappings that a scan passes over as no disk images of their own. */
 export function isWrapping(format: RecognisedFormat): boolean {
-  return ['gzip', 'xz', 'zstd', 'bzip2', 'zip', 'tar'].includes(format);
+  return WRAPPINGS.has(format);
 }

@@ -96,7 +96,12 @@ export async function reportOn({ file, before, basics }: OpenedForVerdict, judge
   const compared = options.compare === true ? await compareWithQemu(file.fd, judgement, signal) : [];
   const sha256 = options.sha256 === true ? await hashOf(file.device, signal) : null;
   const changed = !isSame(before, file.stamp());
-  const reasons = [...reasonsOfUse({ changed, openForWriting: basics.openForWriting === true }), ...compared, ...judgement.reasons];
+  const reasons = [
+    ...reasonsOfStorage(judgement, basics),
+    ...reasonsOfUse({ changed, openForWriting: basics.openForWriting === true }),
+    ...compared,
+    ...judgement.reasons,
+  ];
   const { device, inode, size, mtimeNs } = before;
   const identity = { device, inode, size, mtimeNs: String(mtimeNs), sha256 };
   return conclude({ ...judgement, reasons }, { path: file.path, identity, policy: options.policy ?? DEFAULT_POLICY });
@@ -108,6 +113,17 @@ function reasonsOfUse({ changed, openForWriting }: { changed: boolean; openForWr
   if (changed) reasons.refuse('CHANGED', 'The file changed while it was judged: vet it again when its writer is done.');
   else if (openForWriting)
     reasons.refuse('IN_USE', 'A QEMU has the file open for writing: what is judged now may not be what is used later.');
+  return reasons.list();
+}
+
+/** Shorter files can have their bytes in the inode, and no storage. */
+const LEAST_BLANK_BYTES = 64 * 1024;
+
+/** On a filesystem that plimsoll knows, a raw disk without storage is a hole from its start to its end. */
+function reasonsOfStorage({ format }: Judgement, { length, allocation, filesystem }: FileBasics): VetReason[] {
+  const reasons = new Reasons();
+  if (format === 'raw' && allocation === 0 && length >= LEAST_BLANK_BYTES && filesystem !== 'other')
+    reasons.note('BLANK', 'The file has no storage: every byte of the disk reads as zero.');
   return reasons.list();
 }
 
