@@ -88,7 +88,7 @@ export interface SelfRestriction {
   openSocket(): CallResult;
 }
 
-/** Source: asm-generic/resource.h; the same on all architectures that are supported but the number of AS, which is x86's too. */
+/** Source: asm-generic/resource.h; the same on all architectures that are supported. */
 export const RLIMIT = { CPU: 0, FSIZE: 1, DATA: 2, STACK: 3, CORE: 4, AS: 9 } as const;
 
 /** Set to `1`, the process behaves as if koffi could not be loaded. */

@@ -31,6 +31,7 @@ export {
   USES_BASE,
 } from './in-use.ts';
 export { availableIn } from './ground/ground.ts';
+export { hasWriters, isMappedForWriting } from './writers.ts';
 export { type ReopenedFiles, reopenedForReading } from './reopen.ts';
 export { inheritedDevice, readFully, writeFully } from './inherited.ts';
 export { endSpeculation, markNoCow } from './ioctls.ts';

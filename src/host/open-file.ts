@@ -14,6 +14,7 @@ import { isOpenForWriting, LockTable } from './locks.ts';
 import { inUnits, readStorageMap, readWrittenRanges } from './storage-map.ts';
 import { isIndirect } from './storage-rules.ts';
 import { protectionOf } from './write-protection.ts';
+import { hasWriters } from './writers.ts';
 
 const realpathAsync = promisify(realpath.native);
 const statAsync = promisify(stat);
@@ -98,6 +99,8 @@ export interface OpenFile extends RealPlace {
   basics(): Promise<FileBasics>;
   /** Which object this is, and its state: read anew at each call. Throws: io. */
   stamp(): FileStamp;
+  /** Whether a process can change the file without a trace in its times: see hasWriters. Asked anew at each call. */
+  writers(): Promise<boolean | undefined>;
   filesystem(): Promise<HostFilesystem>;
   /** May be called twice. */
   close(): Promise<void>;
@@ -154,6 +157,7 @@ function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCac
     facts: () => readFacts(fd, path, stats, cache),
     basics: () => readBasics(fd, path, cache),
     stamp: () => stampOf(statOf(fd, path)),
+    writers: async () => hasWriters(await loadFfi(), fd, { device: Number(stats.dev), inode: Number(stats.ino) }),
     filesystem: () => cache.filesystems.of(fd, stDev),
     close: closeOnce,
     [Symbol.asyncDispose]: closeOnce,

@@ -23,7 +23,7 @@ export function reopenedForReading(fds: readonly number[]): ReopenedFiles {
     for (const fd of opened.splice(0)) closeSync(fd);
   };
   try {
-    for (const fd of fds) opened.push(openSync(`/proc/self/fd/${fd}`, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+    for (const fd of fds) opened.push(openSync(`/proc/self/fd/${fd}`, O_RDONLY + O_NONBLOCK + O_NOCTTY));
   } catch (error) {
     close();
     throw asPlimsollError(error, 'open the image for the confined reader');

@@ -33,6 +33,12 @@ export interface VetIdentity {
   readonly mtimeNs: string | null;
   /** Hexadecimal; null when it was not asked for. Of a stream it is always there. */
   readonly sha256: string | null;
+  /**
+   * What ties the verdict to the bytes. content: every byte that was judged was compared with what was hashed. stream: judged
+   * and hashed as it arrived. stamp: size and times, and no process had the file open for writing at the start. stamp-only: the
+   * same, but whether a process can write could not be found out.
+   */
+  readonly method: 'content' | 'stream' | 'stamp' | 'stamp-only';
 }
 
 /** Commands that copy an image, read by a confined process under limits, into a new qcow2. */
@@ -53,8 +59,11 @@ export interface VetNext {
   readonly file: string;
   /** The driver element of libvirt's disk. null unless the use is attach. */
   readonly libvirt: string | null;
-  /** The options of a QEMU -blockdev, the file's own node beside it as `file`. null unless the use is attach. */
-  readonly blockdev: Readonly<Record<string, string | null>> | null;
+  /**
+   * The options of a QEMU -blockdev, as JSON takes them: no comma or colon in a name has a meaning there. Without the node of
+   * the file for a stream, and for a name that is not UTF-8. null unless the use is attach.
+   */
+  readonly blockdev: Readonly<Record<string, string | null | { readonly driver: 'file'; readonly filename: string }>> | null;
   /** null unless the use is convert. */
   readonly convert: VetConversion | null;
 }

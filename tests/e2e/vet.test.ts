@@ -1,5 +1,5 @@
 /** `plimsoll vet`, as it is built. */
-import { createReadStream, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, createReadStream, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -84,6 +84,39 @@ describe('vet', () => {
       expect(stdout).toMatch(/names another file \(extent\): many-\w+\.vmdk/);
     },
   );
+
+  it.each([
+    'nbd:localhost:1',
+    'json:{"driver":"nbd"}',
+    '-x',
+    '--help',
+    'fat:rw:.',
+    'a,b=c.qcow2',
+    'it\'s "quoted" $(touch pwned) `touch pwned`;touch pwned',
+    'line\nbreak\u001b[2J\u202e',
+    ' leading and trailing ',
+    '~root',
+    '\\',
+  ])('prints commands that are safe to paste for a file named %j', async (name) => {
+    const folder = mkdtempSync(at('names-'));
+    const bash = (line: string): ReturnType<typeof run> => run('bash', ['-c', line], { cwd: folder });
+    copyFileSync(at('good.qcow2'), join(folder, name));
+    const { stdout } = await plimsoll(['vet', '--', name], { cwd: folder });
+    const line = /^ +(qemu-img info (?:\\\n|.)*)$/m.exec(stdout)?.[1] ?? '';
+    const opened = await bash(line);
+    expect([opened.code, opened.stdout.includes('file format: qcow2')], `${line}\n${opened.stderr}`).toEqual([0, true]);
+    // An image that is only to be converted.
+    await run('qemu-img', ['create', '-q', '-f', 'vdi', join(folder, 'plain'), '1M']);
+    renameSync(join(folder, 'plain'), join(folder, name));
+    const asJson = await plimsoll(['vet', '--json', '--', name], { cwd: folder });
+    const { next } = (JSON.parse(asJson.stdout) as { images: VetReport[] }).images[0] as VetReport;
+    const converted = await bash(next?.convert?.shell ?? 'false');
+    expect(converted.code, converted.stderr).toBe(0);
+    expect(readdirSync(folder).toSorted()).toEqual([name, `${name}.converted.qcow2`].toSorted());
+    expect((await run('qemu-img', ['check', '-f', 'qcow2', join(folder, `${name}.converted.qcow2`)])).code).toBe(0);
+    // It never writes over a file.
+    expect((await bash(next?.convert?.shell ?? 'true')).code).not.toBe(0);
+  });
 
   it('judges standard input while it arrives', async () => {
     const running = spawn(process.execPath, [COMMAND, 'vet', '--json', '-']);

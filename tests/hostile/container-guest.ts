@@ -20,8 +20,8 @@ const SECTOR = 512;
 const TIMEOUT_MS = 30_000;
 
 export async function verdictOn(bytes: Uint8Array, format: string): Promise<VetReport> {
-  const identity = { device: null, inode: null, size: bytes.byteLength, mtimeNs: null, sha256: null };
-  return conclude(await judge(memoryDevice(bytes), { policy: POLICY, declared: format }), null, identity);
+  const identity = { device: null, inode: null, size: bytes.byteLength, mtimeNs: null, sha256: null, method: 'stamp' as const };
+  return conclude(await judge(memoryDevice(bytes), { policy: POLICY, declared: format }), { path: null, identity, policy: POLICY });
 }
 
 /** What a guest writes to be taken for something else. */

@@ -16,6 +16,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
+import { isMappedForWriting } from '#host';
 import { DEFAULT_POLICY, vetFile } from '#sandbox';
 import { aQcow2 } from '../support/qcow2-builder.ts';
 import { VET_VECTORS } from './vet-vectors.ts';
@@ -101,6 +102,35 @@ describe('a file that does not keep still (rows 56 to 58)', () => {
       server.kill();
       await once(server, 'exit');
     }
+  });
+
+  /** Holds the file mapped for writing, its first page dirty, and no descriptor. */
+  const MAPPING = `
+import mmap, sys
+with open(sys.argv[1], 'r+b') as file:
+    mapped = mmap.mmap(file.fileno(), 0)
+mapped[0:1] = mapped[0:1]
+print('ready', flush=True)
+sys.stdin.read()
+`;
+
+  it('is refused while a process has it mapped for writing, which leaves no trace in its times', async () => {
+    aQcow2().write(path);
+    const owner = spawn('python3', ['-c', MAPPING, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+    await once(owner.stdout, 'data');
+    const { dev, ino } = statSync(path);
+    // As those find it who may not ask the kernel for a lease.
+    expect(isMappedForWriting({ device: dev, inode: ino })).toBe(true);
+    for (const sha256 of [true, false]) {
+      const { verdict, use, reasons } = await vetFile(path, { sha256 });
+      expect([verdict, use, reasons[0]?.code]).toEqual(['refused', 'refuse', 'IN_USE']);
+    }
+    owner.kill();
+    await once(owner, 'exit');
+    expect(isMappedForWriting({ device: dev, inode: ino })).toBe(false);
+    const { verdict, identity } = await vetFile(path, { sha256: true });
+    expect([verdict, identity.method]).toEqual(['safe', 'content']);
+    expect((await vetFile(path)).identity.method).toBe('stamp');
   });
 
   it.each(['fifo', 'directory', 'device', 'link to a device'])('is never opened when it is a %s', async (what) => {

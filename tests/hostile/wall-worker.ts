@@ -173,13 +173,14 @@ const ATTACKS: Record<string, Handler> = {
     for (let count = 0; count < 2e9; count += 1) held.push({ count, text: `x${count}` });
     return held.length;
   },
-  'hoard read-only': (length) => {
+  'hoard read-only': (params) => {
+    const length = Number(params);
     let pieces = 0;
     for (; pieces < 64; pieces += 1) {
-      const address = syscall(9, 0, length as number, 3, 0x22, -1, 0) as number;
+      const address = syscall(9, 0, length, 3, 0x22, -1, 0) as number;
       if (address < 0) break;
-      fill(address, 0x41, length as number);
-      syscall(10, address, length as number, 1, 0, 0, 0);
+      fill(address, 0x41, length);
+      syscall(10, address, length, 1, 0, 0, 0);
     }
     return Promise.resolve(pieces);
   },

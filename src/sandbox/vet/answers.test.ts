@@ -15,7 +15,7 @@ const GOOD = {
   details: { version: 3, extendedL2: false, encryption: 'none' },
 };
 const ESCAPES = '\u001b]0;owned\u0007';
-const IDENTITY = { device: null, inode: null, size: 4096, mtimeNs: null, sha256: null };
+const IDENTITY = { device: null, inode: null, size: 4096, mtimeNs: null, sha256: null, method: 'stamp' as const };
 
 describe('checkedJudgement()', () => {
   it('accepts what an honest worker answers', () => {

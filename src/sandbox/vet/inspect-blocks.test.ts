@@ -18,7 +18,7 @@ const MiB = 2 ** 20;
 
 const codesOf = ({ reasons }: VetReport): string[] =>
   reasons.filter(({ code }) => code !== 'TWO_SIZES').map(({ level, code }) => `${level} ${code}`);
-const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null };
+const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null, method: 'stamp' as const };
 const verdictOf = async (bytes: Uint8Array, declared?: string): Promise<VetReport> =>
   conclude(await judge(memoryDevice(bytes), { policy: ANY_USE, declared }), { path: null, identity: NOBODY, policy: ANY_USE });
 /** Hyper-V's creator: QEMU takes the current size; a geometry of 0 stands for none. */
@@ -156,7 +156,7 @@ describe('vet, a difference to another image under a policy with chains', () => 
         .bytes(),
     ],
   ])('is not attached, and no command is printed for it: %s', async (_, bytes) => {
-    const report = conclude(await judge(memoryDevice(bytes), { policy }), null, NOBODY);
+    const report = conclude(await judge(memoryDevice(bytes), { policy }), { path: null, identity: NOBODY, policy });
     expect([report.use === 'attach', report.next, codesOf(report).includes('convert QEMU_CANNOT_OPEN')]).toEqual([false, null, true]);
   });
 });

@@ -13,7 +13,7 @@ const SECTOR = 512;
 const GRAIN = new Uint8Array(4096).fill(0x5a);
 const deflated = deflateSync(GRAIN);
 
-const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null };
+const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null, method: 'stamp' as const };
 const verdictOn = async (device: BlockDevice): Promise<VetReport> =>
   conclude(await judge(device, { policy: ANY_USE }), { path: null, identity: NOBODY, policy: ANY_USE });
 const verdictOf = (image: VmdkBuilder): Promise<VetReport> => verdictOn(memoryDevice(image.bytes()));

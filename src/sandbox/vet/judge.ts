@@ -2,6 +2,7 @@
  * The verdict on an image's bytes. Our parse decides; whatever two parsers could read differently is refused or called
  * ambiguous. Works on any device: a file, the kept parts of a stream, in the confined worker or inline.
  */
+import { PlimsollError } from '#base';
 import type { BlockDevice } from '#block';
 import { identify, IDENTIFY_HEAD_BYTES, type Sign } from '#formats';
 import type { VetReport } from '#wire';
@@ -87,7 +88,9 @@ async function signsOutsideData(
     const data = await inspected.dataAmong(foreign.map(({ at }) => at));
     return signs.filter((sign) => !foreign.includes(sign) || !data.has(sign.at));
   } catch (thrown) {
-    noteUnlessKept(thrown, reasons);
+    // A table or marker that only this walk reads can be unsound too.
+    if (thrown instanceof PlimsollError && thrown.code === 'STREAM_NOT_KEPT') noteUnlessKept(thrown, reasons);
+    else reasons.error(thrown);
     return signs;
   }
 }

@@ -16,6 +16,9 @@ const QEMU_DRIVERS: Readonly<Record<VetFormat, string>> = {
 /** Formats whose driver in QEMU knows backing files, and must be told that there is none. */
 const DRIVERS_WITH_BACKING: ReadonlySet<string> = new Set(['qcow2', 'vmdk']);
 
+/** Stands for a byte that is not UTF-8, which QEMU's JSON has no way to write. */
+const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+
 /** What QEMU calls the format. */
 export function qemuDriverOf(format: VetFormat): string {
   return QEMU_DRIVERS[format];
@@ -42,7 +45,11 @@ export function nextSteps({ format, use, capacity, standsAlone, path }: NextFact
   return {
     ...words,
     libvirt: `<driver name='qemu' type='${driver}'/>`,
-    blockdev: { driver, ...(standsAlone && DRIVERS_WITH_BACKING.has(driver) ? { backing: null } : {}) },
+    blockdev: {
+      driver,
+      ...(path === null || LONE_SURROGATE.test(path) ? {} : { file: { driver: 'file', filename: file } }),
+      ...(standsAlone && DRIVERS_WITH_BACKING.has(driver) ? { backing: null } : {}),
+    },
     convert: null,
   };
 }

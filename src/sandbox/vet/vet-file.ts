@@ -1,14 +1,15 @@
 /** The verdict on a file: opened once, judged by its descriptor, with the identity of that very object. */
-import { createHash } from 'node:crypto';
-import type { BlockDevice } from '#block';
+import { PlimsollError } from '#base';
+import { type BlockDevice, withReadBudget } from '#block';
 import { type FileBasics, type FileStamp, type HostCache, newHostCache, openImageFile, type OpenFile } from '#host';
 import type { VetReason, VetReport } from '#wire';
 import { metadataBudget, metadataDevice } from '../metadata-device.ts';
-import { type ConfinedFile, runConfined } from '../worker/client.ts';
+import { type ConfinedFile, type GrantedFile, runConfined } from '../worker/client.ts';
 import { compareWithQemu } from './compare.ts';
 import { checkedJudgement } from './answers.ts';
 import { conclude } from './conclude.ts';
 import type { VetParams } from './handler.ts';
+import { hashContent } from './hashed-content.ts';
 import { type Judgement, judge } from './judge.ts';
 import { DEFAULT_POLICY, type VetPolicy } from './policy.ts';
 import { Reasons } from './reasons.ts';
@@ -29,9 +30,6 @@ export interface VetOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Bytes hashed at a time. */
-const HASH_STEP = 1024 * 1024;
-
 /**
  * Judges the image at `path`.
  *
@@ -42,15 +40,32 @@ const HASH_STEP = 1024 * 1024;
 export async function vetFile(path: string | Buffer, options: VetOptions = {}): Promise<VetReport> {
   options.signal?.throwIfAborted();
   await using opened = await openForVerdict(path, newHostCache());
-  const judgement = options.unconfined === true ? await judgeInline(opened, options) : await judgeConfined(opened, options);
+  const hashed = options.sha256 === true ? await hashContent(opened.file.device, options.signal) : undefined;
+  const judgement = await judgeOrChanged(opened, options, hashed?.device);
   // Awaited: the file is closed on leaving.
-  return await reportOn(opened, judgement, options);
+  return await reportOn(opened, judgement, { ...options, hash: hashed?.sha256 });
+}
+
+/** A judgement that ends because the content is not what was hashed is one on a file that changed. */
+async function judgeOrChanged(opened: OpenedForVerdict, options: VetOptions, hashed: BlockDevice | undefined): Promise<Judgement> {
+  try {
+    return options.unconfined === true ? await judgeInline(opened, options, hashed) : await judgeConfined(opened, options, hashed);
+  } catch (thrown) {
+    if (!(thrown instanceof PlimsollError) || thrown.code !== 'CONTENT_CHANGED') throw thrown;
+    const reasons = new Reasons();
+    reasons.error(thrown);
+    const { declared = null } = options;
+    const nothing = { format: null, examined: 'none', capacity: null, signs: [], details: {} } as const;
+    return { ...nothing, declared, length: opened.before.size, reasons: reasons.list() };
+  }
 }
 
 /** A file that is to be judged, and what it was before. Whoever has it closes it. */
 export interface OpenedForVerdict extends AsyncDisposable {
   readonly file: OpenFile;
   readonly before: FileStamp;
+  /** Whether a process could change the file without a trace when it was opened; undefined where that is not known. */
+  readonly writers: boolean | undefined;
   readonly basics: FileBasics;
 }
 
@@ -58,22 +73,40 @@ export interface OpenedForVerdict extends AsyncDisposable {
 export async function openForVerdict(path: string | Buffer, cache: HostCache, isLocal = false): Promise<OpenedForVerdict> {
   const file = await openImageFile(path, { cache, isLocal });
   try {
-    return { file, before: file.stamp(), basics: await file.basics(), [Symbol.asyncDispose]: () => file.close() };
+    const [before, writers] = [file.stamp(), await file.writers()];
+    return { file, before, writers, basics: await file.basics(), [Symbol.asyncDispose]: () => file.close() };
   } catch (error) {
     await file.close();
     throw error;
   }
 }
 
-async function judgeInline({ file }: OpenedForVerdict, { declared, policy = DEFAULT_POLICY, signal }: VetOptions): Promise<Judgement> {
-  return judge(metadataDevice(file.device, await file.facts()), { declared, policy, name: file.path, signal });
+async function judgeInline(
+  { file }: OpenedForVerdict,
+  { declared, policy = DEFAULT_POLICY, signal }: VetOptions,
+  hashed: BlockDevice | undefined,
+): Promise<Judgement> {
+  const facts = await file.facts();
+  const device = hashed === undefined ? metadataDevice(file.device, facts) : withReadBudget(hashed, metadataBudget(facts));
+  return judge(device, { declared, policy, name: file.path, signal });
 }
 
-async function judgeConfined(opened: OpenedForVerdict, { declared, policy = DEFAULT_POLICY, signal }: VetOptions): Promise<Judgement> {
+/** The worker reads the open file itself; hashed content is read for it here, since each read is compared. */
+async function judgeConfined(
+  opened: OpenedForVerdict,
+  { declared, policy = DEFAULT_POLICY, signal }: VetOptions,
+  hashed: BlockDevice | undefined,
+): Promise<Judgement> {
   const params: VetParams = { declared, policy, ...requestOn(opened) };
   const descriptor = descriptorOf(opened);
-  const answer = await runConfined({ name: 'vet', params }, { files: [descriptor], signal, image: opened.file.path });
+  const source = hashed === undefined ? { files: [descriptor] } : { onFileRequest: handing(hashed) };
+  const answer = await runConfined({ name: 'vet', params }, { ...source, signal, image: opened.file.path });
   return checkedJudgement(answer, { declared, byteLength: descriptor.byteLength });
+}
+
+/** A device for a worker that has no descriptor: it asks for it piece by piece. */
+export function handing(device: BlockDevice): () => Promise<GrantedFile> {
+  return () => Promise.resolve({ device, close: async () => {} });
 }
 
 /** What a confined worker is told of the file. */
@@ -91,28 +124,34 @@ export function descriptorOf({ file, before }: OpenedForVerdict): ConfinedFile {
  *
  * Throws: io; the signal's reason.
  */
-export async function reportOn({ file, before, basics }: OpenedForVerdict, judgement: Judgement, options: VetOptions): Promise<VetReport> {
-  const { signal } = options;
+export async function reportOn(
+  { file, before, basics, writers }: OpenedForVerdict,
+  judgement: Judgement,
+  options: ReportOptions,
+): Promise<VetReport> {
+  const { signal, policy = DEFAULT_POLICY, hash } = options;
   const compared = options.compare === true ? await compareWithQemu(file.fd, judgement, signal) : [];
-  const sha256 = options.sha256 === true ? await hashOf(file.device, signal) : null;
-  const changed = !isSame(before, file.stamp());
-  const reasons = [
-    ...reasonsOfStorage(judgement, basics),
-    ...reasonsOfUse({ changed, openForWriting: basics.openForWriting === true }),
-    ...compared,
-    ...judgement.reasons,
-  ];
+  const use = { changed: !isSame(before, file.stamp()), openForWriting: basics.openForWriting === true, writers: writers === true };
+  const reasons = [...reasonsOfUse(use), ...compared, ...judgement.reasons, ...reasonsOfStorage(judgement, basics)];
   const { device, inode, size, mtimeNs } = before;
-  const identity = { device, inode, size, mtimeNs: String(mtimeNs), sha256 };
-  return conclude({ ...judgement, reasons }, { path: file.path, identity, policy: options.policy ?? DEFAULT_POLICY });
+  const method = hash !== undefined ? 'content' : writers === false ? 'stamp' : 'stamp-only';
+  const identity = { device, inode, size, mtimeNs: String(mtimeNs), sha256: hash ?? null, method } as const;
+  return conclude({ ...judgement, reasons }, { path: file.path, identity, policy });
+}
+
+export interface ReportOptions extends VetOptions {
+  /** SHA-256 of the content that was judged. */
+  readonly hash?: string | undefined;
 }
 
 /** A verdict on a file that somebody writes to would speak of a file that is no more. */
-function reasonsOfUse({ changed, openForWriting }: { changed: boolean; openForWriting: boolean }): VetReason[] {
+function reasonsOfUse({ changed, openForWriting, writers }: { changed: boolean; openForWriting: boolean; writers: boolean }): VetReason[] {
   const reasons = new Reasons();
   if (changed) reasons.refuse('CHANGED', 'The file changed while it was judged: vet it again when its writer is done.');
   else if (openForWriting)
     reasons.refuse('IN_USE', 'A QEMU has the file open for writing: what is judged now may not be what is used later.');
+  else if (writers)
+    reasons.refuse('IN_USE', 'A process has the file open or mapped for writing: what is judged now may not be what is used later.');
   return reasons.list();
 }
 
@@ -129,16 +168,4 @@ function reasonsOfStorage({ format }: Judgement, { length, allocation, filesyste
 
 function isSame(one: FileStamp, other: FileStamp): boolean {
   return one.size === other.size && one.mtimeNs === other.mtimeNs && one.ctimeNs === other.ctimeNs;
-}
-
-async function hashOf(device: BlockDevice, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash('sha256');
-  const memory = new Uint8Array(HASH_STEP);
-  for (let at = 0; at < device.byteLength; at += HASH_STEP) {
-    signal?.throwIfAborted();
-    hash.update(await device.read(at, HASH_STEP, memory));
-    // What lies in the page cache is read without waiting: signals and workers get their turn here.
-    await new Promise(setImmediate);
-  }
-  return hash.digest('hex');
 }

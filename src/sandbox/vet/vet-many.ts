@@ -29,7 +29,8 @@ const WORKERS_AT_ONCE = 2;
 export async function* vetMany(paths: Paths, options: VetManyOptions = {}): AsyncGenerator<VetOutcome, void> {
   checkArguments(paths, options);
   const checked = options.policy === undefined ? options : { ...options, policy: parsePolicy(options.policy) };
-  if (checked.oneWorker === true && checked.unconfined !== true) yield* vetSharing(checkedPaths(paths), checked);
+  // Content that is hashed is read here for each image: there is nothing to share.
+  if (checked.oneWorker === true && checked.unconfined !== true && checked.sha256 !== true) yield* vetSharing(checkedPaths(paths), checked);
   else {
     const atOnce = checked.unconfined === true ? 1 : WORKERS_AT_ONCE;
     const task = (path: string | Buffer, signal: AbortSignal): Promise<VetOutcome> =>

@@ -5,14 +5,14 @@
 import { createHash } from 'node:crypto';
 import { type BlockDevice, type Run, withReadBudget } from '#block';
 import type { VetReport } from '#wire';
-import { type GrantedFile, runConfined } from '../worker/client.ts';
+import { runConfined } from '../worker/client.ts';
 import { checkedJudgement, checkedPlaces } from './answers.ts';
 import { conclude } from './conclude.ts';
 import { placesIn } from './handler.ts';
 import { type Judgement, judge } from './judge.ts';
 import { HEAD_BYTES, KeptPieces } from './kept-pieces.ts';
 import { DEFAULT_POLICY } from './policy.ts';
-import type { VetOptions } from './vet-file.ts';
+import { handing, type VetOptions } from './vet-file.ts';
 
 /** Metadata read from what is kept; tables may be read more than once, never without end. */
 const READ_BUDGET = 256 * 1024 * 1024;
@@ -44,7 +44,8 @@ export async function vetStream(source: AsyncIterable<Uint8Array>, options: Stre
   const isCut = policy.maxLength !== null && kept.byteLength > policy.maxLength;
   // Of a stream that was cut off the tables are incomplete: its length alone refuses it, by the policy.
   const reasons = isCut ? [] : judgement.reasons;
-  const identity = { device: null, inode: null, size: kept.byteLength, mtimeNs: null, sha256: isCut ? null : hash.digest('hex') };
+  const sha256 = isCut ? null : hash.digest('hex');
+  const identity = { device: null, inode: null, size: kept.byteLength, mtimeNs: null, sha256, method: 'stream' } as const;
   return conclude({ ...judgement, reasons }, { path: null, identity, policy });
 }
 
@@ -60,9 +61,4 @@ async function judgeKept(device: BlockDevice, options: StreamOptions): Promise<J
 async function announcedPlaces(head: BlockDevice, { signal, unconfined }: StreamOptions): Promise<Run[]> {
   if (unconfined === true) return placesIn(head);
   return checkedPlaces(await runConfined({ name: 'vet-places', params: {} }, { signal, onFileRequest: handing(head) }));
-}
-
-/** Kept in memory, not in a file: the worker asks for it piece by piece. */
-function handing(device: BlockDevice): () => Promise<GrantedFile> {
-  return () => Promise.resolve({ device, close: async () => {} });
 }
