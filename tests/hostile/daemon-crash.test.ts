@@ -51,7 +51,7 @@ async function work(daemon: DaemonProcess, store: string, word: Word, name: stri
     try {
       word.open.add(key);
       if (chosen === undefined) {
-        const bytes = 1 + randomInt(2 ** 40);
+        const bytes = 1 + randomInt(2 ** 20);
         const { status } = await daemon.reserve(store, key, bytes, { overcommit: true, path: join(store, `${key}.raw`) });
         expect(status).toBe(201);
         word.held.set(key, bytes);
