@@ -122,7 +122,7 @@ describe('a directory', () => {
     const [gone] = (await daemon.status()).stores;
     expect([gone?.presence, gone?.reserved]).toEqual(['vanished', MiB]);
     expect((await daemon.status()).findings.map(({ message }) => message).join()).toContain(vm);
-    expect((await daemon.command('check')).code).toBe(1);
+    expect((await daemon.command('check')).code).toBe(2);
     mkdirSync(vm);
     image(join(vm, 'one.raw'));
     await daemon.rescanned();
