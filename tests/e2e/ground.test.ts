@@ -1,5 +1,5 @@
 /** A yes that rests on the ground below the store: real filesystems on storage that is thin, limited, joined or too short. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -27,7 +27,8 @@ async function mountedAt(directory: string, mount: () => void, use: () => Promis
   try {
     await use();
   } finally {
-    execFileSync('umount', [directory]);
+    // A loop device on this mount is released some time after it is detached.
+    while (spawnSync('umount', [directory]).status !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
