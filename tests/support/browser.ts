@@ -4,7 +4,6 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { tokenOf } from './access.ts';
-import { HANG_MS } from './hang.ts';
 import { ROOT } from './root.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -28,7 +27,7 @@ export async function openPage(browser: Browser, base: string, address = '', opt
   const token = tokenOf(base);
   if (token !== undefined) await context.addInitScript(`sessionStorage.setItem('plimsoll-token', ${JSON.stringify(token)})`);
   const page = await context.newPage();
-  page.setDefaultTimeout(HANG_MS);
+  page.setDefaultTimeout(2 * 60_000);
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('console', (message) => {

@@ -1,5 +1,5 @@
 /** The built daemon, run as a user runs it, and what it says of where it answers. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -44,7 +44,9 @@ export class LiveDaemon {
       if (url !== '') this.url = `${url}/`;
       else if (Date.now() > deadline) throw new Error(`plimsoll serve says nothing: ${running.stderr()}`);
     }
-    grantAccess(this.url, readFileSync(join(this.#place, 'state', 'token'), 'utf8').trim());
+    // A configured token_file replaces the generated token.
+    const generated = join(this.#place, 'state', 'token');
+    if (existsSync(generated)) grantAccess(this.url, readFileSync(generated, 'utf8').trim());
   }
 
   /** Without warning, as a power cut. */
