@@ -34,6 +34,25 @@ const AS_VERDICT: Readonly<Record<string, string>> = {
 
 /** Compressed grains are the guest's data, which no verdict decompresses: their reader meets these. */
 const ONLY_WHEN_READ = /^corrupt--(no-zlib|zlib-|bomb|grain-one-byte-short)/;
+/** Codes of the figures' parser, and those by which the verdict's own check of a qcow2 refuses the same images. */
+const QCOW2_AS_VERDICT: Readonly<Record<string, RegExp>> = {
+  QCOW2_L1_ENTRY: /^(ENTRY_UNSOUND|STRUCTURES_OVERLAP)$/,
+  QCOW2_L2_ENTRY: /^ENTRY_UNSOUND$/,
+  QCOW2_COMPRESSED_OFFSET: /^ENTRY_UNSOUND$/,
+  QCOW2_REFCOUNT_BLOCK: /^ENTRY_UNSOUND$/,
+  QCOW2_REFCOUNT_BLOCK_TWICE: /^STRUCTURES_OVERLAP$/,
+  QCOW2_OVERLAP: /^(STRUCTURES_OVERLAP|DATA_OVER_TABLE)$/,
+  QCOW2_L2_TABLE_TWICE: /^(CLUSTER_USED_TWICE|STRUCTURES_OVERLAP)$/,
+  QCOW2_BITMAP: /^BITMAP_UNSOUND$/,
+};
+
+/** Whether `codes` of a verdict refuse the image for the reason that `code` names. */
+export function isRefusedFor(code: string, codes: readonly string[]): boolean {
+  return codes.some((one) => one === code || QCOW2_AS_VERDICT[code]?.test(one) === true);
+}
+
+/** Clusters past 2^53, which the figures cannot count; the verdict does not refuse them. */
+const BEYOND_FIGURES = 'qcow2/corrupt--refcount-block-for-clusters-past-2-to-53';
 /** Images that are read, whatever figures or findings come of them. */
 const READABLE = /^(read|report|finding)--/;
 /** A difference to another image is refused as that, before anybody misses its bytes. */
@@ -59,7 +78,7 @@ export const FORMAT_VECTORS: readonly FormatVector[] = SOURCES.flatMap(([declare
     const full = `${declared}/${name}`;
     const isBytes = image instanceof Uint8Array;
     const fits = isBytes || (image.length ?? 0) <= MOST_BYTES;
-    const isRead = READABLE.test(name) || (declared === 'vmdk' && ONLY_WHEN_READ.test(name));
+    const isRead = READABLE.test(name) || full === BEYOND_FIGURES || (declared === 'vmdk' && ONLY_WHEN_READ.test(name));
     return {
       name: full,
       declared,
