@@ -14,7 +14,7 @@ import {
   vhdxWriteHazards,
 } from '#formats';
 import type { DataAmong, Inspected, InspectContext } from './inspectors.ts';
-import { noteUnlessKept } from './reasons.ts';
+import { headerOnlyUnlessKept } from './reasons.ts';
 import { judgeHazards } from './write-hazards.ts';
 
 export async function inspectVhd(device: BlockDevice, context: InspectContext): Promise<Inspected> {
@@ -45,7 +45,7 @@ async function judgeBitmaps(device: BlockDevice, image: VhdImage, { reasons, sig
     }
     return true;
   } catch (thrown) {
-    noteUnlessKept(thrown, reasons);
+    headerOnlyUnlessKept(thrown, reasons);
     return false;
   }
 }

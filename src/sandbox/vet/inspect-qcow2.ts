@@ -6,7 +6,7 @@ import { refusedName } from '../references.ts';
 import type { Inspected, InspectContext } from './inspectors.ts';
 import { judgeStructures, judgeTables } from './judge-qcow2.ts';
 import { MAX_SNAPSHOTS } from './policy.ts';
-import { noteUnlessKept } from './reasons.ts';
+import { headerOnlyUnlessKept } from './reasons.ts';
 
 /** Offsets in the header: qcow2 spec, "Header". */
 const AT = { backingFile: 8, cryptMethod: 32, nbSnapshots: 60, incompatibleFeatures: 72 } as const;
@@ -50,7 +50,7 @@ async function checkIfKept(device: BlockDevice, header: Qcow2Header, { reasons, 
   try {
     return await checkTables(device, header, signal);
   } catch (thrown) {
-    noteUnlessKept(thrown, reasons);
+    headerOnlyUnlessKept(thrown, reasons);
     return undefined;
   }
 }

@@ -13,7 +13,7 @@ import {
   totalBytes,
 } from '#formats';
 import type { InspectContext } from './inspectors.ts';
-import { noteUnlessKept } from './reasons.ts';
+import { headerOnlyUnlessKept } from './reasons.ts';
 
 /** Where fields lie in the header: qcow2 spec, "Header". */
 const AT_INCOMPATIBLE = 72;
@@ -30,7 +30,7 @@ export async function judgeStructures(device: BlockDevice, header: Qcow2Header, 
         reasons.refuse('SNAPSHOT_UNSOUND', `In the snapshot table: ${what}.`, at);
     return await judgeMemory(device, header, 0, { policy, reasons });
   } catch (thrown) {
-    noteUnlessKept(thrown, reasons);
+    headerOnlyUnlessKept(thrown, reasons);
     return false;
   }
 }

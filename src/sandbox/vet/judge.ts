@@ -9,7 +9,7 @@ import type { VetReport } from '#wire';
 import { type Inspected, inspectorOf } from './inspectors.ts';
 import { useOf } from './verdict.ts';
 import { VET_FORMATS, type VetFormat, type VetPolicy } from './policy.ts';
-import { noteUnlessKept, Reasons } from './reasons.ts';
+import { headerOnlyUnlessKept, Reasons } from './reasons.ts';
 
 export interface JudgeOptions {
   /** The format that the sender declares; without it the signature must be certain. */
@@ -89,7 +89,7 @@ async function signsOutsideData(
     return signs.filter((sign) => !foreign.includes(sign) || !data.has(sign.at));
   } catch (thrown) {
     // A table or marker that only this walk reads can be unsound too.
-    if (thrown instanceof PlimsollError && thrown.code === 'STREAM_NOT_KEPT') noteUnlessKept(thrown, reasons);
+    if (thrown instanceof PlimsollError && thrown.code === 'STREAM_NOT_KEPT') headerOnlyUnlessKept(thrown, reasons);
     else reasons.error(thrown);
     return signs;
   }
