@@ -3,9 +3,9 @@
  * memory that QEMU would allocate. `qemu-img check` is the judge where it has an opinion.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { deflateRawSync } from 'node:zlib';
+import { constants, deflateRawSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { DEFAULT_POLICY, vetFile } from '#sandbox';
 import type { VetReport } from '#wire';
@@ -256,4 +256,51 @@ describe('entries that QEMU fails on', () => {
     const tableOffset = made.allocate();
     return made.withBitmaps([{ name: 'dirty', tableSize: 1, tableOffset, ...choice }]).bytes();
   }
+});
+
+describe('a free cluster that keeps bytes of the guest', () => {
+  /** The guest's cluster 0 is compressed in the file's last cluster: zeros, then `sector` as it is. The cluster before is free. */
+  function compressedAtEnd(sector: Buffer): Uint8Array {
+    const zeros = deflateRawSync(new Uint8Array(CLUSTER - sector.byteLength), { windowBits: 12, finishFlush: constants.Z_FULL_FLUSH });
+    const stored = Buffer.from([1, 0, 0, 0, 0]);
+    stored.writeUInt16LE(sector.byteLength, 1);
+    stored.writeUInt16LE(0xffff - sector.byteLength, 3);
+    const data = Buffer.concat([zeros, stored, sector]);
+    const start = 7 * CLUSTER - data.byteLength;
+    const sectors = Math.floor((7 * CLUSTER - 1) / 512) - Math.floor(start / 512);
+    return image([COMPRESSED | (BigInt(sectors) << 54n) | BigInt(start)], 2)
+      .withRefcount(5, 0)
+      .withBytes(start, data)
+      .bytes();
+  }
+
+  const SECTORS = ['conectix', 'koly', 'EFI PART'].map((sign) => Buffer.concat([Buffer.from(sign), Buffer.alloc(512 - sign.length)]));
+
+  it.each(SECTORS)('stays safe when the guest overwrites a compressed cluster: %#', async (sector) => {
+    const path = join(directory, 'freed.qcow2');
+    writeFileSync(path, compressedAtEnd(sector));
+    expect((await judgeBytes(readFileSync(path))).verdict).toBe('safe');
+    expect(spawnSync('qemu-io', ['-f', 'qcow2', '-c', `write -P 9 0 ${CLUSTER}`, path]).status).toBe(0);
+    const freed = readFileSync(path);
+    expect(freed.subarray(-512).equals(sector)).toBe(true);
+    const { verdict, reasons } = await judgeBytes(freed);
+    expect([verdict, reasons]).toEqual(['safe', []]);
+  });
+
+  it.each(SECTORS)('stays safe when the guest discards where no hole is punched: %#', async (sector) => {
+    const path = join(directory, 'discarded.qcow2');
+    writeFileSync(path, image([COPIED | DATA]).bytes());
+    writeFileSync(join(directory, 'sector'), sector);
+    const commands = ['-c', `write -s ${join(directory, 'sector')} ${CLUSTER - 512} 512`, '-c', `discard 0 ${CLUSTER}`];
+    const options = `driver=qcow2,discard=unmap,pass-discard-request=off,file.filename=${path}`;
+    expect(spawnSync('qemu-io', ['--image-opts', options, ...commands]).status).toBe(0);
+    const freed = readFileSync(path);
+    expect(freed.subarray(-512).equals(sector)).toBe(true);
+    expect((await judgeBytes(freed)).reasons).toEqual([]);
+  });
+
+  it('is ambiguous with a footer behind the last whole cluster', async () => {
+    const bytes = Buffer.concat([image([COPIED | DATA]).bytes(), SECTORS[0] as Buffer]);
+    expect((await judgeBytes(bytes)).verdict).toBe('ambiguous');
+  });
 });

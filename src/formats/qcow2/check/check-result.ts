@@ -37,7 +37,7 @@ export interface TableCheck {
   readonly compressedCount: number;
   /**
    * Whether a guest's writes can have shaped the bytes of the cluster: its data, in whatever state or snapshot; what a bitmap
-   * records of it; a cluster that leaked when the guest was killed.
+   * records of it; a cluster that leaked when the guest was killed; a free cluster, which the guest may have used before.
    */
   isGuests(cluster: number): boolean;
 }

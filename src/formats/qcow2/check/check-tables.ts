@@ -64,8 +64,17 @@ class TableChecker {
       beyondEnd: this.#beyondEnd.result(),
       compressed: this.#compressed,
       compressedCount: this.#compressedCount,
-      isGuests: (cluster) => GUESTS.has(this.#owners.kindOf(cluster)),
+      isGuests: (cluster) => this.#isGuests(cluster),
     };
+  }
+
+  /**
+   * A free cluster keeps the guest's bytes where QEMU does not punch a hole: a compressed cluster that was overwritten, a discard
+   * that the file's own node ignores, a filesystem without holes. A cluster that the end of the file cuts is not one of those.
+   */
+  #isGuests(cluster: number): boolean {
+    const kind = this.#owners.kindOf(cluster);
+    return GUESTS.has(kind) || (kind === 'nothing' && (cluster + 1) * this.#header.clusterSize <= this.#device.byteLength);
   }
 
   #claim(offset: number, byteLength: number, kind: OwnerKind): void {
@@ -200,5 +209,5 @@ class TableChecker {
 /** 1 MiB of an L1 table. */
 const L1_ENTRIES_AT_ONCE = 131_072;
 
-/** Kinds whose bytes a guest's writes shape. QEMU punches holes where it frees clusters, so free ones are not among them. */
+/** Kinds whose bytes a guest's writes shape. */
 const GUESTS: ReadonlySet<OwnerKind> = new Set<OwnerKind>(['guest data', 'compressed data', 'bitmap data', 'leaked cluster']);
