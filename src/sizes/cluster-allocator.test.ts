@@ -104,6 +104,14 @@ describe('ClusterAllocator', () => {
     );
   });
 
+  it.each([0, 1, 5])('ends where a damaged image frees a cluster that was free already, %i behind the next one', (behind) => {
+    const geometry = { clusterSize: 512, blockEntries: 256, tableEntries: 64, tableCluster: 1 };
+    const allocator = new ClusterAllocator(setOf([0, 1, 2]), setOf([0]), geometry);
+    allocator.free(3 + behind);
+    allocator.take(100);
+    expect(allocator.written.count()).toBeGreaterThanOrEqual(99);
+  });
+
   it('takes the lower of a free cluster that it has not reached yet and one that was freed above it', () => {
     fc.assert(
       fc.property(

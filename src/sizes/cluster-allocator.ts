@@ -112,8 +112,10 @@ export class ClusterAllocator {
     }
     const { start, end } = this.#frontier;
     const freed = this.#leastFreed();
-    if (freed < start) {
+    if (freed <= start) {
       const cluster = this.#freed.pop();
+      // A damaged image can free a cluster that its refcounts count as free already.
+      if (cluster === start) this.#advance(start + 1);
       this.#write(cluster, cluster + 1);
       return 1;
     }
