@@ -29,6 +29,7 @@ export {
 } from './qcow2/index.ts';
 export { identify, IDENTIFY_HEAD_BYTES, type Sign, type SignClass } from './identify.ts';
 export { tablePlaces } from './table-places.ts';
+export { type LuksHeader, type LuksImage, openLuks } from './luks/index.ts';
 export { openRaw } from './raw/index.ts';
 export { type Evidence, isNamedAs, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {

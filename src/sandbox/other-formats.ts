@@ -1,7 +1,7 @@
-/** The formats whose figures follow from one table of blocks: opened by their own reader, counted by their own rules. */
+/** The formats without files of their own beside them: opened by their own reader, counted by their own rules. */
 import { type BlockDevice, type FileFacts, withTableMemory } from '#block';
-import { hasTwoVhdSizes, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
-import { type Figures, vdiFigures, vhdFigures, vhdFindings, vhdxFigures, vmdkFigures } from '#sizes';
+import { hasTwoVhdSizes, openLuks, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
+import { type Figures, luksFigures, vdiFigures, vhdFigures, vhdFindings, vhdxFigures, vmdkFigures } from '#sizes';
 import type { ImageFormat, ImageReport } from '#wire';
 
 /** Raw is arithmetic, and qcow2 has a census and a chain. */
@@ -49,5 +49,10 @@ export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
       details: { subformat: image.header.imageType, blockSize: image.header.blockSize },
       parent: image.parent?.uuid,
     };
+  },
+  luks: async (device, facts) => {
+    const image = await openLuks(device);
+    const { version, payloadOffset, cipher } = image.header;
+    return { figures: luksFigures(image, facts), details: { version, payloadOffset, cipher }, parent: undefined };
   },
 };

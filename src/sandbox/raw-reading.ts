@@ -31,7 +31,7 @@ export function withRawReading(report: ImageReport, file: UnprovenFile): ImageRe
   const raw = rawFigures(file.facts);
   const own = report.commitment - report.reclaimable;
   const asRaw = lasting(raw);
-  if (asRaw <= own) return report;
+  if (asRaw <= own) return report.format === 'luks' ? withEitherReading(report, file, raw.expected) : report;
   const isNamed = file.signatures.every((format) => isNamedAs(file.path, format));
   if (isNamed && !file.wasRaw && asRaw <= PLAUSIBLE_RATIO * own + PLAUSIBLE_SLACK) return report;
   const commitment = Math.max(report.commitment, raw.commitment ?? 0);
@@ -46,6 +46,19 @@ export function withRawReading(report: ImageReport, file: UnprovenFile): ImageRe
     addends: more === 0 ? report.addends : [...report.addends, { name: 'if it is a raw disk whose guest wrote the header', bytes: more }],
     findings: [...report.findings, unproven(file, asRaw - own)],
   };
+}
+
+/** A LUKS volume and a raw disk whose guest encrypts it come to the same storage; only the capacity depends on the reading. */
+function withEitherReading(report: ImageReport, { path, wasRaw }: UnprovenFile, rawExpected: number | null): ImageReport {
+  if (isNamedAs(path, 'luks') && !wasRaw) return report;
+  const finding: Finding = {
+    level: 'info',
+    code: 'FORMAT_UNPROVEN',
+    message:
+      'Nobody declared the format, and a guest that encrypts its raw disk writes the same header. Both readings have the same commitment; the capacity is that of the LUKS volume.',
+  };
+  const expected = report.expected === null || rawExpected === null ? null : Math.max(report.expected, rawExpected);
+  return { ...report, expected, findings: [...report.findings, finding] };
 }
 
 /**

@@ -25,8 +25,8 @@ export interface Unbounded {
   readonly detail: string;
 }
 
-/** The image formats that are read: the one list that options, policies and reports share. */
-export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const;
+/** The image formats that have figures: the one list that options and reports share. */
+export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi', 'luks'] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
 export type FormatSource = 'declared' | 'signature' | 'guess';

@@ -47,8 +47,8 @@ function guestWrites(disk: string, bytes: Buffer, offset: number): void {
   execFileSync('qemu-io', ['-f', 'raw', '-c', `write -s ${source} ${offset} ${padded.length}`, disk]);
 }
 
-async function theStore(): Promise<StoreReport> {
-  for await (const event of scan([directory])) if (event.type === 'report') return event.report.stores[0] as StoreReport;
+async function theStore(rawFiles: readonly string[] = []): Promise<StoreReport> {
+  for await (const event of scan([directory], { rawFiles })) if (event.type === 'report') return event.report.stores[0] as StoreReport;
   throw new Error('the scan ended without a report');
 }
 
@@ -127,6 +127,20 @@ describe('a raw disk on which the guest wrote the header of an image', () => {
       const store = await theStore();
       expect(onlyImage(store).commitment).toBeGreaterThanOrEqual(DISK);
       expect(store.fits).toBe(false);
+      rmSync(at(name));
+    }
+  });
+
+  it('a guest that encrypts its raw disk leaves the answer known, with the same commitment', async () => {
+    const head = headOf('luks', ['key-secret=s,iter-time=10']);
+    for (const name of ['vm.img', 'vm.luks', 'vm']) {
+      writeFileSync(at(name), '');
+      truncateSync(at(name), 64 * MiB);
+      guestWrites(at(name), head, 0);
+      const undeclared = onlyImage(await theStore());
+      const asRaw = onlyImage(await theStore([at(name)]));
+      expect(undeclared).toMatchObject({ format: 'luks', capacity: 64 * MiB - 2_068_480, commitment: asRaw.commitment });
+      expect(undeclared.error).toBeUndefined();
       rmSync(at(name));
     }
   });

@@ -1,10 +1,10 @@
 /** What a site accepts from strangers. */
 import { MiB, PlimsollError } from '#base';
-import { IMAGE_FORMATS, type ImageFormat } from '#wire';
+import type { ImageFormat } from '#wire';
 
-/** Formats that can be accepted: those whose tables plimsoll reads. */
-export const VET_FORMATS = IMAGE_FORMATS;
-export type VetFormat = ImageFormat;
+/** Formats that can be accepted: those that have an inspector. */
+export const VET_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const satisfies readonly ImageFormat[];
+export type VetFormat = (typeof VET_FORMATS)[number];
 
 export interface VetPolicy {
   readonly formats: readonly VetFormat[];

@@ -1,0 +1,3 @@
+/** LUKS in a file: the header and where the disk lies. */
+export type { LuksHeader } from './header.ts';
+export { type LuksImage, openLuks } from './image.ts';
