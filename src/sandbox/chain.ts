@@ -1,10 +1,18 @@
 /** The files an image refers to: backing files, one behind the other, and the external data file. */
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
-import type { FileFacts } from '#block';
+import type { FileFacts, TableMemory } from '#block';
 import { hasQcow2Magic, probe, PROBE_BYTES, type Qcow2Header, readQcow2Header } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { rawFigures } from '#sizes';
 import type { ChainLink, Finding } from '#wire';
+import {
+  commitFindings,
+  commitGrowthOfOther,
+  commitGrowthOfQcow2,
+  commitGrowthOfRaw,
+  type CommitTarget,
+  dataFileReach,
+} from './commit-growth.ts';
 import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
 
 export interface ChainResult {
@@ -14,6 +22,8 @@ export interface ChainResult {
   readonly findings: readonly Finding[];
   /** A chain that loops or is too deep: QEMU could not open the image. */
   readonly error?: PlimsollError;
+  /** What a commit adds to a backing file is not known for want of memory for tables. */
+  readonly isShortOfMemory?: boolean;
 }
 
 export interface ChainOptions {
@@ -22,6 +32,8 @@ export interface ChainOptions {
   /** Further directories in which references may be followed. */
   readonly allowDirectories: readonly string[];
   readonly cache: HostCache;
+  /** The memory for tables; the image's own still take theirs. */
+  readonly tables?: TableMemory | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -34,13 +46,6 @@ interface Reference {
   readonly format: string | null;
 }
 
-/** Guest writes to an external data file reach its last cluster's end; with extended L2 entries, its last subcluster's. */
-export function dataFileReach(header: Qcow2Header): number {
-  return roundUp(header.capacity, header.extendedL2 ? header.clusterSize / SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
-}
-
-const SUBCLUSTERS_PER_CLUSTER = 32;
-
 /** Follows what `file` refers to, as far as the policy lets it; never throws for what it finds. */
 export async function followChain(file: OpenFile, header: Qcow2Header, options: ChainOptions): Promise<ChainResult> {
   const links: ChainLink[] = [];
@@ -49,6 +54,7 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
   const seen = new Set([file.identity]);
   const refersToFiles = header.externalDataFile || header.backingFile !== undefined;
   const allowed = refersToFiles ? await realPlacesOf(options.allowDirectories) : [];
+  const walk: Walk = { ...options, lookedUp, permit: permitWithin(file, allowed) };
   let from: Buffer = Buffer.from(options.path);
   if (header.externalDataFile) {
     const reference = {
@@ -58,7 +64,7 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
       nameBytes: header.dataFileNameBytes ?? Buffer.alloc(0),
       format: 'raw',
     } as const;
-    const { link, facts } = await openLink(from, reference, file, options.cache, allowed, lookedUp);
+    const { link, facts } = await openLink(from, reference, walk, 0);
     if (link.file === file.identity) return { links: [comesBack(link)], lookedUp, findings, error: loop(file.path, reference) };
     const reach = dataFileReach(header);
     links.push(
@@ -67,21 +73,29 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
     findings.push(...linkFindings(link));
   }
   let next = backingReference(header, 1);
+  let capacityAbove = header.capacity;
+  let isShortOfMemory = false;
   while (next !== undefined) {
     options.signal?.throwIfAborted();
     if (next.depth > MAX_CHAIN_DEPTH) return { links, lookedUp, findings, error: tooDeep(file.path) };
-    const { link, header: nextHeader } = await openLink(from, next, file, options.cache, allowed, lookedUp);
+    const opened = await openLink(from, next, walk, capacityAbove);
+    const { link, header: nextHeader } = opened;
     if (link.file !== undefined && seen.has(link.file))
       return { links: [...links, comesBack(link)], lookedUp, findings, error: loop(file.path, next) };
     if (link.file !== undefined) seen.add(link.file);
     links.push(link);
-    findings.push(...linkFindings(link));
+    findings.push(...linkFindings(link), ...commitFindings(link, capacityAbove));
+    if (opened.isShortOfMemory === true) isShortOfMemory = true;
+    capacityAbove = Math.max(capacityAbove, link.capacity ?? 0);
     if (next.format === null) findings.push(undeclared(next));
     from = referencedPath(from, next.nameBytes);
     next = nextHeader === undefined ? undefined : backingReference(nextHeader, next.depth + 1);
   }
-  return { links, lookedUp, findings };
+  return { links, lookedUp, findings, isShortOfMemory };
 }
+
+/** What the steps along one chain have in common. */
+type Walk = Pick<ChainOptions, 'cache' | 'tables' | 'signal'> & Pick<CommitTarget, 'permit' | 'lookedUp'>;
 
 function backingReference(header: Qcow2Header, depth: number): Reference | undefined {
   const { backingFile, backingFileBytes } = header;
@@ -93,16 +107,11 @@ interface OpenedLink {
   readonly link: ChainLink;
   readonly facts?: FileFacts;
   readonly header?: Qcow2Header;
+  readonly isShortOfMemory?: boolean | undefined;
 }
 
-async function openLink(
-  from: Buffer,
-  reference: Reference,
-  image: OpenFile,
-  cache: HostCache,
-  allowed: readonly string[],
-  lookedUp: Buffer[],
-): Promise<OpenedLink> {
+/** `capacityAbove`: the most that the images before it in the chain show their guests, in bytes. */
+async function openLink(from: Buffer, reference: Reference, walk: Walk, capacityAbove: number): Promise<OpenedLink> {
   const base = {
     role: reference.role,
     depth: reference.depth,
@@ -118,11 +127,12 @@ async function openLink(
   if (refused !== undefined) return { link: { ...base, status: 'refused', reason: refused } };
   let file: OpenFile | undefined;
   const path = referencedPath(from, reference.nameBytes);
-  lookedUp.push(path);
+  walk.lookedUp.push(path);
   try {
-    file = await openImageFile(path, { cache, permit: permitWithin(image, allowed) });
-    return await describeLink(file, base, reference);
+    file = await openImageFile(path, { cache: walk.cache, permit: walk.permit });
+    return await describeLink(file, base, { reference, walk, path, capacityAbove });
   } catch (thrown) {
+    walk.signal?.throwIfAborted();
     const error = asPlimsollError(thrown, 'follow a reference of the image');
     if (error.kind === 'bug') throw error;
     const status = error.kind === 'not-found' ? 'missing' : error.kind === 'refused' ? 'refused' : 'error';
@@ -134,7 +144,15 @@ async function openLink(
   }
 }
 
-async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, reference: Reference): Promise<OpenedLink> {
+interface LinkPlace {
+  readonly reference: Reference;
+  readonly walk: Walk;
+  readonly path: Buffer;
+  readonly capacityAbove: number;
+}
+
+async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, place: LinkPlace): Promise<OpenedLink> {
+  const { reference, walk, path, capacityAbove } = place;
   const facts = await file.facts();
   const opened = {
     ...base,
@@ -147,8 +165,15 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, ref
   const prefix = await file.device.read(0, PROBE_BYTES);
   const [evidence] = probe(prefix);
   const format = reference.format ?? evidence?.format ?? 'raw';
-  if (format === 'raw') return { link: { ...opened, format, capacity: roundUp(facts.length, 512) }, facts };
-  if (format !== 'qcow2') return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read` } };
+  const target: CommitTarget = { ...walk, file, facts, path, capacityAbove };
+  const isBacking = reference.role === 'backing';
+  if (format === 'raw') {
+    const growth = isBacking ? commitGrowthOfRaw(target) : {};
+    return { link: { ...opened, format, capacity: roundUp(facts.length, 512), ...growth }, facts };
+  }
+  if (format !== 'qcow2') {
+    return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read`, ...commitGrowthOfOther(format) } };
+  }
   if (!hasQcow2Magic(prefix))
     throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
       doing: 'read qcow2 header',
@@ -158,7 +183,8 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, ref
       expected: '0x514649fb',
     });
   const header = await readQcow2Header(file.device);
-  return { link: { ...opened, format, capacity: header.capacity }, header };
+  const { isShortOfMemory, ...growth } = await commitGrowthOfQcow2(target, header);
+  return { link: { ...opened, format, capacity: header.capacity, ...growth }, header, isShortOfMemory };
 }
 
 function comesBack(link: ChainLink): ChainLink {

@@ -80,6 +80,8 @@ export interface Examined {
   readonly exported: ExportKind | undefined;
   /** Names that were looked up for what the image refers to. */
   readonly lookedUp: readonly Buffer[];
+  /** What a commit adds to its backing files is not known for want of memory for tables. */
+  readonly isShortOfMemory?: boolean | undefined;
 }
 
 const NOTHING_LOOKED_UP: readonly Buffer[] = [];
@@ -151,8 +153,8 @@ export function examineFile(path: string | Buffer, options: ExamineOptions = {})
   return withinMemory((tables) => examineWithin(path, options, tables), isShortOfMemory);
 }
 
-function isShortOfMemory({ report }: Examined): boolean {
-  return report.error?.code === 'TABLE_MEMORY';
+function isShortOfMemory({ report, isShortOfMemory: isShort }: Examined): boolean {
+  return isShort === true || report.error?.code === 'TABLE_MEMORY';
 }
 
 async function examineWithin(path: string | Buffer, options: ExamineOptions, tables: TableMemory): Promise<Examined> {
@@ -186,12 +188,15 @@ async function examineWithin(path: string | Buffer, options: ExamineOptions, tab
     const { format, source } = chooseFormat(evidence, declared, options.discovered === true);
     known = { ...known, format, formatSource: source };
     if (format === 'raw') return { ...rest, report: rawReport(shown, known, facts, prefix, options), facts, filesystem, exported };
-    const { report: own, lookedUp } =
-      format === 'qcow2'
-        ? await qcow2Report(named, known, { file, device, facts, prefix }, { ...options, cache })
-        : await otherReport(shown, known, { format, device, facts }, options.signal);
+    const {
+      report: own,
+      lookedUp,
+      isShortOfMemory: isShort,
+    } = format === 'qcow2'
+      ? await qcow2Report(named, known, { file, device, facts, prefix }, { ...options, cache })
+      : await otherReport(shown, known, { format, device, facts }, options.signal);
     const report = unproven === undefined ? own : withRawReading(own, unproven);
-    return { ...rest, report, facts, filesystem, exported: exportKindOfReport(report), lookedUp };
+    return { ...rest, report, facts, filesystem, exported: exportKindOfReport(report), lookedUp, isShortOfMemory: isShort };
   } catch (thrown) {
     if (options.signal?.aborted === true) throw thrown;
     const error = asPlimsollError(thrown, 'read image', shown);
@@ -307,7 +312,7 @@ async function qcow2Report(
   known: Omit<ImageReport, 'path'>,
   { file, device, facts, prefix }: OpenImage,
   options: ExamineOptions & { cache: HostCache },
-): Promise<Pick<Examined, 'report' | 'lookedUp'>> {
+): Promise<Pick<Examined, 'report' | 'lookedUp' | 'isShortOfMemory'>> {
   if (!hasQcow2Magic(prefix)) {
     throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
       doing: 'read qcow2 header',
@@ -325,6 +330,7 @@ async function qcow2Report(
     path,
     allowDirectories: options.allowDirectories ?? [],
     cache: options.cache,
+    tables: device.memory,
     signal: options.signal,
   });
   const report = combined(nameText(path), known, arithmetic, {
@@ -333,7 +339,7 @@ async function qcow2Report(
     details,
     error: chain.error?.toJSON(),
   });
-  return { report, lookedUp: chain.lookedUp };
+  return { report, lookedUp: chain.lookedUp, isShortOfMemory: chain.isShortOfMemory };
 }
 
 async function otherReport(
@@ -341,7 +347,7 @@ async function otherReport(
   known: Omit<ImageReport, 'path'>,
   { format, device, facts }: { format: OtherFormat; device: BlockDevice; facts: FileFacts },
   signal: AbortSignal | undefined,
-): Promise<Pick<Examined, 'report' | 'lookedUp'>> {
+): Promise<Pick<Examined, 'report' | 'lookedUp' | 'isShortOfMemory'>> {
   const { figures: counted, details, parent } = await OTHER_FORMATS[format](device, facts, signal);
   const report = combined(path, known, counted, {
     findings: parent === undefined ? counted.findings : [...counted.findings, differencing(parent)],

@@ -61,6 +61,8 @@ const ChainLinkSchema = shape('ChainLink', {
   length: nullable(Bytes),
   allocation: nullable(Bytes),
   file: Type.Optional(Type.String()),
+  commitGrowth: Type.Optional(nullable(Bytes)),
+  commitUnknown: Type.Optional(Type.String()),
   reach: Type.Optional(Bytes),
   commitment: Type.Optional(Bytes),
 });

@@ -94,6 +94,12 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
   return { ...figures, nextSnapshot: nextSnapshot(state, figures.commitment as number) };
 }
 
+/** The strict bound with what the filesystem charges. Units: bytes. */
+export function chargedBound(state: Qcow2State): number {
+  const bound = boundOf(state);
+  return sumOf([...bound.addends, ...hostCharges(state.facts, growthOf(state, bound))]);
+}
+
 function boundOf(state: Qcow2State): Bound {
   return state.facts.map === undefined ? boundByStat(state) : boundByMap(state, state.facts.map);
 }
@@ -136,8 +142,7 @@ function scatteredBytes(state: Qcow2State, storage: number): number {
 function nextSnapshot(state: Qcow2State, commitment: number): { bytes: number } | null {
   if (whyNoSnapshot(state.census) !== undefined) return null;
   const after = afterSnapshot(state);
-  const bound = boundOf(after);
-  const charged = sumOf([...bound.addends, ...hostCharges(state.facts, growthOf(after, bound))]) + sharedBlock(state);
+  const charged = chargedBound(after) + sharedBlock(state);
   const least = Math.max(charged - oldTableBytes(state), fillAfterSnapshot(state).allocation ?? 0);
   return { bytes: Math.max(0, least - commitment) };
 }

@@ -52,7 +52,7 @@ function demandOf(state: Qcow2State): Demand {
   const { clusterSize, blockEntries } = geometry;
   const end = state.used.end();
   const bitmaps = bitmapSet(state, true);
-  const taken = state.snapshot;
+  const taken = state.added;
   const clusters = census.needing + census.tablesNeeding + (taken?.clusters ?? 0);
   const requested = Math.min(
     census.longestRun,
@@ -155,11 +155,12 @@ function rewritten(state: Qcow2State, demand: Demand): Iterable<Run>[] {
   const { census, geometry } = state;
   const { header } = census;
   const { clusterSize } = geometry;
+  const l1Entries = Math.min(census.l1Needed, header.l1Size);
   const tableStart = geometry.tableCluster * clusterSize;
   const tableUsed = divideUp(demand.endOfAppend, geometry.blockEntries) * 8;
   const single: Run[] = [
     { start: 0, end: clusterSize },
-    { start: header.l1TableOffset, end: header.l1TableOffset + census.l1Needed * 8 },
+    { start: header.l1TableOffset, end: header.l1TableOffset + l1Entries * 8 },
     { start: tableStart, end: tableStart + Math.min(tableUsed, geometry.tableEntries * 8) },
     ...[...state.blocks.values()].map((cluster) => ({ start: cluster * clusterSize, end: (cluster + 1) * clusterSize })),
   ];
@@ -170,7 +171,7 @@ function rewritten(state: Qcow2State, demand: Demand): Iterable<Run>[] {
     clusterBytes(census.copiedTables, clusterSize),
     clusterBytes(state.repaired, clusterSize),
     sortedRuns(single),
-    ...(state.snapshot?.rewritten ?? []),
+    ...(state.added?.rewritten ?? []),
   ];
 }
 
@@ -182,7 +183,7 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
     { name: 'guest data to come', bytes: census.needing * clusterSize - neverWritten(state) },
     { name: 'L2 tables to come', bytes: census.tablesNeeding * clusterSize },
     { name: 'refcount blocks and table to come', bytes: (demand.metadata + demand.missingBlocks) * clusterSize },
-    ...(state.snapshot === undefined ? [] : [{ name: "the snapshot's L1 table and entry", bytes: state.snapshot.bytes }]),
+    ...(state.added === undefined ? [] : [{ name: 'tables made before the guest writes', bytes: state.added.bytes }]),
   ];
   if (clusterSize >= facts.hostBlock) return whole;
   const holes = [...holesOf(state, demand.end)].map((run) => ({ start: run.start * clusterSize, end: run.end * clusterSize }));
@@ -206,11 +207,11 @@ function neverWritten({ census, facts, geometry }: Qcow2State): number {
 /** Storage in holes that is certain to be used again. Bitmaps use some of it up at each close, and give none of it back. */
 function reused(state: Qcow2State, demand: Demand, map: StorageMap, fresh: readonly Addend[]): number {
   if (demand.bitmapClusters > 0 || state.geometry.clusterSize < state.facts.hostBlock) return 0;
-  const neverUsed = neverWritten(state) + (state.snapshot?.unwritten ?? 0);
+  const neverUsed = neverWritten(state) + (state.added?.unwritten ?? 0);
   return reusedStorage(state, map, [...holesOf(state, demand.end)], {
     bytes: fresh.reduce((sum, addend) => sum + addend.bytes, 0),
     run: demand.run,
-    pastHoles: demand.pastHoles,
+    pastHoles: demand.pastHoles + (state.added?.freedClusters ?? 0),
     neverWritten: neverUsed,
     tableMoves: demand.tableMoves,
   });

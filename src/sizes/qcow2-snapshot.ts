@@ -6,7 +6,7 @@
 import { divideUp, roundUp } from '#base';
 import { type Census, ClusterSet, type CompressedClusters } from '#formats';
 import { clusterBytes } from './byte-runs.ts';
-import { bitmapSet, type Qcow2State, type SnapshotTaken, snapshotTableBytes } from './qcow2-state.ts';
+import { bitmapSet, type Qcow2State, type TablesAdded, snapshotTableBytes } from './qcow2-state.ts';
 
 /** Nothing is in place any more and nothing compressed is freed: every guest cluster and L2 table is asked for anew. */
 export function afterSnapshot(state: Qcow2State): Qcow2State {
@@ -26,10 +26,10 @@ export function afterSnapshot(state: Qcow2State): Qcow2State {
     compressed: NOTHING_COMPRESSED,
     beyondEnd: 0,
   };
-  return { ...state, census: after, snapshot: snapshotTaken(state) };
+  return { ...state, census: after, added: snapshotTaken(state) };
 }
 
-function snapshotTaken(state: Qcow2State): SnapshotTaken {
+function snapshotTaken(state: Qcow2State): TablesAdded {
   const { census, facts, geometry } = state;
   const { clusterSize } = geometry;
   const { header } = census;
@@ -53,6 +53,7 @@ function snapshotTaken(state: Qcow2State): SnapshotTaken {
       [{ start: header.l1TableOffset, end: header.l1TableOffset + l1Bytes }],
       [...clusterBytes(census.copiedTables, clusterSize)],
     ],
+    freedClusters: 0,
   };
 }
 

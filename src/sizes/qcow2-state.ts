@@ -16,13 +16,13 @@ export interface Qcow2State {
   readonly blocks: ReadonlyMap<number, number>;
   /** Written by the repair of a dirty image; empty otherwise. */
   readonly repaired: ClusterSet;
-  /** An internal snapshot that is taken before the guest writes. */
-  readonly snapshot?: SnapshotTaken;
+  /** Tables that are made before the guest writes: of an internal snapshot, or a longer L1 table. */
+  readonly added?: TablesAdded;
 }
 
-/** What taking an internal snapshot asks for and writes. */
-export interface SnapshotTaken {
-  /** Clusters of the L1 table's copy, the new snapshot table and one more set of bitmaps; the longest run of the first two. */
+/** What an internal snapshot, or the extension of the disk, asks for and writes. */
+export interface TablesAdded {
+  /** Of a snapshot: clusters of the L1 table's copy, the new snapshot table and one more set of bitmaps; the longest run of the first two. */
   readonly clusters: number;
   readonly longestRun: number;
   /** Bytes of those that are written, and those that are not. */
@@ -30,6 +30,8 @@ export interface SnapshotTaken {
   readonly unwritten: number;
   /** Ascending byte runs written without being allocated: the L1 table, and the L2 tables, which lose their COPIED flags. */
   readonly rewritten: readonly (readonly Run[])[];
+  /** Clusters that become free in return, with storage or without. */
+  readonly freedClusters: number;
 }
 
 /**

@@ -51,6 +51,12 @@ export interface ChainLink {
   readonly allocation: number | null;
   /** Device and inode numbers, so that one file under two names is known. */
   readonly file?: string;
+  /**
+   * Backing files that were opened: bytes that a commit into the file, of any image above it in this chain, can add to its own
+   * commitment, since QEMU first extends it to the capacity of that image. null: not known, for the reason in `commitUnknown`.
+   */
+  readonly commitGrowth?: number | null;
+  readonly commitUnknown?: string;
   /** External data files: bytes that guest writes can reach, and the most storage it can come to consume. */
   readonly reach?: number;
   readonly commitment?: number;

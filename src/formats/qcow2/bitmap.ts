@@ -19,6 +19,8 @@ export interface Bitmap {
   readonly dataClusters: readonly number[];
   /** Entries that stand for all ones without a data cluster; the next store writes them as data. */
   readonly allOnesCount: number;
+  /** Each bit stands for 2^granularityBits guest bytes. */
+  readonly granularityBits: number;
 }
 
 /**
@@ -66,6 +68,7 @@ export async function readBitmaps(device: BlockDevice, header: Header, pointer: 
       tableSize: entry.tableSize,
       inUse: entry.flags % 2 === BITMAP_IN_USE,
       enabled: Math.floor(entry.flags / BITMAP_AUTO) % 2 === 1,
+      granularityBits: entry.granularityBits,
       ...table,
     });
     at = roundUp(end, 8);

@@ -98,7 +98,7 @@ describe('readCensus()', () => {
     const census = await censusOf(path);
     expect(census.bitmaps).toMatchObject([
       { name: 'täglich', tableSize: 1, enabled: true, inUse: false },
-      { name: 'alt', tableSize: 1, enabled: false, inUse: false, dataClusters: [], allOnesCount: 0 },
+      { name: 'alt', tableSize: 1, enabled: false, inUse: false, dataClusters: [], allOnesCount: 0, granularityBits: 20 },
     ]);
     expect(census.bitmaps[0]?.dataClusters).toHaveLength(1);
     expect([census.leakedCount, census.unaccountedCount]).toEqual([0, 0]);

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { asPlimsollError, type SerializedError } from '#base';
 import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, turnOver } from '#host';
 import type { ChainLink, Finding, ImageReport } from '#wire';
+import { largerCommit, type LargestCommit } from './commits.ts';
 import type { Sighting } from './sighting.ts';
 import type { FoundImage, OtherFile, StoreInput } from './store.ts';
 
@@ -92,6 +93,7 @@ interface Found {
   sighting: Sighting;
   readonly aliases: string[];
   readonly backingOf: string[];
+  largestCommit?: LargestCommit | undefined;
 }
 
 /** A file that images claim as their external data file. */
@@ -175,7 +177,7 @@ function isOpenForWriting({ identity, openForWriting }: Sighting, writers: OpenW
 }
 
 function foundImage(
-  { sighting, aliases, backingOf }: Found,
+  { sighting, aliases, backingOf, largestCommit }: Found,
   { filesystem }: Notes,
   { writers, unwritable }: Pick<SeenBeside, 'writers' | 'unwritable'>,
 ): FoundImage {
@@ -191,6 +193,7 @@ function foundImage(
     exported: sighting.exported,
     aliases: aliases.sort(byCodeUnits),
     backingOf: backingOf.sort(byCodeUnits),
+    largestCommit,
   };
 }
 
@@ -236,8 +239,10 @@ async function linkImages(byIdentity: ReadonlyMap<string, Found>, notes: StoreNo
   const claims = new Map<string, { path: string; reach: number; claimants: Sighting[] }>();
   for (const { sighting } of byIdentity.values()) {
     for (const link of sighting.report.chain) {
+      const base = link.role === 'backing' && link.file !== undefined ? byIdentity.get(link.file) : undefined;
+      if (base !== undefined) base.largestCommit = largerCommit(base.largestCommit, link, sighting.report.path);
       if (link.role === 'backing' && link.depth === 1) {
-        if (link.file !== undefined) byIdentity.get(link.file)?.backingOf.push(sighting.report.path);
+        base?.backingOf.push(sighting.report.path);
       } else if (link.role === 'data') noteClaim(claims, sighting, link, notes);
     }
   }

@@ -3,6 +3,7 @@ import { type Assumption, formatBytes, saturated } from '#base';
 import type { HostFilesystem } from '#host';
 import type { ExportKind } from '#sandbox';
 import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
+import { commitRowFindings, commitStoreFindings, type CountedRow, type LargestCommit } from './commits.ts';
 import { domainResiduals, type DomainResiduals } from './domains.ts';
 import { imagesBeyondLargestFile, largestFileFindings } from './beyond-largest-file.ts';
 import { availableUnderLimits, judgeGround } from './ground-verdict.ts';
@@ -28,6 +29,8 @@ export interface FoundImage {
   readonly exported: ExportKind | undefined;
   readonly aliases: readonly string[];
   readonly backingOf: readonly string[];
+  /** Into this file, as the backing file of scanned images; undefined: of none, or none whose size is known. */
+  readonly largestCommit?: LargestCommit | undefined;
 }
 
 /** A file that is no disk image. */
@@ -97,13 +100,26 @@ export class RowMemory {
     const { shared, sharedOutside, exclusive } = sharing;
     const written = image.isUnwritable ? UNWRITABLE : rule.judge({ ...image, paths: [image.report.path, ...image.aliases] });
     const standing = [written.reason ?? '', ...written.findings.map(({ code }) => code)].join(' ');
-    const key = [shared, sharedOutside, exclusive, standing, image.aliases.join('\0'), '', image.backingOf.join('\0')].join('\n');
+    const key = [
+      shared,
+      sharedOutside,
+      exclusive,
+      standing,
+      image.aliases.join('\0'),
+      '',
+      image.backingOf.join('\0'),
+      commitKey(image),
+    ].join('\n');
     const known = this.#rows.get(image.report);
     if (known?.key === key) return known.row;
     const row = scannedImage(image, sharing, written);
     this.#rows.set(image.report, { key, row });
     return row;
   }
+}
+
+function commitKey({ largestCommit }: FoundImage): string {
+  return largestCommit === undefined ? '' : `${largestCommit.growth} ${largestCommit.from}`;
 }
 
 /** What the filesystem protects, and nobody has open. */
@@ -156,6 +172,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   const findings = [
     ...largestFileFindings(tooLong),
     ...storeFindings(input, rows, sharing),
+    ...commitStoreFindings(rows.map((row, index) => countedRow(row, images[index]))),
     ...otherFindings(input, holed, otherHoles),
     ...saturation(whole),
   ];
@@ -247,7 +264,7 @@ function scannedImage(image: FoundImage, sharing: FileSharing, written: WrittenV
     });
   }
   findings.push(...written.findings);
-  return {
+  const row = {
     ...report,
     findings,
     exclusive: image.allocation === undefined ? null : sharing.exclusive,
@@ -256,6 +273,12 @@ function scannedImage(image: FoundImage, sharing: FileSharing, written: WrittenV
     backingOf: image.backingOf,
     neverWritten: written.reason,
   };
+  findings.push(...commitRowFindings(countedRow(row, image)));
+  return row;
+}
+
+function countedRow(row: ScannedImage, image: FoundImage | undefined): CountedRow {
+  return { row, counted: countedCommitment(row), staysAsItIs: staysAsItIs(row), largestCommit: image?.largestCommit };
 }
 
 /** An image that could not be read as what it says it is counts as the raw disk that it may be: its commitment is a lower bound. */

@@ -1,0 +1,132 @@
+/** What a commit into a backing file can add to its commitment: QEMU extends the file to the capacity of the overlay first. */
+import { asPlimsollError, formatBytes, PlimsollError, quoteForHumans, roundUp } from '#base';
+import type { BlockDevice, FileFacts, TableMemory } from '#block';
+import { type Qcow2Header, readCensus } from '#formats';
+import { type HostCache, type OpenFile, openImageFile, type RealPlace } from '#host';
+import { qcow2CommitGrowth, rawCommitGrowth } from '#sizes';
+import type { ChainLink, Finding } from '#wire';
+import { metadataDevice } from './metadata-device.ts';
+import { referencedPath, refusedName } from './references.ts';
+
+/** The fields of a link that this fills in. */
+export type CommitGrowth = Pick<ChainLink, 'commitGrowth' | 'commitUnknown'> & {
+  /** It is not known for want of memory for tables: with more of it, it might be. */
+  readonly isShortOfMemory?: boolean | undefined;
+};
+
+/** A backing file, open, and the most that the images above it show their guests. */
+export interface CommitTarget {
+  readonly file: OpenFile;
+  readonly facts: FileFacts;
+  readonly path: Buffer;
+  readonly capacityAbove: number;
+  readonly permit: (place: RealPlace) => void;
+  readonly cache: HostCache;
+  readonly tables?: TableMemory | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Names that were looked up, to which this adds. */
+  readonly lookedUp: Buffer[];
+}
+
+/** QEMU writes these, but cannot extend them: a commit of a larger image fails before it writes anything. */
+const NEVER_EXTENDED: ReadonlySet<string> = new Set(['vmdk', 'vpc', 'vhd', 'vhdx', 'vdi', 'parallels']);
+
+/** Of a backing file in a format whose tables are not read. */
+export function commitGrowthOfOther(format: string): CommitGrowth {
+  if (NEVER_EXTENDED.has(format)) return { commitGrowth: 0 };
+  return { commitGrowth: null, commitUnknown: `${quoteForHumans(format)} is not read` };
+}
+
+export function commitGrowthOfRaw({ facts, capacityAbove }: CommitTarget): CommitGrowth {
+  return { commitGrowth: rawCommitGrowth(facts, roundUp(facts.length, SECTOR), roundUp(capacityAbove, SECTOR)) };
+}
+
+/**
+ * Of a qcow2 file; its tables are read only where an image above it is larger, and once in a run for each capacity above.
+ *
+ * Throws: AbortError.
+ */
+export async function commitGrowthOfQcow2(target: CommitTarget, header: Qcow2Header): Promise<CommitGrowth> {
+  const { file, facts, capacityAbove, cache } = target;
+  if (capacityAbove <= header.capacity) return { commitGrowth: 0 };
+  if (header.externalDataFile) target.lookedUp.push(referencedPath(target.path, header.dataFileNameBytes ?? Buffer.alloc(0)));
+  const known = KNOWN.get(cache) ?? new Map<string, Promise<CommitGrowth>>();
+  KNOWN.set(cache, known);
+  const key = [file.identity, facts.length, facts.allocation, capacityAbove].join(' ');
+  const growth = known.get(key) ?? growthFromTables(target, header);
+  known.set(key, growth);
+  try {
+    const found = await growth;
+    if (found.isShortOfMemory === true) known.delete(key);
+    return found;
+  } catch (thrown) {
+    known.delete(key);
+    throw thrown;
+  }
+}
+
+const SECTOR = 512;
+
+/** Many overlays share one base: what a run found of it, by identity, storage and the capacity above. */
+const KNOWN = new WeakMap<HostCache, Map<string, Promise<CommitGrowth>>>();
+
+async function growthFromTables(target: CommitTarget, header: Qcow2Header): Promise<CommitGrowth> {
+  const { file, facts, capacityAbove, signal, tables } = target;
+  try {
+    const device: BlockDevice = metadataDevice(file.device, facts, undefined, tables);
+    const census = await readCensus(device, header, signal);
+    const own = qcow2CommitGrowth(census, facts, capacityAbove);
+    if (own === undefined || !header.externalDataFile) return { commitGrowth: own ?? 0 };
+    return { commitGrowth: own + (await dataFileGrowth(target, header)) };
+  } catch (thrown) {
+    signal?.throwIfAborted();
+    const error = asPlimsollError(thrown, 'read the tables of a backing file');
+    if (error.kind === 'bug') throw error;
+    return { commitGrowth: null, commitUnknown: error.message, isShortOfMemory: error.code === 'TABLE_MEMORY' };
+  }
+}
+
+/** A backing file's own data file is extended with it. Throws: not-found, refused, io. */
+async function dataFileGrowth({ file, path, capacityAbove, cache, permit }: CommitTarget, header: Qcow2Header): Promise<number> {
+  const { dataFileName = '', dataFileNameBytes = Buffer.alloc(0) } = header;
+  const refused = refusedName(dataFileName);
+  if (refused !== undefined) throw dataFileRefused(dataFileName, refused);
+  const data = await openImageFile(referencedPath(path, dataFileNameBytes), { cache, permit });
+  try {
+    if (data.identity === file.identity) throw dataFileRefused(dataFileName, 'it is the backing file itself');
+    return rawCommitGrowth(await data.facts(), dataFileReach(header), dataFileReach(header, capacityAbove));
+  } finally {
+    await data.close();
+  }
+}
+
+/**
+ * Bytes of an external data file that guest writes reach at a capacity: its last cluster's end; with extended L2 entries, its last
+ * subcluster's.
+ */
+export function dataFileReach(header: Qcow2Header, capacity = header.capacity): number {
+  return roundUp(capacity, header.extendedL2 ? header.clusterSize / SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
+}
+
+const SUBCLUSTERS_PER_CLUSTER = 32;
+
+function dataFileRefused(name: string, why: string): PlimsollError {
+  return new PlimsollError('refused', 'REFERENCE_REFUSED', {
+    doing: 'follow a reference of the image',
+    field: 'external data file',
+    found: name,
+    expected: `a plain file name: ${why}`,
+  });
+}
+
+/** The sentence on a link, if a commit into it adds to its commitment or may do so. */
+export function commitFindings({ name, commitGrowth, commitUnknown }: ChainLink, capacityAbove: number): Finding[] {
+  const base = quoteForHumans(name, 200);
+  if (commitUnknown !== undefined) {
+    const message = `What a commit into the backing file "${base}" can add to its commitment is not known: ${commitUnknown}.`;
+    return [{ level: 'warning', code: 'COMMIT_GROWTH_UNKNOWN', message }];
+  }
+  if (commitGrowth === undefined || commitGrowth === null || commitGrowth === 0) return [];
+  const message = `A commit into the backing file "${base}" extends it to ${formatBytes(capacityAbove)} first: it can then come to take ${formatBytes(commitGrowth)} (${commitGrowth} bytes) more than its own commitment.`;
+  return [{ level: 'warning', code: 'COMMIT_GROWS_BASE', message }];
+}

@@ -1,0 +1,96 @@
+/**
+ * What a commit of an overlay adds to the commitment of the image it goes into. QEMU first extends that image to the capacity of
+ * the overlay, then writes to it as a guest would. Source: QEMU 7.2, block/mirror.c (mirror_run), block/commit.c (commit_run),
+ * block/qcow2.c (qcow2_co_truncate), block/qcow2-cluster.c (qcow2_grow_l1_table). Units: bytes.
+ */
+import { divideUp } from '#base';
+import type { FileFacts } from '#block';
+import { type Census, ClusterSet, type Qcow2Bitmap } from '#formats';
+import { chargedBound, rawFigures } from './figures.ts';
+import { type Qcow2State, qcow2State, type TablesAdded } from './qcow2-state.ts';
+
+/** QCOW_MAX_L1_SIZE: QEMU refuses to extend an image beyond what such an L1 table maps. */
+const MAX_L1_BYTES = 32 * 1024 * 1024;
+
+/** BME_MIN_GRANULARITY_BITS: a bit of a bitmap covers at least 512 bytes. */
+const MIN_GRANULARITY_BITS = 9;
+
+/** Of a raw file, or an external data file, of which guest writes reach `reach` bytes now and `later` after the commit. */
+export function rawCommitGrowth(facts: FileFacts, reach: number, later: number): number {
+  return least(later <= reach ? 0 : committed(rawFigures(facts, later)) - committed(rawFigures(facts, reach)));
+}
+
+function committed({ commitment }: { readonly commitment: number | null }): number {
+  return commitment ?? 0;
+}
+
+/**
+ * Of a qcow2 file that takes `capacity` first; its external data file is not in it. undefined where QEMU refuses to extend or to
+ * write it: a version 2 image with internal snapshots, an L1 table beyond QEMU's limit, an image that is marked corrupt.
+ */
+export function qcow2CommitGrowth(census: Census, facts: FileFacts, capacity: number): number | undefined {
+  const { header, snapshotTable } = census;
+  if (capacity <= header.capacity) return 0;
+  if (header.corrupt) return undefined;
+  if (header.version === 2 && snapshotTable.snapshots.length > 0) return undefined;
+  const grown = extended(census, capacity);
+  if (grown.l1Needed * 8 > MAX_L1_BYTES) return undefined;
+  const before = qcow2State(census, facts);
+  const after: Qcow2State = { ...qcow2State(grown, facts), ...movedL1(census, grown, facts) };
+  return least(chargedBound(after) - chargedBound(before));
+}
+
+function least(bytes: number): number {
+  return Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, bytes));
+}
+
+/** The same image with nothing in the guest clusters that it gains. What may lie in tables behind its present end is left aside. */
+function extended(census: Census, capacity: number): Census {
+  const { header } = census;
+  const guestClusters = divideUp(capacity, header.clusterSize);
+  const l1Needed = divideUp(guestClusters, header.l2Entries);
+  const clusters = header.externalDataFile ? 0 : guestClusters - census.guestClusters;
+  const tables = l1Needed - census.l1Needed;
+  return {
+    ...census,
+    header: { ...header, capacity },
+    guestClusters,
+    l1Needed,
+    needing: census.needing + clusters,
+    tablesNeeding: census.tablesNeeding + tables,
+    missingTables: census.missingTables + tables,
+    longestRun: Math.max(census.longestRun, Math.min(header.l2Entries, census.longestRun + clusters)),
+    longestRunAcrossTables: census.longestRunAcrossTables + clusters,
+    // The cluster in which the disk ended is written to its end.
+    partialInPlace: undefined,
+    lastClusterBytes: undefined,
+    lastIsNew: true,
+    bitmaps: census.bitmaps.map((bitmap) => extendedBitmap(bitmap, capacity, header.clusterSize)),
+  };
+}
+
+/** Every bitmap covers the whole disk. */
+function extendedBitmap(bitmap: Qcow2Bitmap, capacity: number, clusterSize: number): Qcow2Bitmap {
+  const bytes = divideUp(divideUp(capacity, 2 ** Math.max(MIN_GRANULARITY_BITS, bitmap.granularityBits)), 8);
+  return { ...bitmap, tableSize: Math.max(bitmap.tableSize, divideUp(bytes, clusterSize)) };
+}
+
+/** A longer L1 table is written at a new place before the old one is freed; it holds exactly the entries that are needed. */
+function movedL1({ header }: Census, { l1Needed }: Census, { hostBlock }: FileFacts): { readonly added?: TablesAdded } {
+  if (l1Needed <= header.l1Size) return {};
+  const { clusterSize } = header;
+  const clusters = divideUp(l1Needed * 8, clusterSize);
+  const bytes = Math.min(clusters * clusterSize, divideUp(l1Needed * 8, hostBlock) * hostBlock);
+  const freed = new ClusterSet();
+  freed.addRun(Math.floor(header.l1TableOffset / clusterSize), divideUp(header.l1TableOffset + header.l1Size * 8, clusterSize));
+  return {
+    added: {
+      clusters,
+      longestRun: clusters,
+      bytes,
+      unwritten: clusters * clusterSize - bytes,
+      rewritten: [],
+      freedClusters: freed.count(),
+    },
+  };
+}
