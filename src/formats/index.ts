@@ -30,6 +30,7 @@ export {
 export { identify, IDENTIFY_HEAD_BYTES, type Sign, type SignClass } from './identify.ts';
 export { tablePlaces } from './table-places.ts';
 export { type LuksHeader, type LuksImage, openLuks } from './luks/index.ts';
+export { openQed, QED_WITHOUT_TABLE, type QedCensus, type QedHeader, type QedImage, readQedHeader } from './qed/index.ts';
 export { openRaw } from './raw/index.ts';
 export { type Evidence, isNamedAs, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {

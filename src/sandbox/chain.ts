@@ -1,7 +1,7 @@
 /** The files an image refers to: backing files, one behind the other, and the external data file. */
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts, TableMemory } from '#block';
-import { hasQcow2Magic, probe, PROBE_BYTES, type Qcow2Header, readQcow2Header } from '#formats';
+import { hasQcow2Magic, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { rawFigures } from '#sizes';
 import type { ChainLink, Finding } from '#wire';
@@ -9,10 +9,11 @@ import {
   commitFindings,
   commitGrowthOfOther,
   commitGrowthOfQcow2,
+  commitGrowthOfQed,
   commitGrowthOfRaw,
   type CommitTarget,
-  dataFileReach,
 } from './commit-growth.ts';
+import { type FileReferences, referencesOfQcow2, referencesOfQed } from './file-references.ts';
 import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
 
 export interface ChainResult {
@@ -47,39 +48,31 @@ interface Reference {
 }
 
 /** Follows what `file` refers to, as far as the policy lets it; never throws for what it finds. */
-export async function followChain(file: OpenFile, header: Qcow2Header, options: ChainOptions): Promise<ChainResult> {
+export async function followChain(file: OpenFile, references: FileReferences, options: ChainOptions): Promise<ChainResult> {
   const links: ChainLink[] = [];
   const findings: Finding[] = [];
   const lookedUp: Buffer[] = [];
   const seen = new Set([file.identity]);
-  const refersToFiles = header.externalDataFile || header.backingFile !== undefined;
+  const refersToFiles = references.data.length > 0 || references.backing !== undefined;
   const allowed = refersToFiles ? await realPlacesOf(options.allowDirectories) : [];
   const walk: Walk = { ...options, lookedUp, permit: permitWithin(file, allowed) };
   let from: Buffer = Buffer.from(options.path);
-  if (header.externalDataFile) {
-    const reference = {
-      role: 'data',
-      depth: 1,
-      name: header.dataFileName ?? '',
-      nameBytes: header.dataFileNameBytes ?? Buffer.alloc(0),
-      format: 'raw',
-    } as const;
+  for (const { name, nameBytes, capacity, reach } of references.data) {
+    options.signal?.throwIfAborted();
+    const reference = { role: 'data', depth: 1, name, nameBytes, format: 'raw' } as const;
     const { link, facts } = await openLink(from, reference, walk, 0);
     if (link.file === file.identity) return { links: [comesBack(link)], lookedUp, findings, error: loop(file.path, reference) };
-    const reach = dataFileReach(header);
-    links.push(
-      facts === undefined ? link : { ...link, capacity: header.capacity, commitment: rawFigures(facts, reach).commitment as number, reach },
-    );
+    links.push(facts === undefined ? link : { ...link, capacity, commitment: rawFigures(facts, reach).commitment as number, reach });
     findings.push(...linkFindings(link));
   }
-  let next = backingReference(header, 1);
-  let capacityAbove = header.capacity;
+  let next = backingReference(references, 1);
+  let capacityAbove = references.capacity;
   let isShortOfMemory = false;
   while (next !== undefined) {
     options.signal?.throwIfAborted();
     if (next.depth > MAX_CHAIN_DEPTH) return { links, lookedUp, findings, error: tooDeep(file.path) };
     const opened = await openLink(from, next, walk, capacityAbove);
-    const { link, header: nextHeader } = opened;
+    const { link, references: further } = opened;
     if (link.file !== undefined && seen.has(link.file))
       return { links: [...links, comesBack(link)], lookedUp, findings, error: loop(file.path, next) };
     if (link.file !== undefined) seen.add(link.file);
@@ -89,7 +82,7 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
     capacityAbove = Math.max(capacityAbove, link.capacity ?? 0);
     if (next.format === null) findings.push(undeclared(next));
     from = referencedPath(from, next.nameBytes);
-    next = nextHeader === undefined ? undefined : backingReference(nextHeader, next.depth + 1);
+    next = further === undefined ? undefined : backingReference(further, next.depth + 1);
   }
   return { links, lookedUp, findings, isShortOfMemory };
 }
@@ -97,16 +90,14 @@ export async function followChain(file: OpenFile, header: Qcow2Header, options: 
 /** What the steps along one chain have in common. */
 type Walk = Pick<ChainOptions, 'cache' | 'tables' | 'signal'> & Pick<CommitTarget, 'permit' | 'lookedUp'>;
 
-function backingReference(header: Qcow2Header, depth: number): Reference | undefined {
-  const { backingFile, backingFileBytes } = header;
-  if (backingFile === undefined || backingFileBytes === undefined) return undefined;
-  return { role: 'backing', depth, name: backingFile, nameBytes: backingFileBytes, format: header.backingFormat ?? null };
+function backingReference({ backing }: FileReferences, depth: number): Reference | undefined {
+  return backing === undefined ? undefined : { role: 'backing', depth, ...backing };
 }
 
 interface OpenedLink {
   readonly link: ChainLink;
   readonly facts?: FileFacts;
-  readonly header?: Qcow2Header;
+  readonly references?: FileReferences;
   readonly isShortOfMemory?: boolean | undefined;
 }
 
@@ -171,6 +162,11 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, pla
     const growth = isBacking ? commitGrowthOfRaw(target) : {};
     return { link: { ...opened, format, capacity: roundUp(facts.length, 512), ...growth }, facts };
   }
+  if (format === 'qed') {
+    const header = await readQedHeader(file.device);
+    const growth = commitGrowthOfQed(capacityAbove, header.capacity);
+    return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfQed(header) };
+  }
   if (format !== 'qcow2') {
     return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read`, ...commitGrowthOfOther(format) } };
   }
@@ -184,7 +180,7 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, pla
     });
   const header = await readQcow2Header(file.device);
   const { isShortOfMemory, ...growth } = await commitGrowthOfQcow2(target, header);
-  return { link: { ...opened, format, capacity: header.capacity, ...growth }, header, isShortOfMemory };
+  return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfQcow2(header), isShortOfMemory };
 }
 
 function comesBack(link: ChainLink): ChainLink {
@@ -220,7 +216,7 @@ function undeclared(reference: Reference): Finding {
   return {
     level: 'warning',
     code: 'BACKING_FORMAT_UNDECLARED',
-    message: `The image does not say which format its backing file "${quoteForHumans(reference.name, 200)}" has; QEMU would guess, and a guest can forge that. qemu-img rebase -u -F sets it.`,
+    message: `The image does not say which format its backing file "${quoteForHumans(reference.name, 200)}" has; QEMU would guess, and a guest can forge that. qemu-img rebase -u -F sets it; QED can record raw only.`,
   };
 }
 

@@ -37,6 +37,12 @@ export function commitGrowthOfOther(format: string): CommitGrowth {
   return { commitGrowth: null, commitUnknown: `${quoteForHumans(format)} is not read` };
 }
 
+/** QEMU extends a QED file by its header alone. The tables are not read for it. */
+export function commitGrowthOfQed(capacityAbove: number, capacity: number): CommitGrowth {
+  if (capacityAbove <= capacity) return { commitGrowth: 0 };
+  return { commitGrowth: null, commitUnknown: 'the growth of QED files by a commit is not computed' };
+}
+
 export function commitGrowthOfRaw({ facts, capacityAbove }: CommitTarget): CommitGrowth {
   return { commitGrowth: rawCommitGrowth(facts, roundUp(facts.length, SECTOR), roundUp(capacityAbove, SECTOR)) };
 }

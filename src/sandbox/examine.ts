@@ -32,6 +32,7 @@ import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenF
 import { type Figures, qcow2Figures, rawFigures, TO_COME } from '#sizes';
 import { type Finding, type FormatSource, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
+import { type FileReferences, referencesOfQcow2 } from './file-references.ts';
 import { withinMemory } from './examination-memory.ts';
 import { type ExportKind, exportKindOf, exportKindOfReport } from './export-kind.ts';
 import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
@@ -194,7 +195,7 @@ async function examineWithin(path: string | Buffer, options: ExamineOptions, tab
       isShortOfMemory: isShort,
     } = format === 'qcow2'
       ? await qcow2Report(named, known, { file, device, facts, prefix }, { ...options, cache })
-      : await otherReport(shown, known, { format, device, facts }, options.signal);
+      : await otherReport(named, known, format, { file, device, facts, prefix }, { ...options, cache });
     const report = unproven === undefined ? own : withRawReading(own, unproven);
     return { ...rest, report, facts, filesystem, exported: exportKindOfReport(report), lookedUp, isShortOfMemory: isShort };
   } catch (thrown) {
@@ -326,7 +327,7 @@ async function qcow2Report(
   const census = await readCensus(device, header, options.signal);
   const details = detailsOf(header, census);
   const arithmetic = withTableMemory(device.memory, () => qcow2Figures(census, facts));
-  const chain = await followChain(file, header, {
+  const chain = await followChain(file, referencesOfQcow2(header), {
     path,
     allowDirectories: options.allowDirectories ?? [],
     cache: options.cache,
@@ -343,20 +344,31 @@ async function qcow2Report(
 }
 
 async function otherReport(
-  path: string,
+  path: string | Buffer,
   known: Omit<ImageReport, 'path'>,
-  { format, device, facts }: { format: OtherFormat; device: BlockDevice; facts: FileFacts },
-  signal: AbortSignal | undefined,
+  format: OtherFormat,
+  { file, device, facts }: OpenImage,
+  options: ExamineOptions & { cache: HostCache },
 ): Promise<Pick<Examined, 'report' | 'lookedUp' | 'isShortOfMemory'>> {
-  const { figures: counted, details, parent } = await OTHER_FORMATS[format](device, facts, signal);
-  const report = combined(path, known, counted, {
-    findings: parent === undefined ? counted.findings : [...counted.findings, differencing(parent)],
-    chain: [],
-    details,
-    error: undefined,
+  const { figures: counted, details, parent, references = NO_FILES } = await OTHER_FORMATS[format](device, facts, options.signal);
+  const chain = await followChain(file, references, {
+    path,
+    allowDirectories: options.allowDirectories ?? [],
+    cache: options.cache,
+    tables: device.memory,
+    signal: options.signal,
   });
-  return { report, lookedUp: NOTHING_LOOKED_UP };
+  const findings = [...counted.findings, ...chain.findings];
+  const report = combined(nameText(path), known, counted, {
+    findings: parent === undefined ? findings : [...findings, differencing(parent)],
+    chain: chain.links,
+    details,
+    error: chain.error?.toJSON(),
+  });
+  return { report, lookedUp: chain.lookedUp, isShortOfMemory: chain.isShortOfMemory };
 }
+
+const NO_FILES: FileReferences = { capacity: 0, backing: undefined, data: [] };
 
 function differencing(parent: string): Finding {
   return {

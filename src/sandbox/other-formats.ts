@@ -1,8 +1,9 @@
 /** The formats without files of their own beside them: opened by their own reader, counted by their own rules. */
 import { type BlockDevice, type FileFacts, withTableMemory } from '#block';
-import { hasTwoVhdSizes, openLuks, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
-import { type Figures, luksFigures, vdiFigures, vhdFigures, vhdFindings, vhdxFigures, vmdkFigures } from '#sizes';
+import { hasTwoVhdSizes, openLuks, openQed, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
+import { type Figures, luksFigures, qedFigures, vdiFigures, vhdFigures, vhdFindings, vhdxFigures, vmdkFigures } from '#sizes';
 import type { ImageFormat, ImageReport } from '#wire';
+import { type FileReferences, referencesOfQed } from './file-references.ts';
 
 /** Raw is arithmetic, and qcow2 has a census and a chain. */
 export type OtherFormat = Exclude<ImageFormat, 'raw' | 'qcow2'>;
@@ -12,6 +13,8 @@ export interface CountedImage {
   readonly details: ImageReport['details'];
   /** The image is a difference to another one, which it names so. */
   readonly parent: string | undefined;
+  /** Files that it names and that are followed. Left out: none. */
+  readonly references?: FileReferences;
 }
 
 type Reader = (device: BlockDevice, facts: FileFacts, signal: AbortSignal | undefined) => Promise<CountedImage>;
@@ -48,6 +51,17 @@ export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
       figures: vdiFigures(image, facts),
       details: { subformat: image.header.imageType, blockSize: image.header.blockSize },
       parent: image.parent?.uuid,
+    };
+  },
+  qed: async (device, facts, signal) => {
+    const image = await openQed(device, signal);
+    const census = await image.census(signal);
+    const { clusterSize, tableBytes, needsCheck } = image.header;
+    return {
+      figures: withTableMemory(device.memory, () => qedFigures(census, facts)),
+      details: { clusterSize, tableSize: tableBytes / clusterSize, needsCheck },
+      parent: undefined,
+      references: referencesOfQed(image.header),
     };
   },
   luks: async (device, facts) => {

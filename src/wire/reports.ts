@@ -26,7 +26,7 @@ export interface Unbounded {
 }
 
 /** The image formats that have figures: the one list that options and reports share. */
-export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi', 'luks'] as const;
+export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi', 'qed', 'luks'] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
 export type FormatSource = 'declared' | 'signature' | 'guess';

@@ -8,6 +8,7 @@ import { examineImage } from '#sandbox';
 import type { ImageReport } from '#wire';
 import { qemuImg } from '../support/qemu.ts';
 import { aQcow2 } from '../support/qcow2-builder.ts';
+import { aQed } from '../support/qed-builder.ts';
 
 let directory: string;
 let images: string;
@@ -201,5 +202,31 @@ describe('an external data file', () => {
     writeFileSync(join(images, 'data.raw'), Buffer.alloc(4096));
     const report = await examineImage(aQcow2().withDataFile('data.raw').write(join(images, 'top.qcow2')));
     expect(report.chain).toMatchObject([{ role: 'data', status: 'opened', path: join(images, 'data.raw'), length: 4096, reach: 2 ** 20 }]);
+  });
+});
+
+describe('the backing file of a QED image', () => {
+  const top = (name: string): string => {
+    const path = join(images, 'top.qed');
+    writeFileSync(path, aQed().withBacking(name).bytes());
+    return path;
+  };
+
+  it.each(['json:{}', '/etc/passwd', '../outside/secret.qcow2', 'nbd:localhost:1'])('%j is refused', async (name) => {
+    const report = await examineImage(top(name));
+    expect(report).toMatchObject({ format: 'qed', chain: [{ role: 'backing', status: 'refused', path: null, length: null }] });
+    expect(report.error).toBeUndefined();
+  });
+
+  it('is followed beside the image, and behind another QED image', async () => {
+    aQcow2().write(join(images, 'base.qcow2'));
+    writeFileSync(join(images, 'middle.qed'), aQed().withBacking('base.qcow2').bytes());
+    const report = await examineImage(top('middle.qed'));
+    expect(report.chain.map(({ format, depth, status }) => [format, depth, status])).toEqual([
+      ['qed', 1, 'opened'],
+      ['qcow2', 2, 'opened'],
+    ]);
+    expect(codes(await examineImage(top('missing')))).toContain('REFERENCE_MISSING');
+    expect((await examineImage(top('top.qed'))).error?.code).toBe('CHAIN_LOOP');
   });
 });

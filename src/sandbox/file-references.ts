@@ -1,0 +1,44 @@
+/** What the formats' headers name: a backing file, and the files that hold the guest's data. */
+import type { QedHeader, Qcow2Header } from '#formats';
+import { dataFileReach } from './commit-growth.ts';
+
+export interface FileReferences {
+  /** Of the image that refers to them; bytes. */
+  readonly capacity: number;
+  readonly backing: BackingReference | undefined;
+  readonly data: readonly DataReference[];
+}
+
+export interface BackingReference {
+  readonly name: string;
+  /** The name as the kernel takes it. */
+  readonly nameBytes: Uint8Array;
+  /** null: the image does not record it. */
+  readonly format: string | null;
+}
+
+/** A file that holds data of the guest. Units: bytes. */
+export interface DataReference {
+  readonly name: string;
+  readonly nameBytes: Uint8Array;
+  /** Of the disk, or the part of it, that lies in the file. */
+  readonly capacity: number;
+  /** Guest writes reach so many bytes of the file. */
+  readonly reach: number;
+}
+
+export function referencesOfQcow2(header: Qcow2Header): FileReferences {
+  const { externalDataFile, dataFileName: name = '', dataFileNameBytes: nameBytes = new Uint8Array(0), capacity } = header;
+  const data = externalDataFile ? [{ name, nameBytes, capacity, reach: dataFileReach(header) }] : [];
+  return { capacity, backing: backingOf(header), data };
+}
+
+export function referencesOfQed(header: QedHeader): FileReferences {
+  return { capacity: header.capacity, backing: backingOf(header), data: [] };
+}
+
+type NamesBacking = Pick<Qcow2Header, 'backingFile' | 'backingFileBytes' | 'backingFormat'>;
+
+function backingOf({ backingFile: name, backingFileBytes: nameBytes, backingFormat }: NamesBacking): BackingReference | undefined {
+  return name === undefined || nameBytes === undefined ? undefined : { name, nameBytes, format: backingFormat ?? null };
+}

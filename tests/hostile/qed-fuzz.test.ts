@@ -1,0 +1,64 @@
+/** QED images with a few bytes changed at random: a value or a named error, within few reads. */
+import { describe, expect, it } from 'vitest';
+import { memoryDevice, withReadBudget } from '#block';
+import { openQed } from '#formats';
+import { qedFigures } from '#sizes';
+import { HEADER } from '../../src/formats/qed/layout.ts';
+import { factsOf } from '../support/facts.ts';
+import { HANG_MS } from '../support/hang.ts';
+import { aQed, CLUSTER, PLACES, type QedBuilder } from '../support/qed-builder.ts';
+import { countOutcomes, kindOf } from './fuzzing.ts';
+import { entryPlaces, fieldPlaces, mutate, requireOnlyMutated, type Subject } from './mutations.ts';
+
+const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 4000);
+const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261130);
+const MiB = 1024 * 1024;
+
+function subjects(): Subject[] {
+  const image = aQed()
+    .withEntry('l2', 0, PLACES.data)
+    .withEntry('l2', 1, 1)
+    .withEntry('l2', 2, PLACES.data + CLUSTER);
+  return [subject(image), subject(aQed().withBacking('base.img', 3n).withEntry('l2', 1, PLACES.data))];
+}
+
+function subject(image: QedBuilder): Subject {
+  const { compatFeatures: _, autoclearFeatures: __, ...fields } = HEADER.fields;
+  const places = [...fieldPlaces(fields, 0, 'header'), ...entryPlaces('L1', PLACES.l1, 2), ...entryPlaces('L2', PLACES.l2, 4)];
+  return { bytes: image.bytes(), places };
+}
+
+function outcome(bytes: Uint8Array): Promise<string> {
+  return kindOf(async () => {
+    const image = await openQed(withReadBudget(memoryDevice(bytes), 6 * bytes.byteLength + 65_536));
+    const { commitment, allocation, addends, maxLength } = qedFigures(await image.census(), factsOf(bytes.byteLength));
+    if (commitment === null || allocation === null || maxLength === null || !(commitment >= allocation))
+      throw new Error('a figure is wrong');
+    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    const end = Math.min(image.capacity, MiB);
+    let at = 0;
+    for await (const extent of image.device.extents(0, end)) {
+      if (extent.start !== at || extent.end <= at) throw new Error('a gap or an empty extent');
+      at = extent.end;
+    }
+    if (at !== end) throw new Error('extents end early');
+    return 'report';
+  });
+}
+
+describe('mutated QED images', () => {
+  it(`${RUNS} of them, seed ${SEED}: a value or a named error`, { timeout: HANG_MS + RUNS * 10 }, async () => {
+    const all = subjects();
+    const seen = await countOutcomes({ runs: RUNS, seed: SEED }, (random, run) => {
+      const { bytes, changes } = mutate(all[run % all.length] as Subject, random);
+      return { changes, outcome: () => outcome(bytes) };
+    });
+    for (const one of all) requireOnlyMutated(one);
+    expect([...seen.keys()].toSorted()).toEqual(expect.arrayContaining(['corrupt', 'report', 'unsupported']));
+    expect(seen.get('report')).toBeGreaterThan(RUNS / 20);
+  });
+
+  it('the subjects themselves are read', async () => {
+    for (const { bytes } of subjects()) expect(await outcome(bytes)).toBe('report');
+  });
+});
