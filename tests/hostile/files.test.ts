@@ -1,5 +1,6 @@
 /** Files that are no images, or not for long: special files, tiny ones, and those that change while they are read. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { readCensus, readQcow2Header } from '#formats';
 import { examineImage } from '#sandbox';
 import { PlimsollError } from '#base';
 import { aQcow2, COPIED } from '../support/qcow2-builder.ts';
+import { readsSince, readsSoFar } from '../support/read-cost.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 let directory: string;
@@ -124,6 +126,29 @@ describe('an image that shrinks after its header was read', () => {
     }
     over.abort();
     await writer;
+  });
+});
+
+describe('a damaged image', () => {
+  async function readBytes(): Promise<number> {
+    const before = readsSoFar();
+    const report = await examineImage(at('x'));
+    expect(report.error?.kind, report.error?.message).toBe('corrupt');
+    return readsSince(before).bytes;
+  }
+
+  it('is read again while it has a writer, which may have moved a table meanwhile, and not without end', async () => {
+    const image = aQcow2();
+    writeFileSync(at('x'), image.bytes());
+    const writer = spawn('qemu-io', ['-f', 'qcow2', at('x')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    await once(writer.stdout, 'data');
+    writeFileSync(at('x'), image.withU64(image.refcountTable, 513).bytes(), { flag: 'r+' });
+    const withWriter = await readBytes();
+    writer.kill('SIGKILL');
+    await once(writer, 'exit');
+    const alone = await readBytes();
+    expect(withWriter).toBeGreaterThan(2 * alone);
+    expect(withWriter).toBeLessThan(4 * alone);
   });
 });
 
