@@ -242,12 +242,18 @@ interface SeenLine {
 function watchLine(store: WatchedStore): { sawViews(count: number): Promise<void>; end(): Promise<SeenLine> } {
   const seen = { lowest: Number.POSITIVE_INFINITY, refusals: [] as string[], alerts: [] as string[], count: 0 };
   const over = new AbortController();
+  // One that is older was raised while a snapshot and its reservation counted both, and stays until there is more room.
+  const begun = Date.now();
   const look = async (): Promise<void> => {
     const { fits, headroom, available, residual, reserved, alerts } = await store.view();
     seen.count += 1;
     seen.lowest = Math.min(seen.lowest, headroom ?? Number.NEGATIVE_INFINITY);
-    if (fits !== true) seen.refusals.push(JSON.stringify({ fits, headroom, available, residual, reserved }));
-    seen.alerts.push(...alerts.filter(({ by }) => by.includes('policy')).map(({ message }) => message));
+    if (fits !== true) {
+      const unread = (await store.images()).flatMap(({ path, error }) => (error === undefined ? [] : `${path}: ${error.message}`));
+      seen.refusals.push(JSON.stringify({ fits, headroom, available, residual, reserved, unread }));
+    }
+    const raised = alerts.filter(({ by, since }) => by.includes('policy') && Date.parse(since) >= begun);
+    seen.alerts.push(...raised.map(({ message }) => message));
     await new Promise((resolve) => setTimeout(resolve, 40));
   };
   const looking = (async (): Promise<void> => {
