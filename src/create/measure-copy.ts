@@ -1,20 +1,22 @@
 /** The figures of a copy of an existing image, before it is made. */
-import { divideUp, requireFormat, requireOptions, requirePath, requirePaths, requireSignal, roundUp } from '#base';
+import { divideUp, requireArgument, requireOptions, requirePath, requirePaths, requireSignal, roundUp } from '#base';
 import { withGuestData } from '#sandbox';
-import type { Addend, MeasureReport } from '#wire';
+import { type Addend, IMAGE_FORMATS, type ImageFormat, type MeasureReport } from '#wire';
 import { type CreateOptions, type NewImageFormat, requireOptionsOf } from './create-options.ts';
 import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
 import { planNewQcow2 } from '#formats';
 
 export interface CopySource {
-  readonly sourceFormat?: NewImageFormat;
+  /** Any format that is read; without it a signature decides, and raw is a guess. */
+  readonly sourceFormat?: ImageFormat;
   readonly allowDirectories?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
 /**
- * The figures of a copy of the image at `path`: of the new file as `qemu-img convert -S 0` writes it, sparse where the
- * source is unallocated or marked zero. The data itself is not read: where it is all zeros a copy can be smaller.
+ * The figures of a copy of the image at `path`: of the new file as `qemu-img convert` writes it, sparse where the source is
+ * unallocated or marked zero. The data itself is not read: where it is all zeros a copy is smaller. With `-S 0` qemu-img
+ * writes every byte of the disk, and the copy comes to `expected` at once. `findings` names what a copy leaves out.
  *
  * Throws: PlimsollError, as `figures`; usage, for a wrong call; refused, when a backing file may not be followed.
  */
@@ -29,17 +31,19 @@ export async function measureCopy(
   requireOptionsOf(call, format, options);
   requireOptions(call, source, 'source');
   const { sourceFormat, allowDirectories, signal } = source;
-  if (sourceFormat !== undefined) requireFormat(call, sourceFormat, 'sourceFormat');
+  requireSourceFormat(call, sourceFormat);
   requirePaths(call, 'allowDirectories', allowDirectories);
   requireSignal(call, signal);
   const grain = options.format === 'raw' ? USUAL_HOST_BLOCK : options.qcow2.clusterSize;
-  return withGuestData(path, { format: sourceFormat, allowDirectories, signal }, async (capacity, data) => {
-    const empty = measureNew(format, capacity, options);
+  return withGuestData(path, { format: sourceFormat, allowDirectories, signal }, async ({ capacity, data, findings }) => {
+    const empty = { ...measureNew(format, capacity, options), findings };
     const perTable = options.format === 'raw' ? 1 : grain / (options.qcow2.extendedL2 ? 16 : 8);
     const count = await countGrains(data, grain, perTable);
     const held = { data: count.grains * grain, tables: count.tables * grain };
     if (options.format === 'raw') {
-      const allocation = Math.max(empty.allocation, Math.min(held.data, roundUp(capacity, grain)));
+      // QEMU writes the first block of every raw file that it makes.
+      const made = count.hasFirst ? 0 : empty.allocation;
+      const allocation = Math.max(empty.allocation, Math.min(held.data + made, roundUp(capacity, grain)));
       return { ...empty, allocation, addends: storedAlready(empty.addends, allocation, held) };
     }
     const plan = planNewQcow2(options.qcow2, capacity);
@@ -59,6 +63,12 @@ export async function measureCopy(
   });
 }
 
+function requireSourceFormat(call: string, value: unknown): void {
+  const formats: readonly unknown[] = IMAGE_FORMATS;
+  const isRight = value === undefined || formats.includes(value);
+  requireArgument(isRight, { call, name: 'sourceFormat', value, expected: `one of ${IMAGE_FORMATS.join(', ')}` });
+}
+
 /** The same sum, with what the copy brings along counted as stored and no longer as to come. Bytes. */
 function storedAlready(addends: readonly Addend[], allocation: number, held: { data: number; tables: number }): readonly Addend[] {
   let left = allocation - (addends.find(({ name }) => name === STORED)?.bytes ?? 0);
@@ -75,26 +85,28 @@ function storedAlready(addends: readonly Addend[], allocation: number, held: { d
 
 const STORED = 'stored when made';
 
-/** Grains that hold any data, and tables of `perTable` grains that hold any of those. */
+/** Grains that hold any data, whether the first is among them, and tables of `perTable` grains that hold any of those. */
 async function countGrains(
   data: AsyncIterable<{ start: number; end: number }>,
   grain: number,
   perTable: number,
-): Promise<{ grains: number; tables: number }> {
+): Promise<{ grains: number; tables: number; hasFirst: boolean }> {
   let nextGrain = 0;
   let nextTable = 0;
   let grains = 0;
   let tables = 0;
+  let hasFirst = false;
   for await (const { start, end } of data) {
     const first = Math.max(nextGrain, Math.floor(start / grain));
     const last = divideUp(end, grain);
     if (last <= first) continue;
     grains += last - first;
+    if (first === 0) hasFirst = true;
     nextGrain = last;
     const firstTable = Math.max(nextTable, Math.floor(first / perTable));
     const lastTable = divideUp(last, perTable);
     tables += Math.max(0, lastTable - firstTable);
     nextTable = Math.max(nextTable, lastTable);
   }
-  return { grains, tables };
+  return { grains, tables, hasFirst };
 }

@@ -27,7 +27,7 @@ const MAX_ENCRYPTED_RUN = 32;
 export function measureNew(format: NewImageFormat, capacity: number, options: CreateOptions, hostBlock = USUAL_HOST_BLOCK): MeasureReport {
   checkArguments(format, capacity, options, hostBlock);
   const figures = options.format === 'raw' ? rawFigures(capacity, options, hostBlock) : qcow2Figures(capacity, options, hostBlock);
-  return { schema: 'plimsoll.measure/1', definitions: DEFINITIONS, format, ...figures };
+  return { schema: 'plimsoll.measure/1', definitions: DEFINITIONS, format, ...figures, findings: [] };
 }
 
 /** What an image of this length takes in blocks of any size is still below 2^53. */
@@ -50,7 +50,7 @@ function checkArguments(format: unknown, capacity: number, options: unknown, hos
   });
 }
 
-type Figures = Omit<MeasureReport, 'schema' | 'definitions' | 'format'>;
+type Figures = Omit<MeasureReport, 'schema' | 'definitions' | 'format' | 'findings'>;
 
 /**
  * What a decision on space needs of `measureNew`: all but the figure that takes a walk over the clusters to come. Units: bytes.

@@ -22,7 +22,6 @@ import {
   judgeUnsigned,
   probe,
   PROBE_BYTES,
-  probeFooter,
   type Census,
   type Qcow2Header,
   readCensus,
@@ -30,7 +29,7 @@ import {
 } from '#formats';
 import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenFile, openImageFile } from '#host';
 import { type Figures, qcow2Figures, rawFigures, TO_COME } from '#sizes';
-import { type Finding, type FormatSource, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
+import { type Finding, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
 import { type FileReferences, referencesOfQcow2 } from './file-references.ts';
 import { withinMemory } from './examination-memory.ts';
@@ -38,6 +37,7 @@ import { type ExportKind, exportKindOf, exportKindOfReport } from './export-kind
 import { metadataDevice, PREFIX_BYTES } from './metadata-device.ts';
 import { OTHER_FORMATS, type OtherFormat } from './other-formats.ts';
 import { rawReadingOf, type UnprovenFile, withRawReading } from './raw-reading.ts';
+import { chooseFormat, gatherEvidence } from './source-format.ts';
 
 export type ReadableFormat = ImageFormat;
 
@@ -227,14 +227,6 @@ function unprovenFile(path: string, facts: FileFacts, evidence: readonly Evidenc
   return { path, facts, signatures: evidence.map(({ format }) => format), wasRaw };
 }
 
-/** Signatures at the start; where there are none, in the last sector. */
-async function gatherEvidence(device: BlockDevice, prefix: Uint8Array): Promise<Evidence[]> {
-  const found = probe(prefix);
-  if (found.length > 0 || device.byteLength < 2 * PROBE_BYTES) return found;
-  const at = device.byteLength - PROBE_BYTES;
-  return probeFooter(await device.read(at, PROBE_BYTES)).map((one) => ({ ...one, at: at + one.at }));
-}
-
 /** What a file without structure can take by writes that fill its holes; one without holes takes nothing more. */
 function holesOf(facts: FileFacts): number {
   const { addends, residual } = rawFigures(facts);
@@ -254,35 +246,6 @@ function isOtherFile(evidence: readonly Evidence[], path: string, length: number
     });
   }
   return verdict === 'other';
-}
-
-/** The declared format, else the one the signature proves, else raw as a guess. Throws: unsupported, refused. */
-function chooseFormat(
-  evidence: readonly Evidence[],
-  declared: ReadableFormat | undefined,
-  discovered: boolean,
-): { format: ReadableFormat; source: FormatSource } {
-  if (declared !== undefined) return { format: declared, source: 'declared' };
-  if (discovered && evidence.every((one) => isWrapping(one.format))) return { format: 'raw', source: 'guess' };
-  if (evidence.length > 1) {
-    throw new PlimsollError('refused', 'FORMAT_AMBIGUOUS', {
-      doing: 'tell the image format',
-      found: evidence.map((one) => one.format).join(' and '),
-      expected: discovered
-        ? "one signature; scan --raw FILE if these are a guest disk's own bytes"
-        : 'one signature; declare the format with -f',
-    });
-  }
-  const [one] = evidence;
-  if (one === undefined) return { format: 'raw', source: 'guess' };
-  const known = IMAGE_FORMATS.find((format) => format === one.format);
-  if (known !== undefined) return { format: known, source: 'signature' };
-  throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', {
-    doing: 'read image',
-    at: one.at,
-    found: `a ${one.format} signature`,
-    expected: `raw or qcow2; ${discovered ? 'scan --raw FILE' : '-f raw'} if these are a guest disk's own bytes`,
-  });
 }
 
 function rawReport(

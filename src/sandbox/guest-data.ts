@@ -1,17 +1,38 @@
 /** Which guest bytes of an image, its backing chain included, are data: what a copy of it has to hold. */
 import { PlimsollError, roundUp } from '#base';
-import type { StorageMap } from '#block';
-import { type GuestRun, guestRuns, hasQcow2Magic, probe, PROBE_BYTES, readQcow2Header } from '#formats';
+import type { BlockDevice } from '#block';
+import { type GuestRun, guestRuns, hasQcow2Magic, PROBE_BYTES, readQcow2Header } from '#formats';
 import { newHostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
+import { type Finding, IMAGE_FORMATS, type ImageFormat } from '#wire';
+import { leftOutOfCopy } from './copy-findings.ts';
 import type { ExamineOptions } from './examine.ts';
+import { GUEST_DEVICES } from './guest-devices.ts';
+import { extentRuns, rawRuns, storedRuns } from './guest-runs.ts';
 import { metadataDevice } from './metadata-device.ts';
 import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
+import { chooseFormat, gatherEvidence } from './source-format.ts';
 
 /** One file of the chain, top first: its own runs, and how far it reaches. */
 interface Layer {
   readonly file: OpenFile;
   readonly capacity: number;
-  readonly runs: AsyncIterator<GuestRun>;
+  readonly runs: AsyncGenerator<GuestRun>;
+}
+
+interface OpenedLayer {
+  readonly layer: Layer;
+  readonly findings: readonly Finding[];
+  readonly backing?: { readonly name: string; readonly nameBytes: Uint8Array; readonly format: string | undefined };
+}
+
+/** What a copy has to hold. */
+export interface GuestData {
+  /** Bytes. */
+  readonly capacity: number;
+  /** Ascending runs that hold data; can be walked once. */
+  readonly data: AsyncIterable<GuestRun>;
+  /** On the image itself: what a copy leaves out, and what is doubtful about it. */
+  readonly findings: readonly Finding[];
 }
 
 /**
@@ -20,36 +41,35 @@ interface Layer {
  *
  * Throws: PlimsollError, also when a backing file may not or cannot be followed: then the content is not known.
  */
-export async function withGuestData<T>(
-  path: string,
-  options: ExamineOptions,
-  use: (capacity: number, data: AsyncIterable<GuestRun>) => Promise<T>,
-): Promise<T> {
+export async function withGuestData<T>(path: string, options: ExamineOptions, use: (content: GuestData) => Promise<T>): Promise<T> {
   const layers: Layer[] = [];
   try {
-    await openLayers(path, options, layers);
+    const findings = await openLayers(path, options, layers);
     const [top] = layers as [Layer];
-    return await use(top.capacity, onlyData(merge(layers, 0)));
+    return await use({ capacity: top.capacity, data: onlyData(layers.length === 1 ? top.runs : merge(layers, 0)), findings });
   } finally {
     for (const layer of layers) await layer.file.close();
   }
 }
 
-async function openLayers(path: string, options: ExamineOptions, layers: Layer[]): Promise<void> {
+/** Fills `layers`, the top first; the findings on the top. */
+async function openLayers(path: string, options: ExamineOptions, layers: Layer[]): Promise<readonly Finding[]> {
   const cache = options.cache ?? newHostCache();
   const seen = new Set<string>();
   const allowed = await realPlacesOf(options.allowDirectories ?? []);
   let from: Buffer = Buffer.from(path);
   let format: string | undefined = options.format;
+  let onTop: readonly Finding[] = [];
   for (;;) {
     options.signal?.throwIfAborted();
     const top = layers[0]?.file;
     const file = await openImageFile(from, top === undefined ? { cache } : { cache, permit: permitWithin(top, allowed) });
-    const { layer, backing } = await openLayer(file, format, options).catch((error: unknown) => closeAndThrow(file, error));
+    const { layer, backing, findings } = await openLayer(file, format, options).catch((error: unknown) => closeAndThrow(file, error));
+    if (layers.length === 0) onTop = findings;
     layers.push(layer);
     if (seen.has(file.identity)) throw chainError('CHAIN_LOOP', path, file.realPath, 'a file the chain has not gone through before');
     seen.add(file.identity);
-    if (backing === undefined) return;
+    if (backing === undefined) return onTop;
     if (layers.length > MAX_CHAIN_DEPTH)
       throw chainError('CHAIN_TOO_DEEP', path, `more than ${MAX_CHAIN_DEPTH} files`, `at most ${MAX_CHAIN_DEPTH}`);
     const refused = refusedName(backing.name);
@@ -64,48 +84,64 @@ async function closeAndThrow(file: OpenFile, error: unknown): Promise<never> {
   throw error;
 }
 
-async function openLayer(
-  file: OpenFile,
-  declared: string | undefined,
-  options: ExamineOptions,
-): Promise<{ layer: Layer; backing?: { name: string; nameBytes: Uint8Array; format: string | undefined } }> {
+async function openLayer(file: OpenFile, declared: string | undefined, options: ExamineOptions): Promise<OpenedLayer> {
   const facts = await file.facts();
   const prefix = await file.device.read(0, PROBE_BYTES);
-  const format = declared ?? probe(prefix)[0]?.format ?? 'raw';
+  const format = await formatOf(file, prefix, declared);
   if (format === 'raw') {
-    const capacity = roundUp(facts.length, 512);
-    return { layer: { file, capacity, runs: rawRuns(facts.map, capacity) } };
-  }
-  if (format !== 'qcow2' || !hasQcow2Magic(prefix)) {
-    throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', {
-      doing: 'read guest data',
-      image: file.path,
-      found: `format ${format}`,
-      expected: 'raw or qcow2',
-    });
+    const capacity = roundUp(facts.length, SECTOR);
+    return { layer: { file, capacity, runs: rawRuns(facts.map, capacity) }, findings: [] };
   }
   const device = metadataDevice(file.device, facts);
-  const header = await readQcow2Header(device);
-  const layer = { file, capacity: header.capacity, runs: guestRuns(device, header, options.signal) };
-  const { backingFile: name, backingFileBytes: nameBytes, backingFormat } = header;
-  return name === undefined || nameBytes === undefined ? { layer } : { layer, backing: { name, nameBytes, format: backingFormat } };
+  if (format === 'qcow2') return openQcow2Layer(file, device, prefix, options.signal);
+  const { device: guest, isWholeInFile, findings, backing } = await GUEST_DEVICES[format](device, options.signal);
+  const extents = guest.extents(0, guest.byteLength, options.signal);
+  const runs = isWholeInFile && facts.map !== undefined ? storedRuns(extents, facts.map) : extentRuns(extents);
+  const layer = { file, capacity: guest.byteLength, runs };
+  return backing === undefined ? { layer, findings } : { layer, findings, backing: { ...backing, format: backing.format ?? undefined } };
 }
 
-/** A raw file's stored and written ranges are data, the rest zeros; without a map everything is data. */
-async function* rawRuns(map: StorageMap | undefined, capacity: number): AsyncGenerator<GuestRun, void> {
-  if (map === undefined) {
-    yield { start: 0, end: capacity, status: 'data' };
-    return;
+const SECTOR = 512;
+
+/** Throws: unsupported, FORMAT_NOT_READ; refused, FORMAT_AMBIGUOUS. */
+async function formatOf(file: OpenFile, prefix: Uint8Array, declared: string | undefined): Promise<ImageFormat> {
+  if (declared === undefined) return chooseFormat(await gatherEvidence(file.device, prefix), undefined, false, '-F').format;
+  const name = declared === QEMU_NAME_OF_VHD ? 'vhd' : declared;
+  const known = IMAGE_FORMATS.find((format) => format === name);
+  if (known !== undefined) return known;
+  throw new PlimsollError('unsupported', 'FORMAT_NOT_READ', {
+    doing: 'read guest data',
+    image: file.path,
+    found: `format ${declared}`,
+    expected: `one of ${IMAGE_FORMATS.join(', ')}`,
+  });
+}
+
+/** What an image names as the format of a backing file comes from QEMU. */
+const QEMU_NAME_OF_VHD = 'vpc';
+
+async function openQcow2Layer(
+  file: OpenFile,
+  device: BlockDevice,
+  prefix: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<OpenedLayer> {
+  if (!hasQcow2Magic(prefix)) {
+    throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
+      doing: 'read qcow2 header',
+      image: file.path,
+      field: 'magic',
+      at: 0,
+      found: 'another signature',
+      expected: '0x514649fb',
+    });
   }
-  let at = 0;
-  for (const { fileOffset, byteLength, unwritten } of map) {
-    const end = Math.min(capacity, fileOffset + byteLength);
-    if (unwritten || end <= at) continue;
-    if (fileOffset > at) yield { start: at, end: fileOffset, status: 'zero' };
-    yield { start: Math.max(at, fileOffset), end, status: 'data' };
-    at = end;
-  }
-  if (at < capacity) yield { start: at, end: capacity, status: 'zero' };
+  const header = await readQcow2Header(device);
+  const layer = { file, capacity: header.capacity, runs: guestRuns(device, header, signal) };
+  const findings = leftOutOfCopy(header);
+  const { backingFile: name, backingFileBytes: nameBytes, backingFormat } = header;
+  if (name === undefined || nameBytes === undefined) return { layer, findings };
+  return { layer, findings, backing: { name, nameBytes, format: backingFormat } };
 }
 
 /** Layer `index` over those below it; where all are silent, or a shorter one has ended, the guest reads zeros. */

@@ -115,6 +115,8 @@ export interface MeasureReport {
   readonly expected: number;
   readonly maxLength: number;
   readonly addends: readonly Addend[];
+  /** Of a copy: what it leaves out of its source, and what is doubtful about that. */
+  readonly findings: readonly Finding[];
 }
 
 /**

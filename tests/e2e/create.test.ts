@@ -174,6 +174,24 @@ describe('measure', () => {
     expect(report.addends.find((one) => one.name === 'guest data to come')?.bytes).toBe(2 ** 30 - 5 * 2 ** 20);
   });
 
+  it('measures a copy of a VMDK, and a copy by signature', async () => {
+    await run('qemu-img', ['create', '-q', '-f', 'vmdk', at('old.vmdk'), '1G']);
+    await run('qemu-io', ['-f', 'vmdk', '-c', 'write 0 5M', at('old.vmdk')]);
+    const report = await measured('-f', 'qcow2', '--from', at('old.vmdk'), '-F', 'vmdk');
+    await run('qemu-img', ['convert', '-f', 'vmdk', '-O', 'qcow2', at('old.vmdk'), at('judge')]);
+    expect(report).toMatchObject({ capacity: 2 ** 30, length: statSync(at('judge')).size, findings: [] });
+    expect(await measured('-f', 'qcow2', '--from', at('old.vmdk'))).toEqual(report);
+  });
+
+  it('names what a copy leaves out of its source', async () => {
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', at('tracked'), '64M']);
+    await run('qemu-img', ['bitmap', '--add', at('tracked'), 'changes']);
+    const { findings } = await measured('-f', 'qcow2', '--from', at('tracked'), '-F', 'qcow2');
+    expect(findings).toMatchObject([{ level: 'warning', code: 'COPY_WITHOUT_BITMAPS' }]);
+    const { stdout } = await plimsoll(['measure', '-f', 'raw', '--from', at('tracked'), '-F', 'qcow2']);
+    expect(stdout).toMatch(/^ {2}warning {2}The 1 persistent bitmap of the source is in none of the figures/m);
+  });
+
   it('of an image that is not there ends with 12', async () => {
     const { code, stdout, stderr } = await plimsoll(['measure', '--from', at('none')]);
     expect([code, stdout]).toEqual([12, '']);

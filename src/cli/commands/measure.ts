@@ -2,6 +2,7 @@
 import { Argument, Option } from 'commander';
 import { parseSize, PlimsollError, jsonText } from '#base';
 import { allowedDirectories } from '../allowed-directories.ts';
+import { IMAGE_FORMATS, type ImageFormat } from '#wire';
 import { collect, addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
@@ -13,7 +14,7 @@ interface MeasureFlags extends OutputFlags {
   readonly size?: number;
   readonly from?: string;
   readonly format: Format;
-  readonly sourceFormat?: Format;
+  readonly sourceFormat?: ImageFormat;
   readonly option?: readonly string[];
   readonly explain?: true;
 }
@@ -30,6 +31,7 @@ export function measureCommand(session: Session): VerbCommand {
         line: 'plimsoll measure -f qcow2 --size 40G -o cluster_size=2M,preallocation=falloc',
       },
       { does: 'a copy of an existing image', line: 'plimsoll measure -f qcow2 --from old.vm.raw -F raw' },
+      { does: 'a qcow2 made of a VMDK', line: 'plimsoll measure -f qcow2 --from appliance.vmdk -F vmdk' },
     ],
     exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy'],
   });
@@ -38,7 +40,7 @@ export function measureCommand(session: Session): VerbCommand {
     .option('--size <size>', 'the capacity, such as 40G', (text) => parseSize(text, '--size'))
     .option('--from <image>', 'the image to be copied, instead of a size')
     .addOption(new Option('-f, --format <format>', 'the format of the image that would be made').choices(['raw', 'qcow2']).default('qcow2'))
-    .addOption(new Option('-F, --source-format <format>', 'the format of the image to be copied').choices(['raw', 'qcow2']))
+    .addOption(new Option('-F, --source-format <format>', 'the format of the image to be copied').choices(IMAGE_FORMATS))
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
     .option('--explain', 'show what the commitment is made of, as a sum');
   command.option('--allow-dir <directory>', 'with --from: also follow references into this directory (may be repeated)', collect);

@@ -1,6 +1,7 @@
 /** The figures of an image that does not exist yet, for people. */
 import { escapeForTerminal } from '#base';
 import type { MeasureReport } from '#wire';
+import { findingLines } from './findings.ts';
 import { figureLine } from './image.ts';
 import { sumLines } from './sum.ts';
 import type { Theme } from './theme.ts';
@@ -15,5 +16,6 @@ export function measureLines(report: MeasureReport, title: string, theme: Theme,
     figureLine('expected', report.expected, theme.width),
     figureLine('max length', report.maxLength, theme.width),
     ...(explain ? ['', '  The commitment is made of:', ...sumLines(report.addends, report.commitment, theme.width)] : []),
+    ...(report.findings.length > 0 ? ['', ...findingLines(report.findings, theme)] : []),
   ];
 }
