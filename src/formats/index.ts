@@ -65,10 +65,14 @@ export {
 } from './vhd/index.ts';
 export {
   openVmdk,
+  openVmdkExtent,
+  readSplitDisk,
   readVmdkFacts,
+  type SplitDisk,
   type VmdkCensus,
   type VmdkDescriptor,
   type VmdkExtent,
+  type VmdkExtentImage,
   type VmdkFacts,
   type VmdkHeader,
   type VmdkImage,

@@ -1,9 +1,9 @@
 /** The files an image refers to: backing files, one behind the other, and the external data file. */
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts, TableMemory } from '#block';
-import { hasQcow2Magic, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
+import { hasQcow2Magic, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
-import { rawFigures } from '#sizes';
+import { rawFigures, vmdkFigures } from '#sizes';
 import type { ChainLink, Finding } from '#wire';
 import {
   commitFindings,
@@ -14,6 +14,7 @@ import {
   type CommitTarget,
 } from './commit-growth.ts';
 import { type FileReferences, referencesOfQcow2, referencesOfQed } from './file-references.ts';
+import { metadataDevice } from './metadata-device.ts';
 import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
 
 export interface ChainResult {
@@ -57,12 +58,13 @@ export async function followChain(file: OpenFile, references: FileReferences, op
   const allowed = refersToFiles ? await realPlacesOf(options.allowDirectories) : [];
   const walk: Walk = { ...options, lookedUp, permit: permitWithin(file, allowed) };
   let from: Buffer = Buffer.from(options.path);
-  for (const { name, nameBytes, capacity, reach } of references.data) {
+  for (const { name, nameBytes, format, capacity, reach } of references.data) {
     options.signal?.throwIfAborted();
-    const reference = { role: 'data', depth: 1, name, nameBytes, format: 'raw' } as const;
+    const reference = { role: 'data', depth: 1, name, nameBytes, format } as const;
     const { link, facts } = await openLink(from, reference, walk, 0);
     if (link.file === file.identity) return { links: [comesBack(link)], lookedUp, findings, error: loop(file.path, reference) };
-    links.push(facts === undefined ? link : { ...link, capacity, commitment: rawFigures(facts, reach).commitment as number, reach });
+    const isFlat = facts !== undefined && format === 'raw';
+    links.push(isFlat ? { ...link, capacity, commitment: rawFigures(facts, reach).commitment as number, reach } : link);
     findings.push(...linkFindings(link));
   }
   let next = backingReference(references, 1);
@@ -166,6 +168,12 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, pla
     const header = await readQedHeader(file.device);
     const growth = commitGrowthOfQed(capacityAbove, header.capacity);
     return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfQed(header) };
+  }
+  if (format === 'vmdk' && reference.role === 'data') {
+    const extent = await openVmdkExtent(metadataDevice(file.device, facts, undefined, walk.tables), walk.signal);
+    const figures = vmdkFigures(await extent.census(walk.signal), facts);
+    const { capacity, commitment, maxLength } = figures;
+    return { link: { ...opened, format, capacity, commitment: commitment ?? 0, reach: maxLength ?? facts.length }, facts };
   }
   if (format !== 'qcow2') {
     return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read`, ...commitGrowthOfOther(format) } };

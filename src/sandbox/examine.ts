@@ -4,6 +4,7 @@
  */
 import {
   asPlimsollError,
+  formatBytes,
   KiB,
   PlimsollError,
   quoteForHumans,
@@ -12,6 +13,7 @@ import {
   requirePath,
   requirePaths,
   requireSignal,
+  saturated,
   type SerializedError,
 } from '#base';
 import { type BlockDevice, type FileFacts, type TableMemory, withTableMemory } from '#block';
@@ -29,7 +31,7 @@ import {
 } from '#formats';
 import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenFile, openImageFile } from '#host';
 import { type Figures, qcow2Figures, rawFigures, TO_COME } from '#sizes';
-import { type Finding, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
+import { type ChainLink, type Finding, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
 import { type FileReferences, referencesOfQcow2 } from './file-references.ts';
 import { withinMemory } from './examination-memory.ts';
@@ -333,7 +335,7 @@ async function otherReport(
     tables: device.memory,
     signal: options.signal,
   });
-  const findings = [...counted.findings, ...chain.findings];
+  const findings = [...counted.findings, ...extentFindings(format, chain.links), ...chain.findings];
   const report = combined(nameText(path), known, counted, {
     findings: parent === undefined ? findings : [...findings, differencing(parent)],
     chain: chain.links,
@@ -341,6 +343,19 @@ async function otherReport(
     error: chain.error?.toJSON(),
   });
   return { report, lookedUp: chain.lookedUp, isShortOfMemory: chain.isShortOfMemory };
+}
+
+/** The figures are those of the descriptor alone: in a store each extent file counts by itself. */
+function extentFindings(format: OtherFormat, links: readonly ChainLink[]): Finding[] {
+  if (format !== 'vmdk' || links.length === 0) return [];
+  const most = new Map<string, number>();
+  for (const { file, commitment } of links) {
+    if (file !== undefined && commitment !== undefined) most.set(file, Math.max(most.get(file) ?? 0, commitment));
+  }
+  const bytes = saturated([...most.values()].reduce((sum, one) => sum + one, 0));
+  const files = `${most.size} extent file${most.size === 1 ? '' : 's'}`;
+  const message = `The figures are those of the descriptor alone. The ${files} that could be read can come to take ${formatBytes(bytes)} (${bytes} bytes) together; in a scan each counts by itself.`;
+  return [{ level: 'info', code: 'VMDK_EXTENT_FILES', message }];
 }
 
 const NO_FILES: FileReferences = { capacity: 0, backing: undefined, data: [] };

@@ -1,5 +1,5 @@
 /** What the formats' headers name: a backing file, and the files that hold the guest's data. */
-import type { QedHeader, Qcow2Header } from '#formats';
+import type { QedHeader, Qcow2Header, SplitDisk } from '#formats';
 import { dataFileReach } from './commit-growth.ts';
 
 export interface FileReferences {
@@ -21,20 +21,29 @@ export interface BackingReference {
 export interface DataReference {
   readonly name: string;
   readonly nameBytes: Uint8Array;
+  /** vmdk: a sparse extent, with tables of its own. */
+  readonly format: 'raw' | 'vmdk';
   /** Of the disk, or the part of it, that lies in the file. */
   readonly capacity: number;
-  /** Guest writes reach so many bytes of the file. */
+  /** raw: guest writes reach so many bytes of the file. */
   readonly reach: number;
 }
 
 export function referencesOfQcow2(header: Qcow2Header): FileReferences {
   const { externalDataFile, dataFileName: name = '', dataFileNameBytes: nameBytes = new Uint8Array(0), capacity } = header;
-  const data = externalDataFile ? [{ name, nameBytes, capacity, reach: dataFileReach(header) }] : [];
+  const data = externalDataFile ? [{ name, nameBytes, format: 'raw' as const, capacity, reach: dataFileReach(header) }] : [];
   return { capacity, backing: backingOf(header), data };
 }
 
 export function referencesOfQed(header: QedHeader): FileReferences {
   return { capacity: header.capacity, backing: backingOf(header), data: [] };
+}
+
+export function referencesOfSplitDisk({ capacity, files }: SplitDisk): FileReferences {
+  const data = files.map(({ name, kind, capacity: part, reach }): DataReference => {
+    return { name: name.text, nameBytes: name.bytes, format: kind === 'flat' ? 'raw' : 'vmdk', capacity: part, reach };
+  });
+  return { capacity, backing: undefined, data };
 }
 
 type NamesBacking = Pick<Qcow2Header, 'backingFile' | 'backingFileBytes' | 'backingFormat'>;

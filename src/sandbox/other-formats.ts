@@ -1,9 +1,33 @@
 /** The formats without files of their own beside them: opened by their own reader, counted by their own rules. */
+import { PlimsollError } from '#base';
 import { type BlockDevice, type FileFacts, withTableMemory } from '#block';
-import { hasTwoVhdSizes, openLuks, openQed, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
-import { type Figures, luksFigures, qedFigures, vdiFigures, vhdFigures, vhdFindings, vhdxFigures, vmdkFigures } from '#sizes';
+import {
+  hasTwoVhdSizes,
+  openLuks,
+  openQed,
+  openVdi,
+  openVhd,
+  openVhdx,
+  openVmdk,
+  openVmdkExtent,
+  readSplitDisk,
+  type SplitDisk,
+  type VmdkExtentImage,
+  type VmdkImage,
+} from '#formats';
+import {
+  type Figures,
+  luksFigures,
+  qedFigures,
+  splitDiskFigures,
+  vdiFigures,
+  vhdFigures,
+  vhdFindings,
+  vhdxFigures,
+  vmdkFigures,
+} from '#sizes';
 import type { ImageFormat, ImageReport } from '#wire';
-import { type FileReferences, referencesOfQed } from './file-references.ts';
+import { type FileReferences, referencesOfQed, referencesOfSplitDisk } from './file-references.ts';
 
 /** Raw is arithmetic, and qcow2 has a census and a chain. */
 export type OtherFormat = Exclude<ImageFormat, 'raw' | 'qcow2'>;
@@ -35,12 +59,7 @@ export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
       parent: image.parent === undefined ? undefined : (image.parent.unicodeName.text ?? image.parent.uniqueId),
     };
   },
-  vmdk: async (device, facts, signal) => {
-    const image = await openVmdk(device, signal);
-    const census = await image.census(signal);
-    const figures = withTableMemory(device.memory, () => vmdkFigures(census, facts));
-    return { figures, details: { subformat: image.descriptor.createType, grainBytes: image.header.grainBytes }, parent: undefined };
-  },
+  vmdk: readVmdk,
   vhdx: async (device, facts) => {
     const image = await openVhdx(device);
     return { figures: vhdxFigures(image, facts), details: { blockSize: image.facts.blockSize }, parent: undefined };
@@ -70,3 +89,26 @@ export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
     return { figures: luksFigures(image, facts), details: { version, payloadOffset, cipher }, parent: undefined };
   },
 };
+
+/** A descriptor of its own, an image in one file, or one extent of a split image. */
+async function readVmdk(device: BlockDevice, facts: FileFacts, signal: AbortSignal | undefined): Promise<CountedImage> {
+  const image = await openVmdkFile(device, signal);
+  if ('files' in image) {
+    const { createType, files, parent } = image;
+    const details = { subformat: createType, extentFiles: files.length };
+    return { figures: splitDiskFigures(image, facts), details, parent, references: referencesOfSplitDisk(image) };
+  }
+  const census = await image.census(signal);
+  const figures = withTableMemory(device.memory, () => vmdkFigures(census, facts));
+  const subformat = 'descriptor' in image ? image.descriptor.createType : 'sparse extent';
+  return { figures, details: { subformat, grainBytes: image.header.grainBytes }, parent: undefined };
+}
+
+async function openVmdkFile(device: BlockDevice, signal: AbortSignal | undefined): Promise<SplitDisk | VmdkImage | VmdkExtentImage> {
+  try {
+    return (await readSplitDisk(device)) ?? (await openVmdk(device, signal));
+  } catch (thrown) {
+    if (!(thrown instanceof PlimsollError) || thrown.code !== 'VMDK_NO_DESCRIPTOR') throw thrown;
+    return openVmdkExtent(device, signal);
+  }
+}

@@ -8,6 +8,7 @@ export { append, type Appended } from './qcow2-append.ts';
 export { refcountMetadataBlocks, type RefcountGeometry } from './cluster-allocator.ts';
 export { vdiFigures } from './vdi-figures.ts';
 export { qedFigures } from './qed-figures.ts';
+export { splitDiskFigures } from './split-figures.ts';
 export { luksFigures } from './luks-figures.ts';
 export { vhdFindings } from './findings-vhd.ts';
 export { vhdFigures } from './vhd-figures.ts';

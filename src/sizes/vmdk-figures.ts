@@ -133,7 +133,8 @@ function named(terms: readonly (readonly [string, number])[]): Addend[] {
 /** Everything that guest writes touch without appending: header and descriptor (its CID), tables, and grains that are there. */
 function writtenInPlace({ header, needing, tableSectors, grainSteps }: VmdkCensus): Iterable<Run>[] {
   if (needing === 0 && header.kind === 'stream') return [];
-  const head = { start: 0, end: header.descriptorOffset + header.descriptorLength };
+  // An extent of a split image has no descriptor.
+  const head = { start: 0, end: Math.max(SECTOR, header.descriptorOffset + header.descriptorLength) };
   const tables = needing > 0 ? clusterBytes(tableSectors, SECTOR) : [];
   return [sortedRuns([head]), tables, clusterBytes(grainSteps, header.grainBytes)];
 }

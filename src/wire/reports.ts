@@ -31,7 +31,7 @@ export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
 export type FormatSource = 'declared' | 'signature' | 'guess';
 
-/** One file that an image refers to: its backing file, that one's backing file, or an external data file. */
+/** One file that an image refers to: its backing file, that one's backing file, an external data file, or an extent file. */
 export interface ChainLink {
   readonly role: 'backing' | 'data';
   /** 1 for what the image itself names. */
@@ -57,7 +57,7 @@ export interface ChainLink {
    */
   readonly commitGrowth?: number | null;
   readonly commitUnknown?: string;
-  /** External data files: bytes that guest writes can reach, and the most storage it can come to consume. */
+  /** External data and extent files: bytes that guest writes can reach, and the most storage it can come to consume. */
   readonly reach?: number;
   readonly commitment?: number;
 }

@@ -44,6 +44,14 @@ export interface Header {
   readonly hasFooter: boolean;
 }
 
+/** What is known beside the first sector. */
+export interface HeaderContext {
+  /** The last FOOTER_BYTES of the file. */
+  readonly footer?: Uint8Array;
+  /** One extent of a split image: it needs no descriptor. */
+  readonly isExtent?: boolean;
+}
+
 /** Bytes of the stream's end that tell the grain directory's place: marker, footer, end of stream. */
 export const FOOTER_BYTES = 3 * SECTOR;
 
@@ -65,7 +73,11 @@ export function hasSparseMagic(prefix: Uint8Array): boolean {
  * Throws: corrupt (a field out of its range, a table outside the file, a footer that differs), unsupported (COWD, version,
  * flags, geometry), refused (capacity 0, no descriptor inside).
  */
-export function parseHeader(sector: Uint8Array, fileLength: number, footer?: Uint8Array): Header | { needs: 'footer' } {
+export function parseHeader(
+  sector: Uint8Array,
+  fileLength: number,
+  { footer, isExtent = false }: HeaderContext = {},
+): Header | { needs: 'footer' } {
   if (sector.byteLength >= 4 && viewOf(sector).getUint32(0, true) === MAGIC_COWD)
     throw headerWrong('unsupported', 'VMDK_COWD', 'magic', 0, 'COWD', 'KDMV; COWD extents, of ESX and VMware 3, are not read');
   const raw = SPARSE_HEADER.read(viewOf(sector));
@@ -74,7 +86,8 @@ export function parseHeader(sector: Uint8Array, fileLength: number, footer?: Uin
   if (version !== 1 && version !== 2 && version !== 3) throw headerWrong('unsupported', 'VMDK_VERSION', 'version', 4, version, '1, 2 or 3');
   const kind = checkFlags(raw);
   checkGeometry(raw);
-  checkDescriptorPlace(raw, fileLength);
+  const hasDescriptor = !isExtent || raw.descriptorOffset !== 0;
+  if (hasDescriptor) checkDescriptorPlace(raw, fileLength);
   const isAtEnd = raw.gdOffset === GD_AT_END;
   if (isAtEnd && kind !== 'stream')
     throw headerWrong('corrupt', 'VMDK_FOOTER', 'gdOffset', 56, 'at the end', 'an offset: only a stream has its directory at the end');
@@ -96,7 +109,7 @@ export function parseHeader(sector: Uint8Array, fileLength: number, footer?: Uin
     grainBytes: raw.grainSize * SECTOR,
     grainSectors: raw.grainSize,
     descriptorOffset: raw.descriptorOffset * SECTOR,
-    descriptorLength: raw.descriptorSize * SECTOR,
+    descriptorLength: hasDescriptor ? raw.descriptorSize * SECTOR : 0,
     grainDirectoryOffset: directoryPlace('gdOffset', 56, gdOffset, directoryBytes, fileLength),
     redundantDirectoryOffset: hasRedundant ? directoryPlace('rgdOffset', 48, raw.rgdOffset, directoryBytes, fileLength) : undefined,
     grainDirectoryEntries,

@@ -112,11 +112,35 @@ export async function openVmdk(file: BlockDevice, signal?: AbortSignal): Promise
   };
 }
 
+/** One sparse extent of a split image, which has a header and tables and no descriptor of its own. */
+export type VmdkExtentImage = Pick<VmdkImage, 'header' | 'device' | 'census'>;
+
+/**
+ * The sparse extent in `file`, whatever its descriptor is.
+ *
+ * Bounds: as `openVmdk`. Throws: corrupt, unsupported, refused; io, over-budget.
+ */
+export async function openVmdkExtent(file: BlockDevice, signal?: AbortSignal): Promise<VmdkExtentImage> {
+  const sector = await file.read(0, SECTOR);
+  const header = parseHeader(sector, file.byteLength, { isExtent: true });
+  if ('needs' in header || header.kind !== 'sparse')
+    throw vmdkError(
+      'unsupported',
+      'VMDK_EXTENT_STREAM',
+      { doing: 'read VMDK header', field: 'extent', at: 0 },
+      'a stream',
+      'a sparse extent',
+    );
+  const directory = await readGrainDirectory(file, header, signal);
+  const device = new GrainDevice(file, header, new GrainTables(file, header, directory));
+  return { header, device, census: (until) => takeCensus(file, header, directory, until) };
+}
+
 async function readHeader(file: BlockDevice, sector: Uint8Array): Promise<Header> {
   const header = parseHeader(sector, file.byteLength);
   if (!('needs' in header)) return header;
   const footer = await file.read(Math.max(0, file.byteLength - FOOTER_BYTES), FOOTER_BYTES);
-  const whole = parseHeader(sector, file.byteLength, footer);
+  const whole = parseHeader(sector, file.byteLength, { footer });
   if (!('needs' in whole)) return whole;
   throw new PlimsollError('bug', 'INTERNAL', { doing: 'read VMDK header', found: 'a footer that was not taken' });
 }

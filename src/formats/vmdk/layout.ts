@@ -75,4 +75,6 @@ export const LIMITS = {
   grainDirectoryEntries: 2 ** 22,
   /** No filesystem has longer names. */
   extentNameBytes: 255,
+  /** 8 TiB in files of 2 GiB. */
+  extentFiles: 4096,
 } as const;

@@ -101,6 +101,8 @@ export interface Claim {
   /** `device:inode`. */
   readonly identity: string;
   readonly path: string;
+  /** vmdk: a sparse extent of a split image. */
+  readonly format: 'raw' | 'vmdk';
   /** The largest of what the images say. */
   readonly reach: number;
   readonly claimants: readonly Sighting[];
@@ -236,7 +238,7 @@ async function storeOf({ filesystem, walked }: Sighting, notes: StoreNotes): Pro
 
 /** Who is whose backing file, and how far external data files are written. Returns data files that lie elsewhere. */
 async function linkImages(byIdentity: ReadonlyMap<string, Found>, notes: StoreNotes, readClaim: ReadClaim): Promise<Found[]> {
-  const claims = new Map<string, { path: string; reach: number; claimants: Sighting[] }>();
+  const claims: Claims = new Map();
   for (const { sighting } of byIdentity.values()) {
     for (const link of sighting.report.chain) {
       const base = link.role === 'backing' && link.file !== undefined ? byIdentity.get(link.file) : undefined;
@@ -246,39 +248,68 @@ async function linkImages(byIdentity: ReadonlyMap<string, Found>, notes: StoreNo
       } else if (link.role === 'data') noteClaim(claims, sighting, link, notes);
     }
   }
-  const beyond: Found[] = [];
-  for (const [identity, { path, reach, claimants }] of claims) {
+  const beyond = new Map<string, Found>();
+  for (const { identity, path, format, reach, claimants } of claims.values()) {
     const target = byIdentity.get(identity);
-    const read = await readClaim({ identity, path, reach, claimants, target: target?.sighting });
+    const read = await readClaim({ identity, path, format, reach, claimants, target: target?.sighting });
     if (read === undefined) continue;
-    if (target === undefined) beyond.push({ sighting: read, aliases: [], backingOf: [] });
-    else if (!isImageOfItsOwn(target.sighting.report, read.report)) target.sighting = read;
+    const known = target ?? beyond.get(identity);
+    if (known === undefined) beyond.set(identity, { sighting: read, aliases: [], backingOf: [], largestCommit: undefined });
+    else known.sighting = asClaimed(known.sighting, read);
   }
-  return beyond;
+  return [...beyond.values()];
 }
 
+/** By identity and format: two images can claim one file, and differ. */
+type Claims = Map<string, Omit<Claim, 'target' | 'reach' | 'claimants'> & { reach: number; readonly claimants: Sighting[] }>;
+
 /** An external data file grows with its image, wherever it lies; one that cannot be read leaves the answer open. */
-function noteClaim(
-  claims: Map<string, { path: string; reach: number; claimants: Sighting[] }>,
-  image: Sighting,
-  { file, path, reach }: ChainLink,
-  notes: StoreNotes,
-): void {
+function noteClaim(claims: Claims, image: Sighting, { file, path, reach, format }: ChainLink, notes: StoreNotes): void {
   if (reach !== undefined && path !== null && file !== undefined) {
-    const known = claims.get(file);
-    if (known === undefined) claims.set(file, { path, reach, claimants: [image] });
+    const kind = format === 'vmdk' ? 'vmdk' : 'raw';
+    const key = `${file} ${kind}`;
+    const known = claims.get(key);
+    if (known === undefined) claims.set(key, { identity: file, path, format: kind, reach, claimants: [image] });
     else {
       known.reach = Math.max(known.reach, reach);
-      known.claimants.push(image);
+      if (known.claimants.at(-1) !== image) known.claimants.push(image);
     }
     return;
   }
   if (image.filesystem === undefined) return;
-  notes.of(notes.stores.get(image.filesystem.id)?.filesystem ?? image.filesystem).unreadable.push({
-    level: 'danger',
-    code: 'DATA_FILE_UNKNOWN',
-    message: `${image.report.path}: its external data file was not read, so what that can grow to is not in the sums.`,
-  });
+  const { unreadable } = notes.of(notes.stores.get(image.filesystem.id)?.filesystem ?? image.filesystem);
+  const message = `${image.report.path}: its external data file was not read, so what that can grow to is not in the sums.`;
+  // An image can name thousands.
+  if (unreadable.at(-1)?.message !== message) unreadable.push({ level: 'danger', code: 'DATA_FILE_UNKNOWN', message });
+}
+
+/** A file as it was found, or as the data of another image, `read`: no claim makes its figures smaller, or hides an error. */
+function asClaimed(found: Sighting, read: Sighting): Sighting {
+  if (read.report.error !== undefined) return found;
+  const isSmaller = (read.report.commitment ?? 0) < (found.report.commitment ?? 0);
+  if (read.report.format === 'vmdk') return isSmaller || isUnreadable(found.report) || found.report.format === 'vmdk' ? found : read;
+  if (!isImageOfItsOwn(found.report, read.report)) return isSmaller ? found : read;
+  return isUnreadable(found.report) && !isSmaller ? { ...found, report: withLeast(found.report, read.report) } : found;
+}
+
+/** An image that could not be read, with what it can take at least as the data of another. */
+function withLeast(report: ImageReport, least: ImageReport): ImageReport {
+  const { commitment, residual, reclaimable, addends, method } = least;
+  const finding: Finding = {
+    level: 'warning',
+    code: 'FORMAT_UNPROVEN',
+    message: 'Another image names this file as its data, and the guest can have written the signature. It counts as a raw disk at least.',
+  };
+  const isKnown = report.findings.some(({ code }) => code === finding.code);
+  return {
+    ...report,
+    commitment,
+    residual,
+    reclaimable,
+    addends,
+    method,
+    findings: isKnown ? report.findings : [...report.findings, finding],
+  };
 }
 
 /**
@@ -286,8 +317,13 @@ function noteClaim(
  * can claim any file beside it, and what is an image stays one, unless the claim makes it larger.
  */
 function isImageOfItsOwn(found: ImageReport, claimed: ImageReport): boolean {
-  if (found.error !== undefined) return found.error.code !== 'SIGNATURE_MISSING';
+  if (found.error !== undefined) return isUnreadable(found);
   return found.formatSource === 'signature' && (found.commitment ?? 0) >= (claimed.commitment ?? 0);
+}
+
+/** More is wrong than that the name promises a signature. */
+function isUnreadable({ error }: ImageReport): boolean {
+  return error !== undefined && error.code !== 'SIGNATURE_MISSING';
 }
 
 function pushTo<T>(lists: Map<Notes, T[]>, store: Notes, one: T): void {

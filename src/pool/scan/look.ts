@@ -144,9 +144,10 @@ export class Look {
   /** The external data file of other images, read as that. */
   async readClaim(claim: Claim): Promise<Sighting | undefined> {
     const { memory, remembers, everything } = this.#options;
-    const known = memory.claims.get(claim.identity);
+    const key = `${claim.identity} ${claim.format}`;
+    const known = memory.claims.get(key);
     if (known !== undefined && !everything && isSameClaim(known.claim, claim) && (await this.#claimHolds(known))) {
-      this.#claims.set(claim.identity, known);
+      this.#claims.set(key, known);
       return known.sighting;
     }
     const walked = claim.target?.walked ?? { path: claim.path, pathBytes: Buffer.from(claim.path) };
@@ -154,7 +155,9 @@ export class Look {
     const mark = remembers ? await markOfRemote(walked.pathBytes) : undefined;
     const examined = await examineFile(walked.pathBytes, {
       ...this.#examineOptions(),
-      format: 'raw',
+      format: claim.format,
+      // An administrator's declaration stays what the walk found: a claim is another reading.
+      rawFiles: claim.format === 'raw' ? this.#rawFiles : undefined,
       discovered: false,
       reach: claim.reach,
     });
@@ -162,7 +165,7 @@ export class Look {
     const sighting = remembers
       ? await keptSighting(walked, examined, { mark, beganMs, before: known?.sighting })
       : sightingOf(walked, examined);
-    this.#claims.set(claim.identity, { claim, sighting });
+    this.#claims.set(key, { claim, sighting });
     return sighting;
   }
 
