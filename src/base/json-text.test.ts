@@ -6,6 +6,7 @@ describe('jsonText()', () => {
     ['C1 controls and DEL', '\u007f\u0080\u009b31m\u009f'],
     ['bidirectional controls', 'a\u202eb\u202a\u2066c\u2069\u200f\u061c'],
     ['what is not shown', '\u200b\u200d\u2060\ufeff\u00ad\u180e\u{e0041}'],
+    ['fillers, variation selectors and annotation', '\u034f\u3164\uffa0\ufe0f\u{e0100}\ufff9'],
     ['line separators', 'a\u2028b\u2029c'],
     ['C0 controls', '\u0000\u001b[31m\n\t'],
     ['lone surrogates', '\ud800 \udfff'],

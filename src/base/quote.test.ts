@@ -16,6 +16,10 @@ describe('escapeForTerminal()', () => {
     ['\ud800x\udc00', '\\ud800x\\udc00'],
     ['\\n', '\\\\n'],
     ['\ufffd\ufeff', '\\ufffd\\ufeff'],
+    ['a\u00adb\u034fc\u180e', 'a\\xadb\\u034fc\\u180e'],
+    ['\u206a\u206f\ufff9\ufffb', '\\u206a\\u206f\\ufff9\\ufffb'],
+    ['\u3164\u115f\uffa0\u17b4', '\\u3164\\u115f\\uffa0\\u17b4'],
+    ['disk\ufe0f\u{e0100}\u{e0041}', 'disk\\ufe0f\\u{e0100}\\u{e0041}'],
   ])('%j becomes %j', (text, escaped) => {
     expect(escapeForTerminal(text)).toBe(escaped);
   });

@@ -1,11 +1,15 @@
 /**
- * Text that came from an image or a file name, made harmless for terminals: C0, C1, DEL, bidirectional controls and
- * lone surrogates are shown as escapes, so that a name can neither move the cursor nor forge a line.
+ * Text that came from an image or a file name, made harmless for terminals: controls, invisible and direction characters and
+ * lone surrogates are shown as escapes, so that a name can neither move the cursor nor forge a line nor look like another.
  */
 
-const UNSAFE =
-  // oxlint-disable-next-line no-control-regex
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd\\]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+/**
+ * For a character class of a `u` expression: DEL and the C1 controls, ends of lines, interlinear annotation, and every code
+ * point that Unicode calls ignorable (soft hyphen, joiners, direction, fillers, variation selectors, tags).
+ */
+export const INVISIBLE = String.raw`\u007f-\u009f\u2028\u2029\ufff9-\ufffb\p{Default_Ignorable_Code_Point}`;
+
+const UNSAFE = new RegExp(String.raw`[\u0000-\u001f\ufffd\\${INVISIBLE}\p{Surrogate}]`, 'gu');
 
 /** `text` with every unsafe character escaped and at most `maxLength` characters, an ellipsis marking the cut. */
 export function quoteForHumans(text: string, maxLength = 64): string {
@@ -36,6 +40,7 @@ function escapeOne(character: string): string {
   if (character === '\t') return '\\t';
   if (character === '\r') return '\\r';
   if (character === '\\') return '\\\\';
-  const code = character.charCodeAt(0);
+  const code = character.codePointAt(0) as number;
+  if (code > 0xffff) return `\\u{${code.toString(16)}}`;
   return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
 }
