@@ -4,7 +4,7 @@
  * Only a socket file that does not exist means that there is no daemon. Everything else that goes wrong leaves the question
  * open, and a caller must not go on as if there were no daemon.
  */
-import { existsSync, lstatSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -149,7 +149,7 @@ export class DaemonClient {
 
 function isSocketFile(path: string): boolean {
   try {
-    return lstatSync(path).isSocket();
+    return statSync(path).isSocket();
   } catch {
     return true; // It exists, since the connection was refused, and cannot be examined.
   }

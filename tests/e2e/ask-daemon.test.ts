@@ -1,5 +1,5 @@
 /** The commands that ask a daemon, the built command against a server on a real socket; behind it a Watch by hand. */
-import { chmodSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, linkSync, symlinkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -211,6 +211,14 @@ describe('a daemon that is there and does not answer', () => {
       await new Promise((resolve) => dead.once('listening', resolve));
       await noDaemon();
       linkSync(`${socket}.dead`, socket);
+      await new Promise((resolve) => dead.close(resolve));
+    },
+    'a link to a socket whose daemon died': async () => {
+      const dead = createServer().listen(`${socket}.dead`);
+      await new Promise((resolve) => dead.once('listening', resolve));
+      await noDaemon();
+      linkSync(`${socket}.dead`, `${socket}.stale`);
+      symlinkSync(`${socket}.stale`, socket);
       await new Promise((resolve) => dead.close(resolve));
     },
     'a connection that is reset': async () => {
