@@ -51,8 +51,8 @@ export function isRefusedFor(code: string, codes: readonly string[]): boolean {
   return codes.some((one) => one === code || QCOW2_AS_VERDICT[code]?.test(one) === true);
 }
 
-/** Clusters past 2^53, which the figures cannot count; the verdict does not refuse them. */
-const BEYOND_FIGURES = 'qcow2/corrupt--refcount-block-for-clusters-past-2-to-53';
+/** Clusters past 2^53, which the figures do not count and QEMU uses: the verdict does not refuse them. */
+const BEYOND_FIGURES = 'qcow2/unsupported--refcount-block-for-clusters-past-2-to-53';
 /** Images that are read, whatever figures or findings come of them. */
 const READABLE = /^(read|report|finding)--/;
 /** A difference to another image is refused as that, before anybody misses its bytes. */

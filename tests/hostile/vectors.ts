@@ -401,7 +401,7 @@ function refcounts(): Vector[] {
     },
     { name: 'finding--refcount-table-only-reserved-bits', image: aQcow2().withU64(refcountTable, 0x1ff), finding: 'REFCOUNT_MISSING' },
     { name: 'finding--refcount-table-empty', image: aQcow2().withU64(refcountTable, 0), finding: 'REFCOUNT_MISSING' },
-    { name: 'corrupt--refcount-block-for-clusters-past-2-to-53', image: withFarBlock(), code: 'QCOW2_REFCOUNT_BLOCK' },
+    { name: 'unsupported--refcount-block-for-clusters-past-2-to-53', image: withFarBlock(), code: 'QCOW2_REFCOUNT_BLOCK_FAR' },
     {
       name: 'finding--refcounts-all-ones',
       image: aQcow2().withBytes(refcountBlock, new Uint8Array(CLUSTER).fill(0xff)),

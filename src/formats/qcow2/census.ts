@@ -496,8 +496,17 @@ function clustersByRange(clusters: readonly number[], perRange: number): Map<num
 function refcountTableEntry(view: DataView, index: number, header: Header, fileLength: number): number | undefined {
   const offset = view.getUint32(index * 8) * 0x100000000 + ((view.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
   if (offset === 0) return undefined;
-  const isReachable = index * header.refcountBlockEntries < header.hostClusterLimit;
-  if (!isReachable || offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength) {
+  const firstCluster = index * header.refcountBlockEntries;
+  // Sound to QEMU: the file can hold these clusters, but their offsets are no exact numbers here.
+  if (firstCluster >= header.hostClusterLimit)
+    throw new PlimsollError('unsupported', 'QCOW2_REFCOUNT_BLOCK_FAR', {
+      doing: 'read qcow2 refcount table',
+      field: 'refcount block',
+      at: header.refcountTableOffset + index * 8,
+      found: `a block for clusters from ${firstCluster} on`,
+      expected: `blocks for clusters below ${header.hostClusterLimit}, whose offsets are below 2^53`,
+    });
+  if (offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength) {
     throw tableOutside(
       'QCOW2_REFCOUNT_BLOCK',
       'read qcow2 refcount table',
