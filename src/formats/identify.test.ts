@@ -103,6 +103,8 @@ describe('identify()', () => {
     ['nothing in zeros', disk(), []],
     ['nothing in an empty file', Buffer.alloc(0), []],
     ['a partition table', disk(PARTITION, BOOT_MARK), ['mbr']],
+    ['VMFS, 1 MiB behind the start', Buffer.concat([disk(), Buffer.from([0x0d, 0xd0, 0x01, 0xc0])]), ['vmfs']],
+    ['VMFS only where nothing else is', Buffer.concat([disk(PARTITION, BOOT_MARK), Buffer.from([0x0d, 0xd0, 0x01, 0xc0])]), ['mbr']],
     ['a boot sector, and no partition table without a partition', disk(BOOT_MARK), ['boot-sector']],
     ['FAT, and its boot sector as no partition table', disk([0, '\xeb\x3c\x90mkfs.fat'], BPB, [54, 'FAT16   '], BOOT_MARK), ['fat']],
     ['NTFS likewise', disk([0, '\xeb\x52\x90NTFS    '], BPB, BOOT_MARK, PARTITION), ['ntfs']],

@@ -59,14 +59,25 @@ const FOOTER_MAGICS: readonly Magic[] = [
 /**
  * Every sign in the file, by place.
  *
- * Reads the first 512 KiB and the last 768 KiB. Throws: io, over-budget.
+ * Reads the first 512 KiB and the last 768 KiB, and 4 bytes more where nothing is found there. Throws: io, over-budget.
  */
 export async function identify(device: BlockDevice): Promise<Sign[]> {
   const { byteLength } = device;
   const head = (await device.read(0, Math.min(IDENTIFY_HEAD_BYTES, byteLength))).slice();
   const tailAt = Math.max(0, byteLength - TAIL_BYTES);
   const ends = new FileEnds(byteLength, head, await device.read(tailAt, byteLength - tailAt));
-  return [...signsOfHead(head, ends), ...signsOfTail(ends)].sort((a, b) => a.at - b.at);
+  const signs = [...signsOfHead(head, ends), ...signsOfTail(ends)].sort((a, b) => a.at - b.at);
+  return signs.length === 0 && (await isVmfs(device)) ? [{ name: 'vmfs', class: 'filesystem', at: VMFS.at }] : signs;
+}
+
+/** The first volume header of VMFS, so far behind the start that it is read only where nothing else is found. Source: libblkid. */
+const VMFS = { at: 2 ** 20, magic: [0x0d, 0xd0, 0x01, 0xc0] } as const;
+
+async function isVmfs(device: BlockDevice): Promise<boolean> {
+  const { at, magic } = VMFS;
+  if (device.byteLength < at + magic.length) return false;
+  const found = await device.read(at, magic.length);
+  return magic.every((byte, index) => found[index] === byte);
 }
 
 function signsOfHead(head: Uint8Array, ends: FileEnds): Sign[] {

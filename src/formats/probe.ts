@@ -7,6 +7,7 @@ import {
   CONTAINER_SIGNATURES,
   type ContainerFormat,
   isLzmaAlone,
+  isOldCpio,
   isOldTar,
   WRAPPING_SIGNATURES,
   type WrappingFormat,
@@ -37,6 +38,7 @@ export function probe(prefix: Uint8Array): Evidence[] {
   if (!found.some(({ format }) => format === 'qcow2' || format === 'qcow') && matches(prefix, 0, 'QFI\xfb'))
     found.push({ format: 'qcow2', at: 0 });
   if (found.length === 0 && isLzmaAlone(prefix)) found.push({ format: 'lzma', at: 0 });
+  if (found.length === 0 && isOldCpio(prefix)) found.push({ format: 'cpio', at: 0 });
   if (found.length === 0 && isOldTar(prefix)) found.push({ format: 'tar', at: 0 });
   return found;
 }

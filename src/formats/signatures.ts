@@ -118,6 +118,28 @@ export function isLzmaAlone(head: Uint8Array): boolean {
   return (isPower(dictionary) || isPower((dictionary / 3) * 2)) && (isUnknown || (length > 0 && length < 2 ** 40));
 }
 
+/** Fields of the binary header: header_old_cpio in cpio(5). Byte offsets. */
+const OLD_CPIO = { byteLength: 26, mode: 6, links: 12, nameBytes: 20 } as const;
+const MOST_NAME_BYTES = 1024;
+/** File types of POSIX: pipe, character device, directory, block device, file, link, socket. */
+const FILE_TYPES: readonly number[] = [0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o120000, 0o140000];
+
+/** Whether `head` is the binary header of a cpio member, in either byte order: its magic has two bytes, so its fields count too. */
+export function isOldCpio(head: Uint8Array): boolean {
+  if (head.byteLength < 64) return false;
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const isLittle = view.getUint16(0, true) === 0o070707;
+  if (!isLittle && view.getUint16(0) !== 0o070707) return false;
+  const field = (at: number): number => view.getUint16(at, isLittle);
+  const nameEnd = OLD_CPIO.byteLength + field(OLD_CPIO.nameBytes);
+  if (field(OLD_CPIO.nameBytes) < 2 || field(OLD_CPIO.nameBytes) > MOST_NAME_BYTES) return false;
+  // The trailer of an empty archive has no type.
+  const isTrailer = String.fromCharCode(...head.subarray(OLD_CPIO.byteLength, OLD_CPIO.byteLength + 11)) === 'TRAILER!!!\0';
+  const isMember = FILE_TYPES.includes(field(OLD_CPIO.mode) & 0o170000) && field(OLD_CPIO.links) > 0;
+  const isTerminated = nameEnd > head.byteLength || head[nameEnd - 1] === 0;
+  return (isTrailer || isMember) && head[OLD_CPIO.byteLength] !== 0 && isTerminated;
+}
+
 const TAR_CHECKSUM = { at: 148, length: 8 } as const;
 
 /**

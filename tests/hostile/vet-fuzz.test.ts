@@ -24,7 +24,8 @@ const KiB = 1024;
 const MiB = KiB * KiB;
 
 /** As the documentation of `identify` has it, and the prefix that it may read once more. */
-const IDENTIFY_BYTES = (512 + 768) * KiB;
+/** Both ends, and the place of VMFS. */
+const IDENTIFY_BYTES = (512 + 768) * KiB + 4;
 /** What a stream's verdict may read. */
 const JUDGE_BYTES = 256 * MiB;
 

@@ -42,6 +42,15 @@ const MADE: readonly (readonly [string, readonly string[]])[] = [
   ['cpio', ['sh', '-c', 'ls in/disk.img | cpio -o --quiet -H newc >out']],
   ['cpio', ['sh', '-c', 'ls in/disk.img | cpio -o --quiet -H crc >out']],
   ['cpio', ['sh', '-c', 'ls in/disk.img | cpio -o --quiet -H odc >out']],
+  ['cpio', ['sh', '-c', 'ls in/disk.img | cpio -o --quiet -H bin >out']],
+  // As on a machine of the other byte order: the names stay.
+  [
+    'cpio',
+    python(
+      "import struct,subprocess; b=subprocess.run(['cpio','-o','--quiet','-H','bin'],input=b'in/disk.img\\n',capture_output=True).stdout; " +
+        "open('out','wb').write(struct.pack('>13H',*struct.unpack('<13H',b[:26]))+b[26:])",
+    ),
+  ],
   ['ar', ['sh', '-c', 'rm -f out; ar cr out in/disk.img']],
 ];
 
