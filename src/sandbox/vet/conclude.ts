@@ -2,7 +2,8 @@
  * From what a reader found to the report: verdict, use and next steps are derived here, outside of the confined worker, and
  * never taken from its answer.
  */
-import type { VetIdentity, VetReport } from '#wire';
+import { fileArgument, shellLine } from '#base';
+import type { VetIdentity, VetReason, VetReport } from '#wire';
 import type { Judgement } from './judge.ts';
 import { nextSteps } from './next-steps.ts';
 import { VET_FORMATS, type VetPolicy } from './policy.ts';
@@ -11,6 +12,13 @@ import { LEVELS, useOf, verdictOf } from './verdict.ts';
 
 /** Codes of reasons for which no command of QEMU reads the image as it is. */
 const NOT_READ_BY_QEMU: readonly string[] = ['QEMU_CANNOT_OPEN', 'LOG_PENDING'];
+
+/** The reader of the bytes does not know the file's name: where a reason has a command, it is added here. */
+function withCommand(reason: VetReason, path: string | null): VetReason {
+  if (reason.code !== 'LOG_PENDING') return reason;
+  const command = shellLine(['qemu-img', 'check', '-f', 'vhdx', '-r', 'all', fileArgument(path ?? 'FILE')]);
+  return { ...reason, message: `${reason.message} This command applies it, and changes the file: ${command}` };
+}
 
 export interface ConcludeOptions {
   /** null for a stream. */
@@ -22,7 +30,7 @@ export interface ConcludeOptions {
 /** The report on the judged object. */
 export function conclude(judgement: Judgement, { path, identity, policy }: ConcludeOptions): VetReport {
   const { format, declared, examined, capacity, length, signs, details } = judgement;
-  const all = [...judgement.reasons, ...policyReasons(judgement, policy)];
+  const all = [...judgement.reasons.map((reason) => withCommand(reason, path)), ...policyReasons(judgement, policy)];
   const reasons = LEVELS.flatMap((level) => all.filter((reason) => reason.level === level));
   const use = useOf(reasons);
   const known = VET_FORMATS.find((one) => one === format);

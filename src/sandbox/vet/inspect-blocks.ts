@@ -69,8 +69,7 @@ export async function inspectVhdx(device: BlockDevice, context: InspectContext):
   if (facts.log !== undefined)
     context.reasons.convert(
       'LOG_PENDING',
-      'The image was not closed: whoever opens it for writing first writes what its log holds. qemu-img reads it only after that: ' +
-        'qemu-img check -f vhdx -r all FILE',
+      'The image was not closed: its log is applied when it is opened for writing, and qemu-img reads it only after that.',
     );
   if (facts.logicalSectorSize !== QEMU_SECTOR_BYTES)
     context.reasons.convert(
