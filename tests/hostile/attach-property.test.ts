@@ -8,9 +8,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { vetFile } from '#sandbox';
+import { DEFAULT_POLICY, type VetPolicy, vetFile } from '#sandbox';
+import type { VetReport } from '#wire';
 import { Prng } from '../differential/prng.ts';
-import { foreignOpens, Guest } from './attach/guest.ts';
+import { foreignOpens, Guest, HEADERS } from './attach/guest.ts';
 import { tryProperty } from './attach/hold.ts';
 import { makeImage } from './attach/images.ts';
 import { mutate } from './attach/mutate.ts';
@@ -41,19 +42,38 @@ describe('an image with the use attach', () => {
 });
 
 describe('a raw disk opened as raw', () => {
-  // Its next verdict is not held to stay: a container's header on a raw disk is what a later reader must be warned of.
-  it('keeps its capacity and its bytes, and QEMU opens no other file, whatever header the guest writes', async () => {
+  it('keeps its use as a disk of a guest, its capacity and its bytes, and QEMU opens no other file, whatever header the guest writes', async () => {
     const prng = new Prng(SEED);
     const path = join(directory, 'disk.raw');
     const disk = Buffer.alloc(2 ** 20);
     disk.write('EFI PART', 512);
     writeFileSync(path, disk);
-    expect((await vetFile(path, { declared: 'raw', unconfined: true })).use).toBe('attach');
+    const vet = (policy: Partial<VetPolicy> = {}): Promise<VetReport> =>
+      vetFile(path, { declared: 'raw', unconfined: true, policy: { ...DEFAULT_POLICY, ...policy } });
+    expect((await vet()).use).toBe('attach');
     const guest = new Guest(path, 'raw', directory);
-    for (let session = 0; session < 6; session += 1) {
+    for (let session = 0; session < 12; session += 1) {
       const trace = join(directory, 'trace');
       expect(guest.session(prng, 65_536, trace)).toBe('');
       expect(foreignOpens(readFileSync(trace, 'utf8'), path)).toEqual([]);
+      const { use, capacity, next } = await vet({ guestWritten: true, unrecognised: false });
+      expect([use, capacity, next?.qemuImg]).toEqual(['attach', 2 ** 20, ['-f', 'raw']]);
     }
   });
+
+  it.each(HEADERS.map((header) => [header.toString('latin1', 0, 12), header] as const))(
+    'with %j first and last: refused as an upload, attached as a disk of a guest',
+    async (_name, header) => {
+      const path = join(directory, 'header.raw');
+      const disk = Buffer.alloc(2 ** 20);
+      header.copy(disk);
+      header.copy(disk, 2 ** 20 - 512);
+      writeFileSync(path, disk);
+      const vet = async (guestWritten: boolean): Promise<VetReport['use']> =>
+        (await vetFile(path, { declared: 'raw', unconfined: true, policy: { ...DEFAULT_POLICY, guestWritten } })).use;
+      // The last one is a name, which no file's content is taken for.
+      expect(await vet(false)).toBe(header.toString().startsWith('nbd:') ? 'attach' : 'refuse');
+      expect(await vet(true)).toBe('attach');
+    },
+  );
 });

@@ -55,7 +55,7 @@ function qcow2With(...pieces: readonly (readonly [number, string])[]): Buffer {
   return bytes;
 }
 
-/** Signs at places of a file of 1 MiB that a small qcow2 leaves empty: in its header's cluster, or behind its tables. */
+/** Signs at places of a file of 1 MiB that a small qcow2 leaves empty: in its header's cluster, or in a free one. */
 const FREE_PLACES = {
   jfs: [32_768, 'JFS1'],
   mdraid: [4096, '\xfc\x4e\x2b\xa9\x01\0\0\0'],
@@ -107,6 +107,38 @@ export const VET_VECTORS: readonly VetVector[] = [
     code: 'DATA_FILE_WITHOUT_BIT',
   },
   { name: 'refused--declared-raw-is-qcow2', row: 3, bytes: QCOW2, declared: 'raw', code: 'FORMAT_MISMATCH', at: 0 },
+  {
+    name: 'safe--qcow2-on-a-raw-disk-of-a-guest',
+    row: 3,
+    bytes: QCOW2,
+    declared: 'raw',
+    policy: { guestWritten: true },
+    code: 'GUEST_SIGN',
+    at: 0,
+  },
+  {
+    name: 'safe--footer-on-a-raw-disk-of-a-guest',
+    row: 3,
+    bytes: () => disk(PARTITION, BOOT_MARK, [MiB - SECTOR, 'conectix']),
+    declared: 'raw',
+    policy: { guestWritten: true },
+    code: 'GUEST_SIGN',
+    at: MiB - SECTOR,
+  },
+  {
+    name: 'safe--qcow2-of-a-guest-not-declared',
+    row: 3,
+    bytes: QCOW2,
+    policy: { guestWritten: true },
+  },
+  {
+    name: 'refused--raw-disk-of-a-guest-declared-qcow2',
+    row: 3,
+    bytes: () => disk(PARTITION, BOOT_MARK),
+    declared: 'qcow2',
+    policy: { guestWritten: true },
+    code: 'FORMAT_MISMATCH',
+  },
   { name: 'refused--declared-qcow2-is-raw', row: 3, bytes: () => disk(), declared: 'qcow2', code: 'FORMAT_MISMATCH' },
   {
     name: 'refused--declared-qcow2-is-vdi',
@@ -403,15 +435,12 @@ export const VET_VECTORS: readonly VetVector[] = [
     },
     code: 'REFCOUNT_TOO_LOW',
   },
-  ...Object.entries(FREE_PLACES).map(
-    ([name, [at, text]]): VetVector => ({
-      name: `ambiguous--${name}-beside-a-qcow2`,
-      row: 11,
-      bytes: () => Buffer.from(aQcow2().withBytes(at, Buffer.from(text, 'latin1')).withLength(MiB).bytes()),
-      code: 'POLYGLOT',
-      at,
-    }),
-  ),
+  ...Object.entries(FREE_PLACES).map(([name, [at, text]]): VetVector => {
+    const bytes = (): Buffer => Buffer.from(aQcow2().withBytes(at, Buffer.from(text, 'latin1')).withLength(MiB).bytes());
+    // A guest's old bytes stay in a free cluster; the header's cluster is not the guest's.
+    if (at >= aQcow2().clusterSize) return { name: `safe--${name}-in-a-free-cluster-of-a-qcow2`, row: 11, bytes };
+    return { name: `ambiguous--${name}-beside-a-qcow2`, row: 11, bytes, code: 'POLYGLOT', at };
+  }),
   ...Object.entries(FREE_PLACES).map(
     ([name, piece]): VetVector => ({ name: `safe--raw-disk-that-is-${name}`, row: 13, bytes: () => disk(piece), declared: 'raw' }),
   ),

@@ -48,7 +48,8 @@ const EXAMINED: Readonly<Record<VetReport['examined'], string>> = {
 const LABEL = 12;
 
 export function vetLines(report: VetReport, theme: Theme): string[] {
-  const { word, style, means } = VERDICTS[report.verdict];
+  const { word, style } = VERDICTS[report.verdict];
+  const means = meaningOf(report);
   const name = report.path === null ? 'standard input' : escapeForTerminal(report.path);
   return [
     theme.paint('strong', name),
@@ -62,6 +63,12 @@ export function vetLines(report: VetReport, theme: Theme): string[] {
     ...nextLines(report, theme),
     ...(report.use === 'refuse' ? [] : fact('never', 'mount it on a host: no verdict makes that safe.', theme)),
   ];
+}
+
+function meaningOf({ verdict, use }: VetReport): string {
+  if (verdict === 'unrecognised' && use === 'convert')
+    return 'nothing shows that it is a disk, and the policy allows to copy it only; do not attach this file to a guest';
+  return VERDICTS[verdict].means;
 }
 
 function reasonLines({ level, code, message, at }: VetReason, theme: Theme): string[] {

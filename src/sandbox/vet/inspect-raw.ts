@@ -19,7 +19,8 @@ export function inspectRaw(device: BlockDevice, { reasons, signs, policy }: Insp
   if (has('gpt') && !has('mbr')) reasons.note('GPT_WITHOUT_MBR', 'GPT without its protective MBR: old tools see an empty disk.');
   if (has('gpt-backup') && !has('gpt'))
     reasons.note('GPT_BACKUP_ONLY', 'Only the backup of a GPT is there: tools differ in whether they use it.');
-  if (signs.every(({ class: kind }) => kind === 'wrapping')) judgeUnrecognised(policy, reasons);
+  // A container's header shows no disk: a raw disk has one where its guest wrote it.
+  if (signs.every(({ class: kind }) => kind === 'wrapping' || kind === 'container')) judgeUnrecognised(policy, reasons);
   const content = [...new Set(signs.map(({ name }) => name))].join(', ');
   return Promise.resolve({
     capacity: Math.ceil(device.byteLength / SECTOR) * SECTOR,
@@ -28,8 +29,10 @@ export function inspectRaw(device: BlockDevice, { reasons, signs, policy }: Insp
   });
 }
 
-function judgeUnrecognised({ unrecognised }: VetPolicy, reasons: Reasons): void {
+function judgeUnrecognised({ unrecognised, guestWritten, attach }: VetPolicy, reasons: Reasons): void {
   const message = 'Nothing shows that the file is a disk: no partition table, filesystem, boot sector or volume was found.';
-  if (unrecognised) reasons.unrecognised('NOT_RECOGNISED', `${message} As raw it can be attached.`);
+  // A guest may empty its disk.
+  if (unrecognised || guestWritten)
+    reasons.unrecognised('NOT_RECOGNISED', attach.includes('raw') ? `${message} As raw it can be attached.` : message);
   else reasons.refuse('NOT_RECOGNISED', message);
 }

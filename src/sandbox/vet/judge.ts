@@ -35,7 +35,10 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
   const reasons = new Reasons();
   const signs = await identify(device);
   if (device.byteLength === 0) reasons.refuse('EMPTY', 'The file is empty.');
-  const format = chooseFormat(signs, declared, reasons);
+  const isGuestsDisk = policy.guestWritten && declared === 'raw';
+  if (isGuestsDisk) noteGuestSigns(signs, reasons);
+  // The guest owns every byte of a raw disk: a container's sign on it is data.
+  const format = chooseFormat(isGuestsDisk ? signs.filter(({ class: kind }) => kind !== 'container') : signs, declared, reasons);
   warnOfName(name, format, reasons);
   let inspected: Inspected | undefined;
   if (format !== null && device.byteLength > 0) {
@@ -47,7 +50,8 @@ export async function judge(device: BlockDevice, { declared, policy, name, signa
     }
   }
   const foreign = await signsOutsideData(signs, format, inspected, reasons);
-  refuseOtherReadings(foreign, { format, isDeclared: declared !== undefined, isExamined: inspected?.examined === 'tables' }, reasons);
+  if (!isGuestsDisk)
+    refuseOtherReadings(foreign, { format, isDeclared: declared !== undefined, isExamined: inspected?.examined === 'tables' }, reasons);
   const capacity = inspected?.capacity ?? null;
   if (capacity === 0) reasons.note('NO_CAPACITY', 'The guest would see a disk of 0 bytes.');
   if (inspected?.examined === 'header' && ['attach', 'convert'].includes(useOf(reasons.list()) ?? ''))
@@ -127,13 +131,24 @@ function declaredFormat(declared: string, containers: readonly string[], signs: 
   // What is declared must be what every reader finds: a guest can write an image's header on its raw disk.
   if (!containers.includes(wanted) && found !== wanted) {
     const sign = signs.find(({ class: kind }) => kind === 'container');
-    reasons.refuse('FORMAT_MISMATCH', `Declared ${wanted}, but the bytes are those of ${found}.`, sign?.at ?? 0);
+    const hint = wanted === 'raw' ? ' If a guest wrote them on its own disk, vet it under the policy key guestWritten.' : '';
+    reasons.refuse('FORMAT_MISMATCH', `Declared ${wanted}, but the bytes are those of ${found}.${hint}`, sign?.at ?? 0);
   }
   return readable(wanted, signs, reasons);
 }
 
 /** Other names that tools use. */
 const ALIASES: Readonly<Record<string, string>> = { vpc: 'vhd', iso: 'raw' };
+
+function noteGuestSigns(signs: readonly Sign[], reasons: Reasons): void {
+  for (const { name, class: kind, at } of signs)
+    if (kind === 'container')
+      reasons.note(
+        'GUEST_SIGN',
+        `A tool that probes the format takes the disk for ${name}: open it only with the format raw declared.`,
+        at,
+      );
+}
 
 function readable(name: string, signs: readonly Sign[], reasons: Reasons): VetFormat | null {
   const known = VET_FORMATS.find((format) => format === name);

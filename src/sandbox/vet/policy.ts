@@ -12,6 +12,8 @@ export interface VetPolicy {
   readonly attach: readonly VetFormat[];
   /** Whether a raw file without any sign of a disk is accepted. */
   readonly unrecognised: boolean;
+  /** Whether a guest has run on the image: what a disk declared raw begins or ends with is then noted, not refused. */
+  readonly guestWritten: boolean;
   /** Largest capacity in bytes; null: any. */
   readonly maxCapacity: number | null;
   /** Longest file in bytes; null: any. A stream is not read further. */
@@ -32,6 +34,7 @@ export const DEFAULT_POLICY: VetPolicy = {
   formats: VET_FORMATS,
   attach: ['raw', 'qcow2'],
   unrecognised: true,
+  guestWritten: false,
   maxCapacity: null,
   maxLength: null,
   maxRatio: null,
@@ -57,6 +60,7 @@ const CHECKS: { readonly [K in keyof VetPolicy]: readonly [expected: string, isS
   formats: [`a list of ${VET_FORMATS.join(', ')}`, (value) => isListOfFormats(value) && (value as readonly unknown[]).length > 0],
   attach: [`a list of ${VET_FORMATS.join(', ')}`, isListOfFormats],
   unrecognised: ['true or false', isBoolean],
+  guestWritten: ['true or false', isBoolean],
   maxCapacity: BYTES,
   maxLength: BYTES,
   maxRatio: ['a number above 0, or null', (value) => value === null || (Number.isFinite(value) && (value as number) > 0)],
