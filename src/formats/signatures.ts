@@ -121,8 +121,9 @@ export function isLzmaAlone(head: Uint8Array): boolean {
 /** Fields of the binary header: header_old_cpio in cpio(5). Byte offsets. */
 const OLD_CPIO = { byteLength: 26, mode: 6, links: 12, nameBytes: 20 } as const;
 const MOST_NAME_BYTES = 1024;
-/** File types of POSIX: pipe, character device, directory, block device, file, link, socket. */
-const FILE_TYPES: readonly number[] = [0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o120000, 0o140000];
+/** The file type is what stands above the lowest 12 bits of the mode: pipe, devices, directory, file, link, socket. */
+const MODE_BELOW_TYPE = 0o10000;
+const FILE_TYPES: readonly number[] = [0o01, 0o02, 0o04, 0o06, 0o10, 0o12, 0o14];
 
 /** Whether `head` is the binary header of a cpio member, in either byte order: its magic has two bytes, so its fields count too. */
 export function isOldCpio(head: Uint8Array): boolean {
@@ -135,7 +136,7 @@ export function isOldCpio(head: Uint8Array): boolean {
   if (field(OLD_CPIO.nameBytes) < 2 || field(OLD_CPIO.nameBytes) > MOST_NAME_BYTES) return false;
   // The trailer of an empty archive has no type.
   const isTrailer = String.fromCharCode(...head.subarray(OLD_CPIO.byteLength, OLD_CPIO.byteLength + 11)) === 'TRAILER!!!\0';
-  const isMember = FILE_TYPES.includes(field(OLD_CPIO.mode) & 0o170000) && field(OLD_CPIO.links) > 0;
+  const isMember = FILE_TYPES.includes(Math.floor(field(OLD_CPIO.mode) / MODE_BELOW_TYPE)) && field(OLD_CPIO.links) > 0;
   const isTerminated = nameEnd > head.byteLength || head[nameEnd - 1] === 0;
   return (isTrailer || isMember) && head[OLD_CPIO.byteLength] !== 0 && isTerminated;
 }
