@@ -152,6 +152,7 @@ async function examine(fd: number, stDev: bigint, claim: ClaimUuid, depth: numbe
       uuid: told.uuid,
       domains: domainsOf(ffi, fd, fstatSync(fd, { bigint: true }), mount?.type),
       quotas: kernelQuotas(ffi, fd),
+      room: room(numbers, unit),
       tree: new SystemTree(),
       dmsetup,
       examineBacking: examineBackingWith((target) => filesystemOf(target, new FilesystemCache(undefined, depth + 1)), depth),

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GiB, MiB } from '#base';
 import type { Ground } from '#block';
 import { parseMounts } from '../mounts.ts';
+import type { BtrfsRoom } from './btrfs-metadata.ts';
 import type { Dmsetup } from './device-mapper.ts';
 import type { QuotaQuestions } from './disk-quota.ts';
 import { describeGround } from './ground.ts';
@@ -53,6 +54,7 @@ interface Asked {
   readonly dmsetup?: Dmsetup;
   readonly backing?: Partial<BackingStorage>;
   readonly domains?: readonly string[];
+  readonly room?: BtrfsRoom;
 }
 
 function ground(type: string, number: string, superOptions: string, asked: Asked = {}): Promise<Ground> {
@@ -63,6 +65,7 @@ function ground(type: string, number: string, superOptions: string, asked: Asked
     uuid: asked.uuid,
     quotas: asked.quotas ?? NO_QUOTAS,
     domains: asked.domains ?? [],
+    room: asked.room ?? { size: 0, available: 0 },
     tree: new SystemTree(root),
     dmsetup: asked.dmsetup ?? (() => Promise.resolve(undefined)),
     examineBacking: () =>

@@ -10,6 +10,7 @@ import type { Ffi } from '../ffi.ts';
 import { projectOf, subvolumeOf } from '../ioctls.ts';
 import type { Mount } from '../mounts.ts';
 import { examineStack, type StackSources } from './block-stack.ts';
+import { btrfsMetadata, type BtrfsRoom } from './btrfs-metadata.ts';
 import { btrfsDevices, btrfsDirectory, btrfsQuotas } from './btrfs-quota.ts';
 import { diskQuotas, kernelQuotas, type QuotaQuestions, quotaTypesOf } from './disk-quota.ts';
 import { typeDoubts } from './known-types.ts';
@@ -24,6 +25,7 @@ export interface GroundQuestion extends StackSources {
   readonly quotas: QuotaQuestions;
   /** The domains of what was opened, such as `subvolume 257`. */
   readonly domains: readonly string[];
+  readonly room: BtrfsRoom;
 }
 
 /** The ground of the filesystem that is mounted as `mount`. */
@@ -34,7 +36,7 @@ export async function describeGround(question: GroundQuestion): Promise<Ground> 
   if (mount === undefined || doubts.length > 0) return { ...FIRM_GROUND, doubts };
   // Nothing is written to a superblock that is read-only.
   if (mount.superOptions.includes('ro')) return FIRM_GROUND;
-  const quotas = quotasOf(question, mount);
+  const quotas = limitsWithin(question, mount);
   const memory = mount.type === 'tmpfs' ? memoryLimit(tree) : [];
   const devices = devicesOf(question, mount);
   const stack = await examineStack(devices.found, question);
@@ -46,8 +48,12 @@ export async function describeGround(question: GroundQuestion): Promise<Ground> 
   };
 }
 
-function quotasOf({ tree, uuid, quotas }: GroundQuestion, mount: Mount): Pick<Ground, 'doubts' | 'limits'> {
-  if (mount.type === 'btrfs') return btrfsQuotas(tree, btrfsDirectory(tree, uuid, mount.source));
+function limitsWithin({ tree, uuid, quotas, room }: GroundQuestion, mount: Mount): Pick<Ground, 'doubts' | 'limits'> {
+  if (mount.type === 'btrfs') {
+    const directory = btrfsDirectory(tree, uuid, mount.source);
+    const parts = [btrfsQuotas(tree, directory), btrfsMetadata(tree, directory, room)];
+    return { doubts: parts.flatMap(({ doubts }) => doubts), limits: parts.flatMap(({ limits }) => limits) };
+  }
   return diskQuotas(mount, quotas);
 }
 
