@@ -70,7 +70,7 @@ const zsh: Shell = {
       zpty -r -m shell seen '*asked*'
       print -r -- "$seen"
       zpty -d shell`;
-    const { stdout } = await run('timeout', ['10', 'zsh', '-f', '-c', script], { cwd: directory, env: { TERM: 'dumb' } });
+    const { stdout } = await run('timeout', ['300', 'zsh', '-f', '-c', script], { cwd: directory, env: { TERM: 'dumb' } });
     return [...stdout.matchAll(/offer:([^\r\n]*)/g)].map((match) => match[1] ?? '');
   },
 };

@@ -17,7 +17,7 @@ import { DRIVERS, type Trial } from './container-trials.ts';
 /** Every format may be attached: what keeps an image from it then are the reasons of its own. */
 const POLICY = parsePolicy({ attach: [...VET_FORMATS] });
 const SECTOR = 512;
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 300_000;
 
 export async function verdictOn(bytes: Uint8Array, format: string): Promise<VetReport> {
   const identity = { device: null, inode: null, size: bytes.byteLength, mtimeNs: null, sha256: null, method: 'stamp' as const };

@@ -10,6 +10,7 @@ import { FILESYSTEM_MAGICS } from '../../src/formats/filesystem-signs.ts';
 import { checkedJudgement } from '../../src/sandbox/vet/answers.ts';
 import { judge } from '../../src/sandbox/vet/judge.ts';
 import { placesToKeep } from '../../src/sandbox/vet/kept-pieces.ts';
+import { HANG_MS } from '../support/hang.ts';
 import { aQcow2, COPIED } from '../support/qcow2-builder.ts';
 import { aVdi } from '../support/vdi-builder.ts';
 import { aVhd } from '../support/vhd-builder.ts';
@@ -190,7 +191,7 @@ async function verdictOn(bytes: Uint8Array, declared?: string, chains = false): 
   return verdict;
 }
 
-const timeout = 60_000 + RUNS * 10;
+const timeout = HANG_MS + RUNS * 10;
 
 describe('mutated images', () => {
   it(`${RUNS} of them, seed ${SEED}: signs and places within their bounds`, { timeout }, async () => {
