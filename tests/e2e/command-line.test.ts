@@ -61,7 +61,7 @@ describe('a wrong command line', () => {
     [['help', 'foo'], /^plimsoll: unknown command 'foo'\nTry: plimsoll --help\n$/],
     [['info'], /^plimsoll: missing required argument 'image'\nTry: plimsoll info --help\n$/],
     [['info', '--bogus', 'x'], /^plimsoll: unknown option '--bogus'/],
-    [['info', '-f', 'qed', 'x'], /^plimsoll: .*'qed' is invalid. Allowed choices are raw, qcow2/],
+    [['info', '-f', 'bochs', 'x'], /^plimsoll: .*'bochs' is invalid. Allowed choices are raw, qcow2/],
     [['info', '-'], /^plimsoll: Cannot read images: no name on standard input/],
     [['scan', '--floor', '20GB', '/'], /^plimsoll: Cannot understand --floor: 20GB, expected 20GiB/],
     [['scan', '--limit', '0', '/'], /^plimsoll: Cannot understand --limit: 0/],

@@ -24,8 +24,8 @@ describe('a wrong call of the library', () => {
     ['figures, nothing', () => anyFigures(), 'Cannot call figures(): path is undefined, expected a string or a Buffer'],
     [
       'figures, format',
-      () => anyFigures('x', { format: 'qed' }),
-      'Cannot call figures(): format is qed, expected one of raw, qcow2, vmdk, vhd, vhdx, vdi',
+      () => anyFigures('x', { format: 'bochs' }),
+      'Cannot call figures(): format is bochs, expected one of raw, qcow2, vmdk, vhd, vhdx, vdi, qed, luks',
     ],
     ['figures, options', () => anyFigures('x', null), 'Cannot call figures(): options is null, expected an object'],
     [

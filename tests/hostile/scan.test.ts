@@ -69,9 +69,9 @@ describe('a raw disk on which the guest wrote a signature', () => {
   });
 
   it('is known when it is declared raw, by whichever name, and nothing else changes', async () => {
-    for (const name of ['vm.img', 'other.img']) sparseDisk(name, Buffer.from('QED\0'));
-    linkSync(join(directory, 'vm.img'), join(directory, 'vm.qed'));
-    symlinkSync(join(directory, 'vm.qed'), join(directory, 'link'));
+    for (const name of ['vm.img', 'other.img']) sparseDisk(name, Buffer.from('WithoutFreeSpace'));
+    linkSync(join(directory, 'vm.img'), join(directory, 'vm.hdd'));
+    symlinkSync(join(directory, 'vm.hdd'), join(directory, 'link'));
     const undeclared = imageNamed(await theStore(), 'other.img');
     expect(undeclared.error?.message).toContain('scan --raw FILE');
     const { stores, errors } = await reportOf({ rawFiles: [join(directory, 'link')] });
