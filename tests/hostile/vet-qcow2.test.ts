@@ -304,3 +304,25 @@ describe('a free cluster that keeps bytes of the guest', () => {
     expect((await judgeBytes(bytes)).verdict).toBe('ambiguous');
   });
 });
+
+describe('an encrypted image where the policy allows it', () => {
+  const policy = { encryption: true };
+
+  it('is attached with LUKS as qemu-img makes it', async () => {
+    const path = join(directory, 'luks.qcow2');
+    const words = ['--object', 'secret,id=s,data=x', '-f', 'qcow2', '-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10'];
+    expect(spawnSync('qemu-img', ['create', '-q', ...words, path, '1M']).status).toBe(0);
+    const bytes = readFileSync(path);
+    expect((await judgeBytes(bytes, policy)).verdict).toBe('safe');
+    // The same with other bytes for its LUKS header: QEMU does not open it.
+    bytes.fill(0x2a, bytes.indexOf('LUKS\xba\xbe', 0, 'latin1'), bytes.indexOf('LUKS\xba\xbe', 0, 'latin1') + 6);
+    const { verdict, reasons } = await judgeBytes(bytes, policy);
+    expect([verdict, codes({ reasons })]).toEqual(['refused', ['HEADER_UNSOUND']]);
+    expect(checkCode(bytes)).toBe(1);
+  });
+
+  it('is only converted with AES-CBC, which QEMU runs no guest from', async () => {
+    const { verdict, reasons } = await judgeBytes(image([]).withField('cryptMethod', 1).bytes(), policy);
+    expect([verdict, codes({ reasons })]).toEqual(['convert', expect.arrayContaining(['QEMU_CANNOT_OPEN'])]);
+  });
+});

@@ -20,6 +20,12 @@ export async function inspectQcow2(device: BlockDevice, context: InspectContext)
     reasons.note('MARKED_DIRTY', 'The image was not closed cleanly: opened for writing, it is repaired first.', AT.incompatibleFeatures);
   if (header.encryption !== 'none' && !policy.encryption)
     reasons.refuse('ENCRYPTED', `The guest's data is encrypted (${header.encryption}): nobody can look inside.`, AT.cryptMethod);
+  if (header.encryption === 'aes' && policy.encryption)
+    reasons.convert(
+      'QEMU_CANNOT_OPEN',
+      'The image is encrypted by AES-CBC (crypt_method 1): QEMU runs no guest from it, and only qemu-img with its secret converts it.',
+      AT.cryptMethod,
+    );
   if (header.nbSnapshots > 0 && !policy.snapshots)
     reasons.refuse('HAS_SNAPSHOTS', `The image holds ${header.nbSnapshots} internal snapshots.`, AT.nbSnapshots);
   if (header.nbSnapshots > MAX_SNAPSHOTS) {

@@ -28,11 +28,23 @@ export async function judgeStructures(device: BlockDevice, header: Qcow2Header, 
     if (header.nbSnapshots > 0)
       for (const { at, what } of snapshotFaults(await readSnapshotTable(device, header), header))
         reasons.refuse('SNAPSHOT_UNSOUND', `In the snapshot table: ${what}.`, at);
+    await judgeEncryptionHeader(device, header, reasons);
     return await judgeMemory(device, header, 0, { policy, reasons });
   } catch (thrown) {
     headerOnlyUnlessKept(thrown, reasons);
     return false;
   }
+}
+
+/** Magic and version of LUKS1, the only one that QEMU opens. Source: LUKS On-Disk Format Specification 1.2.3, "phdr". */
+const LUKS1_START = [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe, 0, 1] as const;
+
+async function judgeEncryptionHeader(device: BlockDevice, header: Qcow2Header, reasons: InspectContext['reasons']): Promise<void> {
+  if (header.encryption !== 'luks' || header.encryptionHeader === undefined) return;
+  const { offset } = header.encryptionHeader;
+  const start = await device.read(offset, LUKS1_START.length);
+  if (!LUKS1_START.every((byte, index) => start[index] === byte))
+    reasons.refuse('HEADER_UNSOUND', 'QEMU does not open the image: its encryption header is not one of LUKS1.', offset);
 }
 
 async function judgeMemory(
