@@ -41,7 +41,19 @@ const SOURCES: readonly Source[] = [
 ];
 
 /** 24 MiB: data in whole blocks of any format, some in the last one. */
-async function made({ qemu, options }: Source): Promise<string> {
+async function made(source: Source): Promise<string> {
+  const key = `${source.qemu} ${source.options ?? ''}`;
+  const original = MADE.get(key) ?? make(source);
+  MADE.set(key, original);
+  const directory = mkdtempSync(join(root, 'site-'));
+  // With its holes: what a file stores decides the figures of some formats.
+  await runTool('cp', ['--sparse=always', await original, join(directory, 'source')]);
+  return join(directory, 'source');
+}
+
+const MADE = new Map<string, Promise<string>>();
+
+async function make({ qemu, options }: Source): Promise<string> {
   const directory = mkdtempSync(join(root, 'site-'));
   await qemuImg(directory, 'create', '-q', '-f', 'raw', 'plain', '24M');
   await qemuIo({ path: join(directory, 'plain'), format: 'raw' }, ['write -q -P 1 2M 4M', 'write -q -P 2 22M 2M']);

@@ -1,7 +1,7 @@
 /** The files an image refers to: backing files, one behind the other, and the external data file. */
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts, TableMemory } from '#block';
-import { hasQcow2Magic, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
+import { hasQcow2Magic, openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { rawFigures, vmdkFigures } from '#sizes';
 import type { ChainLink, Finding } from '#wire';
@@ -9,6 +9,7 @@ import {
   commitFindings,
   commitGrowthOfOther,
   commitGrowthOfQcow2,
+  commitGrowthOfLuks,
   commitGrowthOfQed,
   commitGrowthOfRaw,
   type CommitTarget,
@@ -166,8 +167,12 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, pla
   }
   if (format === 'qed') {
     const header = await readQedHeader(file.device);
-    const growth = commitGrowthOfQed(capacityAbove, header.capacity);
-    return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfQed(header) };
+    const { isShortOfMemory, ...growth } = await commitGrowthOfQed(target, header);
+    return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfQed(header), isShortOfMemory };
+  }
+  if (format === 'luks') {
+    const { capacity, header } = await openLuks(file.device);
+    return { link: { ...opened, format, capacity, ...commitGrowthOfLuks(target, header) } };
   }
   if (format === 'vmdk' && reference.role === 'data') {
     const extent = await openVmdkExtent(metadataDevice(file.device, facts, undefined, walk.tables), walk.signal);

@@ -1,9 +1,9 @@
 /** What a commit into a backing file can add to its commitment: QEMU extends the file to the capacity of the overlay first. */
 import { asPlimsollError, formatBytes, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { BlockDevice, FileFacts, TableMemory } from '#block';
-import { type Qcow2Header, readCensus } from '#formats';
+import { type LuksHeader, openQed, type Qcow2Header, type QedHeader, readCensus } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, type RealPlace } from '#host';
-import { qcow2CommitGrowth, rawCommitGrowth } from '#sizes';
+import { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from '#sizes';
 import type { ChainLink, Finding } from '#wire';
 import { metadataDevice } from './metadata-device.ts';
 import { referencedPath, refusedName } from './references.ts';
@@ -37,10 +37,18 @@ export function commitGrowthOfOther(format: string): CommitGrowth {
   return { commitGrowth: null, commitUnknown: `${quoteForHumans(format)} is not read` };
 }
 
-/** QEMU extends a QED file by its header alone. The tables are not read for it. */
-export function commitGrowthOfQed(capacityAbove: number, capacity: number): CommitGrowth {
-  if (capacityAbove <= capacity) return { commitGrowth: 0 };
-  return { commitGrowth: null, commitUnknown: 'the growth of QED files by a commit is not computed' };
+/** Of a LUKS volume: its disk lies behind the header and reaches the end of the file. */
+export function commitGrowthOfLuks({ facts, capacityAbove }: CommitTarget, { payloadOffset }: LuksHeader): CommitGrowth {
+  return { commitGrowth: rawCommitGrowth(facts, facts.length, payloadOffset + roundUp(capacityAbove, SECTOR)) };
+}
+
+/** As `commitGrowthOfQcow2`, of a QED file. */
+export async function commitGrowthOfQed(target: CommitTarget, header: QedHeader): Promise<CommitGrowth> {
+  if (target.capacityAbove <= header.capacity) return { commitGrowth: 0 };
+  return knownOrFound(target, async (device) => {
+    const image = await openQed(device, target.signal);
+    return qedCommitGrowth(await image.census(target.signal), target.facts, target.capacityAbove) ?? 0;
+  });
 }
 
 export function commitGrowthOfRaw({ facts, capacityAbove }: CommitTarget): CommitGrowth {
@@ -53,13 +61,18 @@ export function commitGrowthOfRaw({ facts, capacityAbove }: CommitTarget): Commi
  * Throws: AbortError.
  */
 export async function commitGrowthOfQcow2(target: CommitTarget, header: Qcow2Header): Promise<CommitGrowth> {
-  const { file, facts, capacityAbove, cache } = target;
-  if (capacityAbove <= header.capacity) return { commitGrowth: 0 };
+  if (target.capacityAbove <= header.capacity) return { commitGrowth: 0 };
   if (header.externalDataFile) target.lookedUp.push(referencedPath(target.path, header.dataFileNameBytes ?? Buffer.alloc(0)));
+  return knownOrFound(target, (device) => qcow2Growth(target, device, header));
+}
+
+/** Throws: AbortError. */
+async function knownOrFound(target: CommitTarget, find: (device: BlockDevice) => Promise<number>): Promise<CommitGrowth> {
+  const { file, facts, capacityAbove, cache } = target;
   const known = KNOWN.get(cache) ?? new Map<string, Promise<CommitGrowth>>();
   KNOWN.set(cache, known);
   const key = [file.identity, facts.length, facts.allocation, capacityAbove].join(' ');
-  const growth = known.get(key) ?? growthFromTables(target, header);
+  const growth = known.get(key) ?? growthFromTables(target, find);
   known.set(key, growth);
   try {
     const found = await growth;
@@ -76,20 +89,23 @@ const SECTOR = 512;
 /** Many overlays share one base: what a run found of it, by identity, storage and the capacity above. */
 const KNOWN = new WeakMap<HostCache, Map<string, Promise<CommitGrowth>>>();
 
-async function growthFromTables(target: CommitTarget, header: Qcow2Header): Promise<CommitGrowth> {
-  const { file, facts, capacityAbove, signal, tables } = target;
+async function growthFromTables(target: CommitTarget, find: (device: BlockDevice) => Promise<number>): Promise<CommitGrowth> {
+  const { file, facts, signal, tables } = target;
   try {
-    const device: BlockDevice = metadataDevice(file.device, facts, undefined, tables);
-    const census = await readCensus(device, header, signal);
-    const own = qcow2CommitGrowth(census, facts, capacityAbove);
-    if (own === undefined || !header.externalDataFile) return { commitGrowth: own ?? 0 };
-    return { commitGrowth: own + (await dataFileGrowth(target, header)) };
+    return { commitGrowth: await find(metadataDevice(file.device, facts, undefined, tables)) };
   } catch (thrown) {
     signal?.throwIfAborted();
     const error = asPlimsollError(thrown, 'read the tables of a backing file');
     if (error.kind === 'bug') throw error;
     return { commitGrowth: null, commitUnknown: error.message, isShortOfMemory: error.code === 'TABLE_MEMORY' };
   }
+}
+
+async function qcow2Growth(target: CommitTarget, device: BlockDevice, header: Qcow2Header): Promise<number> {
+  const census = await readCensus(device, header, target.signal);
+  const own = qcow2CommitGrowth(census, target.facts, target.capacityAbove);
+  if (own === undefined || !header.externalDataFile) return own ?? 0;
+  return own + (await dataFileGrowth(target, header));
 }
 
 /** A backing file's own data file is extended with it. Throws: not-found, refused, io. */

@@ -5,8 +5,9 @@
  */
 import { divideUp } from '#base';
 import type { FileFacts } from '#block';
-import { type Census, ClusterSet, type Qcow2Bitmap } from '#formats';
+import { type Census, ClusterSet, type Qcow2Bitmap, type QedCensus } from '#formats';
 import { chargedBound, rawFigures } from './figures.ts';
+import { qedFigures } from './qed-figures.ts';
 import { type Qcow2State, qcow2State, type TablesAdded } from './qcow2-state.ts';
 
 /** QCOW_MAX_L1_SIZE: QEMU refuses to extend an image beyond what such an L1 table maps. */
@@ -38,6 +39,24 @@ export function qcow2CommitGrowth(census: Census, facts: FileFacts, capacity: nu
   const before = qcow2State(census, facts);
   const after: Qcow2State = { ...qcow2State(grown, facts), ...movedL1(census, grown, facts) };
   return least(chargedBound(after) - chargedBound(before));
+}
+
+/** Of a QED file that takes `capacity` first: its header alone is written for that. undefined where its L1 table has too few entries. */
+export function qedCommitGrowth(census: QedCensus, facts: FileFacts, capacity: number): number | undefined {
+  const { header, l1 } = census;
+  const { clusterSize, tableEntries } = header;
+  if (capacity <= header.capacity) return 0;
+  const guestClusters = divideUp(capacity, clusterSize);
+  const tables = divideUp(guestClusters, tableEntries);
+  if (tables > tableEntries) return undefined;
+  const grown: QedCensus = {
+    ...census,
+    header: { ...header, capacity },
+    needing: census.needing + guestClusters - divideUp(header.capacity, clusterSize),
+    missingTables: census.missingTables + tables - l1.length,
+    entriesOf: (index) => Math.min(tableEntries, guestClusters - index * tableEntries),
+  };
+  return least(committed(qedFigures(grown, facts)) - committed(qedFigures(census, facts)));
 }
 
 function least(bytes: number): number {

@@ -1,6 +1,6 @@
 /** The four figures and the arithmetic of commitment; pure. */
 export { type Figures, qcow2Figures, rawFigures, TO_COME } from './figures.ts';
-export { qcow2CommitGrowth, rawCommitGrowth } from './commit-growth.ts';
+export { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from './commit-growth.ts';
 export { vmdkFigures } from './vmdk-figures.ts';
 export { vhdxFigures } from './vhdx-figures.ts';
 export { hostChargesOfNew } from './host-charge.ts';

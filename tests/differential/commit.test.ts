@@ -17,7 +17,7 @@ interface State {
   readonly name: string;
   /** Makes `base` in the directory. */
   make(directory: string): Promise<unknown>;
-  readonly baseFormat?: 'raw';
+  readonly baseFormat?: 'raw' | 'qed';
   /** Capacity of the overlay; TOP without it. */
   readonly capacity?: number;
   readonly overlayOptions?: string;
@@ -91,6 +91,14 @@ const STATES: readonly State[] = [
     make: (at) => qemuImg(at, 'create', '-q', '-f', 'raw', '-o', 'preallocation=full', 'base', String(BASE)),
     baseFormat: 'raw',
   },
+  {
+    name: 'a QED file',
+    make: async (at) => {
+      await qemuImg(at, 'create', '-q', '-f', 'qed', 'base', String(BASE));
+      await runTool('qemu-io', ['-f', 'qed', '-c', 'write -q 1M 1M', join(at, 'base')]);
+    },
+    baseFormat: 'qed',
+  },
   { name: 'an overlay with large clusters', make: qcow2('cluster_size=64k'), overlayOptions: 'cluster_size=2M' },
   {
     name: 'a version 2 image with an internal snapshot',
@@ -134,7 +142,7 @@ function stored(path: string): number {
   return statSync(path).blocks * 512;
 }
 
-async function examined(path: string, format: 'raw' | 'qcow2'): Promise<ImageReport> {
+async function examined(path: string, format: 'raw' | 'qcow2' | 'qed'): Promise<ImageReport> {
   const report = await examineImage(path, { format });
   expect(report.error).toBeUndefined();
   return report;
@@ -162,7 +170,7 @@ describe('a commit', () => {
           () => 'refused',
         );
         expect(outcome).toBe(state.isRefused === true ? 'refused' : 'committed');
-        if (state.isRefused !== true && order.later(capacity).length > 0)
+        if (state.isRefused !== true && baseFormat !== 'qed' && order.later(capacity).length > 0)
           await qemuIo({ path: base, format: baseFormat }, order.later(capacity));
 
         expect(growth === 0).toBe(state.isCovered === true);
@@ -202,6 +210,21 @@ describe('a commit', () => {
     await qemuImg(directory, 'commit', '-q', '-f', 'qcow2', '-b', 'base', 'top');
     expect(stored(join(directory, 'base'))).toBeGreaterThan(own);
     expect(stored(join(directory, 'base'))).toBeLessThanOrEqual(own + (chain[1]?.commitGrowth as number));
+  });
+
+  it('into a LUKS volume extends the file behind its header', async () => {
+    const directory = mkdtempSync(join(root, 'site-'));
+    const secret = ['--object', 'secret,id=key,data=word'];
+    await qemuImg(directory, 'create', '-q', ...secret, '-f', 'luks', '-o', 'key-secret=key,iter-time=10', 'base', String(BASE));
+    await qemuImg(directory, 'create', '-q', '-f', 'qcow2', '-u', '-b', 'base', '-F', 'luks', 'top', String(TOP));
+    const backing = 'backing.driver=luks,backing.key-secret=key,backing.file.driver=file,backing.file.filename=base';
+    const opened = ['--image-opts', `driver=qcow2,file.filename=top,${backing}`];
+    await runTool('qemu-io', [...secret, ...opened, '-c', `write -q 0 ${TOP}`], { cwd: directory });
+    const { commitment } = await examineImage(join(directory, 'base'), { format: 'luks' });
+    const { commitGrowth } = (await examined(join(directory, 'top'), 'qcow2')).chain[0] ?? {};
+    await qemuImg(directory, 'commit', '-q', ...secret, ...opened);
+    expect(stored(join(directory, 'base'))).toBeGreaterThan(commitment as number);
+    expect(stored(join(directory, 'base'))).toBeLessThanOrEqual((commitment as number) + (commitGrowth as number));
   });
 
   it.each(['vmdk', 'vdi', 'vpc', 'vhdx'])('into a smaller %s image is refused, and adds nothing', async (format) => {
