@@ -108,7 +108,7 @@ export const VET_VECTORS: readonly VetVector[] = [
   },
   { name: 'refused--declared-raw-is-qcow2', row: 3, bytes: QCOW2, declared: 'raw', code: 'FORMAT_MISMATCH', at: 0 },
   {
-    name: 'safe--qcow2-on-a-raw-disk-of-a-guest',
+    name: 'unrecognised--qcow2-on-a-raw-disk-of-a-guest',
     row: 3,
     bytes: QCOW2,
     declared: 'raw',
