@@ -58,6 +58,15 @@ describe('the map of a file', () => {
   });
 });
 
+describe('an extent size hint', () => {
+  it('counts a hint beside the end of the file, which XFS reserves for a write although the file keeps none of it', () => {
+    const growing: Growth = { storage: 40 * MiB, maxLength: 40 * MiB, grain: 64 * KiB, scattered: 0 };
+    const file = facts('xfs', [], { length: 256 * KiB, extentSizeHint: MiB });
+    const hint = hostCharges(file, growing).find(({ name }) => name.includes('extent size hint'));
+    expect(hint?.bytes).toBe(2 * MiB);
+  });
+});
+
 describe('storage ahead of a file that grows on XFS', () => {
   const growing: Growth = { storage: 64 * MiB, maxLength: 64 * MiB, grain: 64 * KiB, scattered: 0 };
   const young = { length: 256 * KiB, extentSizeHint: 0 };

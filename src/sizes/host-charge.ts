@@ -221,13 +221,14 @@ function storedEnd({ map }: FileFacts): number {
 function hintCharge(facts: FileFacts, growth: Growth): number {
   const hint = facts.extentSizeHint;
   if (hint <= facts.hostBlock) return 0;
-  const whole = Math.max(storedEnd(facts), roundUp(growth.maxLength, hint) + hint);
+  // One hint for the end of the file, one that a write reserves in free space and does not keep: without it XFS fails the write.
+  const whole = Math.max(storedEnd(facts), roundUp(growth.maxLength, hint) + 2 * hint);
   const stored = facts.map === undefined ? 0 : storedBytes(facts.map);
   if (growth.storage <= stored && growth.scattered === 0) return 0;
   const touched =
     facts.map === undefined
       ? whole
-      : chunkBytes(facts.map, hint) + roundUp(Math.max(0, growth.storage - stored), hint) + scatteredRounding(growth, hint) + 2 * hint;
+      : chunkBytes(facts.map, hint) + roundUp(Math.max(0, growth.storage - stored), hint) + scatteredRounding(growth, hint) + 3 * hint;
   return Math.max(0, Math.min(whole, touched) - growth.storage);
 }
 
