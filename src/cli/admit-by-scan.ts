@@ -1,10 +1,11 @@
 /** An answer about space where no daemon runs: the store is scanned, below the directory that was named. */
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { asPlimsollError, PlimsollError } from '#base';
+import { asPlimsollError, type Assumption, PlimsollError } from '#base';
 import { commitmentOfNew, parseCreateOptions } from '#create';
 import { filesystemOf, storageRulesOf } from '#host';
-import { admits, DEFAULT_RULES, explainVerdict, reserveOf, type StoreFacts, sumOf, withLargestFile } from '#pool';
+import { admits, DEFAULT_RULES, explainVerdict, mapsExceed, reserveOf, type StoreFacts, sumOf, withLargestFile } from '#pool';
+import { mapBytesAtMost } from '#sandbox';
 import type { AdmissionDecision, AdmissionRequest, Growth, StoreReport } from '#wire';
 import { collectScan } from './commands/scan.ts';
 import type { Session } from './session.ts';
@@ -21,7 +22,9 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
     });
   }
   const directory = await directoryOf(request.store);
-  const report = await collectScan([directory], request.assume === undefined ? {} : { assume: request.assume }, session);
+  const { assume = [] } = request;
+  // Whether the maps fit depends on the request: the sum decides that.
+  const report = await collectScan([directory], { assume: [...new Set([...assume, USUAL])] }, session);
   const [store] = report.stores;
   if (store === undefined) {
     const [error] = report.errors;
@@ -33,23 +36,33 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
     });
   }
   const bytes = request.bytes ?? (await bytesOf(request.image, directory));
-  const facts = factsOf(store);
-  const sum = sumOf(facts, DEFAULT_RULES, { ...request, bytes });
+  const filesystem = await filesystemOf(directory);
+  const rules = storageRulesOf(filesystem);
+  const facts = {
+    ...factsOf(store),
+    mapExcess: store.mapExcess,
+    mapBytes: (more: number, files: number) => mapBytesAtMost(rules, more, files),
+    usualWrites: assume.includes(USUAL),
+  };
+  const asked = { ...request, bytes };
+  const sum = sumOf(facts, DEFAULT_RULES, asked);
+  const restsOnUsualWrites = facts.usualWrites && mapsExceed(facts, sum, asked);
   const scannedAt = new Date().toISOString();
   const decision: AdmissionDecision = {
     schema: 'plimsoll.admission/1',
-    admitted: admits(sum, facts),
+    admitted: admits(sum),
     store: store.id,
     bytes,
     sum,
     message: explainVerdict(sum, facts, bytes),
-    assumed: store.assumed,
+    assumed: [...store.assumed.filter((one) => one !== USUAL), ...(restsOnUsualWrites ? [USUAL] : [])],
     scannedAt,
     reservation: null,
   };
-  const { largestNewFile } = await filesystemOf(directory);
-  return request.image === undefined ? decision : withLargestFile(decision, bytes, largestNewFile);
+  return request.image === undefined ? decision : withLargestFile(decision, bytes, filesystem.largestNewFile);
 }
+
+const USUAL: Assumption = 'usual-writes';
 
 async function directoryOf(path: string): Promise<string> {
   try {

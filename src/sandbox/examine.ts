@@ -103,6 +103,7 @@ const UNKNOWN: Omit<ImageReport, 'path'> = {
   expected: null,
   residual: null,
   reclaimable: 0,
+  mapExcess: null,
   maxLength: null,
   method: null,
   unbounded: [],
@@ -197,8 +198,8 @@ async function examineWithin(path: string | Buffer, options: ExamineOptions, tab
     if (declared === undefined) unproven = unprovenFile(shown, facts, evidence, options);
     if (declared === undefined) exported = await exportKindOf(shown, prefix, file.device);
     if (options.discovered === true && declared === undefined && isOtherFile(evidence, shown, facts.length)) {
-      const holes = exported === undefined ? holesOf(facts) : 0;
-      return { ...rest, report: { path: shown, ...known }, facts, filesystem, exported, isOther: true, holes };
+      const { holes, mapExcess } = exported === undefined ? holesOf(facts) : NO_HOLES;
+      return { ...rest, report: { path: shown, ...known, mapExcess }, facts, filesystem, exported, isOther: true, holes };
     }
     const { format, source } = chooseFormat(evidence, declared, options.discovered === true);
     known = { ...known, format, formatSource: source };
@@ -230,10 +231,12 @@ function unprovenFile(path: string, facts: FileFacts, evidence: readonly Evidenc
 }
 
 /** What a file without structure can take by writes that fill its holes; one without holes takes nothing more. */
-function holesOf(facts: FileFacts): number {
-  const { addends, residual } = rawFigures(facts);
-  return addends.some(({ name }) => name === TO_COME) ? (residual ?? 0) : 0;
+function holesOf(facts: FileFacts): { readonly holes: number; readonly mapExcess: number } {
+  const { addends, residual, mapExcess } = rawFigures(facts);
+  return addends.some(({ name }) => name === TO_COME) ? { holes: residual ?? 0, mapExcess: mapExcess ?? 0 } : NO_HOLES;
 }
+
+const NO_HOLES = { holes: 0, mapExcess: 0 };
 
 /** Whether a file found by a scan is no disk image. Throws: corrupt, when its name says container and its bytes do not. */
 function isOtherFile(evidence: readonly Evidence[], path: string, length: number): boolean {
@@ -386,6 +389,7 @@ function combined(
     expected: figured.expected,
     residual: figured.residual,
     reclaimable: figured.reclaimable,
+    mapExcess: figured.mapExcess,
     maxLength: figured.maxLength,
     method: figured.method,
     unbounded: figured.unbounded,

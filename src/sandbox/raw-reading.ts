@@ -41,6 +41,7 @@ export function withRawReading(report: ImageReport, file: UnprovenFile): ImageRe
     commitment,
     residual: commitment - report.allocation,
     reclaimable: commitment - asRaw,
+    mapExcess: Math.max(report.mapExcess ?? 0, raw.mapExcess ?? 0),
     expected: report.expected === null ? null : Math.max(report.expected, raw.expected ?? 0),
     maxLength: report.maxLength === null ? null : Math.max(report.maxLength, raw.maxLength ?? 0),
     addends: more === 0 ? report.addends : [...report.addends, { name: 'if it is a raw disk whose guest wrote the header', bytes: more }],

@@ -9,7 +9,7 @@ import type { Addend, Finding, ImageReport } from '#wire';
 import { discardFindings } from './findings-discards.ts';
 import { censusFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
 import { hostFindings, largestFileFindings, mapFindings } from './findings-host.ts';
-import { COPIES, type Growth, hostCharges, splitMapBytes } from './host-charge.ts';
+import { COPIES, type Growth, hostCharges, mapExcess } from './host-charge.ts';
 import { type Bound, boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
 import { afterSnapshot } from './qcow2-snapshot.ts';
@@ -27,6 +27,7 @@ export type Figures = Pick<
   | 'maxLength'
   | 'method'
   | 'reclaimable'
+  | 'mapExcess'
   | 'unbounded'
   | 'nextSnapshot'
   | 'addends'
@@ -118,7 +119,7 @@ function sumOf(addends: readonly Addend[]): number {
 
 /** QEMU refuses to write an image that is marked corrupt: it stays as it is until somebody repairs it. */
 function frozen(facts: FileFacts, census: Census, findings: readonly Finding[]): Figures {
-  const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.hostBlock, scattered: 0 };
+  const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.hostBlock, scattered: 0, isFixed: true };
   const addends = [{ name: 'stored now', bytes: facts.map === undefined ? facts.allocation : storedBytes(facts.map) }];
   return finish(facts, addends, growth, {
     capacity: census.header.capacity,
@@ -175,6 +176,7 @@ export function finish(facts: FileFacts, own: readonly Addend[], growth: Growth,
   if (sum < least) addends.push({ name: 'at least what is allocated and expected', bytes: least - sum });
   const commitment = Math.max(sum, least);
   const { capacity, expected, maxLength, unbounded, nextSnapshot: next, findings } = rest;
+  const excess = mapExcess(facts, growth, addends);
   return {
     capacity,
     expected,
@@ -186,8 +188,9 @@ export function finish(facts: FileFacts, own: readonly Addend[], growth: Growth,
     commitment,
     residual: commitment - facts.allocation,
     reclaimable: addends.reduce((total, { name, bytes }) => (name === COPIES ? total + bytes : total), 0),
+    mapExcess: excess,
     method: facts.map === undefined ? 'stat' : 'map',
     addends,
-    findings: [...findings, ...hostFindings(facts), ...mapFindings(splitMapBytes(facts, growth)), ...largestFileFindings(facts, rest)],
+    findings: [...findings, ...hostFindings(facts), ...mapFindings(facts, excess), ...largestFileFindings(facts, rest)],
   };
 }

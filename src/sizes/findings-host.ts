@@ -64,14 +64,24 @@ export function hostFindings(facts: FileFacts): Finding[] {
   return findings;
 }
 
-/** `excess`: what an order made to split ext4's map can take beyond the commitment. */
-export function mapFindings(excess: number): Finding[] {
+/** `excess`: what the filesystem's map of the file can take beyond the commitment. */
+export function mapFindings({ filesystem }: FileFacts, excess: number): Finding[] {
   if (excess < SMALLEST_EXCESS) return [];
+  const most = `up to ${formatBytes(excess)} beyond the commitment`;
+  if (filesystem === 'ext4') {
+    return [
+      {
+        level: 'info',
+        code: 'EXT4_MAP_ORDER',
+        message: `A guest that writes, zeroes or discards single blocks in an order made to split ext4's map of the file can make that map take ${most} (mapExcess), or deeper than ext4 accepts, and then writes fail. Usual writes do neither.`,
+      },
+    ];
+  }
   return [
     {
       level: 'info',
-      code: 'EXT4_MAP_ORDER',
-      message: `A guest that writes single blocks in an order made to split ext4's map of the file can take about ${formatBytes(excess)} beyond the commitment. XFS has no such order, and neither has a file that is written whole and not discarded from.`,
+      code: 'XFS_MAP_ORDER',
+      message: `A guest that zeroes or discards single blocks of stored data can make XFS's map of the file take ${most} (mapExcess).`,
     },
   ];
 }

@@ -5,7 +5,7 @@
 import { divideUp, GiB, KiB, roundDown, roundUp } from '#base';
 import { type FileFacts, type FilesystemKind, type MapGeometry, storedBytes, type StorageMap, type StorageRules } from '#block';
 import type { Addend } from '#wire';
-import { extentTreeBlocks, indirectBlocks, xfsTreeBlocks } from './host-map.ts';
+import { appendedTreeBlocks, extentTreeAtMost, extentTreeBlocks, indirectBlocks, xfsTreeBlocks } from './host-map.ts';
 
 /** ext4: the longest written extent, in blocks. */
 const EXT4_LONGEST_EXTENT = 32768;
@@ -28,6 +28,8 @@ export interface Growth {
   readonly wholePieces?: boolean;
   /** Pieces of storage that can still come up at places of their own (not appended). */
   readonly scattered: number;
+  /** The image cannot be written as it stands. */
+  readonly isFixed?: boolean;
 }
 
 /** XFS: the longest extent, and so the largest speculative preallocation, is 2^21 - 1 blocks. */
@@ -40,20 +42,23 @@ const SPECULATIVE = 'host: XFS speculative preallocation';
  */
 export const COPIES = 'host: XFS copies of shared blocks ahead of writes, given back in time';
 
+const MAP_NOW = 'own map of the file, now';
+const MAP_TO_COME = 'own map of the file, to come';
+
 /** The host's charges on top of `growth.storage`. */
 export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
   const charges: Addend[] = [];
   const mapped = facts.map === undefined ? undefined : storedBytes(facts.map);
   const beyondMap = mapped === undefined ? 0 : Math.max(0, facts.allocation - roundUp(mapped, 512));
   const now = facts.copyStep > 0 ? Math.min(beyondMap, mostTreeBytes(facts)) : beyondMap;
-  if (now > 0) charges.push({ name: `host: ${facts.filesystem}'s own map of the file, now`, bytes: now });
+  if (now > 0) charges.push({ name: `host: ${facts.filesystem}'s ${MAP_NOW}`, bytes: now });
   const copies = Math.max(beyondMap - now, copyCharge(facts));
   if (copies > 0) charges.push({ name: COPIES, bytes: copies });
   const hint = hintCharge(facts, growth);
   if (hint > 0) charges.push({ name: `host: extent size hint of ${facts.extentSizeHint} bytes`, bytes: hint });
   // Beside the blocks that it has: those can be nearly empty where much was punched out, and stay.
   const tree = mapCharge(facts, growth, beyondMap);
-  if (tree > 0) charges.push({ name: `host: ${facts.filesystem}'s own map of the file, to come`, bytes: tree });
+  if (tree > 0) charges.push({ name: `host: ${facts.filesystem}'s ${MAP_TO_COME}`, bytes: tree });
   const speculative = speculativeCharge(facts, growth);
   if (speculative > 0) charges.push({ name: SPECULATIVE, bytes: speculative });
   return charges;
@@ -180,13 +185,43 @@ function mapCharge(facts: FileFacts, growth: Growth, beyondMap: number): number 
 }
 
 /**
- * ext4: what the map can take beyond `mapCharge`, in bytes, when a guest writes block by block in an order made to split a node
- * each time; each block to come then has a node of its own. 0 where that cannot happen.
+ * What the filesystem's map of the file can take beyond the addends of its commitment, in bytes, in any order of writes, zero
+ * writes and discards; every block of the file can then be an extent of its own, blocks that are stored already too.
  */
-export function splitMapBytes(facts: FileFacts, growth: Growth): number {
-  if (facts.filesystem !== 'ext4' || geometryOf(facts).indirect || growth.wholePieces === true) return 0;
-  const pieces = piecesOf(facts, growth, bytesToWrite(facts, growth));
-  return Math.max(0, pieces * facts.hostBlock - mapCharge(facts, growth, 0));
+export function mapExcess(facts: FileFacts, growth: Growth, addends: readonly Addend[]): number {
+  if (growth.isFixed === true) return 0;
+  const isMap = ({ name }: Addend): boolean => name.endsWith(MAP_NOW) || name.endsWith(MAP_TO_COME);
+  const [counted, data] = [true, false].map((is) => sumWhere(addends, (addend) => isMap(addend) === is)) as [number, number];
+  return Math.max(0, mapAtMost(facts, growth, data) - counted);
+}
+
+function sumWhere(addends: readonly Addend[], isIn: (addend: Addend) => boolean): number {
+  return addends.reduce((sum, addend) => (isIn(addend) ? sum + addend.bytes : sum), 0);
+}
+
+function mapAtMost(facts: FileFacts, growth: Growth, data: number): number {
+  if (geometryOf(facts).indirect) return 0;
+  const { blockSize } = geometryOf(facts);
+  const changed = storedBytes((facts.map ?? []).filter(({ unwritten }) => unwritten));
+  const isAppended = growth.wholePieces === true && growth.scattered === 0 && facts.map !== undefined && changed === 0;
+  if (facts.filesystem !== 'ext4' || !isAppended) return mapBytesAtMost(facts, data, 1);
+  const present = facts.map?.length ?? 0;
+  const added = divideUp(Math.max(0, data - storedBytes(facts.map ?? [])), blockSize);
+  return (extentTreeAtMost(present, blockSize) + appendedTreeBlocks(added, blockSize) + SPARE_MAP_BLOCKS) * facts.hostBlock;
+}
+
+/**
+ * What the filesystem's maps of `files` files that come to hold `data` bytes together can take, whatever is written, zeroed and
+ * discarded. 0 where order makes no difference, or the map takes none of the storage of a file.
+ */
+export function mapBytesAtMost({ filesystem, hostBlock, geometry }: StorageRules, data: number, files: number): number {
+  const blockSize = geometry?.blockSize ?? hostBlock;
+  const extents = divideUp(data, blockSize);
+  if (extents === 0 || files === 0) return 0;
+  // Two more for a file: its extended attributes, and the node that makes a tree too deep, which stays.
+  if (filesystem === 'ext4') return (extentTreeAtMost(extents, blockSize, files) + 2 * files) * hostBlock;
+  if (filesystem === 'xfs') return (xfsTreeBlocks(extents, blockSize) + files * XFS_MAX_LEVELS) * hostBlock;
+  return 0;
 }
 
 const MAPPED: ReadonlySet<FilesystemKind> = new Set(['ext2', 'ext3', 'ext4', 'xfs']);

@@ -1,41 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { KiB } from '#base';
-import { extentsPerBlock, extentTreeBlocks, indirectBlocks, xfsRecordsPerBlock, xfsTreeBlocks } from './host-map.ts';
+import { chainedOrder, splittingOrder, WRITE_ORDERS } from '../../tests/support/write-orders.ts';
+import { ExtentTree } from '../../tests/support/extent-tree.ts';
+import {
+  appendedTreeBlocks,
+  extentsPerBlock,
+  extentTreeAtMost,
+  extentTreeBlocks,
+  indirectBlocks,
+  xfsRecordsPerBlock,
+  xfsTreeBlocks,
+} from './host-map.ts';
 
-/** A model of ext4's leaves: a full one is cut where the new extent goes, behind the extent before it. */
-class Leaves {
-  readonly #capacity: number;
-  readonly #leaves: number[][] = [[]];
-
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
-
-  get count(): number {
-    return this.#leaves.length;
-  }
-
-  insert(block: number): void {
-    const index = Math.max(
-      0,
-      this.#leaves.findLastIndex((leaf) => (leaf[0] ?? 0) <= block),
-    );
-    const leaf = this.#leaves[index] as number[];
-    const place = leaf.findLastIndex((one) => one < block) + 1;
-    if (leaf.length < this.#capacity) leaf.splice(place, 0, block);
-    else if (place === leaf.length) this.#addBehind(index, block);
-    else {
-      this.#leaves.splice(index + 1, 0, leaf.splice(Math.max(1, place)));
-      this.insert(block);
-    }
-  }
-
-  /** Behind the last extent of a full leaf: into the next leaf while that has room, else into a new one. */
-  #addBehind(index: number, block: number): void {
-    const next = this.#leaves[index + 1];
-    if (next !== undefined && next.length < this.#capacity) next.unshift(block);
-    else this.#leaves.splice(index + 1, 0, [block]);
-  }
+function nodesAfter(order: readonly number[], blockSize: number): { readonly nodes: number; readonly depth: number } {
+  const tree = new ExtentTree(extentsPerBlock(blockSize));
+  for (const block of order) tree.insert(block);
+  return tree;
 }
 
 describe('ext4', () => {
@@ -48,19 +28,44 @@ describe('ext4', () => {
     expect(extentsPerBlock(blockSize)).toBe(extents);
   });
 
-  it.each([KiB, 2 * KiB, 4 * KiB])('with blocks of %i bytes, no order of sweeps takes more leaves', (blockSize) => {
+  it.each([KiB, 2 * KiB, 4 * KiB])('with blocks of %i bytes, no order of sweeps takes more nodes', (blockSize) => {
     const blocks = 8192;
-    const ascending = Array.from({ length: blocks }, (_, index) => index);
-    const even = ascending.filter((block) => block % 2 === 0);
-    const odd = ascending.filter((block) => block % 2 === 1);
-    const third = [0, 1, 2].flatMap((first) => ascending.filter((block) => block % 3 === first));
     const bound = extentTreeBlocks(0, blocks, blockSize);
-    for (const order of [ascending, [...even, ...odd], [...even, ...odd.reverse()], [...even.reverse(), ...odd], third, third.reverse()]) {
-      const leaves = new Leaves(extentsPerBlock(blockSize));
-      for (const block of order) leaves.insert(block);
-      expect(leaves.count).toBeLessThanOrEqual(bound);
+    for (const order of Object.values(WRITE_ORDERS)) {
+      expect(nodesAfter(order(blocks).flat(), blockSize).nodes).toBeLessThanOrEqual(bound);
       expect(bound).toBeLessThan((blocks * 7) / extentsPerBlock(blockSize));
     }
+  });
+
+  it.each([
+    [KiB, 16384, 3, 0.89],
+    [KiB, 4096, 2, 0.56],
+    [4 * KiB, 16384, 3, 0.56],
+    [4 * KiB, 4096, 1, 0.25],
+  ])(
+    'with blocks of %i bytes, an order made to split comes near the bound of any order, and not past it',
+    (blockSize, blocks, height, near) => {
+      const bound = extentTreeAtMost(blocks, blockSize);
+      const entries = extentsPerBlock(blockSize);
+      const splitting = nodesAfter(splittingOrder(blocks, entries).flat(), blockSize);
+      const chained = nodesAfter(chainedOrder(blocks, entries, height).flat(), blockSize);
+      expect([splitting.depth <= 5, chained.depth <= 5]).toEqual([true, true]);
+      expect(splitting.nodes).toBeLessThanOrEqual(bound);
+      expect(chained.nodes).toBeLessThanOrEqual(bound);
+      expect(chained.nodes).toBeGreaterThan(near * bound);
+    },
+  );
+
+  it('bounds each level of a tree by its place below the root, and by the extents', () => {
+    expect(extentTreeAtMost(0, 4 * KiB)).toBe(0);
+    expect(extentTreeAtMost(1, 4 * KiB)).toBe(5);
+    expect(extentTreeAtMost(16384, 4 * KiB)).toBe(4 + 4 * 340 + 3 * 16384);
+    expect(extentTreeAtMost(10_000_000, 4 * KiB)).toBe(4 + 4 * 340 + 4 * 340 ** 2 + 2 * 10_000_000);
+    expect(extentTreeAtMost(16384, 4 * KiB, 2)).toBe(8 + 8 * 340 + 3 * 16384);
+  });
+
+  it('fills the nodes of a tree to which extents are appended', () => {
+    expect([0, 4, 5, 340, 341, 340 * 341].map((extents) => appendedTreeBlocks(extents, 4 * KiB))).toEqual([0, 0, 1, 1, 2, 341 + 2]);
   });
 
   it('counts what is new beside what is there: every full node may be cut by one extent', () => {

@@ -11,6 +11,8 @@ import { divideUp } from '#base';
 const EXT4_RECORD_BYTES = 12;
 /** Levels of an ext4 extent tree below the inode at the most: EXT4_MAX_EXTENT_DEPTH. */
 const EXT4_MAX_DEPTH = 5;
+/** Entries of an extent tree in the inode itself. */
+const EXT4_ROOT_ENTRIES = 4;
 /** Margin on the extent tree of an order made of sweeps, see `extentTreeBlocks`. */
 const SWEEP_MARGIN = 1.25;
 /** Blocks of a file that the inode of ext2, ext3 and ext4 points at directly. */
@@ -53,6 +55,34 @@ export function extentTreeBlocks(extents: number, pieces: number, blockSize: num
     if (made <= 1) break;
     present = divideUp(present, capacity);
     coming = made;
+  }
+  return total;
+}
+
+/**
+ * Blocks of the extent trees of `files` files on ext4 at the most, with `extents` extents in all of them, whatever was written,
+ * zeroed and discarded before, in any order.
+ *
+ * A node is freed when its last entry goes, so no level has more nodes than there are extents. The root has 4 entries and a tree
+ * at most 5 levels below it (the kernel rejects a deeper one: ext4_find_extent), so a level holds at most 4, 4 n, 4 n^2, ...
+ * nodes from the top, with n entries in a node.
+ */
+export function extentTreeAtMost(extents: number, blockSize: number, files = 1): number {
+  let total = 0;
+  let level = files * EXT4_ROOT_ENTRIES;
+  for (let depth = 0; depth < EXT4_MAX_DEPTH; depth += 1) {
+    total += Math.min(extents, level);
+    level *= extentsPerBlock(blockSize);
+  }
+  return total;
+}
+
+/** Blocks of an extent tree to which extents are added at the end only: full nodes. */
+export function appendedTreeBlocks(extents: number, blockSize: number): number {
+  let total = 0;
+  for (let nodes = extents; nodes > EXT4_ROOT_ENTRIES; ) {
+    nodes = divideUp(nodes, extentsPerBlock(blockSize));
+    total += nodes;
   }
   return total;
 }

@@ -3,7 +3,7 @@ export { type Figures, qcow2Figures, rawFigures, TO_COME } from './figures.ts';
 export { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from './commit-growth.ts';
 export { vmdkFigures } from './vmdk-figures.ts';
 export { vhdxFigures } from './vhdx-figures.ts';
-export { hostChargesOfNew } from './host-charge.ts';
+export { hostChargesOfNew, mapBytesAtMost } from './host-charge.ts';
 export { append, type Appended } from './qcow2-append.ts';
 export { refcountMetadataBlocks, type RefcountGeometry } from './cluster-allocator.ts';
 export { vdiFigures } from './vdi-figures.ts';

@@ -81,6 +81,11 @@ export interface ImageReport {
   readonly residual: number | null;
   /** Bytes of the commitment that the filesystem gives back before it lets a write fail; a store's sums leave them out. */
   readonly reclaimable: number;
+  /**
+   * What the filesystem's own map of the file can take beyond the commitment, when the guest writes, zeroes and discards single
+   * blocks in an order made for it. null: not known.
+   */
+  readonly mapExcess: number | null;
   /** Bound on the length. */
   readonly maxLength: number | null;
   /** map: from the filesystem's map of the file; stat: from st_blocks alone. */
@@ -154,6 +159,8 @@ export interface StoreReport {
   readonly residual: number | null;
   /** Of the residual: what the holes of files that are no disk images can come to take. */
   readonly otherHoles: number;
+  /** The sum of the images' mapExcess and that of other files with holes: part of neither commitment nor residual. */
+  readonly mapExcess: number;
   /** Bytes that more than one file uses, counted once. */
   readonly shared: number;
   /** Free bytes that must remain. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { AdmissionDecision, ScanReport, StoreReport } from '#wire';
 import { plimsoll } from '../support/command.ts';
+import { splittingOrder } from '../support/write-orders.ts';
 import { canMount, withFilesystem } from '../support/loop-mount.ts';
 
 const MiB = 2 ** 20;
@@ -242,6 +243,45 @@ describe.skipIf(!mountable)('the ground below a store', () => {
       () => void execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', over]),
       async () => expect((await scanned(over)).store).toMatchObject({ type: 'tmpfs', fits: true }),
     );
+  });
+
+  it('ext4: yes with room for the largest maps, could not tell with room for the residuals, no below that', async () => {
+    await using store = await withFilesystem('ext4', 160 * MiB, ['-b', '4096', '-m', '0']);
+    const image = join(store.path, 'a.img');
+    tool('qemu-img', 'create', '-q', '-f', 'raw', image, '16M');
+    const roomy = await scanned(store.path);
+    expect([roomy.code, roomy.store.assumed, roomy.codes]).toEqual([0, [], expect.not.arrayContaining(['MAP_MAY_EXCEED'])]);
+    const excess = roomy.store.mapExcess;
+    expect([excess > 48 * MiB, roomy.store.images[0]?.mapExcess]).toEqual([true, excess]);
+    const admitted = async (...words: string[]): Promise<[number | null, AdmissionDecision]> => {
+      const asked = ['admit', '--json', '--store', store.path, '--socket', '/nowhere', ...words];
+      const { code, stdout } = await plimsoll(asked);
+      return [code, JSON.parse(stdout) as AdmissionDecision];
+    };
+    expect((await admitted('--size', '1M', '-f', 'raw'))[0]).toBe(0);
+    // The map of the image that is asked for counts too.
+    expect((await admitted('--size', '24M', '-f', 'raw'))[0]).toBe(11);
+
+    // Room for the residual and 8 MiB.
+    writeFileSync(join(store.path, 'filler.log'), new Uint8Array((roomy.store.headroom ?? 0) - 8 * MiB).fill(7), { flush: true });
+    const { code, store: tight } = await scanned(store.path);
+    expect([code, tight.fits, tight.residual, tight.headroom]).toEqual([11, null, roomy.store.residual, expect.any(Number)]);
+    const message = tight.findings.find((finding) => finding.code === 'MAP_MAY_EXCEED')?.message;
+    expect(message).toMatch(/The residuals fit with (7|8)\S* MiB left.*up to 5\S* MiB.*--assume usual-writes/);
+    const declared = await scanned('--assume', 'usual-writes', store.path);
+    expect([declared.code, declared.store.assumed, declared.codes]).toEqual([0, ['usual-writes'], expect.arrayContaining(['ASSUMED'])]);
+    const [doubtful, decision] = await admitted('--bytes', '1M');
+    expect([doubtful, decision.admitted, decision.message]).toEqual([11, null, expect.stringContaining('up to')]);
+    const [sure, rested] = await admitted('--bytes', '1M', '--assume', 'usual-writes');
+    expect([sure, rested.assumed]).toEqual([0, ['usual-writes']]);
+    expect((await admitted('--bytes', '1M', '--policy', 'entitled'))[0]).toBe(0);
+    expect((await admitted('--bytes', '16M', '--assume', 'usual-writes'))[0]).toBe(10);
+
+    // The judge: QEMU, in an order made to split the map, ends at ENOSPC.
+    const order = splittingOrder(4096, 340).flat();
+    const commands = order.map((block) => `write -q ${block * 4096} 4096`).join('\n');
+    const { stdout, stderr } = spawnSync('qemu-io', ['-f', 'raw', '-t', 'none', image], { input: commands, encoding: 'utf8' });
+    expect(`${stdout}${stderr}`).toContain('No space left on device');
   });
 
   it('ext3 with 1 KiB blocks: an image of 18 GiB outgrows the largest file, though there is room', async () => {

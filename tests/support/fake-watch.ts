@@ -68,6 +68,7 @@ export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
     commitment: 40 * GiB,
     residual: 30 * GiB,
     otherHoles: 0,
+    mapExcess: 0,
     shared: 0,
     floor: GiB,
     headroom: 29 * GiB,

@@ -42,6 +42,7 @@ export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
     commitment: 60 * GiB,
     residual: 20 * GiB,
     otherHoles: 0,
+    mapExcess: 0,
     shared: 3 * GiB,
     floor: GiB,
     headroom: 20 * GiB,

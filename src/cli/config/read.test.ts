@@ -90,7 +90,7 @@ assume = ["backed", "no-quota"]
     ['[rules]\npolicy = "hope"', [expect.stringContaining('expected "promise", "watch", "entitled"')]],
     [
       '[[store]]\ndirectories = ["/a"]\nassume = ["thick"]',
-      [expect.stringContaining('expected a list of "exclusive", "backed", "no-quota"')],
+      [expect.stringContaining('expected a list of "exclusive", "backed", "no-quota", "usual-writes"')],
     ],
     ['[rules]\nexclude = "*.iso"', [expect.stringContaining('expected a list of patterns')]],
     ['[rules]\nfrozen_backing = true', [expect.stringContaining('never_written = ["backing"]')]],

@@ -52,12 +52,15 @@ function sumLines(store: StoreReport, width: number): string[] {
     ...(store.shared > 0 ? [['shared', store.shared, 'by more than one file'] as [string, number, string]] : []),
     ...(store.floor > 0 ? [['floor', store.floor, 'must remain free'] as [string, number, string]] : []),
     ['headroom', store.headroom, headroomNote(store)],
+    ...(store.mapExcess > (store.headroom ?? Infinity) && (store.headroom ?? -1) >= 0 ? [MAPS(store.mapExcess)] : []),
   ];
   // What gives way on a narrow line: first the exact counts, then the notes.
   const views = [rows.map((row) => sumLine(row, true)), rows.map((row) => sumLine(row, false))];
   const fitting = views.find((lines) => lines.every((line) => line.length <= width));
   return fitting ?? rows.map(([name, bytes]) => sumLine([name, bytes, ''], false));
 }
+
+const MAPS = (bytes: number): [string, number, string] => ['maps', bytes, 'beyond that, by writes made for it'];
 
 function headroomNote(store: StoreReport): string {
   if (store.headroom !== null && isUpperBound(store)) return 'at most: not all is known';

@@ -18,7 +18,7 @@ import type {
   StoreSample,
   StoreView,
 } from '#wire';
-import { admits, explainVerdict, sumOf } from '../decide/admission.ts';
+import { admits, explainVerdict, mapsExceed, sumOf } from '../decide/admission.ts';
 import { withLargestFile } from '../decide/too-long.ts';
 import { LOOK_BACK_SECONDS } from '../decide/growth.ts';
 import { type Appeared, HeldSpace } from './held-space.ts';
@@ -29,7 +29,7 @@ import { refuseFile } from '../scan/scan.ts';
 import type { KeptStore } from '../scan/kept-store.ts';
 import { Ledger } from '../state/ledger.ts';
 import { MovePlanner, type StandingStore } from './store-moves.ts';
-import { StoreRecord } from './store-record.ts';
+import { type Held, NOTHING_HELD, StoreRecord } from './store-record.ts';
 import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
 
 /** Directories that are watched under the same rules. */
@@ -94,7 +94,7 @@ class Daemon implements Watch {
   /** Released or expired, while the image may be there and was not seen yet: they hold until a look that began later. When, by performance.now(). */
   readonly #leaving = new Map<Reservation, number>();
   #leavingRevision = 0;
-  readonly #reservedSums = new Map<string, { readonly state: string; readonly bytes: number }>();
+  readonly #reservedSums = new Map<string, { readonly state: string; readonly held: Held }>();
   readonly #planner = new MovePlanner();
   readonly #listeners = new Set<(event: ServeEvent) => void>();
   readonly #startedAt = new Date().toISOString();
@@ -212,9 +212,9 @@ class Daemon implements Watch {
     if (request.overcommit === true) this.#refuseMoreThanStore(record, key, bytes);
     // From here to the end of the transaction nothing else runs: what is decided is what is written.
     const others = this.#holding(record.id).filter((one) => one.key !== key || one.state !== 'held');
-    const reserved = this.#held.sumBeside(others, { bytes, path });
+    const held = { bytes: this.#held.sumBeside(others, { bytes, path }), count: others.length };
     const { decision, reservation } = this.#ledger.reserve({ key, store: record.id, bytes, path, ttlSeconds, holder }, Date.now(), () => {
-      const answer = this.#decide(record, request, bytes, reserved);
+      const answer = this.#decide(record, request, bytes, held);
       return { hold: answer.admitted === true || request.overcommit === true, answer };
     });
     if (reservation !== null) {
@@ -226,8 +226,8 @@ class Daemon implements Watch {
 
   /** Of what is to be held although it does not fit: what can never be there must not keep the space of others. Throws: over-budget, RESERVATION_TOO_LARGE. */
   #refuseMoreThanStore(record: StoreRecord, key: string, bytes: number): void {
-    const { size } = record.facts(0, Date.now());
-    const held = this.#ledger.holds(key) ? 0 : this.#reserved(record.id);
+    const { size } = record.facts(NOTHING_HELD, Date.now());
+    const held = this.#ledger.holds(key) ? 0 : this.#reserved(record.id).bytes;
     if (size <= 0 || held + bytes <= size) return;
     throw new PlimsollError('over-budget', 'RESERVATION_TOO_LARGE', {
       doing: 'reserve space',
@@ -262,15 +262,16 @@ class Daemon implements Watch {
     }
   }
 
-  #decide(record: StoreRecord, request: SizedRequest, bytes: number, reserved: number): AdmissionDecision {
+  #decide(record: StoreRecord, request: SizedRequest, bytes: number, held: Held): AdmissionDecision {
     const { policy, idleShare, assume } = request;
-    const facts = record.facts(reserved, Date.now(), assume);
-    const sum = sumOf(facts, record.rules, {
+    const facts = record.facts(held, Date.now(), assume);
+    const asked = {
       bytes,
       ...(policy === undefined ? {} : { policy }),
       ...(idleShare === undefined ? {} : { idleShare }),
-    });
-    const admitted = admits(sum, facts);
+    };
+    const sum = sumOf(facts, record.rules, asked);
+    const admitted = admits(sum);
     const decision: AdmissionDecision = {
       schema: 'plimsoll.admission/1',
       admitted,
@@ -278,7 +279,7 @@ class Daemon implements Watch {
       bytes,
       sum,
       message: explainVerdict(sum, facts, bytes),
-      assumed: record.assumed(assume),
+      assumed: record.assumed(assume, facts.usualWrites === true && mapsExceed(facts, sum, asked)),
       scannedAt: new Date(record.kept.scannedAtMs).toISOString(),
       reservation: null,
     };
@@ -425,7 +426,7 @@ class Daemon implements Watch {
     while (this.#toRemember.size > 0) {
       const records = [...this.#toRemember];
       this.#toRemember.clear();
-      const stores = records.map((record) => record.state(this.#reserved(record.id)));
+      const stores = records.map((record) => record.state(this.#reserved(record.id).bytes));
       const images = records.flatMap((record) => record.imageStates());
       await this.#history.append({ atMs: Date.now(), stores, images });
     }
@@ -436,14 +437,15 @@ class Daemon implements Watch {
   }
 
   /** Added up anew only when something that is held has changed: every check and every view of a store needs it. */
-  #reserved(id: string): number {
+  #reserved(id: string): Held {
     const mark = this.#ledger.mark;
     const state = mark === undefined ? undefined : `${mark}/${this.#held.revision}/${this.#leavingRevision}`;
     const known = this.#reservedSums.get(id);
-    if (state !== undefined && known?.state === state) return known.bytes;
-    const bytes = this.#held.sumOf(this.#holding(id));
-    if (state !== undefined) this.#reservedSums.set(id, { state, bytes });
-    return bytes;
+    if (state !== undefined && known?.state === state) return known.held;
+    const holding = this.#holding(id);
+    const held = { bytes: this.#held.sumOf(holding), count: holding.length };
+    if (state !== undefined) this.#reservedSums.set(id, { state, held });
+    return held;
   }
 
   /** What holds space on a store. */

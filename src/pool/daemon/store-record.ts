@@ -1,13 +1,15 @@
 /** What a daemon knows of one store from look to look: its last report, how it grew, how near to trouble it is. */
 import { type Assumption, saturated } from '#base';
+import { mapBytesAtMost } from '#sandbox';
 import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreRules, StoreView } from '#wire';
-import { reserveOf, type StoreFacts, sumOf } from '../decide/admission.ts';
+import { mapsExceed, reserveOf, type StoreFacts, sumOf } from '../decide/admission.ts';
 import { forecastStore, growthOf, outlookTo, type SizePoint } from '../decide/forecast.ts';
 import { GrowthSeries } from './growth-series.ts';
 import type { ImageState, StoreState } from '../state/history.ts';
 import { imageIdOf } from './image-views.ts';
 import type { KeptStore } from '../scan/kept-store.ts';
 import { alertOf, judgeLevel, type LevelState } from '../decide/levels.ts';
+import { MAP_MAY_EXCEED } from '../scan/map-doubt.ts';
 import { roomDuring } from '../scan/store.ts';
 
 /** Images whose growth is worked out anew in one look, beside those that changed: that of the others is a little older. */
@@ -18,6 +20,14 @@ export interface RememberedSizes {
   readonly allocation: readonly SizePoint[];
   readonly available: readonly SizePoint[];
 }
+
+/** What reservations hold: bytes, and for how many images. */
+export interface Held {
+  readonly bytes: number;
+  readonly count: number;
+}
+
+export const NOTHING_HELD: Held = { bytes: 0, count: 0 };
 
 /** The sizes of an image over time, by its id. */
 export type ImageSizes = (id: string) => readonly SizePoint[];
@@ -116,20 +126,23 @@ export class StoreRecord {
     return view;
   }
 
-  /** What the sum that decides is made of, with `reserved` bytes held for future images, and `assume` declared for this answer. */
-  facts(reserved: number, nowMs: number, assume: readonly Assumption[] = []): StoreFacts {
-    const { report, presence, assuming } = this.#kept;
+  /** What the sum that decides is made of, with `held` for future images, and `assume` declared for this answer. */
+  facts(held: Held, nowMs: number, assume: readonly Assumption[] = []): StoreFacts {
+    const { report, presence, assuming, rules } = this.#kept;
     return {
       store: this.id,
       size: report.size,
-      available: this.#available(reserved),
+      available: this.#available(held.bytes),
       allocation: report.allocation,
       residual: report.residual,
       // Where the scan says no without knowing all, its headroom rests on what is known.
       ...(report.residual === null && report.headroom !== null
         ? { residualAtLeast: Math.max(0, report.available - report.floor - report.headroom) }
         : {}),
-      reserved,
+      reserved: held.bytes,
+      mapExcess: saturated(report.mapExcess + mapBytesAtMost(rules, held.bytes, held.count)),
+      mapBytes: (bytes, files) => mapBytesAtMost(rules, bytes, files),
+      usualWrites: [...this.rules.assume, ...assume].includes(USUAL),
       growth: this.#allocation.growth(nowMs),
       otherGrowth: this.#others.growth(nowMs),
       doubt: this.#doubt(assume),
@@ -148,7 +161,9 @@ export class StoreRecord {
   #doubt(assume: readonly Assumption[]): string | null {
     const { report, presence, assuming } = this.#kept;
     if (presence === 'vanished') return 'the store is not there';
-    const { fits, findings } = assume.length === 0 ? report : assuming(assume);
+    // Whether the maps fit depends on the request, and on the policy: the sum decides that.
+    const { fits } = report.fits === true ? report : assuming([...assume, USUAL]);
+    const findings = (assume.length === 0 ? report : assuming(assume)).findings.filter(({ code }) => code !== MAP_MAY_EXCEED);
     // A no with room left is about a single image: what else fits is then no promise either.
     if (fits === true || (fits === false && (report.headroom ?? -1) < 0)) return null;
     const reason = findings.find(({ level }) => level === 'danger') ?? findings.find(({ level }) => level === 'warning');
@@ -156,16 +171,17 @@ export class StoreRecord {
   }
 
   /** The declarations that an answer rests on, with `assume` declared for it. */
-  assumed(assume: readonly Assumption[] = []): readonly Assumption[] {
+  assumed(assume: readonly Assumption[] = [], restsOnUsualWrites = false): readonly Assumption[] {
     const { report, assuming } = this.#kept;
-    return assume.length === 0 ? report.assumed : assuming(assume).assumed;
+    const { assumed } = assume.length === 0 ? report : assuming(assume);
+    return restsOnUsualWrites ? [...new Set([...assumed, USUAL])].sort() : assumed;
   }
 
   /** Judges the level anew, and gives the alert that began or ended by that. */
-  judge(reserved: number, nowMs: number): { readonly raised: Alert | undefined; readonly cleared: Alert | undefined } {
-    const facts = this.facts(reserved, nowMs);
+  judge(held: Held, nowMs: number): { readonly raised: Alert | undefined; readonly cleared: Alert | undefined } {
+    const facts = this.facts(held, nowMs);
     if (this.#kept.presence === 'present') {
-      this.#lacking = facts.residual === null ? 0 : Math.max(0, facts.residual + this.rules.floor + reserved - facts.available);
+      this.#lacking = facts.residual === null ? 0 : Math.max(0, facts.residual + this.rules.floor + held.bytes - facts.available);
     }
     const forecast = forecastStore(facts, this.rules);
     const before = this.#alert;
@@ -187,9 +203,19 @@ export class StoreRecord {
     );
   }
 
-  view(reserved: number, nowMs: number): StoreView {
+  /** Whether the promise holds with what is reserved: the answer of the report, less where that takes more. */
+  #fits(facts: StoreFacts, headroom: number | null): boolean | null {
+    const { report, presence } = this.#kept;
+    if (headroom !== null && headroom < 0) return false;
+    if (presence === 'vanished') return null;
+    const isUncovered = facts.usualWrites !== true && mapsExceed(facts, { policy: 'promise', left: headroom });
+    return report.fits === true && isUncovered ? null : report.fits;
+  }
+
+  view(held: Held, nowMs: number): StoreView {
+    const reserved = held.bytes;
     const { report, directories, presence, scannedAtMs, scanSeconds } = this.#kept;
-    const facts = this.facts(reserved, nowMs);
+    const facts = this.facts(held, nowMs);
     const headroom = report.headroom === null ? null : saturated(report.headroom + facts.available - report.available - reserved);
     const { images, ...rest } = report;
     return {
@@ -197,7 +223,7 @@ export class StoreRecord {
       available: facts.available,
       floor: this.rules.floor,
       headroom,
-      fits: headroom !== null && headroom < 0 ? false : presence === 'vanished' ? null : report.fits,
+      fits: this.#fits(facts, headroom),
       findings: [...report.findings, ...this.#remarks],
       directories,
       presence,
@@ -215,6 +241,9 @@ export class StoreRecord {
     };
   }
 }
+
+/** The declaration under which the maps stay within the commitments. */
+const USUAL: Assumption = 'usual-writes';
 
 function byEachName(images: readonly ImageView[]): Map<string, ImageView> {
   const byName = new Map<string, ImageView>();
@@ -246,6 +275,7 @@ function viewOf(image: ScannedImage, { id, store, machine, growth, toCommitment 
     expected: image.expected,
     residual: image.residual,
     reclaimable: image.reclaimable,
+    mapExcess: image.mapExcess,
     maxLength: image.maxLength,
     method: image.method,
     unbounded: image.unbounded,

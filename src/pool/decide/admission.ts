@@ -16,6 +16,7 @@
 import { formatBytes, GiB, PlimsollError, saturated } from '#base';
 import type { Growth, Policy, PolicySum, StoreReport, StoreRules, Term } from '#wire';
 import { formatSeconds } from './durations.ts';
+import { mapDoubtText } from '../scan/map-doubt.ts';
 import { checkRules } from './rules.ts';
 
 /** What is known of a store at one moment. Units: bytes, and bytes per second. */
@@ -43,6 +44,12 @@ export interface StoreFacts {
    * promise stays in doubt, and the other policies count so many bytes for it, see `copyOnWriteReserve`.
    */
   readonly copyOnWriteReserve?: number;
+  /** What the filesystem's maps of the images, and of those that are reserved, can take beyond residual and reservations. */
+  readonly mapExcess?: number;
+  /** The most that its maps of so many further files can take, which come to hold so many bytes together; left out: nothing. */
+  readonly mapBytes?: (bytes: number, files: number) => number;
+  /** The administrator declares `usual-writes`: the maps stay within the commitments. */
+  readonly usualWrites?: boolean;
 }
 
 /** Shares of the store and of what its images hold, and the most of the former. */
@@ -113,20 +120,38 @@ export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceReque
   const unknown = future.flatMap((term) => term.unknown ?? []).join(' ') || null;
   if (facts.size <= 0) return { policy, terms: least, left: null, unknown: 'The filesystem states no size.' };
   if (total(least) < 0) return { policy, terms: least, left: total(least), unknown };
-  if (most !== null && total(most) >= 0) return { policy, terms: most, left: total(most), unknown: doubtUnder(facts, policy) };
+  if (most !== null && total(most) >= 0) {
+    const left = total(most);
+    return { policy, terms: most, left, unknown: doubtUnder(facts, policy) ?? mapDoubt(facts, { policy, left }, request) };
+  }
   return { policy, terms: least, left: null, unknown };
 }
 
+/** Why the promise cannot be given although the sum fits: the filesystem's maps can take more than is left. */
+function mapDoubt(facts: StoreFacts, sum: Pick<PolicySum, 'policy' | 'left'>, request: SpaceRequest | undefined): string | null {
+  if (facts.usualWrites === true || !mapsExceed(facts, sum, request)) return null;
+  return `${mapDoubtText(sum.left ?? 0, mapsOf(facts, request))} Where no guest does that, it can be declared: --assume usual-writes.`;
+}
+
+/** Whether the maps can take more than the sum of a promise leaves: then a yes rests on the declaration `usual-writes`. */
+export function mapsExceed(facts: StoreFacts, { policy, left }: Pick<PolicySum, 'policy' | 'left'>, request?: SpaceRequest): boolean {
+  return policy === 'promise' && left !== null && left >= 0 && mapsOf(facts, request) > left;
+}
+
+function mapsOf({ mapExcess = 0, mapBytes }: StoreFacts, request: SpaceRequest | undefined): number {
+  return saturated(mapExcess + (request === undefined ? 0 : (mapBytes?.(request.bytes, 1) ?? 0)));
+}
+
 /** Whether what the sum asks fits: null, when that cannot be told. */
-export function admits(sum: PolicySum, facts: StoreFacts): boolean | null {
-  if (sum.left === null) return null;
-  if (sum.left < 0) return false;
-  return doubtUnder(facts, sum.policy) === null ? true : null;
+export function admits({ left, unknown }: PolicySum): boolean | null {
+  if (left === null) return null;
+  if (left < 0) return false;
+  return unknown === null ? true : null;
 }
 
 /** The verdict as a sentence. `bytes`: what was asked for; without it the sentence is about the store as it is. */
 export function explainVerdict(sum: PolicySum, facts: StoreFacts, bytes?: number): string {
-  const verdict = admits(sum, facts);
+  const verdict = admits(sum);
   const what = bytes === undefined ? 'What the store holds and has promised' : formatBytes(bytes);
   const rule = POLICY_WORDS[sum.policy];
   if (verdict === null) return `Whether ${lowerFirst(what)} fits ${rule} could not be told. ${sum.unknown ?? facts.doubt ?? ''}`.trim();

@@ -129,7 +129,7 @@ function readSeconds({ toFloor, growth }: StoreForecast, threshold: number | nul
 
 function readSum(facts: StoreFacts, rules: StoreRules): Reading {
   const sum = sumOf(facts, rules);
-  const verdict = admits(sum, facts);
+  const verdict = admits(sum);
   const reading = { level: 'warning', by: 'policy' } as const;
   if (verdict === null) return { ...reading, stands: 'unknown', unknown: sum.unknown };
   if (!verdict) return { ...reading, stands: 'reached', unknown: null };

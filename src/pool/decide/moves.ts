@@ -190,7 +190,7 @@ function roomOn(facts: StoreFacts, rules: StoreRules): Room<Movable> {
   return {
     take({ group }) {
       const after = withGroup(facts, group);
-      return admits(sumOf(after, rules), after) === true ? roomOn(after, rules) : undefined;
+      return admits(sumOf(after, rules)) === true ? roomOn(after, rules) : undefined;
     },
   };
 }
@@ -226,9 +226,10 @@ function copySeconds({ copied, growthHigh, inUse }: MoveGroup, bandwidth: number
 }
 
 /** A store as it would be with a group copied to it: whole, as nothing is shared there. */
-function withGroup(facts: StoreFacts, { copied, commitment, growthHigh }: MoveGroup): StoreFacts {
+function withGroup(facts: StoreFacts, { images, copied, commitment, growthHigh }: MoveGroup): StoreFacts {
   return {
     ...facts,
+    mapExcess: (facts.mapExcess ?? 0) + (facts.mapBytes?.(Math.max(copied, commitment ?? 0), images.length) ?? 0),
     available: facts.available - copied,
     allocation: facts.allocation + copied,
     residual: facts.residual === null || commitment === null ? null : facts.residual + Math.max(0, commitment - copied),

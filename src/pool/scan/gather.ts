@@ -169,7 +169,16 @@ export async function gather(
 function otherFile({ sighting, aliases, backingOf }: Found, writers: OpenWriters | undefined): OtherFile {
   const { allocation = 0, holes, permissions, exported } = sighting;
   const paths = [sighting.report.path, ...aliases];
-  return { allocation, holes, paths, backingOf, permissions, exported, isOpenForWriting: isOpenForWriting(sighting, writers) };
+  return {
+    allocation,
+    holes,
+    mapExcess: sighting.report.mapExcess ?? 0,
+    paths,
+    backingOf,
+    permissions,
+    exported,
+    isOpenForWriting: isOpenForWriting(sighting, writers),
+  };
 }
 
 /** By QEMU's locks, or by who can write it. */

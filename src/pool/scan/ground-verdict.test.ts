@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { GiB } from '#base';
+import { GiB, MiB } from '#base';
 import { FIRM_GROUND, type Ground } from '#block';
 import { availableUnderLimits, type Demand, judgeGround } from './ground-verdict.ts';
+
 import { domainResiduals } from './domains.ts';
+import { mapDoubts } from './map-doubt.ts';
 import { atOnce, type HostFilesystem } from '#host';
 
 const limit = (domain: string | null, remaining: number): Ground['limits'][number] => ({
@@ -65,5 +67,23 @@ describe('domainResiduals()', () => {
         ['user 0', 2 * GiB],
       ]),
     );
+  });
+});
+
+describe('maps of files that can outgrow what is left', () => {
+  it('are a doubt that only a declaration answers, where the residuals fit', () => {
+    const doubts = mapDoubts(10 * MiB, 30 * MiB);
+    const open = judgeGround(store({}), demand({}), ['backed'], doubts);
+    expect(open).toMatchObject({
+      isFirm: false,
+      findings: [{ level: 'warning', code: 'MAP_MAY_EXCEED', message: expect.stringMatching(/10 MiB left.*up to 30 MiB.*usual-writes/) }],
+    });
+    const declared = judgeGround(store({}), demand({}), ['usual-writes'], doubts);
+    expect(declared).toMatchObject({ isFirm: true, assumed: ['usual-writes'], findings: [{ level: 'info', code: 'ASSUMED' }] });
+  });
+
+  it('are no doubt where they fit too, and none where the residuals do not', () => {
+    expect([mapDoubts(30 * MiB, 30 * MiB), mapDoubts(-1, 30 * MiB), mapDoubts(0, 0)]).toEqual([[], [], []]);
+    expect(judgeGround(store({}), demand({}), ['usual-writes'])).toMatchObject({ isFirm: true, assumed: [] });
   });
 });

@@ -1,6 +1,6 @@
 /** What the ground below a store leaves of its available space and of its yes. Pure. */
 import type { Assumption } from '#base';
-import type { GroundLimit } from '#block';
+import type { GroundDoubt, GroundLimit } from '#block';
 import type { HostFilesystem } from '#host';
 import type { Finding } from '#wire';
 import type { DomainResiduals } from './domains.ts';
@@ -29,11 +29,18 @@ export function availableUnderLimits({ available, ground }: Pick<HostFilesystem,
   return Math.min(available, ...limitsThatApply(ground, demand).map(({ limited }) => limited));
 }
 
-export function judgeGround(filesystem: HostFilesystem, demand: Demand, assume: readonly Assumption[]): GroundVerdict {
+/** `others`: doubts that do not come from the ground, and that a declaration can answer too. */
+export function judgeGround(
+  filesystem: HostFilesystem,
+  demand: Demand,
+  assume: readonly Assumption[],
+  others: readonly GroundDoubt[] = [],
+): GroundVerdict {
   const { ground, available } = filesystem;
+  const doubts = [...ground.doubts, ...others];
   const isCovered = (by: Assumption | null): by is Assumption => by !== null && assume.includes(by);
-  const open = ground.doubts.filter(({ coveredBy }) => !isCovered(coveredBy));
-  const covered = ground.doubts.filter(({ coveredBy }) => isCovered(coveredBy));
+  const open = doubts.filter(({ coveredBy }) => !isCovered(coveredBy));
+  const covered = doubts.filter(({ coveredBy }) => isCovered(coveredBy));
   const binding = limitsThatApply(ground, demand).filter(({ limited }) => limited < available);
   return {
     isFirm: open.length === 0,
@@ -57,6 +64,7 @@ const DECLARED: Readonly<Record<Assumption, string>> = {
   exclusive: 'only this host takes space here.',
   backed: 'every available byte has storage below it.',
   'no-quota': 'no quota limits the images.',
+  'usual-writes': "no guest writes, zeroes or discards single blocks in an order made to enlarge the filesystem's map of its file.",
 };
 
 function hint(coveredBy: Assumption | null): string {

@@ -22,6 +22,7 @@ export function withLastingBound(before: ImageReport | undefined, now: ImageRepo
     ...now,
     commitment,
     residual: commitment - allocation,
+    mapExcess: Math.max(before.mapExcess ?? 0, now.mapExcess ?? 0),
     addends: [...addends, { name: NOT_WRITTEN_BACK, bytes: bound - counted }],
   };
 }

@@ -7,6 +7,7 @@ import { commitRowFindings, commitStoreFindings, type CountedRow, type LargestCo
 import { domainResiduals, type DomainResiduals } from './domains.ts';
 import { imagesBeyondLargestFile, largestFileFindings } from './beyond-largest-file.ts';
 import { availableUnderLimits, judgeGround } from './ground-verdict.ts';
+import { mapDoubts } from './map-doubt.ts';
 import { NeverWrittenRule, type StoredFileFacts, type WrittenVerdict } from './never-written.ts';
 import { otherFindings } from './other-files.ts';
 import { type FileSharing, type PhysicalRanges, type Sharing, sharingInSteps } from './sharing.ts';
@@ -38,6 +39,8 @@ export interface OtherFile extends StoredFileFacts {
   readonly allocation: number;
   /** What its holes can come to take. */
   readonly holes: number;
+  /** What the filesystem's map of it can take beyond that, when its holes are filled in an order made for it. */
+  readonly mapExcess: number;
 }
 
 export interface StoreInput {
@@ -82,6 +85,8 @@ export interface StoreSums {
   readonly byDomain: DomainResiduals;
   /** Of it: what the holes of other files can come to take. */
   readonly otherHoles: number;
+  /** What the filesystem's maps of the files can take beyond all commitments and holes. */
+  readonly mapExcess: number;
   readonly shared: number;
   /** The filesystem ends a file before an image is full. */
   readonly exceedsLargestFile: boolean;
@@ -191,6 +196,10 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
     exceedsLargestFile: tooLong.certain.length > 0,
     leastResidual: saturated(Math.max(0, whole - sharing.allocation + Math.min(sharing.sharedOutside, sharedOutside)) + otherHoles),
     otherHoles,
+    mapExcess: saturated(
+      rows.reduce((sum, row) => (staysAsItIs(row) ? sum : sum + (row.mapExcess ?? 0)), 0) +
+        holed.reduce((sum, { mapExcess }) => sum + mapExcess, 0),
+    ),
     shared: sharing.shared,
     isComplete,
     images: yield* mostDangerousFirst(rows),
@@ -206,8 +215,8 @@ export function reportStore(
   available = availableUnderLimits(filesystem, sums),
 ): StoreReport {
   const { id, mount, type, size, used } = filesystem;
-  const ground = judgeGround(filesystem, sums, policy.assume);
   const headroom = saturated(available - sums.leastResidual - policy.floor);
+  const ground = judgeGround(filesystem, sums, policy.assume, mapDoubts(headroom, sums.mapExcess));
   const isKnown = sums.commitment !== null;
   return {
     id,
@@ -220,6 +229,7 @@ export function reportStore(
     commitment: sums.commitment,
     residual: isKnown ? sums.leastResidual : null,
     otherHoles: sums.otherHoles,
+    mapExcess: sums.mapExcess,
     shared: sums.shared,
     floor: policy.floor,
     headroom: size > 0 && (isKnown || headroom < 0) ? headroom : null,

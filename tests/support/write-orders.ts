@@ -2,7 +2,8 @@
  * Orders in which a disk of `blocks` blocks is written block by block, made to split the map that its filesystem keeps of the
  * file: each order is a list of sessions, since QEMU opens the file anew for each and the filesystem then allocates elsewhere.
  */
-import { Prng } from './prng.ts';
+import { ExtentTree } from './extent-tree.ts';
+import { Prng } from '../differential/prng.ts';
 
 export type Sessions = readonly (readonly number[])[];
 export type WriteOrder = (blocks: number) => Sessions;
@@ -62,4 +63,43 @@ function midpoints(blocks: number): number[] {
 
 function halves(blocks: readonly number[]): Sessions {
   return [blocks.slice(0, blocks.length / 2), blocks.slice(blocks.length / 2)];
+}
+
+/**
+ * Splits nodes of an ext4 tree on several levels with each block. Where a full leaf is the last of a full node, which is the last
+ * of a full node in turn, an extent in front of its last one makes a new node on each of these levels. The order fills such
+ * chains from the left to the right: a leaf, then blocks downward in front of its last extent until the node above is full.
+ *
+ * `height`: how many levels are kept full; the blocks that are left over come last.
+ */
+export function chainedOrder(blocks: number, entries: number, height: number): Sessions {
+  const tree = new ExtentTree(entries);
+  const order: number[] = [];
+  const isWritten = new Uint8Array(blocks);
+  const write = (block: number): void => {
+    tree.insert(block);
+    order.push(block);
+    isWritten[block] = 1;
+  };
+  for (let next = 0; next < blocks - 1; ) {
+    const lacking = entries - tree.lastLeafEntries - 1;
+    if (next + 2 * lacking + entries >= blocks) break;
+    for (const end = next + 2 * lacking; next < end; next += 2) write(next);
+    const chain = tree.fullAtTheEnd(1);
+    const isLast = chain.height >= height || next + chain.roomAbove + 2 * entries >= blocks;
+    const end = isLast ? blocks - 1 : next + chain.roomAbove;
+    for (let block = end; block > next || block === end; block -= 1) write(block);
+    next = end + 2;
+  }
+  const left = stride(blocks, 0, 1).filter((block) => isWritten[block] === 0);
+  return [[...order, ...left.reverse()]];
+}
+
+/**
+ * As `splittingOrder` for a file whose blocks have storage, unwritten and side by side: every second block, so that no two written
+ * ones join. Each splits an unwritten extent twice, in front of the last extent of a full node.
+ */
+export function cuttingOrder(blocks: number, entries: number): Sessions {
+  const anchors = stride(entries - 1, 1, 2);
+  return [[...anchors, blocks - 2, ...stride(blocks - 2 * entries, 6, 2).map((block) => blocks - block)]];
 }

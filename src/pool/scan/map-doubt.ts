@@ -1,0 +1,19 @@
+/** Whether the residuals of a store fit with the maps that its filesystem keeps of the files, at their largest. */
+import { formatBytes } from '#base';
+import type { GroundDoubt } from '#block';
+
+export const MAP_MAY_EXCEED = 'MAP_MAY_EXCEED';
+
+/**
+ * The doubt that is left where the residuals fit with `headroom` bytes to spare, and the maps can take more.
+ *
+ * `mapExcess`: bytes that they can take beyond the commitments.
+ */
+export function mapDoubts(headroom: number, mapExcess: number): GroundDoubt[] {
+  if (headroom < 0 || mapExcess <= headroom) return [];
+  return [{ level: 'warning', code: MAP_MAY_EXCEED, message: mapDoubtText(headroom, mapExcess), coveredBy: 'usual-writes' }];
+}
+
+export function mapDoubtText(left: number, mapExcess: number): string {
+  return `The residuals fit with ${formatBytes(left)} left. A guest that writes, zeroes or discards single blocks in an order made for it enlarges the filesystem's map of its file, on this store by up to ${formatBytes(mapExcess)} beyond the commitments, and that does not fit.`;
+}
