@@ -38,7 +38,7 @@ afterEach(async () => {
 
 function serve(config: string): Promise<LiveDaemon> {
   const file = join(store.path, 'plimsoll.toml');
-  writeFileSync(file, `${config}[[store]]\ndirectories = ["${images}"]\n`);
+  writeFileSync(file, `${config}[[store]]\ndirectories = ["${images}"]\nassume = ["usual-writes"]\n`);
   return LiveDaemon.start('--config', file);
 }
 

@@ -36,7 +36,7 @@ describe.runIf(root)('a store that is unmounted', () => {
   it('is vanished and critical, keeps what is held, refuses all else, and is itself again when it comes back', async () => {
     const disk = join(directory, 'disk');
     writeFileSync(disk, '');
-    truncateSync(disk, 16 * MiB);
+    truncateSync(disk, 64 * MiB);
     execFileSync('mkfs.ext4', ['-q', '-F', disk]);
     const mount = join(directory, 'mnt');
     mkdirSync(mount);
