@@ -5,7 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PlimsollError, requireArgument, requireOptions, requireSignal } from '#base';
-import { createTemporary, endSpeculation, filesystemOf, largestFileOf, markNoCow, type TemporaryFile } from '#host';
+import { createTemporary, endSpeculation, filesystemOf, largestFileOf, markNoCow, ownFileSizeLimit, type TemporaryFile } from '#host';
 import { readBacking } from './backing.ts';
 import {
   type BackingChoice,
@@ -80,6 +80,7 @@ async function createRaw(request: CreateRequest, preallocation: 'off' | 'falloc'
     });
   }
   const plan = planNewRaw(checkedCapacity(request.capacity), preallocation);
+  refuseBeyondOwnLimit(plan.length);
   await request.beforeWriting?.(plan.length);
   await using file = await createTemporary(request.path);
   await refuseTooLong(file.fd, plan.length, request);
@@ -97,6 +98,7 @@ async function createQcow2(request: CreateRequest, options: Qcow2Options): Promi
   // Read even when a capacity is given: an overlay on what is not there, or is something else, is of no use.
   const rests = backing === undefined ? undefined : await readBacking(request.path, backing);
   const plan = planNewQcow2(options.qcow2, checkedCapacity(request.capacity ?? rests?.capacity));
+  refuseBeyondOwnLimit(Math.max(plan.length, options.qcow2.dataFile === undefined ? 0 : plan.capacity));
   await request.beforeWriting?.(plan.capacity);
   await using image = await createTemporary(request.path);
   await refuseTooLong(image.fd, measureNew('qcow2', plan.capacity, options).maxLength, request);
@@ -164,6 +166,17 @@ async function refuseTooLong(fd: number, maxLength: number, { overcommit }: Crea
     doing: 'create image',
     found: `up to ${maxLength} bytes when it is full`,
     expected: `at most ${largest} bytes, the largest file of this filesystem`,
+  });
+}
+
+/** Before anything is made: a longer file would end this process by SIGXFSZ, and leave a part of it behind. */
+function refuseBeyondOwnLimit(length: number): void {
+  const limit = ownFileSizeLimit();
+  if (limit === undefined || length <= limit) return;
+  throw new PlimsollError('io', 'FILE_SIZE_LIMIT', {
+    doing: 'create image',
+    found: `a file of ${length} bytes`,
+    expected: `at most ${limit} bytes, which this process may write to a file (RLIMIT_FSIZE)`,
   });
 }
 

@@ -41,6 +41,7 @@ export { largestFileOf } from './largest-file.ts';
 export { lockKeyOf, LockTable } from './locks.ts';
 export type { LoopDevice, LoopSearch } from './loop-devices.ts';
 export { type NamelessFile, openWriters, type OpenWriters } from './open-writers.ts';
+export { type FileSizeLimit, ownFileSizeLimit } from './process-limits.ts';
 export type { Machine } from './machine-name.ts';
 export { nameText } from './name-text.ts';
 export { notifyManager, pingWatchdog } from './notify.ts';

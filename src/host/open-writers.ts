@@ -7,6 +7,7 @@
  * one may not look into (counted), and images that the kernel serves by other means (iSCSI, vhost).
  */
 import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { fileSizeLimitOf, type FileSizeLimit, lesser } from './process-limits.ts';
 import { hasEndedLeader, hiddenProcesses, isGone, isKernelThread, pidsIn, type ProcessSearch } from './process-files.ts';
 import { turnOver } from './turns.ts';
 
@@ -26,6 +27,15 @@ export interface OpenWriters {
   readonly written: ReadonlySet<string>;
   /** One for each file. */
   readonly nameless: readonly NamelessFile[];
+  /** By `device:inode`, the least limit of the processes that can write the file; no entry: none of them has one. */
+  readonly limits: ReadonlyMap<string, FileSizeLimit | 'unread'>;
+  /** Of the processes that could not be looked into. */
+  readonly unseen: {
+    /** The least limit of any of them; undefined: none has one. */
+    readonly limit: FileSizeLimit | undefined;
+    /** Of some the limit could not be read either. */
+    readonly hasUnread: boolean;
+  };
   /** Processes that could not be looked into. */
   readonly unseenCount: number;
   /** Why there are processes that do not even appear. */
@@ -50,20 +60,45 @@ export async function openWriters(options: OpenWritersOptions = {}): Promise<Ope
   const { mappings = false, proc = '/proc', block = '/sys/block' } = options;
   const written = new Set<string>(loopFiles(block));
   const nameless = new Map<string, NamelessFile>();
+  const limits = new Map<string, FileSizeLimit | 'unread'>();
+  let unseenLimit: FileSizeLimit | undefined;
+  let hasUnread = false;
   let unseenCount = 0;
   for (const pid of pidsIn(proc)) {
     const over = turnOver();
     if (over !== undefined) await over;
     const found = filesWrittenBy(proc, pid, mappings);
     // The first process of all starts others, and uses no disk image itself.
-    if (found === 'unseen') unseenCount += pid === 1 ? 0 : 1;
-    else
+    if (found === 'unseen') {
+      if (pid === 1) continue;
+      unseenCount += 1;
+      const limit = fileSizeLimitOf(proc, pid);
+      if (limit === 'unread') hasUnread = true;
+      else unseenLimit = lesser(unseenLimit, limit);
+    } else if (found.length > 0) {
+      noteLimit(limits, found, fileSizeLimitOf(proc, pid));
       for (const { identity, removed } of found) {
         written.add(identity);
         if (removed !== undefined && !nameless.has(identity)) nameless.set(identity, removed);
       }
+    }
   }
-  return { written, nameless: [...nameless.values()], unseenCount, hidden: hiddenProcesses(proc) };
+  const unseen = { limit: unseenLimit, hasUnread };
+  return { written, limits, unseen, nameless: [...nameless.values()], unseenCount, hidden: hiddenProcesses(proc) };
+}
+
+/** A limit that is known counts, beside one that could not be read. */
+function noteLimit(
+  limits: Map<string, FileSizeLimit | 'unread'>,
+  found: readonly WrittenFile[],
+  limit: FileSizeLimit | 'unread' | undefined,
+): void {
+  if (limit === undefined) return;
+  for (const { identity } of found) {
+    const before = limits.get(identity);
+    if (limit === 'unread') limits.set(identity, before ?? 'unread');
+    else limits.set(identity, lesser(before === 'unread' ? undefined : before, limit) ?? limit);
+  }
 }
 
 interface WrittenFile {

@@ -1,14 +1,16 @@
-/** Images that their filesystem does not let become as long as their guests can make them. */
+/** Images that cannot become as long as their guests can make them: by their filesystem, or by the limit of a process. */
 import type { Finding, ScannedImage } from '#wire';
 
-export interface BeyondLargestFile {
+export interface BeyondLongest {
+  /** What ends a file. */
+  readonly by: 'filesystem' | 'process';
   /** Paths of images of which writes will fail. */
   readonly certain: readonly string[];
   /** Paths of images of which writes may fail. */
   readonly possible: readonly string[];
 }
 
-export function imagesBeyondLargestFile(rows: readonly ScannedImage[]): BeyondLargestFile {
+export function imagesBeyond(rows: readonly ScannedImage[]): BeyondLongest[] {
   const having = (code: string): string[] =>
     rows
       .filter(
@@ -16,21 +18,29 @@ export function imagesBeyondLargestFile(rows: readonly ScannedImage[]): BeyondLa
           findings.some((finding) => finding.code === code) && !findings.some((finding) => finding.code === 'IMAGE_UNWRITABLE'),
       )
       .map(({ path }) => path);
-  return { certain: having('EXCEEDS_LARGEST_FILE'), possible: having('MAY_EXCEED_LARGEST_FILE') };
-}
-
-export function largestFileFindings({ certain, possible }: BeyondLargestFile): Finding[] {
   return [
-    ...(certain.length > 0 ? [beyond(certain, 'danger', 'will fail')] : []),
-    ...(possible.length > 0 ? [beyond(possible, 'warning', 'may fail')] : []),
+    { by: 'filesystem', certain: having('EXCEEDS_LARGEST_FILE'), possible: having('MAY_EXCEED_LARGEST_FILE') },
+    { by: 'process', certain: having('EXCEEDS_PROCESS_LIMIT'), possible: having('MAY_EXCEED_PROCESS_LIMIT') },
   ];
 }
 
-function beyond([first = '', ...others]: readonly string[], level: Finding['level'], outcome: string): Finding {
+export function tooLongFindings(found: readonly BeyondLongest[]): Finding[] {
+  return found.flatMap(({ by, certain, possible }) => [
+    ...(certain.length > 0 ? [beyond(by, certain, 'danger', 'will fail')] : []),
+    ...(possible.length > 0 ? [beyond(by, possible, 'warning', 'may fail')] : []),
+  ]);
+}
+
+const ENDS = {
+  filesystem: 'The filesystem ends a file',
+  process: 'The limit of the process that writes it (RLIMIT_FSIZE) ends a file',
+} as const;
+
+function beyond(by: BeyondLongest['by'], [first = '', ...others]: readonly string[], level: Finding['level'], outcome: string): Finding {
   const more = others.length === 0 ? '' : ` and ${others.length} more`;
   return {
     level,
-    code: 'IMAGES_EXCEED_LARGEST_FILE',
-    message: `The filesystem ends a file before these images are full, and writes ${outcome}: ${first}${more}.`,
+    code: by === 'filesystem' ? 'IMAGES_EXCEED_LARGEST_FILE' : 'IMAGES_EXCEED_PROCESS_LIMIT',
+    message: `${ENDS[by]} before these images are full, and writes ${outcome}: ${first}${more}.`,
   };
 }

@@ -4,6 +4,7 @@ import { asPlimsollError, type SerializedError } from '#base';
 import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, turnOver } from '#host';
 import type { ChainLink, Finding, ImageReport } from '#wire';
 import { largerCommit, type LargestCommit } from './commits.ts';
+import { writerLimitOf } from './process-limit.ts';
 import type { Sighting } from './sighting.ts';
 import type { FoundImage, OtherFile, StoreInput } from './store.ts';
 
@@ -200,6 +201,7 @@ function foundImage(
     domains: sighting.domains,
     isUnwritable: sighting.identity !== undefined && unwritable.has(sighting.identity),
     isOpenForWriting: isOpenForWriting(sighting, writers),
+    writerLimit: writerLimitOf(writers, sighting.identity, sighting.openForWriting === true),
     permissions: sighting.permissions,
     exported: sighting.exported,
     aliases: aliases.sort(byCodeUnits),

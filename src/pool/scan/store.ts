@@ -5,9 +5,10 @@ import type { ExportKind } from '#sandbox';
 import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
 import { commitRowFindings, commitStoreFindings, type CountedRow, type LargestCommit } from './commits.ts';
 import { domainResiduals, type DomainResiduals } from './domains.ts';
-import { imagesBeyondLargestFile, largestFileFindings } from './beyond-largest-file.ts';
+import { imagesBeyond, tooLongFindings } from './beyond-largest-file.ts';
 import { availableUnderLimits, judgeGround } from './ground-verdict.ts';
 import { mapDoubts } from './map-doubt.ts';
+import { type WriterLimit, writerLimitFindings } from './process-limit.ts';
 import { NeverWrittenRule, type StoredFileFacts, type WrittenVerdict } from './never-written.ts';
 import { otherFindings } from './other-files.ts';
 import { type FileSharing, type PhysicalRanges, type Sharing, sharingInSteps } from './sharing.ts';
@@ -26,6 +27,8 @@ export interface FoundImage {
   /** Which limits of the filesystem cover it. */
   readonly domains: readonly string[];
   readonly isOpenForWriting: boolean | undefined;
+  /** What limits the process that writes it; undefined: nobody is known to. */
+  readonly writerLimit: WriterLimit | undefined;
   readonly permissions: number | undefined;
   readonly exported: ExportKind | undefined;
   readonly aliases: readonly string[];
@@ -88,7 +91,7 @@ export interface StoreSums {
   /** What the filesystem's maps of the files can take beyond all commitments and holes. */
   readonly mapExcess: number;
   readonly shared: number;
-  /** The filesystem ends a file before an image is full. */
+  /** The filesystem, or the limit of the process that writes it, ends a file before an image is full. */
   readonly exceedsLargestFile: boolean;
   /** Nothing is missing that a yes needs. */
   readonly isComplete: boolean;
@@ -104,7 +107,8 @@ export class RowMemory {
   row(image: FoundImage, sharing: FileSharing, rule: NeverWrittenRule): ScannedImage {
     const { shared, sharedOutside, exclusive } = sharing;
     const written = image.isUnwritable ? UNWRITABLE : rule.judge({ ...image, paths: [image.report.path, ...image.aliases] });
-    const standing = [written.reason ?? '', ...written.findings.map(({ code }) => code)].join(' ');
+    const limits = writerLimitFindings(image.writerLimit, image.report);
+    const standing = [written.reason ?? '', ...written.findings.map(({ code }) => code), ...limits.map(({ message }) => message)].join(' ');
     const key = [
       shared,
       sharedOutside,
@@ -117,7 +121,7 @@ export class RowMemory {
     ].join('\n');
     const known = this.#rows.get(image.report);
     if (known?.key === key) return known.row;
-    const row = scannedImage(image, sharing, written);
+    const row = scannedImage(image, sharing, { ...written, findings: [...written.findings, ...limits] });
     this.#rows.set(image.report, { key, row });
     return row;
   }
@@ -166,16 +170,16 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
   const isPromise =
     filesystem.copyOnWrite !== true ||
     rows.every((row) => staysAsItIs(row) || !row.findings.some(({ code }) => code === 'BTRFS_COPY_ON_WRITE'));
-  const tooLong = imagesBeyondLargestFile(rows.filter((row) => !staysAsItIs(row)));
+  const tooLong = imagesBeyond(rows.filter((row) => !staysAsItIs(row)));
   const isComplete =
     isPromise &&
-    tooLong.possible.length === 0 &&
+    tooLong.every(({ possible }) => possible.length === 0) &&
     isKnown &&
     rows.every((row) => staysAsItIs(row) || row.error === undefined) &&
     input.unreadable.length === 0;
   yield;
   const findings = [
-    ...largestFileFindings(tooLong),
+    ...tooLongFindings(tooLong),
     ...storeFindings(input, rows, sharing),
     ...commitStoreFindings(rows.map((row, index) => countedRow(row, images[index]))),
     ...otherFindings(input, holed, otherHoles),
@@ -193,7 +197,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
     commitment: isKnown ? saturated(whole) : null,
     // A block that a file outside of the scan shares stays its own when an image here writes a copy.
     byDomain,
-    exceedsLargestFile: tooLong.certain.length > 0,
+    exceedsLargestFile: tooLong.some(({ certain }) => certain.length > 0),
     leastResidual: saturated(Math.max(0, whole - sharing.allocation + Math.min(sharing.sharedOutside, sharedOutside)) + otherHoles),
     otherHoles,
     mapExcess: saturated(

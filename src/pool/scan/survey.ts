@@ -179,7 +179,8 @@ export class Survey {
 function writersTold({ writers, sightings }: Seen): unknown {
   if (writers === undefined) return null;
   const written = sightings.flatMap(({ identity }) => (identity !== undefined && writers.written.has(identity) ? [identity] : []));
-  return [written, writers.unseenCount, writers.hidden ?? null];
+  const limits = written.flatMap((identity) => writers.limits.get(identity) ?? []);
+  return [written, limits, writers.unseen, writers.unseenCount, writers.hidden ?? null];
 }
 
 /** What of the notes the sums and findings rest on: not how full the filesystem is. */

@@ -1,0 +1,52 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { openWriters } from './open-writers.ts';
+import { fileSizeLimitOf, parseFileSizeLimit } from './process-limits.ts';
+
+let proc: string;
+beforeEach(() => {
+  proc = mkdtempSync(join(tmpdir(), 'plimsoll-proc-'));
+});
+afterEach(() => rmSync(proc, { recursive: true, force: true }));
+
+const limits = (soft: string): string =>
+  `Limit                     Soft Limit           Hard Limit           Units     \nMax cpu time              unlimited            unlimited            seconds   \nMax file size             ${soft.padEnd(20)} unlimited            bytes     \n`;
+
+/** A process; without descriptors that may be seen where `isUnseen`. */
+function processWith(pid: number, soft: string, isUnseen: boolean): void {
+  mkdirSync(join(proc, String(pid)));
+  if (isUnseen) symlinkSync('fd', join(proc, String(pid), 'fd'));
+  else mkdirSync(join(proc, String(pid), 'fd'));
+  writeFileSync(join(proc, String(pid), 'limits'), limits(soft));
+  writeFileSync(join(proc, String(pid), 'comm'), `qemu-${pid}\n`);
+}
+
+it('reads the soft limit, and knows what has none', () => {
+  expect(['unlimited', '0', '1048576'].map((soft) => parseFileSizeLimit(limits(soft)))).toEqual([Infinity, 0, 1048576]);
+  expect(['', 'Max file size', limits('-1'), limits('many')].map(parseFileSizeLimit)).toEqual([undefined, undefined, undefined, undefined]);
+});
+
+it('names the process, and tells what is gone from what could not be read', () => {
+  processWith(7, '4096', false);
+  expect(fileSizeLimitOf(proc, 7)).toEqual({ bytes: 4096, pid: 7, process: 'qemu-7' });
+  expect(fileSizeLimitOf(proc, 8)).toBeUndefined();
+  processWith(9, 'unlimited', false);
+  expect(fileSizeLimitOf(proc, 9)).toBeUndefined();
+  rmSync(join(proc, '9', 'limits'));
+  mkdirSync(join(proc, '9', 'limits'));
+  expect(fileSizeLimitOf(proc, 9)).toBe('unread');
+});
+
+it('counts the least limit of the processes whose files may not be seen', async () => {
+  processWith(10, 'unlimited', true);
+  expect((await openWriters({ proc })).unseen).toEqual({ limit: undefined, hasUnread: false });
+  processWith(11, '8192', true);
+  processWith(12, '4096', true);
+  processWith(13, '16', false);
+  expect((await openWriters({ proc })).unseen).toEqual({ limit: { bytes: 4096, pid: 12, process: 'qemu-12' }, hasUnread: false });
+  rmSync(join(proc, '10', 'limits'));
+  mkdirSync(join(proc, '10', 'limits'));
+  expect((await openWriters({ proc })).unseen.hasUnread).toBe(true);
+});
