@@ -39,7 +39,7 @@ export { JAILED_FILE, runJailedTool, type ToolAnswer } from './jailed-tool.ts';
 export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, startJailed } from './jail.ts';
 export { largestFileOf } from './largest-file.ts';
 export { lockKeyOf, LockTable } from './locks.ts';
-export type { LoopDevice, LoopSearch } from './loop-devices.ts';
+export { type LoopDevice, type LoopSearch, type RemovedLoopFile, removedLoopFiles } from './loop-devices.ts';
 export { type NamelessFile, openWriters, type OpenWriters } from './open-writers.ts';
 export { type FileSizeLimit, ownFileSizeLimit } from './process-limits.ts';
 export type { Machine } from './machine-name.ts';

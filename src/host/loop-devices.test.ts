@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type BackingFile, loopDevicesOn } from './loop-devices.ts';
+import { type BackingFile, loopDevicesOn, removedLoopFiles } from './loop-devices.ts';
 import type { Mount } from './mounts.ts';
 
 let directory: string;
@@ -67,5 +67,20 @@ describe('loopDevicesOn()', () => {
   it('says that there is no sysfs', async () => {
     rmSync(join(directory, 'block'), { recursive: true });
     expect(await search()).toBeUndefined();
+  });
+});
+
+describe('removedLoopFiles()', () => {
+  it('finds loop devices whose file was removed and can be written', () => {
+    const gone = join(directory, 'gone.img');
+    writeFileSync(`${join(directory, 'named so')} (deleted)`, '');
+    put('loop1/loop/backing_file', `${gone} (deleted)\n`);
+    put('loop1/size', '2048\n');
+    put('loop2/loop/backing_file', `${gone} (deleted)\n`);
+    put('loop2/ro', '1\n');
+    put('loop3/loop/backing_file', `${path}\n`);
+    put('loop4/loop/backing_file', `${join(directory, 'named so')} (deleted)\n`);
+    expect(removedLoopFiles(join(directory, 'block'))).toEqual([{ device: '/dev/loop1', formerPath: gone, size: 1_048_576 }]);
+    expect(removedLoopFiles(join(directory, 'nothing'))).toEqual([]);
   });
 });

@@ -7,6 +7,7 @@
 import { existsSync, readdirSync, readFileSync, stat } from 'node:fs';
 import { promisify } from 'node:util';
 import { type Mount, readMounts } from './mounts.ts';
+import { nameText } from './name-text.ts';
 
 const statAsync = promisify(stat);
 
@@ -33,6 +34,8 @@ export interface BackingFile {
 
 const DELETED = Buffer.from(' (deleted)');
 const NEWLINE = 10;
+/** sysfs counts in sectors of 512 bytes, whatever the device's own are. */
+const SECTOR = 512;
 
 /** The loop devices that rest on `file`; undefined where there is no sysfs. `block`: where it lists block devices. */
 export async function loopDevicesOn(
@@ -48,6 +51,26 @@ export async function loopDevicesOn(
     else if (rests) devices.push(describeLoop(block, name, mounts));
   }
   return existsSync(block) ? { devices, untoldCount } : undefined;
+}
+
+/** A file without a name that a loop device can write: nothing else opens it, so what it stores is not known. */
+export interface RemovedLoopFile {
+  /** `/dev/loop0`. */
+  readonly device: string;
+  readonly formerPath: string;
+  /** Bytes of the device: the most that the file can come to store. */
+  readonly size: number;
+}
+
+/** Loop devices that can write a file which has no name any more. `block`: where block devices are listed. */
+export function removedLoopFiles(block = '/sys/block'): RemovedLoopFile[] {
+  return (loopNames(block) ?? []).flatMap((name) => {
+    const path = backingPath(`${block}/${name}`);
+    if (path === undefined || !path.subarray(-DELETED.length).equals(DELETED) || existsSync(path)) return [];
+    if (firstLine(`${block}/${name}/ro`) === '1') return [];
+    const sectors = Number(firstLine(`${block}/${name}/size`) ?? 0);
+    return [{ device: `/dev/${name}`, formerPath: nameText(path.subarray(0, -DELETED.length)), size: sectors * SECTOR }];
+  });
 }
 
 function loopNames(block: string): string[] | undefined {

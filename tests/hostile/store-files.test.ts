@@ -246,6 +246,21 @@ describe('a file that was removed while a process writes it', () => {
     expect((await theStore()).otherHoles).toBeGreaterThanOrEqual(GiB - MiB);
   });
 
+  it('leaves the answer open while a loop device rests on it', async () => {
+    sparse('vm.img', GiB);
+    const device = execFileSync('losetup', ['-f', '--show', at('vm.img')], { encoding: 'utf8' }).trim();
+    try {
+      expect(codes(await theStore())).not.toContain('LOOP_FILE_REMOVED');
+      rmSync(at('vm.img'));
+      const store = await theStore();
+      expect(codes(store)).toContain('LOOP_FILE_REMOVED');
+      expect(store.fits).toBeNull();
+    } finally {
+      execFileSync('losetup', ['-d', device]);
+    }
+    expect(codes(await theStore())).not.toContain('LOOP_FILE_REMOVED');
+  });
+
   it('is seen by a daemon when it is removed, and when it is closed', async () => {
     const keeper = new Keeper({ directories: [directory] });
     try {

@@ -1,7 +1,7 @@
 /** What one look saw, sorted by filesystem: one file per identity, backing files linked, data files counted as what they are. */
 import { dirname } from 'node:path';
-import { asPlimsollError, type SerializedError } from '#base';
-import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, turnOver } from '#host';
+import { asPlimsollError, formatBytes, type SerializedError } from '#base';
+import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, type RemovedLoopFile, turnOver } from '#host';
 import type { ChainLink, Finding, ImageReport } from '#wire';
 import { largerCommit, type LargestCommit } from './commits.ts';
 import { writerLimitOf } from './process-limit.ts';
@@ -71,6 +71,24 @@ export class StoreNotes {
       else this.of(parent).unreadable.push(finding);
     } catch (thrown) {
       if (!isNamed) this.errors.push({ ...asPlimsollError(thrown, 'read directory', path).toJSON(), path });
+    }
+  }
+
+  /** On the store of the directory that the file lay in, or of the nearest one that is left. */
+  async noteRemovedLoopFile({ device, formerPath, size }: RemovedLoopFile): Promise<void> {
+    const finding: Finding = {
+      level: 'danger',
+      code: 'LOOP_FILE_REMOVED',
+      message: `${device} rests on ${formerPath}, which was removed: up to ${formatBytes(size)} can be written to it, and what it stores is not known.`,
+    };
+    for (let directory = dirname(formerPath); ; directory = dirname(directory)) {
+      try {
+        const { id } = await filesystemOf(directory, this.#cache.filesystems);
+        this.stores.get(id)?.unreadable.push(finding);
+        return;
+      } catch {
+        if (directory === dirname(directory)) return;
+      }
     }
   }
 

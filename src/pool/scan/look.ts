@@ -13,6 +13,7 @@ import {
   openWriters,
   type OpenWriters,
   realPlacesOf,
+  removedLoopFiles,
   type SeenPlace,
   seePlace,
   turnOver,
@@ -102,7 +103,11 @@ export class Look {
     }
     // After the images: what was removed while they were read is seen here.
     const writers = await openWriters({ mappings: this.#declaresNeverWritten() }).catch(() => undefined);
-    const nameless = await this.#readNameless(writers?.nameless ?? []);
+    const places = (await realPlacesOf(this.#named)).map((place) => (place.endsWith('/') ? place : `${place}/`));
+    const nameless = await this.#readNameless(writers?.nameless ?? [], places);
+    for (const file of removedLoopFiles()) {
+      if (places.some((place) => file.formerPath.startsWith(place))) await this.#notes.noteRemovedLoopFile(file);
+    }
     return {
       writers,
       nameless,
@@ -267,9 +272,8 @@ export class Look {
   }
 
   /** Those that lay below the scanned directories, and wherever a QEMU has one: read through a process that has them open. */
-  async #readNameless(files: readonly NamelessFile[]): Promise<Sighting[]> {
+  async #readNameless(files: readonly NamelessFile[], places: readonly string[]): Promise<Sighting[]> {
     const devices = new Set(this.#directories.map(({ key }) => key.split(':')[0]));
-    const places = (await realPlacesOf(this.#named)).map((place) => (place.endsWith('/') ? place : `${place}/`));
     const read: Sighting[] = [];
     for (const { identity, opening, formerPath, pid } of files) {
       if (!devices.has(identity.split(':')[0])) continue;
