@@ -1,5 +1,5 @@
-import { mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ImageFormat, MeasureReport } from '#wire';
 import { qemuImg, qemuIo, runTool } from '../../tests/support/qemu.ts';
@@ -31,6 +31,9 @@ const SOURCES: readonly Source[] = [
   { qemu: 'vmdk', format: 'vmdk' },
   { qemu: 'vmdk', format: 'vmdk', options: 'zeroed_grain=on' },
   { qemu: 'vmdk', format: 'vmdk', options: 'subformat=streamOptimized' },
+  { qemu: 'vmdk', format: 'vmdk', options: 'subformat=monolithicFlat' },
+  { qemu: 'vmdk', format: 'vmdk', options: 'subformat=twoGbMaxExtentFlat' },
+  { qemu: 'vmdk', format: 'vmdk', options: 'subformat=twoGbMaxExtentSparse' },
   { qemu: 'vpc', format: 'vhd' },
   { qemu: 'vpc', format: 'vhd', options: 'force_size=on' },
   { qemu: 'vpc', format: 'vhd', options: 'subformat=fixed', storesZeros: true },
@@ -40,6 +43,9 @@ const SOURCES: readonly Source[] = [
   { qemu: 'vhdx', format: 'vhdx', options: 'block_size=1M,subformat=fixed', isOpaque: true },
 ];
 
+/** A descriptor and files of its own for the data. */
+const isSplit = ({ options = '' }: Source): boolean => /Flat|twoGb/.test(options);
+
 /** 24 MiB: data in whole blocks of any format, some in the last one. */
 async function made(source: Source): Promise<string> {
   const key = `${source.qemu} ${source.options ?? ''}`;
@@ -47,7 +53,9 @@ async function made(source: Source): Promise<string> {
   MADE.set(key, original);
   const directory = mkdtempSync(join(root, 'site-'));
   // With its holes: what a file stores decides the figures of some formats.
-  await runTool('cp', ['--sparse=always', await original, join(directory, 'source')]);
+  const home = dirname(await original);
+  const files = readdirSync(home).filter((name) => name.startsWith('source'));
+  await runTool('cp', ['--sparse=always', ...files.map((name) => join(home, name)), directory]);
   return join(directory, 'source');
 }
 
@@ -157,7 +165,7 @@ describe('measureCopy()', () => {
     expect(stored(join(directory, 'with')).length).toBeGreaterThan(length);
   });
 
-  it.each(SOURCES.filter(({ format }) => format !== 'raw'))(
+  it.each(SOURCES.filter((source) => source.format !== 'raw' && !isSplit(source)))(
     'refuses a truncated $qemu with $options with a typed error',
     async (source) => {
       const path = await made(source);
@@ -168,6 +176,20 @@ describe('measureCopy()', () => {
       });
     },
   );
+
+  it.each(SOURCES.filter(isSplit))('refuses a VMDK with $options whose extent file is missing or lies elsewhere', async (source) => {
+    const path = await made(source);
+    const directory = dirname(path);
+    const [extent] = readdirSync(directory).filter((name) => name !== 'source') as [string];
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace(`"${extent}"`, '"/etc/hostname"'));
+    await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'refused' });
+    writeFileSync(path, text.replace(`"${extent}"`, '"nbd:localhost:1"'));
+    await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'refused', code: 'REFERENCE_REFUSED' });
+    writeFileSync(path, text);
+    rmSync(join(directory, extent));
+    await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'not-found' });
+  });
 
   it.each(['vmdk', 'vhd', 'vhdx', 'vdi', 'qcow2'] as const)('ends with the reason of an aborted signal, of %s', async (format) => {
     const path = await made(SOURCES.find((source) => source.format === format) as Source);

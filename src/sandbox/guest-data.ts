@@ -1,7 +1,7 @@
 /** Which guest bytes of an image, its backing chain included, are data: what a copy of it has to hold. */
 import { PlimsollError, roundUp } from '#base';
 import type { BlockDevice } from '#block';
-import { type GuestRun, guestRuns, hasQcow2Magic, PROBE_BYTES, readQcow2Header } from '#formats';
+import { type GuestRun, guestRuns, hasQcow2Magic, PROBE_BYTES, readQcow2Header, readSplitDisk } from '#formats';
 import { newHostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { type Finding, IMAGE_FORMATS, type ImageFormat } from '#wire';
 import { leftOutOfCopy } from './copy-findings.ts';
@@ -11,6 +11,7 @@ import { extentRuns, rawRuns, storedRuns } from './guest-runs.ts';
 import { metadataDevice } from './metadata-device.ts';
 import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
 import { chooseFormat, gatherEvidence } from './source-format.ts';
+import { type ExtentFileAccess, splitDiskRuns } from './split-disk-runs.ts';
 
 /** One file of the chain, top first: its own runs, and how far it reaches. */
 interface Layer {
@@ -48,7 +49,10 @@ export async function withGuestData<T>(path: string, options: ExamineOptions, us
     const [top] = layers as [Layer];
     return await use({ capacity: top.capacity, data: onlyData(layers.length === 1 ? top.runs : merge(layers, 0)), findings });
   } finally {
-    for (const layer of layers) await layer.file.close();
+    for (const { runs, file } of layers) {
+      await runs.return(undefined);
+      await file.close();
+    }
   }
 }
 
@@ -64,7 +68,9 @@ async function openLayers(path: string, options: ExamineOptions, layers: Layer[]
     options.signal?.throwIfAborted();
     const top = layers[0]?.file;
     const file = await openImageFile(from, top === undefined ? { cache } : { cache, permit: permitWithin(top, allowed) });
-    const { layer, backing, findings } = await openLayer(file, format, options).catch((error: unknown) => closeAndThrow(file, error));
+    const open = { cache, permit: permitWithin(top ?? file, allowed) };
+    const access = { descriptorPath: from, open, signal: options.signal };
+    const { layer, backing, findings } = await openLayer(file, format, access).catch((error: unknown) => closeAndThrow(file, error));
     if (layers.length === 0) onTop = findings;
     layers.push(layer);
     if (seen.has(file.identity)) throw chainError('CHAIN_LOOP', path, file.realPath, 'a file the chain has not gone through before');
@@ -84,7 +90,7 @@ async function closeAndThrow(file: OpenFile, error: unknown): Promise<never> {
   throw error;
 }
 
-async function openLayer(file: OpenFile, declared: string | undefined, options: ExamineOptions): Promise<OpenedLayer> {
+async function openLayer(file: OpenFile, declared: string | undefined, access: ExtentFileAccess): Promise<OpenedLayer> {
   const facts = await file.facts();
   const prefix = await file.device.read(0, PROBE_BYTES);
   const format = await formatOf(file, prefix, declared);
@@ -93,9 +99,12 @@ async function openLayer(file: OpenFile, declared: string | undefined, options: 
     return { layer: { file, capacity, runs: rawRuns(facts.map, capacity) }, findings: [] };
   }
   const device = metadataDevice(file.device, facts);
-  if (format === 'qcow2') return openQcow2Layer(file, device, prefix, options.signal);
-  const { device: guest, isWholeInFile, findings, backing } = await GUEST_DEVICES[format](device, options.signal);
-  const extents = guest.extents(0, guest.byteLength, options.signal);
+  const { signal } = access;
+  if (format === 'qcow2') return openQcow2Layer(file, device, prefix, signal);
+  const split = format === 'vmdk' ? await readSplitDisk(device) : undefined;
+  if (split !== undefined) return { layer: { file, capacity: split.capacity, runs: splitDiskRuns(split, access) }, findings: [] };
+  const { device: guest, isWholeInFile, findings, backing } = await GUEST_DEVICES[format](device, signal);
+  const extents = guest.extents(0, guest.byteLength, signal);
   const runs = isWholeInFile && facts.map !== undefined ? storedRuns(extents, facts.map) : extentRuns(extents);
   const layer = { file, capacity: guest.byteLength, runs };
   return backing === undefined ? { layer, findings } : { layer, findings, backing: { ...backing, format: backing.format ?? undefined } };

@@ -15,7 +15,7 @@ export async function* storedRuns(extents: AsyncIterable<Extent>, map: StorageMa
 }
 
 /** Runs of `byteLength` bytes of the file from `from` on, relative to it: data where something is stored and written. */
-function* storedWithin(map: StorageMap, from: number, byteLength: number): Generator<GuestRun> {
+export function* storedWithin(map: StorageMap, from: number, byteLength: number): Generator<GuestRun> {
   let at = 0;
   for (let index = firstEndingBehind(map, from); index < map.length; index += 1) {
     const { fileOffset, byteLength: stored, unwritten } = map[index] as StorageMap[number];

@@ -23,12 +23,22 @@ export interface ExtentFile {
   readonly reach: number;
 }
 
+/** A run of guest bytes, in the order of the disk. Units: bytes. */
+export interface DiskPiece {
+  /** undefined: zeros, without a file. */
+  readonly file: { readonly name: RequestedName; readonly kind: ExtentFileKind } | undefined;
+  readonly byteLength: number;
+  /** flat: where the run begins in the file. */
+  readonly fileOffset: number;
+}
+
 export interface SplitDisk {
   readonly createType: string;
   readonly capacity: number;
   /** As QEMU 7.2 counts it: without extents that are not RW, or ZERO; an empty line in front of an extent repeats that. */
   readonly qemuCapacity: number;
   readonly files: readonly ExtentFile[];
+  readonly pieces: readonly DiskPiece[];
   /** The image is the difference to a parent, by this name; it can be empty. */
   readonly parent: string | undefined;
 }
@@ -58,7 +68,14 @@ export async function readSplitDisk(file: BlockDevice): Promise<SplitDisk | unde
     descriptor.extents[0],
   );
   const qemuCapacity = qemuSectors(descriptor, descriptorArea) * SECTOR;
-  return { createType, capacity, qemuCapacity, files: filesOf(descriptor), parent: parentOf(descriptor) };
+  const { extents } = descriptor;
+  return { createType, capacity, qemuCapacity, files: filesOf(descriptor), pieces: extents.map(pieceOf), parent: parentOf(descriptor) };
+}
+
+function pieceOf({ name, type, sectors, offset = 0 }: DescriptorExtent): DiskPiece {
+  const kind = KINDS[type];
+  const file = name === undefined || kind === undefined ? undefined : { name, kind };
+  return { file, byteLength: sectors * SECTOR, fileOffset: offset * SECTOR };
 }
 
 function parentOf(descriptor: Descriptor): string | undefined {
