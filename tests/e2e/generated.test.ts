@@ -90,7 +90,7 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
     expect(offered).not.toContain('--format');
   });
   it('offers the values of an option', async () =>
-    expect((await shell.offers(['info', '--format', ''])).sort()).toEqual(['qcow2', 'raw', 'vdi', 'vhd', 'vhdx', 'vmdk']));
+    expect((await shell.offers(['info', '--format', ''])).sort()).toEqual(['luks', 'qcow2', 'qed', 'raw', 'vdi', 'vhd', 'vhdx', 'vmdk']));
   it('offers the value behind a =', async () => {
     const words = shell.name === 'bash' ? ['info', '--output', '=', 'j'] : ['info', '--output=j'];
     expect((await shell.offers(words)).join('|')).toMatch(/json$/);
@@ -107,7 +107,7 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
 describe('completion on the command line of bash', () => {
   it.each([
     ['inf', 'info '],
-    ['info -f q', 'info -f qcow2 '],
+    ['info -f qc', 'info -f qcow2 '],
     ['info --output=j', 'info --output=json '],
     ['scan images', 'scan images\\ dir/'],
   ])('%s becomes %s, whatever lies in the directory', async (typed, completed) => {
