@@ -1,5 +1,5 @@
 /** Flat and split VMDK against QEMU itself: stores of them, filled to the last byte, on tmpfs. */
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { scan } from '#pool';
@@ -44,6 +44,21 @@ describe.each([
     expect(report.chain).toHaveLength(count);
     for (const link of report.chain) expect(link).toMatchObject({ role: 'data', status: 'opened', format });
     expect(report.findings.map(({ code }) => code)).toEqual(['VMDK_EXTENT_FILES']);
+  });
+
+  it('is read when QEMU has stored a shorter content ID, which leaves the end of the older text behind a NUL', async () => {
+    const directory = await make(subformat, capacity);
+    const path = join(directory, 'disk.vmdk');
+    const before = readFileSync(path);
+    const shorter = before.toString('latin1').replace(/CID=[0-9a-f]{8}/, 'CID=a1b2c3');
+    writeFileSync(path, Buffer.from(`${shorter}\0`, 'latin1'), { flag: 'r+' });
+    expect(statSync(path).size).toBe(before.length);
+    await runTool('qemu-img', ['info', '-f', 'vmdk', path]);
+    const report = await examineImage(path);
+    expect([report.error, report.capacity]).toEqual([undefined, capacity]);
+    // Anything else behind a NUL could be another disk for another reader.
+    writeFileSync(path, Buffer.from(`${shorter}\0RW 1 FLAT "x" 0\n`, 'latin1'));
+    expect((await examineImage(path)).error).toMatchObject({ code: 'VMDK_DESCRIPTOR_BYTES' });
   });
 
   it('counts once in a store, which real writes fill to its commitment and no further', { timeout: 600_000 }, async () => {

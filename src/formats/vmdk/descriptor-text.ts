@@ -33,28 +33,35 @@ export function hasDescriptorStart(prefix: Uint8Array): boolean {
 const MOST_CID_LOSS = 7;
 
 /**
- * The text inside `area`, the room that a header gives to its descriptor: up to the first NUL, behind which must be nothing.
+ * The text inside `area`, the room that a header gives to its descriptor: up to the first NUL, behind which must be nothing but
+ * the rest of an older text.
  *
- * Nothing but what QEMU leaves there: it writes a new CID into its copy of the area, and where that has fewer digits the last bytes
- * of the older text stay behind the NUL (one image in 256 that qemu-io writes to). They repeat the end of the text.
  * Throws: refused, when something else is hidden behind the text, or the text has no end.
  */
 export function embeddedText(area: Uint8Array, at: number): Uint8Array {
   const end = area.indexOf(0);
   // QEMU reads 20 sectors whatever the header says: a text that fills its room would go on for it.
   if (end < 0) throw bytesWrong('end of the text', at + area.byteLength, 'no NUL', 'a NUL behind the text');
+  return withoutRest(area, end, at);
+}
+
+/** The text of a descriptor that is a file of its own: all of it, or up to the first NUL, as for `embeddedText`. Throws: refused. */
+export function ownText(file: Uint8Array): Uint8Array {
+  const end = file.indexOf(0);
+  return end < 0 ? file : withoutRest(file, end, 0);
+}
+
+/**
+ * QEMU writes a new CID into its copy of the text, and where that has fewer digits the last bytes of the older text stay behind
+ * the NUL (one image in 256 that qemu-io writes to). They repeat the end of the text.
+ */
+function withoutRest(area: Uint8Array, end: number, at: number): Uint8Array {
   for (let index = end + 1; index < area.byteLength; index += 1) {
     const byte = area[index] as number;
     if (byte === 0 || area.subarray(Math.max(0, index - MOST_CID_LOSS), end).includes(byte)) continue;
     throw bytesWrong('end of the text', at + index, `byte ${byte} behind a NUL`, 'zeros');
   }
   return area.subarray(0, end);
-}
-
-/** A descriptor that is a file of its own, without the NULs behind its text: QEMU fills the last sector with them. */
-export function withoutPadding(text: Uint8Array): Uint8Array {
-  const last = text.findLastIndex((byte) => byte !== 0);
-  return text.subarray(0, last + 1);
 }
 
 /**

@@ -8,7 +8,7 @@ import type { WriteHazard } from '../write-hazard.ts';
 import { takeCensus, type VmdkCensus } from './census.ts';
 import { dataAmong } from './data-among.ts';
 import { type Descriptor, parseDescriptor } from './descriptor.ts';
-import { embeddedText, hasDescriptorStart, withoutPadding } from './descriptor-text.ts';
+import { embeddedText, hasDescriptorStart, ownText } from './descriptor-text.ts';
 import { GrainDevice } from './grain-device.ts';
 import { readGrainDirectory } from './grain-directory.ts';
 import { GrainTables } from './grain-tables.ts';
@@ -77,7 +77,7 @@ export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
       expected: 'KDMV, or a descriptor that begins with # Disk DescriptorFile',
     });
   const descriptorArea = await readDescriptorFile(file);
-  const descriptor = parseDescriptor(withoutPadding(descriptorArea), 0);
+  const descriptor = parseDescriptor(ownText(descriptorArea), 0);
   return {
     header: undefined,
     descriptor,

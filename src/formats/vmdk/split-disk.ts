@@ -4,7 +4,7 @@
  */
 import type { BlockDevice } from '#block';
 import { type Descriptor, hasParent } from './descriptor.ts';
-import { DOING, readLines, withoutPadding } from './descriptor-text.ts';
+import { DOING, readLines, ownText } from './descriptor-text.ts';
 import { type DescriptorExtent, extentWrong, type RequestedName } from './extent-line.ts';
 import { readVmdkFacts } from './image.ts';
 import { LIMITS, SECTOR } from './layout.ts';
@@ -110,7 +110,7 @@ function placeOf(extent: DescriptorExtent | undefined): { doing: string; field: 
 
 /** QEMU reads each line with a function that skips line ends, too: an empty line is read as the extent behind it. */
 function qemuSectors({ extents }: Descriptor, area: Uint8Array): number {
-  const lines = readLines(withoutPadding(area), 0);
+  const lines = readLines(ownText(area), 0);
   let total = 0;
   for (const { access, type, sectors, line } of extents) {
     if (access !== 'RW' || type === 'ZERO') continue;
