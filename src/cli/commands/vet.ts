@@ -1,9 +1,9 @@
 /** `plimsoll vet`: is a stranger's image safe, and what exactly to do with it next. */
 import { readFile } from 'node:fs/promises';
-import { Argument } from 'commander';
+import { Argument, Option } from 'commander';
 import { asPlimsollError, escapeForTerminal, PlimsollError, jsonText } from '#base';
 import type { VetManyOptions } from '#sandbox';
-import { EXIT_CODE_OF_KIND, EXIT_CODES, type Verdict, type VetReport } from '#wire';
+import { EXIT_CODE_OF_KIND, EXIT_CODES, IMAGE_FORMATS, type Verdict, type VetReport } from '#wire';
 import { imageNames } from '../image-names.ts';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
 import { progressLine } from '../progress-line.ts';
@@ -18,6 +18,9 @@ interface VetFlags extends OutputFlags {
   readonly unconfined?: true;
   readonly oneWorker?: true;
 }
+
+/** Formats that senders declare, those that are never accepted too: such a declaration is part of the verdict. */
+const DECLARED_FORMATS = [...IMAGE_FORMATS, 'vpc', 'iso', 'qcow', 'parallels', 'ploop', 'bochs', 'cloop', 'dmg', 'ami', 'ari', 'aki'];
 
 const EXIT_OF_VERDICT: Readonly<Record<Verdict, number>> = {
   safe: EXIT_CODES.ok,
@@ -54,7 +57,7 @@ export function vetCommand(session: Session): VerbCommand {
   });
   command
     .addArgument(new Argument('<image...>', 'images to judge; - reads one image from standard input'))
-    .option('-f, --format <format>', 'the format that the sender declares')
+    .addOption(new Option('-f, --format <format>', 'the format that the sender declares').choices(DECLARED_FORMATS))
     .option('--policy <file>', 'what the site accepts, as JSON: see docs/vet.md')
     .option('--sha256', 'also hash the whole file, so that a swap can be noticed')
     .option('--compare', 'also ask qemu-img, itself confined, and say where the two disagree')

@@ -29,10 +29,9 @@ export function inspectRaw(device: BlockDevice, { reasons, signs, policy }: Insp
   });
 }
 
-function judgeUnrecognised({ unrecognised, guestWritten, attach }: VetPolicy, reasons: Reasons): void {
+function judgeUnrecognised({ unrecognised, guestWritten }: VetPolicy, reasons: Reasons): void {
   const message = 'Nothing shows that the file is a disk: no partition table, filesystem, boot sector or volume was found.';
   // A guest may empty its disk.
-  if (unrecognised || guestWritten)
-    reasons.unrecognised('NOT_RECOGNISED', attach.includes('raw') ? `${message} As raw it can be attached.` : message);
+  if (unrecognised || guestWritten) reasons.unrecognised('NOT_RECOGNISED', message);
   else reasons.refuse('NOT_RECOGNISED', message);
 }

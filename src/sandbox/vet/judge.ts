@@ -155,7 +155,7 @@ function readable(name: string, signs: readonly Sign[], reasons: Reasons): VetFo
   if (known !== undefined) return known;
   reasons.refuse(
     'FORMAT_NOT_READ',
-    `${name} is recognised and not read: convert it where it comes from.`,
+    `A ${name} image is never accepted: convert it where it comes from.`,
     signs.find((sign) => sign.name === name)?.at,
   );
   return null;
