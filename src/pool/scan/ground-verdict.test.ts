@@ -70,6 +70,17 @@ describe('domainResiduals()', () => {
   });
 });
 
+describe('a limit that is a doubt as well', () => {
+  it('is named once while it is open', () => {
+    const message = 'Storage is short.';
+    const short = { level: 'warning', code: 'STORAGE_BELOW_SHORT', message } as const;
+    const doubts = [{ ...short, coveredBy: 'backed' as const }];
+    const limits = [{ ...short, domain: null, remaining: MiB }];
+    const judged = judgeGround(store({ doubts, limits }), demand({}), []);
+    expect(judged.findings.map(({ code }) => code)).toEqual(['STORAGE_BELOW_SHORT']);
+  });
+});
+
 describe('maps of files that can outgrow what is left', () => {
   it('are a doubt that only a declaration answers, where the residuals fit', () => {
     const doubts = mapDoubts(10 * MiB, 30 * MiB);

@@ -41,7 +41,9 @@ export function judgeGround(
   const isCovered = (by: Assumption | null): by is Assumption => by !== null && assume.includes(by);
   const open = doubts.filter(({ coveredBy }) => !isCovered(coveredBy));
   const covered = doubts.filter(({ coveredBy }) => isCovered(coveredBy));
-  const binding = limitsThatApply(ground, demand).filter(({ limited }) => limited < available);
+  // What stands among the doubts is not repeated.
+  const isStated = ({ message }: GroundLimit): boolean => open.some((doubt) => doubt.message === message);
+  const binding = limitsThatApply(ground, demand).filter(({ limited, limit }) => limited < available && !isStated(limit));
   return {
     isFirm: open.length === 0,
     assumed: [...new Set(covered.flatMap(({ coveredBy }) => coveredBy ?? []))].sort(),
