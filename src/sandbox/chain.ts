@@ -181,7 +181,14 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, pla
     return { link: { ...opened, format, capacity, commitment: commitment ?? 0, reach: maxLength ?? facts.length }, facts };
   }
   if (format !== 'qcow2') {
-    return { link: { ...opened, format, reason: `${quoteForHumans(format)} is not read`, ...commitGrowthOfOther(format) } };
+    return {
+      link: {
+        ...opened,
+        format,
+        reason: `the chain is not followed through a file of format ${quoteForHumans(format)}`,
+        ...commitGrowthOfOther(format),
+      },
+    };
   }
   if (!hasQcow2Magic(prefix))
     throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
