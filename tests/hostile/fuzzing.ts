@@ -1,6 +1,6 @@
 /** What all mutation tests do: many images from one seed, counted by what they come to. */
 import { asPlimsollError } from '#base';
-import { randomNumbers } from './mutations.ts';
+import { mutate, randomNumbers, requireOnlyMutated, type Subject } from './mutations.ts';
 
 /** One mutated image: what was changed, and what it comes to. */
 export interface Attempt {
@@ -29,6 +29,20 @@ export async function countOutcomes(
     });
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
   }
+  return seen;
+}
+
+/** As `countOutcomes`, of `subjects` in turn, each mutated by `mutate` alone. */
+export async function countMutations(
+  limits: { readonly runs: number; readonly seed: number },
+  subjects: readonly Subject[],
+  outcomeOf: (bytes: Uint8Array) => Promise<string>,
+): Promise<Map<string, number>> {
+  const seen = await countOutcomes(limits, (random, run) => {
+    const { bytes, changes } = mutate(subjects[run % subjects.length] as Subject, random);
+    return { changes, outcome: () => outcomeOf(bytes) };
+  });
+  for (const one of subjects) requireOnlyMutated(one);
   return seen;
 }
 
