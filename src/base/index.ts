@@ -2,7 +2,7 @@
 export { requireArgument, requireFormat, requireOptions, requirePath, requirePaths, requireSignal } from './arguments.ts';
 export { type Assumption, ASSUMPTIONS } from './assumptions.ts';
 export { asPlimsollError, type ErrorKind, type ErrorValue, type ErrorWhere, PlimsollError, type SerializedError } from './errors.ts';
-export { divideUp, GiB, KiB, MiB, readUint64, roundDown, roundUp, safeInteger, saturated, TiB } from './numbers.ts';
+export { divideUp, GiB, isPowerOfTwo, KiB, MiB, readUint64, roundDown, roundUp, safeInteger, saturated, TiB } from './numbers.ts';
 export { escapeForTerminal, escapeSentence, quoteForHumans } from './quote.ts';
 export { fileArgument, shellLine, shellWord } from './shell-words.ts';
 export {
@@ -20,5 +20,5 @@ export {
   u32,
   u64,
 } from './struct.ts';
-export { formatBytes, formatExact, parseDuration, parseSize } from './units.ts';
+export { formatBytes, formatExact, parseDuration, parseSize, plural } from './units.ts';
 export { jsonText } from './json-text.ts';

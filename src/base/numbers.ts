@@ -54,3 +54,8 @@ export function readUint64(view: DataView, at: number, doing: string, field: str
   }
   return high * 0x100000000 + low;
 }
+
+/** Whether `value`, a whole number, is 1, 2, 4, ... */
+export function isPowerOfTwo(value: number): boolean {
+  return value > 0 && 2 ** Math.round(Math.log2(value)) === value;
+}

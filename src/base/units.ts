@@ -78,3 +78,8 @@ export function parseDuration(text: string, option: string): number {
     expected: 'a duration such as 90s, 15m, 24h, 7d or 1h30m',
   });
 }
+
+/** A count with its noun: `1 snapshot`, `2 snapshots`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

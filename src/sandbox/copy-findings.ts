@@ -1,4 +1,5 @@
 /** What a copy of an image leaves out. Codes are listed in docs/findings.md. */
+import { plural } from '#base';
 import type { Qcow2Header } from '#formats';
 import type { Finding } from '#wire';
 
@@ -19,8 +20,4 @@ export function leftOutOfCopy({ bitmaps, bitmapsValid, nbSnapshots }: Qcow2Heade
       message: `The ${plural(nbSnapshots, 'internal snapshot')} of the source ${nbSnapshots === 1 ? 'is' : 'are'} in none of the figures: a copy holds the present state of the disk alone.`,
     });
   return findings;
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

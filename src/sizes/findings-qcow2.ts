@@ -1,5 +1,5 @@
 /** What an administrator should know about a qcow2 image, in sentences. Codes are listed in docs/findings.md. */
-import { formatBytes } from '#base';
+import { formatBytes, plural } from '#base';
 import type { Census } from '#formats';
 import type { Finding, FindingLevel, Unbounded } from '#wire';
 import type { Qcow2State } from './qcow2-state.ts';
@@ -137,8 +137,4 @@ export function censusFindings(state: Qcow2State): Finding[] {
       `Clusters of ${geometry.clusterSize} bytes are smaller than the host's blocks of ${facts.hostBlock}: guest discards give nothing back.`,
     );
   return findings;
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -1,5 +1,5 @@
 /** The QED header, checked as QEMU 7.2 does when it opens an image (bdrv_qed_do_open). */
-import { divideUp, type ErrorValue, PlimsollError, roundDown } from '#base';
+import { divideUp, type ErrorValue, isPowerOfTwo, PlimsollError, roundDown } from '#base';
 import type { BlockDevice } from '#block';
 import { readOrThrow } from '../read-whole.ts';
 import { ENTRY_BYTES, FEATURE, HEADER, KNOWN_FEATURES, LIMITS, MAGIC, SECTOR } from './layout.ts';
@@ -85,10 +85,6 @@ async function backingOf(device: BlockDevice, raw: RawHeader, headerBytes: numbe
   // QEMU takes an empty name for no backing file.
   if (backingFileBytes.byteLength === 0) return { backingFile: undefined, backingFileBytes: undefined, backingFormat: undefined };
   return { backingFile, backingFileBytes, backingFormat: (features & FEATURE.backingFormatNoProbe) === 0n ? undefined : 'raw' };
-}
-
-function isPowerOfTwo(value: number): boolean {
-  return value > 0 && 2 ** Math.round(Math.log2(value)) === value;
 }
 
 type Kind = 'corrupt' | 'unsupported' | 'over-budget';

@@ -2,7 +2,7 @@
  * The dynamic disk header, and the parent that it names in a differencing disk. Source: VHD specification, "Dynamic Disk
  * Header Format".
  */
-import { type ErrorValue, PlimsollError } from '#base';
+import { type ErrorValue, isPowerOfTwo, PlimsollError } from '#base';
 import { checksumOf, hex, latin1, uuidText } from './footer.ts';
 import { DYNAMIC_HEADER, HEADER_COOKIE, LIMITS, PARENT_LOCATOR, PARENT_LOCATORS, SECTOR, VERSION_MAJOR } from './layout.ts';
 
@@ -145,10 +145,6 @@ export function decodeLocator(platformCode: string, content: Uint8Array): string
 
 function badLocator(kind: Kind, code: string, field: string, at: number, found: number, most: number): PlimsollError {
   return new PlimsollError(kind, code, { doing: DOING, field, at, found, expected: `at most ${most}` });
-}
-
-function isPowerOfTwo(value: number): boolean {
-  return 2 ** Math.round(Math.log2(value)) === value;
 }
 
 /** UTF-16 up to its NUL; an odd byte at the end is left out. */
