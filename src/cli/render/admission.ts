@@ -11,8 +11,8 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
   const word = admitted === null ? 'Could not tell.' : admitted ? 'Admitted.' : 'NOT admitted.';
   const isForced = admitted !== true && reservation !== null;
   const lines = [`${theme.paint(style, word)} ${escapeForTerminal(message)}`].flatMap((line) => wrap(line, theme.width));
-  // The message names the doubt already.
-  const terms = sum.unknown !== null && message.includes(sum.unknown) ? { ...sum, unknown: null } : sum;
+  // The message of an open answer names the doubt already.
+  const terms = admitted === null ? { ...sum, unknown: null } : sum;
   if (explain) lines.push('', `  On ${escapeForTerminal(store)}, by the policy ${sum.policy}:`, ...policySumLines(terms, theme.width));
   if (reservation !== null) {
     const { key, bytes, expiresAt } = reservation;
