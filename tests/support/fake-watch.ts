@@ -220,7 +220,7 @@ export class FakeWatch implements Watch {
         left,
         unknown: sum.unknown,
       },
-      message: admitted === null ? 'It could not be told.' : admitted ? 'It fits.' : 'It does not fit.',
+      message: admitted === null ? `Whether it fits is unknown. ${sum.unknown ?? ''}`.trim() : admitted ? 'It fits.' : 'It does not fit.',
       assumed: [],
       scannedAt: AT,
       reservation,

@@ -56,11 +56,11 @@ describe('quotas', () => {
       quotaon /tmp/store 2>/dev/null || true
       mkdir -m 777 /tmp/store/vm
       truncate -s 500M /tmp/store/vm/disk.raw; chown 1234 /tmp/store/vm/disk.raw; chmod 644 /tmp/store/vm/disk.raw
-      ask before scan --json /tmp/store/vm
+      ask before scan --json --assume usual-writes /tmp/store/vm
       setquota -u 1234 0 102400 0 0 /tmp/store
-      ask limited scan --json /tmp/store/vm
-      as_nobody nobody ${process.execPath} $COMMAND scan --json /tmp/store/vm
-      as_nobody assumed ${process.execPath} $COMMAND scan --json --assume no-quota /tmp/store/vm
+      ask limited scan --json --assume usual-writes /tmp/store/vm
+      as_nobody nobody ${process.execPath} $COMMAND scan --json --assume usual-writes /tmp/store/vm
+      as_nobody assumed ${process.execPath} $COMMAND scan --json --assume no-quota,usual-writes /tmp/store/vm
       setpriv --reuid 1234 --clear-groups -- dd if=/dev/zero of=/tmp/store/vm/disk.raw bs=1M count=400 conv=notrunc,fsync 2>/dev/null && echo all >/out/write || echo failed >/out/write`,
       1024 * MiB,
     );
