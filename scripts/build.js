@@ -65,7 +65,7 @@ async function bundle() {
   });
   chmodSync(join(NEXT, 'main.js'), 0o755);
   // The jail shows one file, and behind the seal no other could be opened: the worker is bundled whole.
-  await esbuild.build({ ...options, entryPoints: { worker: 'src/sandbox/worker/main.ts' }, splitting: false });
+  await esbuild.build({ ...options, entryPoints: { worker: 'src/sandbox/worker-main.ts' }, splitting: false });
 }
 
 /**

@@ -36,9 +36,9 @@ export {
   type ConfinedRequest,
   DEFAULT_LIMITS,
   type GrantedFile,
-  HANDLERS,
   type Limits,
   type OnFileRequest,
   runConfined,
   runUnconfined,
-} from './worker/index.ts';
+} from '#confined';
+export { HANDLERS } from './handlers.ts';

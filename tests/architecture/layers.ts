@@ -80,6 +80,16 @@ export const LAYERS: readonly Layer[] = [
     packages: { koffi: { file: 'ffi.ts', reason: 'the one door to the system calls that Node does not have' } },
   },
   {
+    name: 'confined',
+    layers: {
+      base: 'errors and checked numbers',
+      block: `${TYPES_ONLY}what a worker reads is a BlockDevice`,
+      host: 'starts the confined process, and restricts the system calls of this one',
+    },
+    node: nothing,
+    packages: nothing,
+  },
+  {
     name: 'sandbox',
     layers: {
       base: 'errors and checked numbers',
@@ -87,6 +97,7 @@ export const LAYERS: readonly Layer[] = [
       formats: 'the trust boundary: the only place below create where parsers meet strange bytes',
       sizes: 'figures are computed where the census was taken',
       host: 'the one who opens the files',
+      confined: 'sessions with a confined process, and the loop that answers inside of it',
       wire: 'what crosses the boundary',
     },
     node: { 'node:crypto': 'the hash of what was judged' },

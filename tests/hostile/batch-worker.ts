@@ -4,8 +4,7 @@
  */
 import koffi from 'koffi';
 import { vetHandler, vetManyHandler, type VetManyParams } from '../../src/sandbox/vet/handler.ts';
-import type { Handler } from '../../src/sandbox/worker/handlers.ts';
-import { serve } from '../../src/sandbox/worker/serve.ts';
+import { type Handler, serve } from '#confined';
 
 const held: Buffer[] = [];
 

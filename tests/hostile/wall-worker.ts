@@ -11,8 +11,8 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { deflateRawSync, inflateRaw } from 'node:zlib';
 import koffi from 'koffi';
-import { HANDLERS, type Handler } from '../../src/sandbox/worker/handlers.ts';
-import { serve } from '../../src/sandbox/worker/serve.ts';
+import { type Handler, serve } from '#confined';
+import { HANDLERS } from '#sandbox';
 
 const libc = koffi.load(null);
 const syscall = libc.func('int64_t syscall(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)');

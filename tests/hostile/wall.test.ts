@@ -461,7 +461,7 @@ describe('where there is no wall to be had', () => {
   it('the second filter does not hold, or cannot be had: a typed error, and no request is read', async () => {
     const entry = join(directory, 'unsealed.ts');
     const seal = join(ROOT, 'src/host/seal.ts');
-    const frames = join(ROOT, 'src/sandbox/worker/frames.ts');
+    const frames = join(ROOT, 'src/confined/frames.ts');
     writeFileSync(
       entry,
       `import { writeSync } from 'node:fs';

@@ -21,4 +21,4 @@ export async function bundleWorker(entry: string, path: string): Promise<string>
 }
 
 /** The entry of dist/worker.js. */
-export const REAL_WORKER = join(ROOT, 'src/sandbox/worker/main.ts');
+export const REAL_WORKER = join(ROOT, 'src/sandbox/worker-main.ts');

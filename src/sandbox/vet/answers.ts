@@ -4,8 +4,7 @@
  */
 import type { SerializedError } from '#base';
 import type { Run } from '#block';
-import { protocolError } from '../worker/frames.ts';
-import { count, dictionary, either, finite, flag, listOf, nothing, object, oneOf, type Shape, text } from '../worker/shapes.ts';
+import { count, dictionary, either, finite, flag, listOf, nothing, object, oneOf, protocolError, type Shape, text } from '#confined';
 import { type Judgement, MAX_DETAIL_CHARACTERS } from './judge.ts';
 import { placesToKeep } from './kept-pieces.ts';
 import { VET_FORMATS } from './policy.ts';

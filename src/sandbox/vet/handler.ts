@@ -1,10 +1,9 @@
 /** Vetting as a request of the confined worker. */
 import type { SerializedError } from '#base';
 import { type BlockDevice, type Run, withPrefix, withReadBudget } from '#block';
+import { errorInside, type RequestFile, type TellPart } from '#confined';
 import { tablePlaces } from '#formats';
 import { PREFIX_BYTES } from '../metadata-device.ts';
-import { errorInside } from '../worker/error-inside.ts';
-import type { RequestFile, TellPart } from '../worker/handlers.ts';
 import { flatPlaces } from './answers.ts';
 import { type Judgement, judge } from './judge.ts';
 import { placesToKeep } from './kept-pieces.ts';

@@ -6,8 +6,7 @@
  * processor time it shares: so the image in hand is judged again, as the first of a fresh worker. What it meets there is its own.
  */
 import { asPlimsollError, PlimsollError } from '#base';
-import { type ConfinedFile, runConfined } from '../worker/client.ts';
-import { protocolError, reviveError } from '../worker/frames.ts';
+import { type ConfinedFile, protocolError, reviveError, runConfined } from '#confined';
 import { checkedPart } from './answers.ts';
 import type { VetManyParams, VetParams } from './handler.ts';
 import type { Judgement } from './judge.ts';

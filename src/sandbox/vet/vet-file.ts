@@ -1,10 +1,10 @@
 /** The verdict on a file: opened once, judged by its descriptor, with the identity of that very object. */
 import { PlimsollError } from '#base';
 import { type BlockDevice, withReadBudget } from '#block';
+import { type ConfinedFile, type GrantedFile, runConfined } from '#confined';
 import { type FileBasics, type FileStamp, type HostCache, newHostCache, openImageFile, type OpenFile } from '#host';
 import type { VetReason, VetReport } from '#wire';
 import { metadataBudget, metadataDevice } from '../metadata-device.ts';
-import { type ConfinedFile, type GrantedFile, runConfined } from '../worker/client.ts';
 import { compareWithQemu } from './compare.ts';
 import { checkedJudgement } from './answers.ts';
 import { conclude } from './conclude.ts';

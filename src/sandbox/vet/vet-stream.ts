@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { type BlockDevice, type Run, withReadBudget } from '#block';
+import { runConfined } from '#confined';
 import type { VetReport } from '#wire';
-import { runConfined } from '../worker/client.ts';
 import { checkedJudgement, checkedPlaces } from './answers.ts';
 import { conclude } from './conclude.ts';
 import { placesIn } from './handler.ts';

@@ -1,5 +1,5 @@
 /** The entry of dist/worker.js, which runs in the jail and nowhere else. */
+import { serve } from '#confined';
 import { HANDLERS } from './handlers.ts';
-import { serve } from './serve.ts';
 
 await serve(HANDLERS);

@@ -17,7 +17,7 @@ import {
   reviveError,
   type WorkerFrame,
 } from './frames.ts';
-import { handlerOf, type Handlers } from './handlers.ts';
+import { handlerOf, type Handlers } from './handler.ts';
 import type { WorkerOrder } from './limits.ts';
 
 /** In messages, where others have the name of the image: the worker is not told it. */

@@ -5,33 +5,10 @@
  * A handler reads nothing but its devices, and everything it needs is imported at the head of its module: behind the seal
  * no file can be opened, so no `import()`, and no thread can be made.
  */
-import { MiB, PlimsollError } from '#base';
+import { MiB } from '#base';
 import type { BlockDevice } from '#block';
-import { vetHandler, vetManyHandler, vetPlacesHandler } from '../vet/handler.ts';
-
-/** Asks the policy outside for a file whose name was found in the image. Throws: what the policy says, kind `refused` mostly. */
-export type RequestFile = (name: Uint8Array, role: string) => Promise<BlockDevice>;
-
-/** Says a part of the answer ahead of the rest: what JSON can carry. */
-export type TellPart = (part: unknown) => void;
-
-/** The answer is what JSON can carry. Whoever shows it treats it as a stranger's. */
-export type Handler = (
-  params: unknown,
-  devices: readonly BlockDevice[],
-  signal: AbortSignal,
-  requestFile: RequestFile,
-  tellPart: TellPart,
-) => Promise<unknown>;
-
-export type Handlers = ReadonlyMap<string, Handler>;
-
-/** Throws: bug, WORKER_REQUEST. */
-export function handlerOf(handlers: Handlers, name: string): Handler {
-  const handler = handlers.get(name);
-  if (handler !== undefined) return handler;
-  throw new PlimsollError('bug', 'WORKER_REQUEST', { doing: 'read image', found: name, expected: 'a registered request' });
-}
+import type { Handler, Handlers } from '#confined';
+import { vetHandler, vetManyHandler, vetPlacesHandler } from './vet/handler.ts';
 
 const PIECE_BYTES = MiB;
 /** Adler-32, RFC 1950 section 8.2: the largest prime below 2^16, and how many bytes cannot overflow 2^53 between divisions. */

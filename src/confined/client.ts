@@ -13,7 +13,7 @@ import type { BlockDevice } from '#block';
 import { fileBeside, reopenedForReading, type Jailed, type JailEnd, startJailed } from '#host';
 import { startFilter } from './filters.ts';
 import { type ClientFrame, encodeFrame, FrameDecoder, MAX_DATA_BYTES, protocolError, reviveError } from './frames.ts';
-import { handlerOf, type Handlers, type RequestFile } from './handlers.ts';
+import { handlerOf, type Handlers, type RequestFile } from './handler.ts';
 import { DEFAULT_LIMITS, type Limits, type WorkerOrder } from './limits.ts';
 
 export interface ConfinedRequest {
@@ -73,7 +73,7 @@ const MiB = 2 ** 20;
 const NO_GUARD_REGIONS = '--disable-wasm-trap-handler';
 
 /** Relative to this module as it is built (dist/chunks/, dist/), and to its source. */
-const BUNDLES = ['./worker.js', '../worker.js', '../../../dist/worker.js'];
+const BUNDLES = ['./worker.js', '../worker.js', '../../dist/worker.js'];
 
 /**
  * The answer of a confined worker to `request`.
