@@ -22,3 +22,4 @@ export {
 } from './struct.ts';
 export { formatBytes, formatExact, parseDuration, parseSize, plural } from './units.ts';
 export { jsonText } from './json-text.ts';
+export { pauseDue, runCooperatively, runInOwnSlices, runSync, yieldToEventLoop } from './scheduling.ts';

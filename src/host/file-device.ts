@@ -1,9 +1,8 @@
 /** An open file as a BlockDevice, and a filter that knows its holes. */
 import { read } from 'node:fs';
-import { asPlimsollError } from '#base';
+import { asPlimsollError, pauseDue } from '#base';
 import type { BlockDevice, StorageMap } from '#block';
 import type { Ffi } from './ffi.ts';
-import { turnOver } from './turns.ts';
 
 /** Node refuses a single read of 2^31 bytes or more. */
 const MAX_BYTES_PER_READ = 2 ** 30;
@@ -28,8 +27,8 @@ export function fileDevice(fd: number, byteLength: number, image: string, ffi: (
         filled += count;
       }
       // What lies in memory is read without waiting, so a large image would keep everybody else waiting.
-      const over = turnOver();
-      if (over !== undefined) await over;
+      const pause = pauseDue();
+      if (pause !== undefined) await pause;
       return target.subarray(0, filled);
     },
   };

@@ -82,7 +82,6 @@ export {
 export { loadPeerUsers, type SocketTrust, trustByPath, trustOfSocket } from './socket-trust.ts';
 export { MAX_STORED_RANGES, readStorageMap, readWrittenRanges } from './storage-map.ts';
 export { createTemporary, type TemporaryFile } from './temporary-file.ts';
-export { atOnce, inOwnTurns, inTurns, turnOver } from './turns.ts';
 export {
   isNoDirectory,
   type WalkCounts,

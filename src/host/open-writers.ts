@@ -6,10 +6,10 @@
  * A file without a name is in no directory, and its storage and growth are there all the same. Not seen: processes that this
  * one may not look into (counted), and images that the kernel serves by other means (iSCSI, vhost).
  */
+import { pauseDue } from '#base';
 import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { fileSizeLimitOf, type FileSizeLimit, lesser } from './process-limits.ts';
 import { hasEndedLeader, hiddenProcesses, isGone, isKernelThread, pidsIn, type ProcessSearch } from './process-files.ts';
-import { turnOver } from './turns.ts';
 
 /** A regular file that was removed while a process can write it. */
 export interface NamelessFile {
@@ -65,8 +65,8 @@ export async function openWriters(options: OpenWritersOptions = {}): Promise<Ope
   let hasUnread = false;
   let unseenCount = 0;
   for (const pid of pidsIn(proc)) {
-    const over = turnOver();
-    if (over !== undefined) await over;
+    const pause = pauseDue();
+    if (pause !== undefined) await pause;
     const found = filesWrittenBy(proc, pid, mappings);
     // The first process of all starts others, and uses no disk image itself.
     if (found === 'unseen') {

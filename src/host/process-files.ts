@@ -10,10 +10,9 @@
  */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { asPlimsollError } from '#base';
+import { asPlimsollError, pauseDue, yieldToEventLoop } from '#base';
 import { isByteRange, parseLockRow } from './lock-rows.ts';
 import { isSystemEmulator, type Machine, machineOf, withoutSecrets } from './machine-name.ts';
-import { turnOver } from './turns.ts';
 
 export type Access = 'read' | 'write' | 'read-write';
 
@@ -167,8 +166,8 @@ export interface MachineFiles {
 export async function machinesWith(isSought: (inode: string) => boolean, proc = '/proc'): Promise<MachineFiles[]> {
   const found: MachineFiles[] = [];
   for (const pid of pidsIn(proc)) {
-    const over = turnOver();
-    if (over !== undefined) await over;
+    const pause = pauseDue();
+    if (pause !== undefined) await pause;
     if (!isSystemEmulator(programOf(proc, pid, []) ?? '')) continue;
     const words = commandLineOf(proc, pid);
     const machine = machineOf(programOf(proc, pid, words) ?? '', words);
@@ -196,7 +195,7 @@ async function takeSnapshot(proc: string, signal: AbortSignal | undefined): Prom
   for (const [index, pid] of pidsIn(proc).entries()) {
     if (index % PROCESSES_BETWEEN_PAUSES === 0) {
       signal?.throwIfAborted();
-      await new Promise((resolve) => setImmediate(resolve));
+      await yieldToEventLoop();
     }
     const seen = filesOf(proc, pid);
     if (seen === 'unseen') unseenCount += 1;

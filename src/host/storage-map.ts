@@ -3,7 +3,7 @@
  * SEEK_HOLE where their answer accounts for every allocated byte.
  * Source: linux/fiemap.h, Documentation/filesystems/fiemap.rst; lseek(2).
  */
-import { roundDown, roundUp } from '#base';
+import { roundDown, roundUp, yieldToEventLoop } from '#base';
 import { storedBytes, type StorageMap, type StoredRange } from '#block';
 import { ERRNO, type Ffi, loadFfi, SEEK_DATA, SEEK_HOLE } from './ffi.ts';
 
@@ -77,7 +77,7 @@ async function readExtents(ffi: Ffi, fd: number, allocation: number, hostBlock: 
     if (batch.end <= from || ranges.length > MAX_STORED_RANGES) return undefined;
     from = batch.end;
     // A shredded file takes many calls; others get their turn in between.
-    await new Promise(setImmediate);
+    await yieldToEventLoop();
   }
 }
 

@@ -4,7 +4,7 @@
  * What is not known has no sample: 0 is a figure. A time that is never reached is +Inf. A store that has vanished, or was
  * not scanned yet, shows no figures of what lies on it, and its images none. Source: prometheus.io/docs/instrumenting/exposition_formats.
  */
-import { escapeForTerminal } from '#base';
+import { escapeForTerminal, yieldToEventLoop } from '#base';
 import type { Watch } from '#pool';
 import { DEFINITIONS, type FindingLevel, type ImageView, type Level, type Outlook, type StatusReport, type StoreView } from '#wire';
 
@@ -86,7 +86,7 @@ async function writeImages(images: readonly ImageView[], present: ReadonlySet<st
   for (const piece of imagePieces(images, present)) {
     if (piece !== '') pieces.push(Buffer.from(piece));
     if (performance.now() - began < TURN_MS) continue;
-    await new Promise((resolve) => setImmediate(resolve));
+    await yieldToEventLoop();
     began = performance.now();
   }
   return Buffer.concat(pieces);

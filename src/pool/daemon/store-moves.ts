@@ -1,5 +1,5 @@
 /** What a store's records say, put as the question which images to move. */
-import { inOwnTurns } from '#host';
+import { runInOwnSlices } from '#base';
 import type { ImageView, MovePlan } from '#wire';
 import type { StoreFacts } from '../decide/admission.ts';
 import type { KeptStore } from '../scan/kept-store.ts';
@@ -39,10 +39,10 @@ export class MovePlanner {
 }
 
 async function planStoreMoves({ record, facts }: StandingStore, to: StandingStore | undefined): Promise<MovePlan> {
-  const groups = groupsOf.get(record.images) ?? inOwnTurns(groupsInSteps(record.images, record));
+  const groups = groupsOf.get(record.images) ?? runInOwnSlices(groupsInSteps(record.images, record));
   groupsOf.set(record.images, groups);
   const target = to === undefined ? {} : { target: { facts: to.facts, rules: to.record.rules } };
-  return inOwnTurns(planInSteps({ facts, rules: record.rules, groups: await groups, bandwidth: BANDWIDTH, ...target }));
+  return runInOwnSlices(planInSteps({ facts, rules: record.rules, groups: await groups, bandwidth: BANDWIDTH, ...target }));
 }
 
 function* groupsInSteps(images: readonly ImageView[], record: StoreRecord): Generator<void, readonly MoveGroup[]> {

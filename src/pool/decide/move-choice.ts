@@ -1,6 +1,5 @@
 /** Choosing among groups of images: a cover of what is needed with the fewest bytes copied. */
-
-import { atOnce } from '#host';
+import { runSync } from '#base';
 
 /** What a store needs, or what a move gains it, in bytes: for its sum, and above the thresholds of its warning. */
 export interface Gain {
@@ -47,7 +46,7 @@ export interface Choice<T> {
  * dispensable.
  */
 export function chooseCover<T extends Candidate>(candidates: readonly T[], need: Gain, room: Room<T>): Choice<T> {
-  return atOnce(coverInSteps(candidates, need, room));
+  return runSync(coverInSteps(candidates, need, room));
 }
 
 const TRIED_PER_STEP = 200;

@@ -14,8 +14,7 @@
  *
  * Every gain is what the group brings by itself; two that share blocks bring no less together.
  */
-import { formatBytes } from '#base';
-import { atOnce } from '#host';
+import { formatBytes, runSync } from '#base';
 import type { Growth, Move, MovePlan, StoreRules } from '#wire';
 import { admits, explainVerdict, horizon, type StoreFacts, sumOf } from './admission.ts';
 import { formatSeconds } from './durations.ts';
@@ -69,7 +68,7 @@ interface Movable extends Candidate {
  * The same input gives the same plan. Throws: usage, RULE_VALUE, by the rules of a target.
  */
 export function planMoves(input: MoveInput): MovePlan {
-  return atOnce(planInSteps(input));
+  return runSync(planInSteps(input));
 }
 
 const GROUPS_PER_STEP = 500;

@@ -1,7 +1,7 @@
 /** What one look saw, sorted by filesystem: one file per identity, backing files linked, data files counted as what they are. */
 import { dirname } from 'node:path';
-import { asPlimsollError, formatBytes, type SerializedError } from '#base';
-import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, type RemovedLoopFile, turnOver } from '#host';
+import { asPlimsollError, formatBytes, pauseDue, type SerializedError } from '#base';
+import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, type RemovedLoopFile } from '#host';
 import type { ChainLink, Finding, ImageReport } from '#wire';
 import { largerCommit, type LargestCommit } from './commits.ts';
 import { writerLimitOf } from './process-limit.ts';
@@ -158,15 +158,15 @@ export async function gather(
   const images = new Map<Notes, Found[]>();
   const others = new Map<Notes, OtherFile[]>();
   for (const sighting of [...sightings, ...nameless]) {
-    const over = turnOver();
-    if (over !== undefined) await over;
+    const pause = pauseDue();
+    if (pause !== undefined) await pause;
     if (sighting.identity === undefined) await addUnopened(sighting, notes, images);
     else addName(byIdentity, sighting.identity, sighting);
   }
   const beyond = await linkImages(byIdentity, notes, readClaim);
   for (const found of [...byIdentity.values(), ...beyond]) {
-    const over = turnOver();
-    if (over !== undefined) await over;
+    const pause = pauseDue();
+    if (pause !== undefined) await pause;
     const store = await storeOf(found.sighting, notes);
     if (!found.sighting.isOther) pushTo(images, store, found);
     else pushTo(others, store, otherFile(found, writers));

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { GiB, MiB } from '#base';
+import { GiB, MiB, runSync } from '#base';
 import { FIRM_GROUND, type Ground } from '#block';
 import { availableUnderLimits, type Demand, judgeGround } from './ground-verdict.ts';
 
 import { domainResiduals } from './domains.ts';
 import { mapDoubts } from './map-doubt.ts';
-import { atOnce, type HostFilesystem } from '#host';
+import { type HostFilesystem } from '#host';
 
 const limit = (domain: string | null, remaining: number): Ground['limits'][number] => ({
   level: 'warning',
@@ -61,7 +61,7 @@ describe('domainResiduals()', () => {
   const image = { allocation: GiB, commitment: 2 * GiB, ranges: new Float64Array([0, GiB, 1]) };
   it('charges a subvolume once for blocks that its files share, and an owner for each file', () => {
     const images = [1, 2].map(() => ({ ...image, domains: ['subvolume 5', 'user 0'] }));
-    expect(atOnce(domainResiduals(images))).toEqual(
+    expect(runSync(domainResiduals(images))).toEqual(
       new Map([
         ['subvolume 5', 3 * GiB],
         ['user 0', 2 * GiB],

@@ -5,8 +5,8 @@
  * What no look can see without opening files is caught by the full scan every `fullEveryMs`: blocks moved by
  * defragmentation, shared by deduplication, or shared with files outside of the directories.
  */
-import { asPlimsollError, requireOptions, requirePaths } from '#base';
-import { type DirectoryEvent, DirectoryWatches, inTurns, machinesWith, type MachineFiles, type WatchLack } from '#host';
+import { asPlimsollError, requireOptions, requirePaths, runCooperatively } from '#base';
+import { type DirectoryEvent, DirectoryWatches, machinesWith, type MachineFiles, type WatchLack } from '#host';
 import type { Finding } from '#wire';
 import { cameBack, ledElsewhere, type LedPlaces, linkFindings, placesOf, scanFailed, slowness, unwatched } from './keeper-findings.ts';
 import { changeInSteps, type KeptStore, keptStore, machinesOf, type StoreChange, vanishedStore } from './kept-store.ts';
@@ -293,7 +293,7 @@ export class Keeper {
       }
     }
     const changes = new Map<string, StoreChange>();
-    for (const [id, store] of stores) changes.set(id, await inTurns(changeInSteps(before.get(id), store)));
+    for (const [id, store] of stores) changes.set(id, await runCooperatively(changeInSteps(before.get(id), store)));
     this.#stores = stores;
     this.#beganAt = began;
     for (const [id, store] of stores) {

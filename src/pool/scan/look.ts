@@ -1,10 +1,9 @@
 /** One look at directories: walks them, reads what is new or changed, and takes over what is as it was. */
-import { asPlimsollError, PlimsollError, type SerializedError } from '#base';
+import { asPlimsollError, pauseDue, PlimsollError, runCooperatively, type SerializedError } from '#base';
 import {
   type FileMark,
   type HostCache,
   identityOfFile,
-  inTurns,
   isNoDirectory,
   markOf,
   markOfRemote,
@@ -16,7 +15,6 @@ import {
   removedLoopFiles,
   type SeenPlace,
   seePlace,
-  turnOver,
   walkDirectories,
   type WalkedDirectory,
   type WalkedPath,
@@ -251,8 +249,8 @@ export class Look {
         if (this.#takeOver(walked, marks[index], circumstances)) continue;
         yield* this.#read(this.#sightings.push(undefined) - 1, walked, marks[index]);
       }
-      const over = turnOver();
-      if (over !== undefined) await over;
+      const pause = pauseDue();
+      if (pause !== undefined) await pause;
     }
   }
 
@@ -392,8 +390,8 @@ export class Look {
     if (isAllowedElsewhere) return referring;
     const unheld: number[] = [];
     for (let from = 0; from < referring.length; from += REFERENCES) {
-      const over = turnOver();
-      if (over !== undefined) await over;
+      const pause = pauseDue();
+      if (pause !== undefined) await pause;
       const batch = referring.slice(from, from + REFERENCES);
       const held = await Promise.all(batch.map((index) => referencesHold(this.#sightings[index] as Sighting, (path) => this.#see(path))));
       unheld.push(...batch.filter((_, at) => held[at] === false));
@@ -425,7 +423,7 @@ export class Look {
     for (const sighting of this.#sightings as Sighting[]) note(sighting, 'after');
     const turned: number[] = [];
     for (const [store, files] of byStore) {
-      const runs = await inTurns(turnedRuns([...files.values()]));
+      const runs = await runCooperatively(turnedRuns([...files.values()]));
       if (runs.length === 0) continue;
       for (const index of this.#takenOver) {
         const sighting = this.#sightings[index] as Sighting;

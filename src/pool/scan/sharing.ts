@@ -2,8 +2,8 @@
  * Blocks that several files share (reflinks), counted once: a sweep over the physical ranges of all files of a store.
  * The filesystem's "shared" flag is a hint; what counts is where the ranges lie.
  */
+import { runSync } from '#base';
 import type { StorageMap } from '#block';
-import { atOnce } from '#host';
 
 /** Where a file's bytes lie on the device: for each run its start, its end, and 1 where the filesystem calls it shared, else 0. */
 export type PhysicalRanges = Float64Array;
@@ -53,7 +53,7 @@ export interface Sharing {
 
 /** Who uses which blocks. Units: bytes. */
 export function countSharing(files: readonly StoredFile[]): Sharing {
-  return atOnce(sharingInSteps(files));
+  return runSync(sharingInSteps(files));
 }
 
 const FILES_PER_STEP = 500;

@@ -2,8 +2,8 @@
  * Directories, looked at once or again and again: what did not change since the last look is not opened. A scan is a first
  * look; the keeper of a daemon looks on. There is no second way to come to a report, so both say the same.
  */
-import type { Assumption, SerializedError } from '#base';
-import { filesystemOf, type HostCache, type HostFilesystem, inTurns, newHostCache, WalkMemory } from '#host';
+import { type Assumption, runCooperatively, type SerializedError } from '#base';
+import { filesystemOf, type HostCache, type HostFilesystem, newHostCache, WalkMemory } from '#host';
 import type { ImageReport, StoreReport } from '#wire';
 import { type Claim, gather, type GatheredStore, type ScanError } from './gather.ts';
 import { availableUnderLimits } from './ground-verdict.ts';
@@ -160,7 +160,7 @@ export class Survey {
   async #sum(stores: readonly GatheredStore[]): Promise<SummedStore[]> {
     const summed: SummedStore[] = [];
     for (const store of stores) {
-      const sums = await inTurns(sumsInSteps(store.input, this.#options.policyOf(store.notes.directories), this.#rows));
+      const sums = await runCooperatively(sumsInSteps(store.input, this.#options.policyOf(store.notes.directories), this.#rows));
       const storage: ImageStorage = new Map(
         this.#options.remembers
           ? store.input.images.map(

@@ -1,5 +1,6 @@
 /** Images that nobody can write: protected by their filesystem, and open for writing nowhere. */
-import { isUnwritable, turnOver } from '#host';
+import { pauseDue } from '#base';
+import { isUnwritable } from '#host';
 import type { Sighting } from './sighting.ts';
 
 /**
@@ -10,8 +11,8 @@ export async function unwritableImages(sightings: readonly Sighting[]): Promise<
   const found = new Set<string>();
   for (const { protection, identity, openForWriting, walked } of sightings) {
     if (protection === undefined || identity === undefined || openForWriting === true) continue;
-    const over = turnOver();
-    if (over !== undefined) await over;
+    const pause = pauseDue();
+    if (pause !== undefined) await pause;
     if (await isUnwritable(walked.pathBytes, identity)) found.add(identity);
   }
   return found;

@@ -13,7 +13,7 @@
  * must not make all that is kept look old, so nothing is deleted until it has gone evenly for an hour.
  */
 import type { Finding, ImageSample, StoreSample } from '#wire';
-import { PlimsollError } from '#base';
+import { PlimsollError, yieldToEventLoop } from '#base';
 import { asText, type Connection, fromText, openDatabase, type StateDatabase, type Value } from './database.ts';
 import { thinned } from './thinning.ts';
 import type { SizePoint } from '../decide/growth.ts';
@@ -190,7 +190,7 @@ export class History {
       for (let begin = 0; begin < tick.images.length; begin += IMAGES_AT_ONCE) {
         const piece = tick.images.slice(begin, begin + IMAGES_AT_ONCE);
         this.#addImages(piece, tick.atMs);
-        await breathe();
+        await yieldToEventLoop();
       }
       this.#unwritable = undefined;
     } catch (error) {
@@ -277,7 +277,7 @@ export class History {
       });
       total += changes;
       if (isLast) return total;
-      await breathe();
+      await yieldToEventLoop();
     }
   }
 
@@ -458,7 +458,7 @@ export class History {
           const series = byNumber.get(Number(number));
           if (series !== undefined) addPoint(series, { atMs: (slot + Number(late)) * SECOND, bytes: Number(allocation) });
         }
-        await breathe();
+        await yieldToEventLoop();
       }
     }
   }
@@ -570,12 +570,6 @@ function seconds(ms: number): number {
 
 function timeText(ms: number): string {
   return new Date(ms).toISOString();
-}
-
-function breathe(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }
 
 function unwritable(error: unknown): Finding {

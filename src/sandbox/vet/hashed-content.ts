@@ -4,7 +4,7 @@
  * file's times.
  */
 import { createHash } from 'node:crypto';
-import { PlimsollError, roundDown } from '#base';
+import { PlimsollError, roundDown, yieldToEventLoop } from '#base';
 import type { BlockDevice } from '#block';
 
 const LEAST_CHUNK_BYTES = 64 * 1024;
@@ -32,7 +32,7 @@ export async function hashContent(device: BlockDevice, signal: AbortSignal | und
     whole.update(chunk);
     hashOf(chunk).copy(hashes, (at / chunkBytes) * HASH_BYTES);
     // What lies in the page cache is read without waiting: signals and workers get their turn here.
-    await new Promise(setImmediate);
+    await yieldToEventLoop();
   }
   return { sha256: whole.digest('hex'), device: verifiedDevice(device, hashes, chunkBytes) };
 }
