@@ -22,4 +22,5 @@ export {
 } from './struct.ts';
 export { formatBytes, formatExact, parseDuration, parseSize, plural } from './units.ts';
 export { jsonText } from './json-text.ts';
+export { joinRanges, type Range, RangeSet, sortRanges, subtractRanges, totalLength, uniteRanges } from './ranges.ts';
 export { pauseDue, runCooperatively, runInOwnSlices, runSync, yieldToEventLoop } from './scheduling.ts';

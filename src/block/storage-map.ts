@@ -20,12 +20,6 @@ export interface StoredRange {
 /** Ascending by fileOffset, non-overlapping. */
 export type StorageMap = readonly StoredRange[];
 
-/** A half-open run of bytes or clusters [start, end). */
-export interface Run {
-  readonly start: number;
-  readonly end: number;
-}
-
 /** Bytes with storage in the whole map. */
 export function storedBytes(map: StorageMap): number {
   let total = 0;

@@ -4,8 +4,7 @@
  *
  * Sources: the layouts of the formats; see each folder's layout.ts.
  */
-import { PlimsollError } from '#base';
-import type { Run } from '#block';
+import { PlimsollError, type Range } from '#base';
 import { HEADER_V2 } from './qcow2/layout.ts';
 import { probe } from './probe.ts';
 import { HEADER as VDI_HEADER } from './vdi/layout.ts';
@@ -35,7 +34,7 @@ interface Head {
  *
  * Bounds: at most as many runs as `head` has table entries.
  */
-export function* tablePlaces(head: Uint8Array): Generator<Run> {
+export function* tablePlaces(head: Uint8Array): Generator<Range> {
   const finder = FINDERS[probe(head)[0]?.format ?? ''];
   if (finder === undefined) return;
   try {
@@ -46,13 +45,13 @@ export function* tablePlaces(head: Uint8Array): Generator<Run> {
   }
 }
 
-const FINDERS: Readonly<Record<string, ((head: Head) => Generator<Run>) | undefined>> = Object.assign(
-  Object.create(null) as Record<string, (head: Head) => Generator<Run>>,
+const FINDERS: Readonly<Record<string, ((head: Head) => Generator<Range>) | undefined>> = Object.assign(
+  Object.create(null) as Record<string, (head: Head) => Generator<Range>>,
   { qcow2, vmdk, vhd, vdi, vhdx },
 );
 
 /** The L2 tables and refcount blocks that the first tables name. */
-function* qcow2({ view, byteLength }: Head): Generator<Run> {
+function* qcow2({ view, byteLength }: Head): Generator<Range> {
   const header = HEADER_V2.read(view);
   const clusterSize = 2 ** Math.min(header.clusterBits, 21);
   const tables = [
@@ -74,7 +73,7 @@ function qcow2Offset(high: number, low: number): number {
 }
 
 /** The directories, and what lies in front of the first grain: all tables of an image that was made in one go. */
-function* vmdk({ view }: Head): Generator<Run> {
+function* vmdk({ view }: Head): Generator<Range> {
   const header = SPARSE_HEADER.read(view);
   // Tables are read ahead.
   yield { start: 0, end: header.overHead * SECTOR + MOST_WINDOW_BYTES };
@@ -84,7 +83,7 @@ function* vmdk({ view }: Head): Generator<Run> {
 }
 
 /** The block allocation table, and the sector bitmap in front of each block that it names. */
-function* vhd({ view, byteLength }: Head): Generator<Run> {
+function* vhd({ view, byteLength }: Head): Generator<Range> {
   const dataOffset = Number(FOOTER.read(view).dataOffset);
   yield { start: dataOffset, end: dataOffset + DYNAMIC_HEADER.byteLength };
   if (dataOffset + DYNAMIC_HEADER.byteLength > byteLength) return;
@@ -98,13 +97,13 @@ function* vhd({ view, byteLength }: Head): Generator<Run> {
   }
 }
 
-function* vdi({ view }: Head): Generator<Run> {
+function* vdi({ view }: Head): Generator<Range> {
   const { offsetBmap, blocksInImage } = VDI_HEADER.read(view);
   yield { start: offsetBmap, end: offsetBmap + blocksInImage * 4 };
 }
 
 /** The log, and the regions; of the two copies of each, both. */
-function* vhdx({ view }: Head): Generator<Run> {
+function* vhdx({ view }: Head): Generator<Range> {
   for (const at of HEADER_OFFSETS) {
     const { logOffset, logLength } = VHDX_HEADER.read(view, at);
     yield { start: logOffset, end: logOffset + logLength };

@@ -2,19 +2,19 @@
  * Figures of formats that store a disk in blocks, new ones behind the last: what a writer touches, told as runs of the
  * file, becomes a bound on storage. Used for VHD and VDI.
  */
-import { roundDown, roundUp } from '#base';
-import { type FileFacts, type Run, storedBytes } from '#block';
+import { type Range, roundDown, roundUp, totalLength, uniteRanges } from '#base';
+import { type FileFacts, storedBytes } from '#block';
 import type { Addend } from '#wire';
-import { mapBytes, totalBytes, union } from './byte-runs.ts';
+import { mapBytes } from './byte-runs.ts';
 import { type Figures, finish } from './figures.ts';
 
 /** What all guest writes together do to a file. Units: bytes. */
 export interface BlockGrowth {
   readonly capacity: number;
   /** Lists of runs that are written where they are, each ascending; fresh ones at every call. */
-  inPlace(): Iterable<Run>[];
+  inPlace(): Iterable<Range>[];
   /** What is written behind the last block when all that is missing has come; undefined when nothing is missing. */
-  readonly appended: Run | undefined;
+  readonly appended: Range | undefined;
   /** What `appended` consists of, summing to its length. */
   readonly parts: readonly Addend[];
   /** Bytes inside `appended` that are never written: behind the capacity, in the last block of the disk. */
@@ -31,10 +31,10 @@ export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
   const { hostBlock } = facts;
   const { appended, neverWritten } = growth;
   const known = facts.map ?? facts.written ?? [];
-  const behind: Run[] = appended === undefined ? [] : [appended];
-  const size = (...sources: Iterable<Run>[]): number => totalBytes(union(sources, hostBlock));
+  const behind: Range[] = appended === undefined ? [] : [appended];
+  const size = (...sources: Iterable<Range>[]): number => totalLength(uniteRanges(sources, hostBlock));
   // The union goes by whole host blocks, as direct writes do: even one into the file's last block can lengthen it.
-  const maxLength = Math.max(facts.length, endOf(union([...growth.inPlace(), behind], hostBlock)));
+  const maxLength = Math.max(facts.length, endOf(uniteRanges([...growth.inPlace(), behind], hostBlock)));
   const stored = size(mapBytes(known));
   const settled = size(mapBytes(known), ...growth.inPlace());
   const whole = size(mapBytes(known), ...growth.inPlace(), behind);
@@ -44,8 +44,8 @@ export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
   const perhapsThere = facts.map === undefined ? size(upTo(fileBytes, behind)) : alreadyThere;
   const gap = Math.max(0, smallestGap(neverWritten, hostBlock) - perhapsThere);
   const rounding = ownBehind - (appended === undefined ? 0 : appended.end - appended.start);
-  const reachedInFile = upTo(fileBytes, union([mapBytes(known), ...growth.inPlace(), behind], hostBlock));
-  const elsewhere = facts.map === undefined ? storageElsewhere(facts, storedBytes(known), fileBytes - totalBytes(reachedInFile)) : 0;
+  const reachedInFile = upTo(fileBytes, uniteRanges([mapBytes(known), ...growth.inPlace(), behind], hostBlock));
+  const elsewhere = facts.map === undefined ? storageElsewhere(facts, storedBytes(known), fileBytes - totalLength(reachedInFile)) : 0;
   const addends: Addend[] = [
     { name: facts.map === undefined ? 'known to be stored' : 'stored now', bytes: stored },
     { name: 'written in place, not stored yet', bytes: settled - stored },
@@ -79,7 +79,7 @@ function smallestGap(neverWritten: number, hostBlock: number): number {
   return Math.max(0, roundDown(neverWritten - (hostBlock - Math.min(hostBlock, 512)), hostBlock));
 }
 
-function withoutGap({ appended, neverWritten, neverWrittenEnd }: BlockGrowth): Run[] {
+function withoutGap({ appended, neverWritten, neverWrittenEnd }: BlockGrowth): Range[] {
   if (appended === undefined) return [];
   const runs = [
     { start: appended.start, end: neverWrittenEnd - neverWritten },
@@ -88,14 +88,14 @@ function withoutGap({ appended, neverWritten, neverWrittenEnd }: BlockGrowth): R
   return runs.filter((run) => run.end > run.start);
 }
 
-function endOf(runs: Iterable<Run>): number {
+function endOf(runs: Iterable<Range>): number {
   let last = 0;
   for (const { end } of runs) last = end;
   return last;
 }
 
 /** The runs (ascending) as far as they lie below `limit`. */
-function* upTo(limit: number, runs: Iterable<Run>): Generator<Run> {
+function* upTo(limit: number, runs: Iterable<Range>): Generator<Range> {
   for (const { start, end } of runs) if (start < limit) yield { start, end: Math.min(end, limit) };
 }
 

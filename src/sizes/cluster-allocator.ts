@@ -3,9 +3,8 @@
  * table moved when it is full. Source: block/qcow2-refcount.c of QEMU 7.2 (`alloc_clusters_noref`,
  * `alloc_refcount_block`, `qcow2_refcount_area`), read for facts; docs/commitment.md tells the theory.
  */
-import { divideUp, roundUp } from '#base';
+import { divideUp, type Range, roundUp } from '#base';
 import { ClusterSet } from '#formats';
-import type { Run } from '#block';
 import { FreedClusters } from './freed-clusters.ts';
 
 export interface RefcountGeometry {
@@ -54,11 +53,11 @@ export class ClusterAllocator {
 
   readonly #geometry: RefcountGeometry;
   readonly #hasBlock: ClusterSet;
-  readonly #gaps: Iterator<Run>;
+  readonly #gaps: Iterator<Range>;
   /** Freed clusters, below the frontier and above it. */
   readonly #freed = new FreedClusters();
-  #skipped: Run[] = [];
-  #frontier: Run;
+  #skipped: Range[] = [];
+  #frontier: Range;
   #tableEntries: number;
   #tableCluster: number;
 
@@ -182,15 +181,15 @@ export class ClusterAllocator {
     if (before >= start) this.#frontier = this.#nextGap();
   }
 
-  #skippedTail: Run | undefined;
+  #skippedTail: Range | undefined;
 
-  #nextGap(): Run {
+  #nextGap(): Range {
     if (this.#skippedTail !== undefined) {
       const tail = this.#skippedTail;
       this.#skippedTail = undefined;
       return tail;
     }
-    return this.#gaps.next().value as Run;
+    return this.#gaps.next().value as Range;
   }
 
   #peek(): number {
@@ -236,7 +235,7 @@ export class ClusterAllocator {
 }
 
 /** The free runs between used ones, ascending, the last one endless. */
-function* gapsBetween(used: ClusterSet): Generator<Run, Run> {
+function* gapsBetween(used: ClusterSet): Generator<Range, Range> {
   let end = 0;
   for (const run of used.runs()) {
     if (run.start > end) yield { start: end, end: run.start };

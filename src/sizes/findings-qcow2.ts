@@ -89,7 +89,7 @@ export function censusFindings(state: Qcow2State): Finding[] {
     say(
       'danger',
       'REFCOUNT_MISSING',
-      `${plural(census.unaccountedCount, 'cluster')} in use ${census.unaccountedCount === 1 ? 'is' : 'are'} not marked used: the next writes may overwrite guest data. Run qemu-img check before starting the machine.`,
+      `${plural(census.unaccountedCount, 'cluster')} in use ${census.unaccountedCount === 1 ? 'is' : 'are'} not marked used: the next writes may overwrite guest data. Range qemu-img check before starting the machine.`,
     );
   if (census.beyondEnd > 0)
     say(

@@ -2,7 +2,7 @@
  * Clusters that were freed while an allocator works, the lowest first. Few at a time or by the million, given back
  * in any order, taken one by one or as a run of neighbours: no order of calls costs more than their number and a logarithm.
  */
-import type { Run } from '#block';
+import type { Range } from '#base';
 
 export class FreedClusters {
   /** Ascending, apart; from `#head` on, since the lowest are taken first. Runs shrink from below and may be empty. */
@@ -21,7 +21,7 @@ export class FreedClusters {
   /** The lowest cluster; there must be one. */
   least(): number {
     const run = this.#lowestRun();
-    if (this.#recent.size === 0) return (run as Run).start;
+    if (this.#recent.size === 0) return (run as Range).start;
     return run === undefined ? this.#recent.least() : Math.min(run.start, this.#recent.least());
   }
 
@@ -38,7 +38,7 @@ export class FreedClusters {
   }
 
   /** Gives back many runs at once, ascending. */
-  pushRuns(runs: readonly Run[]): void {
+  pushRuns(runs: readonly Range[]): void {
     if (runs.length > 0) this.#runs = joined(this.#takeAll(), runs);
   }
 
@@ -74,7 +74,7 @@ export class FreedClusters {
     return undefined;
   }
 
-  #takeAll(): Run[] {
+  #takeAll(): Range[] {
     const runs = this.#head === 0 ? this.#runs : this.#runs.slice(this.#head);
     this.#head = 0;
     this.#searchedTo = 0;
@@ -82,7 +82,7 @@ export class FreedClusters {
     return runs;
   }
 
-  #drainRecent(): Run[] {
+  #drainRecent(): Range[] {
     const runs: { start: number; end: number }[] = [];
     while (this.#recent.size > 0) {
       const cluster = this.#recent.pop();
@@ -95,13 +95,13 @@ export class FreedClusters {
 }
 
 /** Two ascending lists as one, without empty runs and with neighbours joined. */
-function joined(some: readonly Run[], others: readonly Run[]): { start: number; end: number }[] {
+function joined(some: readonly Range[], others: readonly Range[]): { start: number; end: number }[] {
   const result: { start: number; end: number }[] = [];
   let [at, otherAt] = [0, 0];
   while (at < some.length || otherAt < others.length) {
     const [one, other] = [some[at], others[otherAt]];
     const isOne = one !== undefined && (other === undefined || one.start < other.start);
-    const next = (isOne ? one : other) as Run;
+    const next = (isOne ? one : other) as Range;
     if (isOne) at += 1;
     else otherAt += 1;
     if (next.start === next.end) continue;

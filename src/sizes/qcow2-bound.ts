@@ -2,10 +2,10 @@
  * The strict bound on a qcow2 file's storage and length: any order of guest writes, any request size, rewriting and
  * reopening; no new internal snapshot, bitmap or resize, no crash, no discard. Theory: docs/commitment.md.
  */
-import { divideUp, roundUp } from '#base';
-import { type Run, storedBytes, type StorageMap } from '#block';
+import { divideUp, type Range, roundUp, sortRanges, totalLength, uniteRanges } from '#base';
+import { storedBytes, type StorageMap } from '#block';
 import type { Addend } from '#wire';
-import { clusterBytes, mapBytes, sortedRuns, totalBytes, union } from './byte-runs.ts';
+import { clusterBytes, mapBytes } from './byte-runs.ts';
 import { inPlaceBytes } from './qcow2-fill.ts';
 import { append } from './qcow2-append.ts';
 import { bitmapSet, type Qcow2State } from './qcow2-state.ts';
@@ -102,7 +102,7 @@ function canContinueAtEnd({ census }: Qcow2State, end: number): boolean {
 }
 
 /** The free runs below the last used cluster, ascending. */
-function* holesOf(state: Qcow2State, end: number): Generator<Run> {
+function* holesOf(state: Qcow2State, end: number): Generator<Range> {
   let at = 0;
   for (const run of state.used.runs()) {
     if (run.start > at) yield { start: at, end: run.start };
@@ -115,8 +115,8 @@ function* holesOf(state: Qcow2State, end: number): Generator<Run> {
 export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
   const { facts } = state;
   const demand = demandOf(state);
-  const stored = totalBytes(union([mapBytes(map)], facts.hostBlock));
-  const settled = totalBytes(union([mapBytes(map), ...rewritten(state, demand)], facts.hostBlock));
+  const stored = totalLength(uniteRanges([mapBytes(map)], facts.hostBlock));
+  const settled = totalLength(uniteRanges([mapBytes(map), ...rewritten(state, demand)], facts.hostBlock));
   const fresh = freshStorage(state, demand, map);
   const addends: Addend[] = [
     { name: 'stored now', bytes: stored },
@@ -151,14 +151,14 @@ function storedEnd(map: StorageMap): number {
 }
 
 /** Everything that guest writes touch without allocating a cluster. */
-function rewritten(state: Qcow2State, demand: Demand): Iterable<Run>[] {
+function rewritten(state: Qcow2State, demand: Demand): Iterable<Range>[] {
   const { census, geometry } = state;
   const { header } = census;
   const { clusterSize } = geometry;
   const l1Entries = Math.min(census.l1Needed, header.l1Size);
   const tableStart = geometry.tableCluster * clusterSize;
   const tableUsed = divideUp(demand.endOfAppend, geometry.blockEntries) * 8;
-  const single: Run[] = [
+  const single: Range[] = [
     { start: 0, end: clusterSize },
     { start: header.l1TableOffset, end: header.l1TableOffset + l1Entries * 8 },
     { start: tableStart, end: tableStart + Math.min(tableUsed, geometry.tableEntries * 8) },
@@ -170,7 +170,7 @@ function rewritten(state: Qcow2State, demand: Demand): Iterable<Run>[] {
     inPlaceBytes(census, clusterSize),
     clusterBytes(census.copiedTables, clusterSize),
     clusterBytes(state.repaired, clusterSize),
-    sortedRuns(single),
+    sortRanges(single),
     ...(state.added?.rewritten ?? []),
   ];
 }
@@ -187,8 +187,8 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
   ];
   if (clusterSize >= facts.hostBlock) return whole;
   const holes = [...holesOf(state, demand.end)].map((run) => ({ start: run.start * clusterSize, end: run.end * clusterSize }));
-  const everything = totalBytes(union([mapBytes(map), holes], facts.hostBlock));
-  const intoHoles = everything - totalBytes(union([mapBytes(map)], facts.hostBlock));
+  const everything = totalLength(uniteRanges([mapBytes(map), holes], facts.hostBlock));
+  const intoHoles = everything - totalLength(uniteRanges([mapBytes(map)], facts.hostBlock));
   const appended = Math.max(0, demand.endOfAppend - demand.end) * clusterSize;
   const blocks = intoHoles + roundUp(appended, facts.hostBlock) + facts.hostBlock;
   const sum = whole.reduce((total, addend) => total + addend.bytes, 0);
@@ -225,7 +225,7 @@ export function boundByStat(state: Qcow2State): Bound {
   const { facts } = state;
   const demand = demandOf(state);
   const known = facts.written ?? [];
-  const settled = totalBytes(union([mapBytes(known), ...rewritten(state, demand)], facts.hostBlock));
+  const settled = totalLength(uniteRanges([mapBytes(known), ...rewritten(state, demand)], facts.hostBlock));
   const knownBytes = storedBytes(known);
   const elsewhere = Math.max(0, facts.allocation - knownBytes);
   const fileBytes = roundUp(facts.length, facts.hostBlock);

@@ -2,10 +2,10 @@
  * What QEMU reaches when the guest writes every cluster once, one cluster a request, ascending, and closes the image:
  * `expected`, by replay; and the same after one more internal snapshot. Theory: docs/commitment.md.
  */
-import { divideUp, roundUp } from '#base';
-import type { FileFacts, Run } from '#block';
+import { divideUp, type Range, roundUp, sortRanges, subtractRanges, totalLength, uniteRanges } from '#base';
+import type { FileFacts } from '#block';
 import { type Census, ClusterSet } from '#formats';
-import { clusterBytes, mapBytes, sortedRuns, totalBytes, union, without } from './byte-runs.ts';
+import { clusterBytes, mapBytes } from './byte-runs.ts';
 import { ClusterAllocator } from './cluster-allocator.ts';
 import { bitmapSet, bytesAt, type Qcow2State, snapshotTableBytes } from './qcow2-state.ts';
 
@@ -38,12 +38,12 @@ class Replay {
   readonly #state: Qcow2State;
   readonly #allocator: ClusterAllocator;
   /** Byte runs written besides whole clusters. */
-  readonly #partial: Run[] = [];
+  readonly #partial: Range[] = [];
   /** Byte runs whose storage was given back. */
-  readonly #punched: Run[] = [];
+  readonly #punched: Range[] = [];
   #shortened: { cluster: number; byteLength: number } | undefined;
   #rewritesTables = false;
-  #liveBitmaps: { data: number[]; tables: Run[]; directory: Run } | undefined;
+  #liveBitmaps: { data: number[]; tables: Range[]; directory: Range } | undefined;
 
   constructor(state: Qcow2State) {
     this.#state = state;
@@ -92,7 +92,7 @@ class Replay {
     const { geometry } = this.#state;
     const old = this.#liveBitmaps;
     const data: number[] = [];
-    const tables: Run[] = [];
+    const tables: Range[] = [];
     const bitmaps = this.#state.census.bitmaps.filter((bitmap) => !bitmap.inUse);
     for (const bitmap of bitmaps) {
       const count = full && bitmap.enabled ? bitmap.tableSize : bitmap.dataClusters.length + bitmap.allOnesCount;
@@ -146,18 +146,18 @@ class Replay {
     const shortenedRuns = shortened === undefined ? [] : [bytesAt(shortened.cluster, shortened.byteLength, geometry)];
     const touched = [
       clusterBytes(written, geometry.clusterSize),
-      sortedRuns([...this.#partial, ...shortenedRuns, ...this.#touchedMetadata()]),
+      sortRanges([...this.#partial, ...shortenedRuns, ...this.#touchedMetadata()]),
       this.#rewritesTables ? clusterBytes(writesInPlace ? census.rewrittenTables : census.copiedTables, geometry.clusterSize) : [],
       writesInPlace ? inPlaceBytes(census, geometry.clusterSize) : [],
     ];
-    const writes = [...union(touched, facts.hostBlock)];
-    const punched = sortedRuns(this.#punched);
+    const writes = [...uniteRanges(touched, facts.hostBlock)];
+    const punched = sortRanges(this.#punched);
     const { map } = facts;
     if (map === undefined) return { length, allocation: unmapped(facts, writes, punched) };
-    return { length, allocation: totalBytes(union([without(mapBytes(map), punched), writes], facts.hostBlock)) };
+    return { length, allocation: totalLength(uniteRanges([subtractRanges(mapBytes(map), punched), writes], facts.hostBlock)) };
   }
 
-  #takeBytes(byteLength: number): Run {
+  #takeBytes(byteLength: number): Range {
     const { geometry } = this.#state;
     if (byteLength === 0) return { start: 0, end: 0 };
     const run = bytesAt(this.#allocator.takeRun(divideUp(byteLength, geometry.clusterSize)), byteLength, geometry);
@@ -165,7 +165,7 @@ class Replay {
     return run;
   }
 
-  #release(run: Run): void {
+  #release(run: Range): void {
     const { clusterSize } = this.#state.geometry;
     for (let cluster = run.start / clusterSize; cluster * clusterSize < run.end; cluster += 1) this.#allocator.free(cluster);
   }
@@ -182,9 +182,9 @@ class Replay {
   }
 
   /** Refcount blocks of the ranges that changed, the table entries of new blocks, L1 entries of new tables. */
-  #touchedMetadata(): Run[] {
+  #touchedMetadata(): Range[] {
     const { census, geometry, blocks } = this.#state;
-    const runs: Run[] = [];
+    const runs: Range[] = [];
     const ranges = new Set<number>();
     for (const { start, end } of this.#allocator.written.runs()) {
       for (let range = Math.floor(start / geometry.blockEntries); range * geometry.blockEntries < end; range += 1) ranges.add(range);
@@ -210,20 +210,20 @@ class Replay {
  * the place is not: it counts only where that makes no difference, in a file that has storage throughout, or where the writes
  * fall into known ranges and behind the file's end.
  */
-function unmapped(facts: FileFacts, writes: readonly Run[], punched: readonly Run[]): number | undefined {
-  const known = [...union([mapBytes(facts.written ?? [])], facts.hostBlock)];
+function unmapped(facts: FileFacts, writes: readonly Range[], punched: readonly Range[]): number | undefined {
+  const known = [...uniteRanges([mapBytes(facts.written ?? [])], facts.hostBlock)];
   const file = { start: 0, end: roundUp(facts.length, facts.hostBlock) };
-  const elsewhere = facts.allocation - totalBytes(known);
-  const places = totalBytes(without([file], known));
+  const elsewhere = facts.allocation - totalLength(known);
+  const places = totalLength(subtractRanges([file], known));
   const stored = elsewhere === 0 ? known : elsewhere === places ? [file] : undefined;
-  if (stored !== undefined) return totalBytes(union([without(stored, punched), writes], facts.hostBlock));
-  const isFileTouched = totalBytes(without(without([file], known), writes)) < places;
+  if (stored !== undefined) return totalLength(uniteRanges([subtractRanges(stored, punched), writes], facts.hostBlock));
+  const isFileTouched = totalLength(subtractRanges(subtractRanges([file], known), writes)) < places;
   if (isFileTouched || elsewhere > places || punched.length > 0) return undefined;
-  return totalBytes(union([known, writes], facts.hostBlock)) + elsewhere;
+  return totalLength(uniteRanges([known, writes], facts.hostBlock)) + elsewhere;
 }
 
 /** Guest data in place, the last cluster only as far as a write fills it. */
-export function* inPlaceBytes(census: Census, clusterSize: number): Generator<Run> {
+export function* inPlaceBytes(census: Census, clusterSize: number): Generator<Range> {
   const partial = census.partialInPlace;
   for (const run of clusterBytes(census.inPlace, clusterSize)) {
     if (partial === undefined || partial.hostCluster * clusterSize < run.start || partial.hostCluster * clusterSize >= run.end) yield run;
@@ -235,7 +235,7 @@ export function* inPlaceBytes(census: Census, clusterSize: number): Generator<Ru
   }
 }
 
-function presentBitmaps(state: Qcow2State): { data: number[]; tables: Run[]; directory: Run } | undefined {
+function presentBitmaps(state: Qcow2State): { data: number[]; tables: Range[]; directory: Range } | undefined {
   const { header, bitmaps } = state.census;
   if (!header.bitmapsValid || header.bitmaps === undefined) return undefined;
   const stored = bitmaps.filter((bitmap) => !bitmap.inUse);

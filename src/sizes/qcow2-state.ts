@@ -1,8 +1,8 @@
 /**
  * A qcow2 image as the arithmetic sees it: its census, the host's facts, and what a writable open would first repair.
  */
-import { divideUp, roundUp } from '#base';
-import type { FileFacts, Run } from '#block';
+import { divideUp, type Range, roundUp } from '#base';
+import type { FileFacts } from '#block';
 import { type Census, ClusterSet, type Qcow2Bitmap } from '#formats';
 import { ClusterAllocator, type RefcountGeometry } from './cluster-allocator.ts';
 
@@ -29,7 +29,7 @@ export interface TablesAdded {
   readonly bytes: number;
   readonly unwritten: number;
   /** Ascending byte runs written without being allocated: the L1 table, and the L2 tables, which lose their COPIED flags. */
-  readonly rewritten: readonly (readonly Run[])[];
+  readonly rewritten: readonly (readonly Range[])[];
   /** Clusters that become free in return, with storage or without. */
   readonly freedClusters: number;
 }
@@ -139,7 +139,7 @@ function dataClustersOf(bitmap: Qcow2Bitmap, full: boolean): number {
 }
 
 /** A byte run of `byteLength` bytes from the start of `cluster`. */
-export function bytesAt(cluster: number, byteLength: number, geometry: RefcountGeometry): Run {
+export function bytesAt(cluster: number, byteLength: number, geometry: RefcountGeometry): Range {
   const start = cluster * geometry.clusterSize;
   return { start, end: start + byteLength };
 }

@@ -3,8 +3,8 @@
  * cluster of the file and is written whole; a missing L2 table comes so too. A place that was taken is never used for another
  * cluster, and no guest write gives one up: what an interrupted write leaked stays in the file's length, and is counted there.
  */
-import { roundUp } from '#base';
-import type { FileFacts, Run } from '#block';
+import { type Range, roundUp } from '#base';
+import type { FileFacts } from '#block';
 import { type QedCensus, QED_WITHOUT_TABLE } from '#formats';
 import { growthFigures } from './block-growth.ts';
 import { clusterBytes } from './byte-runs.ts';
@@ -37,9 +37,9 @@ export function qedFigures(census: QedCensus, facts: FileFacts): Figures {
 }
 
 /** The header, the L1 table, and the L2 tables: sectors of them are written in place. Ascending. */
-function tableRuns({ header, l1, entriesOf }: QedCensus): Run[] {
+function tableRuns({ header, l1, entriesOf }: QedCensus): Range[] {
   const { clusterSize, l1Offset, l1Entries } = header;
-  const runs: Run[] = [
+  const runs: Range[] = [
     { start: 0, end: SECTOR },
     { start: l1Offset, end: l1Offset + roundUp(l1Entries * ENTRY_BYTES, SECTOR) },
   ];

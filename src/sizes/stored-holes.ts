@@ -2,9 +2,10 @@
  * Storage behind free clusters: how much of it guest writes are certain to use again. Theory: docs/commitment.md, "Storage
  * that is used again".
  */
-import type { Run, StorageMap } from '#block';
+import { type Range, sortRanges } from '#base';
+import type { StorageMap } from '#block';
 import type { CompressedClusters } from '#formats';
-import { mapBytes, sortedRuns } from './byte-runs.ts';
+import { mapBytes } from './byte-runs.ts';
 import type { Qcow2State } from './qcow2-state.ts';
 
 /** What guest writes ask for. */
@@ -28,7 +29,7 @@ export interface AskedFor {
  * Either everything that is asked for finds free clusters without storage, or places behind the end by continuing a cluster
  * that is written in place: then none. Or a request went past all holes: then less than `run` clusters of each are left.
  */
-export function reusedStorage(state: Qcow2State, map: StorageMap, holes: readonly Run[], asked: AskedFor): number {
+export function reusedStorage(state: Qcow2State, map: StorageMap, holes: readonly Range[], asked: AskedFor): number {
   const { clusterSize } = state.geometry;
   const left = (asked.run - 1) * clusterSize;
   let certain = 0;
@@ -52,7 +53,7 @@ function unstoredOfFreed({ census, geometry }: Qcow2State, map: StorageMap, tabl
   const table = { start: geometry.tableCluster, end: geometry.tableCluster + (geometry.tableEntries * 8) / geometry.clusterSize };
   const ranges = new StoredRanges(map);
   let unstored = 0;
-  for (const { start, end } of sortedRuns(tableMoves ? [...touched, table] : touched))
+  for (const { start, end } of sortRanges(tableMoves ? [...touched, table] : touched))
     unstored += (end - start) * geometry.clusterSize - ranges.within(start * geometry.clusterSize, end * geometry.clusterSize);
   return unstored;
 }
@@ -64,8 +65,8 @@ export function* freedByWrites({ references, refcounts }: CompressedClusters): G
 
 /** Sums the stored bytes of ascending, disjoint ranges in one pass over the map. */
 class StoredRanges {
-  readonly #ranges: Iterator<Run>;
-  #range: IteratorResult<Run>;
+  readonly #ranges: Iterator<Range>;
+  #range: IteratorResult<Range>;
 
   constructor(map: StorageMap) {
     this.#ranges = mapBytes(map);

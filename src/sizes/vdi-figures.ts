@@ -4,8 +4,8 @@
  *
  * A differencing image grows in the same way; what its parent takes is the parent's figure.
  */
-import { roundUp } from '#base';
-import type { FileFacts, Run } from '#block';
+import { type Range, roundUp } from '#base';
+import type { FileFacts } from '#block';
 import type { VdiImage } from '#formats';
 import { growthFigures } from './block-growth.ts';
 import type { Figures } from './figures.ts';
@@ -38,7 +38,7 @@ export function vdiFigures(image: Facts, facts: FileFacts): Figures {
 }
 
 /** Blocks that are there, ascending in the file; of the last one what the guest sees. */
-function* allocatedRuns({ entries, guestBlocks, capacity, header }: Facts): Generator<Run> {
+function* allocatedRuns({ entries, guestBlocks, capacity, header }: Facts): Generator<Range> {
   const { blockSize, offsetData } = header;
   const sorted = entries.slice(0, guestBlocks).sort();
   const last = guestBlocks === 0 ? UNUSED : (entries[guestBlocks - 1] as number);
@@ -49,7 +49,7 @@ function* allocatedRuns({ entries, guestBlocks, capacity, header }: Facts): Gene
   }
 }
 
-function tables({ header, guestBlocks }: Facts): Run[] {
+function tables({ header, guestBlocks }: Facts): Range[] {
   return [
     { start: 0, end: SECTOR },
     { start: header.offsetBmap, end: roundUp(header.offsetBmap + guestBlocks * ENTRY_BYTES, SECTOR) },

@@ -4,7 +4,8 @@
  *
  * A differencing disk grows in the same way; what its parent takes is the parent's figure.
  */
-import type { FileFacts, Run } from '#block';
+import type { Range } from '#base';
+import type { FileFacts } from '#block';
 import type { VhdBlocks, VhdImage } from '#formats';
 import { growthFigures } from './block-growth.ts';
 import type { Figures } from './figures.ts';
@@ -51,7 +52,7 @@ export function vhdFigures({ capacity, blocks }: Pick<VhdImage, 'capacity' | 'bl
 }
 
 /** Blocks that are there, with their bitmaps (the first write marks them anew), ascending in the file. */
-function* allocatedRuns({ entries, guestBlocks, blockSize, sectorBitmapBytes }: VhdBlocks, capacity: number): Generator<Run> {
+function* allocatedRuns({ entries, guestBlocks, blockSize, sectorBitmapBytes }: VhdBlocks, capacity: number): Generator<Range> {
   const sorted = entries.slice(0, guestBlocks).sort();
   const last = guestBlocks === 0 ? UNUSED : (entries[guestBlocks - 1] as number);
   for (const entry of sorted) {
@@ -62,6 +63,6 @@ function* allocatedRuns({ entries, guestBlocks, blockSize, sectorBitmapBytes }: 
   }
 }
 
-function tableRun({ tableOffset, guestBlocks }: VhdBlocks): Run {
+function tableRun({ tableOffset, guestBlocks }: VhdBlocks): Range {
   return { start: tableOffset, end: tableOffset + guestBlocks * ENTRY_BYTES };
 }

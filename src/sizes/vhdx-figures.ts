@@ -7,18 +7,18 @@
  * no place, in "fixed" images too: `qemu-img create -o subformat=fixed` makes a file of full length, and every block of
  * it is then put behind that length.
  */
-import { roundDown, roundUp } from '#base';
-import { type FileFacts, type Run, storedBytes } from '#block';
+import { type Range, roundDown, roundUp, sortRanges, totalLength, uniteRanges } from '#base';
+import { type FileFacts, storedBytes } from '#block';
 import type { VhdxImage } from '#formats';
 import type { Addend, Finding } from '#wire';
-import { mapBytes, sortedRuns, totalBytes, union } from './byte-runs.ts';
+import { mapBytes } from './byte-runs.ts';
 import { type Figures, finish } from './figures.ts';
 
 const UNIT = 1024 * 1024;
 /** Sectors of the log, of the table, of a header. */
 const SECTOR = 4096;
 /** Where the two headers lie; both are written at each open. */
-const HEADERS: readonly Run[] = [64 * 1024, 128 * 1024].map((start) => ({ start, end: start + SECTOR }));
+const HEADERS: readonly Range[] = [64 * 1024, 128 * 1024].map((start) => ({ start, end: start + SECTOR }));
 /** What one new block takes of the log: an entry of header with descriptor, and the sector. */
 const LOG_BYTES_A_BLOCK = 2 * SECTOR;
 
@@ -49,7 +49,7 @@ export function vhdxFigures(image: VhdxImage, facts: FileFacts): Figures {
 /** What is put behind the file's end when all blocks are written. */
 interface Future {
   /** Bytes of the file where new blocks come to lie; the disk's last block may leave a part of its own unwritten. */
-  readonly newBlocks: Run;
+  readonly newBlocks: Range;
   readonly newBlockCount: number;
   /** Bytes of the last block behind the end of the disk, when it is new: never written. */
   readonly beyondDisk: number;
@@ -75,13 +75,13 @@ interface Sum {
 function byMap(image: VhdxImage, facts: FileFacts, future: Future): Sum {
   const map = facts.map ?? [];
   const { regions, header, log } = image.facts;
-  const total = (...more: readonly Iterable<Run>[]): number => totalBytes(union([mapBytes(map), ...more], facts.hostBlock));
+  const total = (...more: readonly Iterable<Range>[]): number => totalLength(uniteRanges([mapBytes(map), ...more], facts.hostBlock));
   const { newBlocks, newBlockCount, beyondDisk } = future;
   const bat = { start: regions.bat.fileOffset, end: regions.bat.fileOffset + roundUp(image.batBytes, SECTOR) };
-  const tables = sortedRuns(newBlockCount === 0 ? HEADERS : [...HEADERS, bat]);
+  const tables = sortRanges(newBlockCount === 0 ? HEADERS : [...HEADERS, bat]);
   const stored = total();
   const inPlace = total(image.blocks.presentRuns());
-  const settled = total(image.blocks.presentRuns(), tables, sortedRuns(log?.written ?? []));
+  const settled = total(image.blocks.presentRuns(), tables, sortRanges(log?.written ?? []));
   const logBytes = Math.min(header.logLength, newBlockCount * LOG_BYTES_A_BLOCK);
   const logToCome = total([{ start: header.logOffset, end: header.logOffset + logBytes }]) - stored;
   const unstoredNew = total([newBlocks]) - stored;
@@ -99,7 +99,7 @@ function byMap(image: VhdxImage, facts: FileFacts, future: Future): Sum {
 function byStat(image: VhdxImage, facts: FileFacts, { newBlocks, beyondDisk }: Future): Sum {
   const { regions, log } = image.facts;
   const parts = regions.all.map(({ fileOffset, byteLength }) => ({ start: fileOffset, end: fileOffset + byteLength }));
-  const settled = totalBytes(union([parts, image.blocks.presentRuns(), sortedRuns(log?.written ?? [])], facts.hostBlock));
+  const settled = totalLength(uniteRanges([parts, image.blocks.presentRuns(), sortRanges(log?.written ?? [])], facts.hostBlock));
   return summed(facts.allocation, [
     { name: 'headers, tables, log and guest data to come where they have a place', bytes: Math.max(0, settled - facts.allocation) },
     { name: 'blocks to come', bytes: newBlocks.end - newBlocks.start - roundDown(beyondDisk, facts.hostBlock) },

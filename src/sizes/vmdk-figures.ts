@@ -2,11 +2,11 @@
  * The figures of a VMDK image. A grain that has no data takes a new place at the end of the file when it is written; what is
  * there is written in place; grain tables lie where they were made. Source: QEMU 7.2 block/vmdk.c, asked with qemu-io.
  */
-import { roundUp } from '#base';
-import { type FileFacts, type Run, storedBytes } from '#block';
+import { type Range, roundUp, sortRanges, totalLength, uniteRanges } from '#base';
+import { type FileFacts, storedBytes } from '#block';
 import type { VmdkCensus } from '#formats';
 import type { Addend } from '#wire';
-import { clusterBytes, mapBytes, sortedRuns, totalBytes, union } from './byte-runs.ts';
+import { clusterBytes, mapBytes } from './byte-runs.ts';
 import { type Figures, finish } from './figures.ts';
 import { vmdkFindings } from './findings-vmdk.ts';
 
@@ -19,7 +19,7 @@ const MARKER_BYTES = 12;
 /** What the file grows by at its end. */
 interface Growth {
   /** Where new grains can come to lie; empty where none is missing. */
-  readonly appended: Run;
+  readonly appended: Range;
   /** Grain tables that are missing, before they are given places. */
   readonly tableBytes: number;
   readonly maxLength: number;
@@ -90,9 +90,9 @@ function longestGrain(grainBytes: number): number {
 
 function addendsByMap(census: VmdkCensus, facts: FileFacts, growth: Growth, map: NonNullable<FileFacts['map']>): Addend[] {
   const { hostBlock } = facts;
-  const stored = totalBytes(union([mapBytes(map)], hostBlock));
-  const settled = totalBytes(union([mapBytes(map), ...writtenInPlace(census)], hostBlock));
-  const filled = totalBytes(union([mapBytes(map), ...writtenInPlace(census), [growth.appended]], hostBlock));
+  const stored = totalLength(uniteRanges([mapBytes(map)], hostBlock));
+  const settled = totalLength(uniteRanges([mapBytes(map), ...writtenInPlace(census)], hostBlock));
+  const filled = totalLength(uniteRanges([mapBytes(map), ...writtenInPlace(census), [growth.appended]], hostBlock));
   return named([[STORED, stored], [IN_PLACE, settled - stored], ...toCome(filled - settled, growth)]);
 }
 
@@ -101,8 +101,8 @@ function addendsByStat(census: VmdkCensus, facts: FileFacts, growth: Growth): Ad
   const { hostBlock, allocation, length } = facts;
   const known = facts.written ?? [];
   const knownBytes = storedBytes(known);
-  const settled = totalBytes(union([mapBytes(known), ...writtenInPlace(census)], hostBlock));
-  const filled = totalBytes(union([mapBytes(known), ...writtenInPlace(census), [growth.appended]], hostBlock));
+  const settled = totalLength(uniteRanges([mapBytes(known), ...writtenInPlace(census)], hostBlock));
+  const filled = totalLength(uniteRanges([mapBytes(known), ...writtenInPlace(census), [growth.appended]], hostBlock));
   const elsewhere = Math.max(0, allocation - knownBytes);
   const fileBytes = roundUp(length, hostBlock);
   const behindEnd = Math.max(0, elsewhere - Math.max(0, fileBytes - knownBytes));
@@ -131,12 +131,12 @@ function named(terms: readonly (readonly [string, number])[]): Addend[] {
 }
 
 /** Everything that guest writes touch without appending: header and descriptor (its CID), tables, and grains that are there. */
-function writtenInPlace({ header, needing, tableSectors, grainSteps }: VmdkCensus): Iterable<Run>[] {
+function writtenInPlace({ header, needing, tableSectors, grainSteps }: VmdkCensus): Iterable<Range>[] {
   if (needing === 0 && header.kind === 'stream') return [];
   // An extent of a split image has no descriptor.
   const head = { start: 0, end: Math.max(SECTOR, header.descriptorOffset + header.descriptorLength) };
   const tables = needing > 0 ? clusterBytes(tableSectors, SECTOR) : [];
-  return [sortedRuns([head]), tables, clusterBytes(grainSteps, header.grainBytes)];
+  return [sortRanges([head]), tables, clusterBytes(grainSteps, header.grainBytes)];
 }
 
 /** What can still come up at places of its own, between what is there. */

@@ -76,7 +76,7 @@ describe('the layers', () => {
 
   it.each([
     ['src/pool/a.ts', "import { probe } from '#formats';", 'imports #formats, which pool may not'],
-    ['src/pool/a.ts', "import { memoryDevice, type Run } from '#block';", 'imports more than types of #block'],
+    ['src/pool/a.ts', "import { memoryDevice, type StorageMap } from '#block';", 'imports more than types of #block'],
     ['src/cli/a.ts', "const { a } = await import('../host/ffi.ts');", 'leaves its layer by ../host/ffi.ts: layers meet through #layer'],
     ['src/formats/a.ts', "import { open } from 'node:fs/promises';", 'imports node:fs/promises, which formats may not'],
     ['src/host/a.ts', "type K = typeof import('koffi');", 'imports the package koffi, which only ffi.ts may'],
@@ -87,7 +87,7 @@ describe('the layers', () => {
 
   it('let through what is allowed', () => {
     const text =
-      "import type { Run } from '#block';\nimport { scan } from '../scan.ts';\nimport { join } from 'node:path';\nexport { a } from './a/b.ts';";
+      "import type { StorageMap } from '#block';\nimport { scan } from '../scan.ts';\nimport { join } from 'node:path';\nexport { a } from './a/b.ts';";
     expect(complaints(parseFile('src/pool/deep/a.ts', text))).toEqual([]);
   });
 });

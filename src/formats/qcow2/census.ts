@@ -2,8 +2,8 @@
  * The census of a qcow2 file: every table read once, every host cluster accounted for. It holds what the figures rest
  * on and keeps no table. Theory: docs/commitment.md; source: qcow2 spec, "Cluster mapping", "Host cluster management".
  */
-import { divideUp, PlimsollError } from '#base';
-import { type BlockDevice, type Run, withTableMemory } from '#block';
+import { divideUp, PlimsollError, type Range } from '#base';
+import { type BlockDevice, withTableMemory } from '#block';
 import { type Bitmap, readBitmaps } from './bitmap.ts';
 import { ChunkAllowance } from './cluster-chunks.ts';
 import { ClusterSet } from './cluster-set.ts';
@@ -328,7 +328,7 @@ class CensusTaker {
   }
 
   /** The host clusters that compressed data touches, now referenced. */
-  #referenceCompressed(fileOffset: number, byteLength: number, entryAt: number): Run {
+  #referenceCompressed(fileOffset: number, byteLength: number, entryAt: number): Range {
     const { clusterSize } = this.#header;
     if (fileOffset >= this.#device.byteLength) throw compressedOutside(fileOffset, entryAt, this.#device.byteLength);
     const run = { start: Math.floor(fileOffset / clusterSize), end: Math.floor((fileOffset + byteLength - 1) / clusterSize) + 1 };

@@ -2,8 +2,8 @@
  * Host clusters as a bitmap in chunks, so that the few clusters of a huge sparse file cost little and the many of a full
  * one cost a bit each; where everything is in the set, nothing. ClusterSet is what others use.
  */
-import { PlimsollError } from '#base';
-import { type Run, type TableMemory, tableMemoryInForce } from '#block';
+import { PlimsollError, type Range } from '#base';
+import { type TableMemory, tableMemoryInForce } from '#block';
 
 /** Clusters of one chunk; 1 KiB of memory. */
 const CHUNK_CLUSTERS = 8192;
@@ -206,7 +206,7 @@ export class ClusterChunks {
   }
 
   /** The runs of neighbouring clusters, ascending, not touching each other. */
-  *runs(): Generator<Run> {
+  *runs(): Generator<Range> {
     this.#settle();
     const found: number[] = [];
     let start = -1;

@@ -2,7 +2,7 @@
  * A set of host clusters. Most are filled in order and have few gaps: a sorted list of runs serves those, the small image
  * and the huge one alike. What is shredded into more runs goes into a bitmap.
  */
-import type { Run } from '#block';
+import type { Range } from '#base';
 import { ChunkAllowance, ClusterChunks } from './cluster-chunks.ts';
 
 /** Runs that are kept as a list: adding out of order moves what lies behind. */
@@ -114,7 +114,7 @@ export class ClusterSet {
   }
 
   /** The runs of neighbouring clusters, ascending, not touching each other; good until the set changes. */
-  runs(): Iterable<Run> {
+  runs(): Iterable<Range> {
     return this.#chunks === undefined ? this.#list : this.#chunks.runs();
   }
 
@@ -136,30 +136,30 @@ export class ClusterSet {
 }
 
 /** Index of the first run that ends at `cluster` or behind it. */
-function firstEndingFrom(list: readonly Run[], cluster: number): number {
+function firstEndingFrom(list: readonly Range[], cluster: number): number {
   let low = 0;
   let high = list.length;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    if ((list[middle] as Run).end < cluster) low = middle + 1;
+    if ((list[middle] as Range).end < cluster) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
-function countCommon(some: readonly Run[], others: readonly Run[]): number {
+function countCommon(some: readonly Range[], others: readonly Range[]): number {
   let total = 0;
   for (const { start, end } of commonRuns(some, others)) total += end - start;
   return total;
 }
 
 /** What two ascending lists have in common, ascending. */
-function* commonRuns(some: readonly Run[], others: readonly Run[]): Generator<Run> {
+function* commonRuns(some: readonly Range[], others: readonly Range[]): Generator<Range> {
   let at = 0;
   for (const one of some) {
-    while (at < others.length && (others[at] as Run).end <= one.start) at += 1;
-    for (let next = at; next < others.length && (others[next] as Run).start < one.end; next += 1) {
-      const other = others[next] as Run;
+    while (at < others.length && (others[at] as Range).end <= one.start) at += 1;
+    for (let next = at; next < others.length && (others[next] as Range).start < one.end; next += 1) {
+      const other = others[next] as Range;
       yield { start: Math.max(one.start, other.start), end: Math.min(one.end, other.end) };
     }
   }

@@ -5,8 +5,7 @@
  * Source: facts from block/qcow2-refcount.c of QEMU 7.2 (`alloc_clusters_noref`, `update_refcount`,
  * `alloc_refcount_block`, `qcow2_refcount_area`).
  */
-import { divideUp, roundUp } from '#base';
-import type { Run } from '#block';
+import { divideUp, type Range, roundUp } from '#base';
 import { FreeRuns } from './new-image-free-runs.ts';
 
 export interface RefcountShape {
@@ -44,7 +43,7 @@ export class NewImageAllocator {
   #tableCluster = 1;
   #tableClusters = 1;
   /** Where the refcount table lay before it moved: free, but written once. */
-  #abandoned: Run[] = [];
+  #abandoned: Range[] = [];
   /** No search looks below this cluster until something there is freed. */
   #next = 0;
 
@@ -76,7 +75,7 @@ export class NewImageAllocator {
   get tableClusters(): number {
     return this.#tableClusters;
   }
-  get abandoned(): readonly Run[] {
+  get abandoned(): readonly Range[] {
     return this.#abandoned;
   }
 

@@ -3,8 +3,7 @@
  * most 1 MiB, so that a preallocated petabyte needs no more memory than its list of clusters.
  * Source: qcow2 specification, "Host cluster management" and "Cluster mapping".
  */
-import { MiB } from '#base';
-import type { Run } from '#block';
+import { MiB, type Range } from '#base';
 import { type NewBacking, newHeaderCluster, writeUint64 } from './new-image-header.ts';
 import type { NewQcow2Plan } from './new-image-plan.ts';
 import { writtenTail } from './new-image-storage.ts';
@@ -45,10 +44,10 @@ function* refcountBlocks(plan: NewQcow2Plan): Generator<FileChunk> {
     const first = range * blockEntries;
     const end = first + blockEntries;
     block.fill(0);
-    while (hole > 0 && (holes[hole - 1] as Run).end > first) hole -= 1;
+    while (hole > 0 && (holes[hole - 1] as Range).end > first) hole -= 1;
     let at = first;
-    for (; hole < holes.length && (holes[hole] as Run).start < end; hole += 1) {
-      const { start, end: holeEnd } = holes[hole] as Run;
+    for (; hole < holes.length && (holes[hole] as Range).start < end; hole += 1) {
+      const { start, end: holeEnd } = holes[hole] as Range;
       if (start > at) countReferences(block, plan.options.refcountBits, at - first, start - first);
       at = Math.max(at, Math.min(holeEnd, end));
     }
@@ -151,7 +150,7 @@ function writeEntry(view: DataView, at: number, offset: number, isCopied: boolea
   if (isCopied) view.setUint32(at, view.getUint32(at) + COPIED);
 }
 
-function* stillFree(plan: NewQcow2Plan): Generator<Run> {
+function* stillFree(plan: NewQcow2Plan): Generator<Range> {
   for (const old of plan.allocator.abandoned) {
     for (const hole of plan.allocator.free.holes) {
       const start = Math.max(old.start, hole.start);

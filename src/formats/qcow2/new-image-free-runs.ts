@@ -2,11 +2,11 @@
  * Which host clusters of a growing image are free: everything from a frontier on, and a few holes below it. A new image
  * has next to no holes, so a sorted list of them costs nothing where a bit per cluster would cost megabytes.
  */
-import type { Run } from '#block';
+import type { Range } from '#base';
 
 export class FreeRuns {
   /** Free runs in clusters, ascending, apart from each other, all below the frontier. */
-  #holes: Run[] = [];
+  #holes: Range[] = [];
   #frontier = 0;
 
   /** Index after the last cluster in use. */
@@ -14,7 +14,7 @@ export class FreeRuns {
     return this.#frontier;
   }
 
-  get holes(): readonly Run[] {
+  get holes(): readonly Range[] {
     return this.#holes;
   }
 
@@ -28,7 +28,7 @@ export class FreeRuns {
   /** The first of `count` neighbouring free clusters at or after `from`. */
   firstRun(from: number, count: number): number {
     for (let index = this.#firstEndingAfter(from); index < this.#holes.length; index += 1) {
-      const hole = this.#holes[index] as Run;
+      const hole = this.#holes[index] as Range;
       const start = Math.max(hole.start, from);
       if (hole.end - start >= count) return start;
     }
@@ -52,8 +52,8 @@ export class FreeRuns {
       return;
     }
     const index = this.#firstEndingAfter(start);
-    const hole = this.#holes[index] as Run;
-    const left: Run[] = [];
+    const hole = this.#holes[index] as Range;
+    const left: Range[] = [];
     if (hole.start < start) left.push({ start: hole.start, end: start });
     if (end < hole.end) left.push({ start: end, end: hole.end });
     this.#holes.splice(index, 1, ...left);
@@ -67,7 +67,7 @@ export class FreeRuns {
     let to = end;
     let replaced = 0;
     if ((this.#holes[index]?.end ?? -1) === start) {
-      from = (this.#holes[index] as Run).start;
+      from = (this.#holes[index] as Range).start;
       replaced += 1;
     }
     const after = this.#holes[index + replaced];
@@ -87,7 +87,7 @@ export class FreeRuns {
     let high = this.#holes.length;
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      if ((this.#holes[middle] as Run).end > cluster) high = middle;
+      if ((this.#holes[middle] as Range).end > cluster) high = middle;
       else low = middle + 1;
     }
     return low;

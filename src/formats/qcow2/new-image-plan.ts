@@ -3,8 +3,7 @@
  * refcount table and block, L1 table, then what preallocation asks for, then the encryption header. Pure: no bytes yet.
  * Source: facts from block/qcow2.c (`qcow2_co_create`, `qcow2_co_truncate`, `preallocate_co`), and measured.
  */
-import { divideUp, PlimsollError } from '#base';
-import type { Run } from '#block';
+import { divideUp, PlimsollError, type Range } from '#base';
 import { NewImageAllocator } from './new-image-allocator.ts';
 import { DataRuns } from './new-image-data-runs.ts';
 import { writtenTail } from './new-image-storage.ts';
@@ -27,7 +26,7 @@ export interface NewQcow2Plan {
   /** Preallocated guest clusters; with an external data file the host clusters are that file's. */
   readonly data: DataRuns;
   /** Clusters of the encryption header. */
-  readonly luks: Run | undefined;
+  readonly luks: Range | undefined;
 }
 
 /** QCOW_MAX_REFTABLE_SIZE: QEMU opens no image with a larger refcount table. */
@@ -58,7 +57,7 @@ class Draft {
   l1Cluster = 0;
   readonly l2Clusters: number[] = [];
   readonly data = new DataRuns();
-  luks: Run | undefined;
+  luks: Range | undefined;
   readonly #geometry: NewQcow2Geometry;
   readonly #allocator: NewImageAllocator;
 

@@ -1,6 +1,5 @@
 /** Bytes of storage that a planned image takes: everything below its end, less what nobody has written. */
-import { roundDown, roundUp } from '#base';
-import type { Run } from '#block';
+import { joinRanges, type Range, roundDown, roundUp, sortRanges } from '#base';
 import type { NewImageAllocator } from './new-image-allocator.ts';
 import type { NewQcow2Plan } from './new-image-plan.ts';
 
@@ -16,10 +15,10 @@ export function storedBytesOf(plan: NewQcow2Plan, hostBlock: number): number {
 }
 
 /** Blocks of [0, length) that are not wholly inside a hole, in bytes. `holes` are byte runs in any order, disjoint. */
-export function storedBytes(length: number, holes: Run[], hostBlock: number): number {
+export function storedBytes(length: number, holes: Range[], hostBlock: number): number {
   const end = roundUp(length, hostBlock);
   let stored = end;
-  for (const hole of joined(holes)) {
+  for (const hole of joinRanges(sortRanges(holes))) {
     if (hole.start >= length) continue;
     const from = roundUp(hole.start, hostBlock);
     const to = hole.end >= length ? end : roundDown(hole.end, hostBlock);
@@ -29,8 +28,8 @@ export function storedBytes(length: number, holes: Run[], hostBlock: number): nu
 }
 
 /** Byte runs of free clusters that no refcount table ever lay in. */
-export function neverWritten(allocator: NewImageAllocator, clusterSize: number): Run[] {
-  const runs: Run[] = [];
+export function neverWritten(allocator: NewImageAllocator, clusterSize: number): Range[] {
+  const runs: Range[] = [];
   for (const hole of allocator.free.holes) {
     let { start } = hole;
     for (const old of [...allocator.abandoned].sort((a, b) => a.start - b.start)) {
@@ -44,7 +43,7 @@ export function neverWritten(allocator: NewImageAllocator, clusterSize: number):
 }
 
 /** The rest of the L1 table's last cluster: QEMU writes its entries and nothing behind them. */
-export function l1Tail(plan: NewQcow2Plan): Run[] {
+export function l1Tail(plan: NewQcow2Plan): Range[] {
   const { clusterSize, l2Count } = plan.geometry;
   if (l2Count === 0) return [];
   const start = plan.l1Cluster * clusterSize + l2Count * 8;
@@ -55,7 +54,7 @@ export function l1Tail(plan: NewQcow2Plan): Run[] {
  * Byte runs of guest data that are mapped and not written: all of it, but for what lies between the end of the guest and
  * the end of its last (sub)cluster, which QEMU fills with zeros when it maps the cluster.
  */
-function* mappedOnly(plan: NewQcow2Plan): Generator<Run> {
+function* mappedOnly(plan: NewQcow2Plan): Generator<Range> {
   const { clusterSize, guestClusters } = plan.geometry;
   const tail = writtenTail(plan);
   for (const { guestCluster, hostCluster, clusterCount } of plan.data) {
@@ -69,7 +68,7 @@ function* mappedOnly(plan: NewQcow2Plan): Generator<Run> {
 }
 
 /** File bytes behind the guest's last byte that `preallocation=metadata` writes; undefined when the last cluster is full. */
-export function writtenTail(plan: Pick<NewQcow2Plan, 'geometry' | 'data' | 'capacity' | 'options'>): Run | undefined {
+export function writtenTail(plan: Pick<NewQcow2Plan, 'geometry' | 'data' | 'capacity' | 'options'>): Range | undefined {
   const { clusterSize, guestClusters } = plan.geometry;
   const missing = guestClusters * clusterSize - plan.capacity;
   if (plan.data.length === 0 || missing === 0) return undefined;
@@ -78,16 +77,4 @@ export function writtenTail(plan: Pick<NewQcow2Plan, 'geometry' | 'data' | 'capa
   const granularity = plan.options.extendedL2 ? clusterSize / 32 : clusterSize;
   const used = clusterSize - missing;
   return { start: lastCluster + used, end: lastCluster + roundUp(used, granularity) };
-}
-
-/** Byte runs in ascending order, those that touch joined. */
-function joined(runs: Run[]): Run[] {
-  const ordered = runs.filter((run) => run.end > run.start).sort((a, b) => a.start - b.start);
-  const result: Run[] = [];
-  for (const run of ordered) {
-    const last = result.at(-1);
-    if (last !== undefined && last.end === run.start) result[result.length - 1] = { start: last.start, end: run.end };
-    else result.push(run);
-  }
-  return result;
 }

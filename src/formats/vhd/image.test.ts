@@ -1,5 +1,6 @@
+import type { Range } from '#base';
 import { describe, expect, it } from 'vitest';
-import { type Extent, type ImageDevice, memoryDevice, type Run } from '#block';
+import { type Extent, type ImageDevice, memoryDevice } from '#block';
 import { aVhd, text, type VhdBuilder } from '../../../tests/support/vhd-builder.ts';
 import { openVhd, vhdAmbiguousRuns, type VhdImage } from './image.ts';
 
@@ -11,9 +12,9 @@ async function extentsOf(device: ImageDevice, start = 0, end = device.byteLength
   return list;
 }
 
-async function ambiguous(image: VhdBuilder): Promise<Run[]> {
+async function ambiguous(image: VhdBuilder): Promise<Range[]> {
   const device = memoryDevice(image.bytes());
-  const list: Run[] = [];
+  const list: Range[] = [];
   for await (const run of vhdAmbiguousRuns(device, await openVhd(device))) list.push(run);
   return list;
 }

@@ -1,6 +1,6 @@
 /** A VHD image, opened: footer, header and block allocation table checked once, then the guest's bytes. */
-import { PlimsollError, roundUp } from '#base';
-import type { BlockDevice, ImageDevice, Run } from '#block';
+import { PlimsollError, type Range, roundUp } from '#base';
+import type { BlockDevice, ImageDevice } from '#block';
 import { blockMappedImage, type BlockMapping, type BlockPlace } from '../block-mapped.ts';
 import { findOverlap, readEntries, readWhole } from '../block-table.ts';
 import type { WriteHazard } from '../write-hazard.ts';
@@ -94,7 +94,7 @@ export async function* vhdAmbiguousRuns(
   device: BlockDevice,
   { blocks, capacity, parent }: VhdImage,
   signal?: AbortSignal,
-): AsyncGenerator<Run> {
+): AsyncGenerator<Range> {
   if (blocks === undefined || parent !== undefined) return;
   const { blockSize, sectorBitmapBytes } = blocks;
   for (let block = 0; block < blocks.guestBlocks; block += 1) {
@@ -166,7 +166,7 @@ async function readParent(device: BlockDevice, content: Uint8Array, fileOffset: 
 }
 
 /** What no block may lie over; the footer at the end is left to the caller. */
-function metadataRuns(header: VhdDynamicHeader, parent: VhdParent | undefined): Run[] {
+function metadataRuns(header: VhdDynamicHeader, parent: VhdParent | undefined): Range[] {
   return [
     { start: 0, end: SECTOR },
     { start: header.fileOffset, end: header.fileOffset + DYNAMIC_HEADER.byteLength },
@@ -176,7 +176,7 @@ function metadataRuns(header: VhdDynamicHeader, parent: VhdParent | undefined): 
 }
 
 /** Every block inside the file, over no structure and over no other block; entries behind the capacity too. */
-function checkEntries(entries: Uint32Array, header: VhdDynamicHeader, dataEnd: number, metadata: readonly Run[]): void {
+function checkEntries(entries: Uint32Array, header: VhdDynamicHeader, dataEnd: number, metadata: readonly Range[]): void {
   const byteLength = header.sectorBitmapBytes + header.blockSize;
   const metadataEnd = metadata.reduce((end, run) => Math.max(end, run.end), 0);
   const [one, other] = overlapOf(metadata);
@@ -203,10 +203,10 @@ function checkEntries(entries: Uint32Array, header: VhdDynamicHeader, dataEnd: n
 }
 
 /** Two runs that share bytes, the one that begins first in front. */
-function overlapOf(runs: readonly Run[]): readonly Run[] {
+function overlapOf(runs: readonly Range[]): readonly Range[] {
   const sorted = [...runs].sort((a, b) => a.start - b.start);
   for (let at = 1; at < sorted.length; at += 1) {
-    const pair = sorted.slice(at - 1, at + 1) as [Run, Run];
+    const pair = sorted.slice(at - 1, at + 1) as [Range, Range];
     if (pair[1].start < pair[0].end) return pair;
   }
   return [];

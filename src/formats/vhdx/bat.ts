@@ -2,8 +2,8 @@
  * The block allocation table: for each payload block of the disk where in the file it lies, with an entry for a sector
  * bitmap behind each chunk, which only differencing disks use. Source: [MS-VHDX] 2.5.
  */
-import { divideUp, roundUp } from '#base';
-import type { BlockDevice, Run } from '#block';
+import { divideUp, type Range, subtractRanges, roundUp } from '#base';
+import type { BlockDevice } from '#block';
 import { readExactly } from './exactly.ts';
 import { LIMITS, PAYLOAD_BLOCK, SECTORS_PER_BITMAP, UNIT_BYTES } from './layout.ts';
 import type { Metadata } from './metadata.ts';
@@ -42,7 +42,7 @@ export interface BlockCensus {
   /** The last block has a place in the file. */
   readonly lastIsPresent: boolean;
   /** Bytes of the file that hold the guest's, ascending, disjoint; each block as far as the disk reaches. */
-  presentRuns(): Iterable<Run>;
+  presentRuns(): Iterable<Range>;
 }
 
 export class BlockAllocationTable {
@@ -124,7 +124,7 @@ export class BlockAllocationTable {
       zeroCount,
       lastIsPresent: last.kind === 'data',
       *presentRuns() {
-        for (const run of occupied.runs()) yield* cut({ start: run.start * UNIT_BYTES, end: run.end * UNIT_BYTES }, beyondDisk);
+        yield* subtractRanges(unitBytes(occupied), beyondDisk.start < beyondDisk.end ? [beyondDisk] : []);
       },
     };
   }
@@ -142,7 +142,7 @@ export class BlockAllocationTable {
   }
 
   /** What the last block's units hold behind the end of the disk. */
-  #beyondDisk(last: Mapping): Run {
+  #beyondDisk(last: Mapping): Range {
     if (last.kind !== 'data') return { start: 0, end: 0 };
     const used = this.guestBytes(this.blockCount - 1);
     return { start: last.fileOffset + used, end: last.fileOffset + roundUp(used, UNIT_BYTES) };
@@ -222,14 +222,8 @@ function regionAt(regions: readonly Region[], start: number, end: number): Regio
   return region !== undefined && region.fileOffset < end ? region : undefined;
 }
 
-/** `run` without `hole`. */
-function cut(run: Run, hole: Run): Run[] {
-  if (hole.start >= run.end || hole.end <= run.start || hole.start >= hole.end) return [run];
-  const parts = [
-    { start: run.start, end: hole.start },
-    { start: hole.end, end: run.end },
-  ];
-  return parts.filter((part) => part.end > part.start);
+function* unitBytes(units: UnitSet): Generator<Range> {
+  for (const { start, end } of units.runs()) yield { start: start * UNIT_BYTES, end: end * UNIT_BYTES };
 }
 
 function place(field: string, at: number): Place {

@@ -1,5 +1,6 @@
 /** A VHDX image: its facts, and the disk as the guest sees it. Source: [MS-VHDX] 2.1 and 2.5. */
-import type { BlockDevice, Extent, ImageDevice, Run } from '#block';
+import type { Range } from '#base';
+import type { BlockDevice, Extent, ImageDevice } from '#block';
 import { type BatPiece, BlockAllocationTable, type BlockCensus, type Mapping } from './bat.ts';
 import { readExactly } from './exactly.ts';
 import { type Header, parseHeader } from './header.ts';
@@ -20,7 +21,7 @@ export interface VhdxFacts extends Metadata {
 export interface PendingLog {
   readonly entryCount: number;
   /** Bytes of the file that the replay writes, unordered; runs may overlap. */
-  readonly written: readonly Run[];
+  readonly written: readonly Range[];
   /** How long the file is after it. */
   readonly fileLength: number;
 }

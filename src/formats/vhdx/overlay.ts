@@ -1,6 +1,6 @@
 /** A file with sectors laid over it: what the replay of a log would write. */
-import { roundDown } from '#base';
-import type { BlockDevice, Run, TableMemory } from '#block';
+import { type Range, roundDown } from '#base';
+import type { BlockDevice, TableMemory } from '#block';
 import { LOG_SECTOR_BYTES } from './layout.ts';
 
 /**
@@ -13,7 +13,7 @@ export class Overlay implements BlockDevice {
   readonly memory: TableMemory | undefined;
   readonly #file: BlockDevice;
   readonly #sectors = new Map<number, Uint8Array>();
-  readonly #zeros: Run[] = [];
+  readonly #zeros: Range[] = [];
 
   constructor(file: BlockDevice, byteLength: number) {
     this.#file = file;
@@ -33,7 +33,7 @@ export class Overlay implements BlockDevice {
   }
 
   /** The bytes that the replay will write, unordered; runs may overlap. */
-  writtenRuns(): Run[] {
+  writtenRuns(): Range[] {
     return [...this.#zeros, ...[...this.#sectors.keys()].map((start) => ({ start, end: start + LOG_SECTOR_BYTES }))];
   }
 

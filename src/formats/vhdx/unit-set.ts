@@ -1,5 +1,6 @@
 /** A set of MiB-sized units of the file: who occupies what. A bit each, in pieces that come up as they are used. */
-import type { Run, TableMemory } from '#block';
+import type { Range } from '#base';
+import type { TableMemory } from '#block';
 
 /** Units of one piece: 64 GiB of the file in 8 KiB of memory. */
 const PIECE_UNITS = 65536;
@@ -31,7 +32,7 @@ export class UnitSet {
   }
 
   /** Runs of units, ascending, disjoint, merged. */
-  *runs(): Generator<Run> {
+  *runs(): Generator<Range> {
     let start = -1;
     let end = -1;
     for (const index of [...this.#pieces.keys()].sort((a, b) => a - b)) {

@@ -2,8 +2,7 @@
  * The answers of a confined worker to the requests of vetting, held to one shape: types, enumerations, bounds of count and
  * length, no further key. What depends on more than the bytes (the verdict, the next steps) is no part of an answer.
  */
-import type { SerializedError } from '#base';
-import type { Run } from '#block';
+import type { Range, SerializedError } from '#base';
 import { count, dictionary, either, finite, flag, listOf, nothing, object, oneOf, protocolError, type Shape, text } from '#confined';
 import { type Judgement, MAX_DETAIL_CHARACTERS } from './judge.ts';
 import { placesToKeep } from './kept-pieces.ts';
@@ -76,12 +75,12 @@ export function checkedPart(value: unknown, known: KnownOfImage): { readonly jud
 }
 
 /** As the worker writes them: the start and end of each run, one after the other. */
-export function flatPlaces(runs: readonly Run[]): number[] {
+export function flatPlaces(runs: readonly Range[]): number[] {
   return runs.flatMap(({ start, end }) => [start, end]);
 }
 
 /** The places to keep of a stream; what is kept stays within its bound, whatever was answered. Throws: bug, WORKER_PROTOCOL. */
-export function checkedPlaces(value: unknown): Run[] {
+export function checkedPlaces(value: unknown): Range[] {
   if (!PLACES(value) || (value as number[]).length % 2 !== 0) throw protocolError('an answer that is not a list of places');
   const numbers = value as number[];
   return placesToKeep(

@@ -1,6 +1,6 @@
 /** Vetting as a request of the confined worker. */
-import type { SerializedError } from '#base';
-import { type BlockDevice, type Run, withPrefix, withReadBudget } from '#block';
+import type { Range, SerializedError } from '#base';
+import { type BlockDevice, withPrefix, withReadBudget } from '#block';
 import { errorInside, type RequestFile, type TellPart } from '#confined';
 import { tablePlaces } from '#formats';
 import { PREFIX_BYTES } from '../metadata-device.ts';
@@ -78,6 +78,6 @@ export async function vetPlacesHandler(
 }
 
 /** The places to keep, as `head`, the first bytes of a stream, announces them. */
-export async function placesIn(head: BlockDevice): Promise<Run[]> {
+export async function placesIn(head: BlockDevice): Promise<Range[]> {
   return placesToKeep(tablePlaces(await head.read(0, head.byteLength)));
 }

@@ -1,6 +1,6 @@
 /** What is kept of a stream that goes by once: its two ends, and the places between them that were announced in time. */
-import { PlimsollError } from '#base';
-import type { BlockDevice, Run } from '#block';
+import { joinRanges, PlimsollError, type Range, sortRanges } from '#base';
+import type { BlockDevice } from '#block';
 
 /** Kept of the beginning: the header regions of every format, and the first tables. */
 export const HEAD_BYTES = 4 * 1024 * 1024;
@@ -23,14 +23,11 @@ interface Piece {
 }
 
 /** The runs that lie behind the head: ascending, apart from each other, as many of them as are kept. */
-export function placesToKeep(runs: Iterable<Run>): Run[] {
-  const behind = [...runs].filter(({ start, end }) => end > Math.max(start, HEAD_BYTES) && Number.isSafeInteger(end));
-  const merged: { start: number; end: number }[] = [];
-  for (const { start, end } of behind.sort((a, b) => a.start - b.start)) {
-    const last = merged.at(-1);
-    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
-    else merged.push({ start: Math.max(start, HEAD_BYTES), end });
-  }
+export function placesToKeep(runs: Iterable<Range>): Range[] {
+  const behind = [...runs]
+    .filter(({ end }) => Number.isSafeInteger(end))
+    .map(({ start, end }) => ({ start: Math.max(start, HEAD_BYTES), end }));
+  const merged = [...joinRanges(sortRanges(behind))];
   let room = MOST_ANNOUNCED_BYTES;
   return merged.slice(0, MOST_PLACES).flatMap(({ start, end }) => {
     const kept = Math.min(room, end - start);
@@ -51,7 +48,7 @@ export class KeptPieces {
   byteLength = 0;
 
   /** Once, before anything behind the head has come. `places`: from `placesToKeep`. */
-  announce(places: readonly Run[]): void {
+  announce(places: readonly Range[]): void {
     this.#announced = places.flatMap(({ start, end }) =>
       Array.from({ length: Math.ceil((end - start) / PIECE_BYTES) }, (_, index): Piece => {
         const at = start + index * PIECE_BYTES;

@@ -2,8 +2,9 @@
  * The verdict on an image that is still arriving: one pass, bounded memory. The beginning and the end are kept, which is
  * where headers, descriptors and footers lie; and of what is between, the tables that the beginning announces.
  */
+import type { Range } from '#base';
 import { createHash } from 'node:crypto';
-import { type BlockDevice, type Run, withReadBudget } from '#block';
+import { type BlockDevice, withReadBudget } from '#block';
 import { runConfined } from '#confined';
 import type { VetReport } from '#wire';
 import { checkedJudgement, checkedPlaces } from './answers.ts';
@@ -58,7 +59,7 @@ async function judgeKept(device: BlockDevice, options: StreamOptions): Promise<J
 }
 
 /** Where the tables lie that are still to come, as the head announces them: it is a stranger's, so it is read behind the wall. */
-async function announcedPlaces(head: BlockDevice, { signal, unconfined }: StreamOptions): Promise<Run[]> {
+async function announcedPlaces(head: BlockDevice, { signal, unconfined }: StreamOptions): Promise<Range[]> {
   if (unconfined === true) return placesIn(head);
   return checkedPlaces(await runConfined({ name: 'vet-places', params: {} }, { signal, onFileRequest: handing(head) }));
 }
