@@ -5,7 +5,7 @@ import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plimsoll } from '../support/command.ts';
-import { type SmallStore, smallStore } from './small-store.ts';
+import { type SmallStore, smallStore } from '../support/small-store.ts';
 import { ROOT } from './source.ts';
 
 type Json = Record<string, unknown>;

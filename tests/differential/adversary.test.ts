@@ -2,7 +2,7 @@
  * Figures against an adversary: images whose free clusters have storage in some places and none in others, filled in orders made
  * to pass over the stored ones; and guests that discard so that the file gets ever longer.
  *
- * CI runs a fixed set on tmpfs. The long run, by hand:
+ * `npm run test:system` runs a fixed set on tmpfs, and `npm test` the first of it. The long run, by hand:
  *
  *   PLIMSOLL_ADVERSARIES=1000 PLIMSOLL_SEED=5000 npx vitest run --project differential tests/differential/adversary.test.ts
  */
@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KiB, MiB } from '#base';
 import type { ImageReport } from '#wire';
+import { repetitions } from '../support/depth.ts';
 import { FILLS, SINGLE } from './fills.ts';
 import { describeHoles, drawHoles, holeState, steeredFill } from './hole-states.ts';
 import { measureFile, type Reached } from './reached.ts';
@@ -21,7 +22,7 @@ import { type CreateOptions, Site } from './states/site.ts';
 import { measureTruth } from './truth.ts';
 import { judge } from './verdict.ts';
 
-const COUNT = Number(process.env['PLIMSOLL_ADVERSARIES'] ?? 24);
+const COUNT = Number(process.env['PLIMSOLL_ADVERSARIES'] ?? repetitions(24, 6));
 const FIRST_SEED = Number(process.env['PLIMSOLL_SEED'] ?? 1);
 const STEERED_FILLS = 5;
 const TIMEOUT = 600_000;

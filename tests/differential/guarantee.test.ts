@@ -8,6 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { KiB, MiB } from '#base';
 import type { Alert } from '#wire';
+import { sampled } from '../support/depth.ts';
 import { canMount } from '../support/loop-mount.ts';
 import { qemuImg, qemuIo } from '../support/qemu.ts';
 import { fillAll, type FilledImage } from './fill-all.ts';
@@ -49,11 +50,13 @@ const CREATED: readonly (readonly [name: string, size: string, options: string])
   ['original.raw', '8M', 'preallocation=full'],
 ];
 
-describe.skipIf(!isRoot).each([
+const LOADED_STORES: readonly (readonly [kind: 'ext4' | 'xfs', floor: number])[] = [
   ['ext4', 0],
   ['xfs', 0],
   ['ext4', 16 * MiB],
-] as const)('on %s, with a floor of %i bytes', (kind, floor) => {
+];
+
+describe.skipIf(!isRoot).each(sampled(LOADED_STORES, 3, 1))('on %s, with a floor of %i bytes', (kind, floor) => {
   it('all that was admitted is written, to the last byte and at once, and the load line never falls', async () => {
     await using store = await WatchedStore.open(kind, {
       sizeBytes: 576 * MiB,
@@ -100,7 +103,7 @@ describe.skipIf(!isRoot).each([
   });
 });
 
-describe.skipIf(!isRoot).each(['ext4', 'xfs'] as const)('on %s', (kind) => {
+describe.skipIf(!isRoot).each(sampled(['ext4', 'xfs'] as const, 2))('on %s', (kind) => {
   it('what was overcommitted is said before it hurts, and hurts no sooner than was said', async () => {
     await using store = await WatchedStore.open(kind, {
       sizeBytes: 300 * MiB,

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { KiB, MiB } from '#base';
 import type { ImageReport } from '#wire';
+import { sampled } from '../support/depth.ts';
 import { canMount, type MountableKind, withFilesystem } from '../support/loop-mount.ts';
 import { type Opening, qemuImg, qemuIo } from '../support/qemu.ts';
 import { inTurns } from './in-turns.ts';
@@ -113,7 +114,12 @@ function runsOn(index: number): Run[] {
   return pairs.filter((pair) => isAlways(pair) || (pair.turn + index * 7) % (orders.length * 2) === 0);
 }
 
-describe.skipIf(!isRoot).each(GROUNDS.map((ground, index) => ({ ground, index })))('on $ground.name', ({ ground, index }) => {
+describe.skipIf(!isRoot).each(
+  sampled(
+    GROUNDS.map((ground, index) => ({ ground, index })),
+    4,
+  ),
+)('on $ground.name', ({ ground, index }) => {
   it('no order of writes makes a file exceed its commitment', async () => {
     await using mounted = await withFilesystem(ground.kind, 1024 * MiB, ground.mkfs, ground.mount);
     const examine = await loadProduct();

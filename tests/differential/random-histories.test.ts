@@ -1,7 +1,7 @@
 /**
  * plimsoll's figures against QEMU on images with a random past.
  *
- * CI runs a fixed set, on tmpfs and on btrfs. The long run, by hand, needs an hour or so on two cores:
+ * `npm run test:system` runs a fixed set, on tmpfs and on btrfs, and `npm test` the first of it. The long run, by hand, needs an hour or so on two cores:
  *
  *   PLIMSOLL_HISTORIES=1000 PLIMSOLL_SEED=7000 npx vitest run tests/differential/random-histories.test.ts
  *
@@ -12,6 +12,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GiB } from '#base';
+import { repetitions } from '../support/depth.ts';
 import { canMount, type MountedFilesystem, withFilesystem } from '../support/loop-mount.ts';
 import { FILLS, randomFill, SINGLE } from './fills.ts';
 import type { StorageKind } from './image-files.ts';
@@ -22,7 +23,7 @@ import { describeTruth, slackTable } from './report.ts';
 import { measureTruth, type StateTruth } from './truth.ts';
 import { judge } from './verdict.ts';
 
-const COUNT = Number(process.env['PLIMSOLL_HISTORIES'] ?? 40);
+const COUNT = Number(process.env['PLIMSOLL_HISTORIES'] ?? repetitions(40, 6));
 const FIRST_SEED = Number(process.env['PLIMSOLL_SEED'] ?? 1);
 const FIXED_FILLS = [SINGLE, 'descending', 'chunks-8-shuffled', 'everything', 'concurrent-mixed', 'ever-smaller'];
 const RANDOM_FILL_COUNT = 3;

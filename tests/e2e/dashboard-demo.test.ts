@@ -1,7 +1,8 @@
 /** The dashboard in Debian's chromium, in front of the daemon and its demonstration store. */
 import { afterAll, beforeAll } from 'vitest';
+import { sampled } from '../support/depth.ts';
 import { LiveDaemon } from '../support/live-daemon.ts';
-import { describeDashboard } from './dashboard-suite.ts';
+import { describeDashboard, LOOKS } from './dashboard-suite.ts';
 
 let daemon: LiveDaemon | undefined;
 beforeAll(async () => {
@@ -9,4 +10,4 @@ beforeAll(async () => {
 });
 afterAll(() => daemon?.close());
 
-describeDashboard('plimsoll serve --demo', () => daemon?.url ?? '', 'demo');
+describeDashboard('plimsoll serve --demo', () => daemon?.url ?? '', 'demo', sampled(Object.entries(LOOKS), 3));

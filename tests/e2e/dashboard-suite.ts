@@ -6,15 +6,23 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keepScreenshot, openBrowser, openPage, overhang, seriousViolations } from '../support/browser.ts';
 
-const LOOKS: Readonly<Record<string, BrowserContextOptions>> = {
+export const LOOKS: Readonly<Record<string, BrowserContextOptions>> = {
   light: { colorScheme: 'light' },
   dark: { colorScheme: 'dark' },
   phone: { colorScheme: 'light', viewport: { width: 360, height: 740 } },
 };
 const MINUTES = 60_000;
 
-/** `baseUrl` is asked when the tests begin; it ends with a slash. Screenshots are named after `artefact`. */
-export function describeDashboard(name: string, baseUrl: () => string, artefact: string): void {
+/**
+ * `baseUrl` is called when the tests begin; it ends with a slash. Screenshots are named after `artefact`. Every page is checked
+ * in each of `looks`.
+ */
+export function describeDashboard(
+  name: string,
+  baseUrl: () => string,
+  artefact: string,
+  looks: readonly (readonly [string, BrowserContextOptions])[] = Object.entries(LOOKS),
+): void {
   describe(`the dashboard on ${name}`, () => {
     let browser: Browser;
     beforeAll(async () => {
@@ -37,7 +45,7 @@ export function describeDashboard(name: string, baseUrl: () => string, artefact:
       await close();
     });
 
-    it.each(Object.entries(LOOKS))(
+    it.each(looks)(
       'on every page, %s: nothing serious for axe-core, nothing on the console, nothing beyond the window',
       async (look, options) => {
         const { page, complaints, close } = await openPage(browser, baseUrl(), '', options);

@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Reservation } from '#wire';
+import { repetitions } from '../support/depth.ts';
 import { HANG_MS } from '../support/hang.ts';
 import { DaemonProcess, pause } from './daemon-process.ts';
 
-/** Of daemons. Nearly all the time goes into starting them, so the usual run does fewer: PLIMSOLL_KILLS=200 is the whole. */
-const KILLS = Number(process.env['PLIMSOLL_KILLS'] ?? 60);
+/** Daemons that are killed. Nearly all the time goes into starting them; PLIMSOLL_KILLS=200 is a long run by hand. */
+const KILLS = Number(process.env['PLIMSOLL_KILLS'] ?? repetitions(60, 8));
 /** Daemons at the same time, each with a ledger of its own. */
 const LANES = 2;
 /** Clients of each daemon at the same time. */

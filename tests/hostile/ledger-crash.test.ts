@@ -1,4 +1,4 @@
-/** A process that reserves and releases is killed, 200 times: what it acknowledged is true, whatever it was doing. */
+/** A process that reserves and releases is killed, up to 200 times: what it acknowledged is true, whatever it was doing. */
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
@@ -9,10 +9,11 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { repetitions } from '../support/depth.ts';
 import { HANG_MS } from '../support/hang.ts';
 import { ROOT } from '../support/root.ts';
 
-const KILLS = 200;
+const KILLS = repetitions(200, 20);
 /** Children at the same time, each with a ledger of its own. */
 const LANES = 2;
 

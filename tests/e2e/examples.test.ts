@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../support/command.ts';
 import { agrees, commandsOf, type Example, examplesOf } from './examples.ts';
-import { type SmallStore, smallStore } from './small-store.ts';
-import { ROOT } from './source.ts';
+import { type SmallStore, smallStore } from '../support/small-store.ts';
+import { ROOT } from '../support/root.ts';
 
 const inDocs = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
 const paths = ['README.md', ...inDocs.map((name) => `docs/${name}`)].filter((page) => existsSync(join(ROOT, page)));
