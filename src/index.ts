@@ -36,7 +36,8 @@ export {
   type WhoOptions,
 } from '#sandbox';
 export {
-  type Addend,
+  type Component,
+  type ComponentCode,
   type ChainLink,
   DEFINITIONS,
   EXIT_CODES,

@@ -18,6 +18,10 @@ const orNull =
   (check: Check): Check =>
   (value) =>
     value === null || check(value);
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
 const listOf =
   (check: Check): Check =>
   (value) =>
@@ -35,7 +39,7 @@ const CODE = { code: text };
 const FINDING = object({ level: oneOf('info', 'warning', 'danger'), ...CODE, message: text });
 const SUM = object({
   policy: POLICY,
-  terms: listOf(object({ name: text, bytes: number, explanation: text })),
+  components: listOf(object({ ...CODE, name: text, bytes: number, explanation: optional(text) })),
   left: orNull(number),
   unknown: orNull(text),
 });

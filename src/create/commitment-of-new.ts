@@ -2,6 +2,7 @@
 import { MiB } from '#base';
 import type { StorageRules } from '#block';
 import { hostChargesOfNew } from '#sizes';
+import { sumOfComponents } from '#wire';
 import { type CreateOptions, type NewImageFormat, parseCreateOptions } from './create-options.ts';
 import { boundOfNew } from './measure-new.ts';
 
@@ -28,10 +29,10 @@ export function commitmentOfNew(format: NewImageFormat, capacity: number, option
 }
 
 function commitmentOfOne(format: NewImageFormat, capacity: number, options: CreateOptions, place: NewImagePlace | undefined): number {
-  const { commitment, allocation, length, maxLength, addends } = boundOfNew(format, capacity, options, place?.rules.hostBlock);
+  const { commitment, allocation, length, maxLength, components } = boundOfNew(format, capacity, options, place?.rules.hostBlock);
   if (place === undefined) return commitment;
   const preallocation = options.format === 'raw' ? options.preallocation : options.qcow2.preallocation;
-  const tables = addends.find(({ name }) => name === 'L2 tables to come')?.bytes ?? 0;
+  const tables = sumOfComponents(components, 'l2-tables');
   const scattered = Math.max(0, Math.min(commitment, length) - allocation) + tables;
   const { filesystem, hostBlock } = place.rules;
   const grain = grainOf(options, hostBlock);

@@ -99,7 +99,7 @@ describe('measureCopy()', () => {
       expect(report.capacity).toBe(capacity);
       expectWithin(report.length, length, spare);
       expectWithin(report.allocation, allocation, spare);
-      expect(report.addends.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(report.commitment);
+      expect(report.components.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(report.commitment);
       // With -S 0 every byte is written.
       await qemuImg(directory, 'convert', '-S', '0', '-f', source.qemu, '-O', options.format, 'source', 'copy');
       expect(stored(join(directory, 'copy')).allocation).toBeLessThanOrEqual(report.expected);

@@ -1,7 +1,7 @@
 /** The figures of a copy of an existing image, before it is made. */
 import { divideUp, requireArgument, requireOptions, requirePath, requirePaths, requireSignal, roundUp } from '#base';
 import { withGuestData } from '#sandbox';
-import { type Addend, IMAGE_FORMATS, type ImageFormat, type MeasureReport } from '#wire';
+import { type Component, component, type ComponentCode, IMAGE_FORMATS, type ImageFormat, type MeasureReport, sumOfComponents } from '#wire';
 import { type CreateOptions, type NewImageFormat, requireOptionsOf } from './create-options.ts';
 import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
 import { planNewQcow2 } from '#formats';
@@ -44,12 +44,12 @@ export async function measureCopy(
       // QEMU writes the first block of every raw file that it makes.
       const made = count.hasFirst ? 0 : empty.allocation;
       const allocation = Math.max(empty.allocation, Math.min(held.data + made, roundUp(capacity, grain)));
-      return { ...empty, allocation, addends: storedAlready(empty.addends, allocation, held) };
+      return { ...empty, allocation, components: storedAlready(empty.components, allocation, held) };
     }
     const plan = planNewQcow2(options.qcow2, capacity);
     if (plan.preallocation !== 'off') {
       const allocation = empty.allocation + (plan.preallocation === 'metadata' ? held.data : 0);
-      return { ...empty, allocation, addends: storedAlready(empty.addends, allocation, held) };
+      return { ...empty, allocation, components: storedAlready(empty.components, allocation, held) };
     }
     const fresh = count.tables + (plan.options.dataFile === undefined ? count.grains : 0);
     const allocator = plan.allocator.clone();
@@ -59,7 +59,7 @@ export async function measureCopy(
     const grown = (allocator.free.frontier - before) * grain;
     const length = fresh === 0 ? empty.length : allocator.free.frontier * grain;
     const allocation = Math.min(empty.allocation + grown, roundUp(length, USUAL_HOST_BLOCK));
-    return { ...empty, length: Math.max(empty.length, length), allocation, addends: storedAlready(empty.addends, allocation, held) };
+    return { ...empty, length: Math.max(empty.length, length), allocation, components: storedAlready(empty.components, allocation, held) };
   });
 }
 
@@ -70,20 +70,22 @@ function requireSourceFormat(call: string, value: unknown): void {
 }
 
 /** The same sum, with what the copy brings along counted as stored and no longer as to come. Bytes. */
-function storedAlready(addends: readonly Addend[], allocation: number, held: { data: number; tables: number }): readonly Addend[] {
-  let left = allocation - (addends.find(({ name }) => name === STORED)?.bytes ?? 0);
-  const settled = addends.map(({ name, bytes }) => {
-    if (name === STORED) return { name, bytes: allocation };
-    const most = name.startsWith('guest data') ? held.data : name.startsWith('L2 tables') ? held.tables : left;
+function storedAlready(components: readonly Component[], allocation: number, held: { data: number; tables: number }): readonly Component[] {
+  let left = allocation - sumOfComponents(components, 'allocated-at-creation');
+  const settled = components.map((one) => {
+    const { code, bytes } = one;
+    if (code === 'allocated-at-creation') return { ...one, bytes: allocation };
+    const most = COPIED_DATA.has(code) ? held.data : code === 'l2-tables' ? held.tables : left;
     const taken = Math.max(0, Math.min(bytes, most, left));
     left -= taken;
-    return { name, bytes: bytes - taken };
+    return { ...one, bytes: bytes - taken };
   });
-  if (left !== 0) settled.push({ name: 'of that, stored with the copy', bytes: -left });
-  return settled.filter(({ name, bytes }) => bytes !== 0 || name === STORED);
+  if (left !== 0) settled.push(component('allocated-by-copy', -left));
+  return settled.filter(({ code, bytes }) => bytes !== 0 || code === 'allocated-at-creation');
 }
 
-const STORED = 'stored when made';
+/** The components that the data of a copy takes from. */
+const COPIED_DATA: ReadonlySet<ComponentCode> = new Set(['guest-data', 'mapped-guest-data']);
 
 /** Grains that hold any data, whether the first is among them, and tables of `perTable` grains that hold any of those. */
 async function countGrains(

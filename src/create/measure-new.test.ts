@@ -82,7 +82,7 @@ describe('measureNew()', () => {
     expect(stat.blocks * 512).toBe(measured.expected);
     expect(measured.commitment).toBeGreaterThanOrEqual(measured.expected);
     expect(measured.maxLength).toBeGreaterThanOrEqual(stat.size);
-    expect(measured.addends.reduce((sum, addend) => sum + addend.bytes, 0)).toBe(measured.commitment);
+    expect(measured.components.reduce((sum, component) => sum + component.bytes, 0)).toBe(measured.commitment);
   });
 
   it.each([

@@ -4,7 +4,7 @@
  */
 import { GiB, requireArgument, roundUp, safeInteger } from '#base';
 import { append } from '#sizes';
-import { type Addend, DEFINITIONS, type MeasureReport } from '#wire';
+import { type Component, component, DEFINITIONS, type MeasureReport, sumOfComponents } from '#wire';
 import { type CreateOptions, type NewImageFormat, type Qcow2Options, type RawOptions, requireOptionsOf } from './create-options.ts';
 import { l1Tail, neverWritten, newQcow2Geometry, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from '#formats';
 import { planNewRaw } from './new-raw.ts';
@@ -78,11 +78,8 @@ function rawFigures(capacity: number, options: RawOptions, hostBlock: number): F
   const { length, storedLength } = planNewRaw(capacity, options.preallocation);
   const allocation = roundUp(storedLength, hostBlock);
   const commitment = roundUp(length, hostBlock);
-  const addends = withoutZeros([
-    { name: 'stored when made', bytes: allocation },
-    { name: 'guest data to come', bytes: commitment - allocation },
-  ]);
-  return { capacity: length, length, allocation, commitment, expected: commitment, maxLength: length, addends };
+  const components = withoutZeros([component('allocated-at-creation', allocation), component('guest-data', commitment - allocation)]);
+  return { capacity: length, length, allocation, commitment, expected: commitment, maxLength: length, components };
 }
 
 function qcow2Figures(capacity: number, options: Qcow2Options, hostBlock: number): Figures {
@@ -97,9 +94,9 @@ function qcow2Bound(plan: NewQcow2Plan, hostBlock: number): Omit<Figures, 'expec
     capacity: plan.capacity,
     length: plan.length,
     allocation,
-    commitment: bound.addends.reduce((sum, addend) => sum + addend.bytes, 0),
+    commitment: sumOfComponents(bound.components),
     maxLength: bound.maxLength,
-    addends: bound.addends,
+    components: bound.components,
   };
 }
 
@@ -146,7 +143,7 @@ function behindLastSubcluster(plan: NewQcow2Plan, fresh: number | undefined): { 
 }
 
 /** The strict bound: any order, any size of requests. */
-function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { maxLength: number; addends: readonly Addend[] } {
+function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { maxLength: number; components: readonly Component[] } {
   const { clusterSize } = plan.geometry;
   const demand = demandOf(plan);
   const asked = demand.data + demand.l2Tables;
@@ -155,18 +152,18 @@ function boundOf(plan: NewQcow2Plan, allocation: number, hostBlock: number): { m
   // Direct writes go by whole blocks, and so does the length then.
   const wholeBlocks = roundUp(grown.end * clusterSize, Math.max(clusterSize, hostBlock));
   const maxLength = safeInteger(Math.max(plan.length, wholeBlocks), 'measure a new qcow2');
-  const addends: Addend[] = [
-    { name: 'stored when made', bytes: allocation },
-    { name: 'guest data to come', bytes: demand.data * clusterSize - behindCapacity(plan, demand.data, hostBlock) },
-    { name: 'L2 tables to come', bytes: demand.l2Tables * clusterSize },
-    { name: 'refcount blocks and table to come', bytes: grown.metadata * clusterSize },
+  const components: Component[] = [
+    component('allocated-at-creation', allocation),
+    component('guest-data', demand.data * clusterSize - behindCapacity(plan, demand.data, hostBlock)),
+    component('l2-tables', demand.l2Tables * clusterSize),
+    component('refcounts', grown.metadata * clusterSize),
   ];
   const cap = roundUp(maxLength, hostBlock);
-  const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
+  const sum = sumOfComponents(components);
   // Neighbouring clusters share a host block, so their sum says nothing; the length bounds them, and they are packed.
-  if (clusterSize < hostBlock) addends.push({ name: 'clusters smaller than a host block', bytes: cap - sum });
-  else if (sum > cap) addends.push({ name: 'capped by the longest the file can get', bytes: cap - sum });
-  return { maxLength, addends: withoutZeros(addends) };
+  if (clusterSize < hostBlock) components.push(component('small-clusters', cap - sum));
+  else if (sum > cap) components.push(component('length-limit', cap - sum));
+  return { maxLength, components: withoutZeros(components) };
 }
 
 /** Of the last cluster, when it is new: with extended L2 what lies behind the capacity gets no storage. Whole host blocks. */
@@ -179,14 +176,11 @@ function behindCapacity(plan: NewQcow2Plan, newClusters: number, hostBlock: numb
 }
 
 /** Nothing is allocated any more: mapped clusters get their storage when they are written. */
-function boundInPlace(plan: NewQcow2Plan, allocation: number, hostBlock: number): { maxLength: number; addends: readonly Addend[] } {
+function boundInPlace(plan: NewQcow2Plan, allocation: number, hostBlock: number): { maxLength: number; components: readonly Component[] } {
   const inPlace = expectedOf(plan, hostBlock) - allocation;
   return {
     maxLength: plan.length,
-    addends: withoutZeros([
-      { name: 'stored when made', bytes: allocation },
-      { name: 'guest data in clusters mapped already', bytes: inPlace },
-    ]),
+    components: withoutZeros([component('allocated-at-creation', allocation), component('mapped-guest-data', inPlace)]),
   };
 }
 
@@ -217,6 +211,6 @@ function missingBlocks(plan: NewQcow2Plan): number {
   return missing;
 }
 
-function withoutZeros(addends: readonly Addend[]): readonly Addend[] {
-  return addends.filter((addend, index) => index === 0 || addend.bytes !== 0);
+function withoutZeros(components: readonly Component[]): readonly Component[] {
+  return components.filter(({ bytes }, index) => index === 0 || bytes !== 0);
 }

@@ -30,7 +30,7 @@ import {
   readQcow2Header,
 } from '#formats';
 import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenFile, openImageFile } from '#host';
-import { type Figures, qcow2Figures, rawFigures, TO_COME } from '#sizes';
+import { type Figures, qcow2Figures, rawFigures } from '#sizes';
 import { type ChainLink, type Finding, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
 import { type FileReferences, referencesOfQcow2 } from './file-references.ts';
@@ -108,7 +108,7 @@ const UNKNOWN: Omit<ImageReport, 'path'> = {
   method: null,
   unbounded: [],
   nextSnapshot: null,
-  addends: [],
+  components: [],
   findings: [],
   chain: [],
   openForWriting: null,
@@ -232,8 +232,8 @@ function unprovenFile(path: string, facts: FileFacts, evidence: readonly Evidenc
 
 /** What a file without structure can take by writes that fill its holes; one without holes takes nothing more. */
 function holesOf(facts: FileFacts): { readonly holes: number; readonly mapExcess: number } {
-  const { addends, residual, mapExcess } = rawFigures(facts);
-  return addends.some(({ name }) => name === TO_COME) ? { holes: residual ?? 0, mapExcess: mapExcess ?? 0 } : NO_HOLES;
+  const { components, residual, mapExcess } = rawFigures(facts);
+  return components.some(({ code }) => code === 'guest-data') ? { holes: residual ?? 0, mapExcess: mapExcess ?? 0 } : NO_HOLES;
 }
 
 const NO_HOLES = { holes: 0, mapExcess: 0 };
@@ -394,7 +394,7 @@ function combined(
     method: figured.method,
     unbounded: figured.unbounded,
     nextSnapshot: figured.nextSnapshot,
-    addends: figured.addends,
+    components: figured.components,
     findings: rest.findings,
     chain: rest.chain,
     openForWriting,

@@ -9,7 +9,7 @@ import { formatBytes, MiB } from '#base';
 import type { FileFacts } from '#block';
 import { isNamedAs, type RecognisedFormat } from '#formats';
 import { type Figures, rawFigures } from '#sizes';
-import type { Finding, ImageReport } from '#wire';
+import { type Finding, type ImageReport, component } from '#wire';
 
 /** A raw reading of at most this many times the format's own figure, and `PLAUSIBLE_SLACK` bytes, leaves a matching name its word. */
 const PLAUSIBLE_RATIO = 2;
@@ -44,7 +44,7 @@ export function withRawReading(report: ImageReport, file: UnprovenFile): ImageRe
     mapExcess: Math.max(report.mapExcess ?? 0, raw.mapExcess ?? 0),
     expected: report.expected === null ? null : Math.max(report.expected, raw.expected ?? 0),
     maxLength: report.maxLength === null ? null : Math.max(report.maxLength, raw.maxLength ?? 0),
-    addends: more === 0 ? report.addends : [...report.addends, { name: 'if it is a raw disk whose guest wrote the header', bytes: more }],
+    components: more === 0 ? report.components : [...report.components, component('raw-reading', more)],
     findings: [...report.findings, unproven(file, asRaw - own)],
   };
 }

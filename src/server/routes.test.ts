@@ -175,7 +175,7 @@ describe('admission', () => {
   });
 
   it('refuses what cannot be told by a code of its own, and holds even that when told to overcommit', async () => {
-    const blind = new FakeWatch({ sum: { policy: 'promise', terms: [], left: null, unknown: 'an image cannot be read' } });
+    const blind = new FakeWatch({ sum: { policy: 'promise', components: [], left: null, unknown: 'an image cannot be read' } });
     await server.close();
     server = await openServer({
       watch: blind,

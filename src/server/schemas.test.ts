@@ -20,7 +20,7 @@ const AGREED: {
   readonly GrowthSchema: Agrees<typeof schemas.GrowthSchema, Wire.Growth>;
   readonly OutlookSchema: Agrees<typeof schemas.OutlookSchema, Wire.Outlook>;
   readonly StoreForecastSchema: Agrees<typeof schemas.StoreForecastSchema, Wire.StoreForecast>;
-  readonly TermSchema: Agrees<typeof schemas.TermSchema, Wire.Term>;
+  readonly ComponentSchema: Agrees<typeof schemas.ComponentSchema, Wire.Component>;
   readonly PolicySumSchema: Agrees<typeof schemas.PolicySumSchema, Wire.PolicySum>;
   readonly LevelRuleSchema: Agrees<typeof schemas.LevelRuleSchema, Wire.LevelRule>;
   readonly StoreRulesSchema: Agrees<typeof schemas.StoreRulesSchema, Wire.StoreRules>;
@@ -47,7 +47,7 @@ const AGREED: {
   GrowthSchema: true,
   OutlookSchema: true,
   StoreForecastSchema: true,
-  TermSchema: true,
+  ComponentSchema: true,
   PolicySumSchema: true,
   LevelRuleSchema: true,
   StoreRulesSchema: true,

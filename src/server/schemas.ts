@@ -4,7 +4,7 @@
  */
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
 import { ASSUMPTIONS } from '#base';
-import { IMAGE_FORMATS, LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, POLICIES, SHORTEST_TTL_SECONDS } from '#wire';
+import { COMPONENT_CODES, IMAGE_FORMATS, LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, POLICIES, SHORTEST_TTL_SECONDS } from '#wire';
 
 /** An object that the OpenAPI document lists under `title`. */
 function shape<P extends TProperties>(title: string, properties: P): TObject<P> {
@@ -46,7 +46,12 @@ export const FindingSchema = shape('Finding', {
   message: Type.String(),
 });
 
-const AddendSchema = shape('Addend', { name: Type.String(), bytes: SignedBytes });
+export const ComponentSchema = shape('Component', {
+  code: Type.Enum([...COMPONENT_CODES], { description: 'listed in docs/json.md; never changes its meaning' }),
+  name: Type.String(),
+  bytes: SignedBytes,
+  explanation: Type.Optional(Type.String()),
+});
 
 const ChainLinkSchema = shape('ChainLink', {
   role: Type.Enum(['backing', 'data']),
@@ -90,15 +95,13 @@ export const StoreForecastSchema = shape('StoreForecast', {
   toFull: OutlookSchema,
 });
 
-export const TermSchema = shape('Term', { name: Type.String(), bytes: Type.Number(), explanation: Type.String() });
-
 const PolicySchema = Type.Enum([...POLICIES]);
 
 export const PolicySumSchema = shape('PolicySum', {
   policy: PolicySchema,
-  terms: Type.Array(TermSchema),
-  left: nullable(Type.Number({ description: 'what the terms add up to; what fits leaves at least 0' })),
-  unknown: nullable(Type.String({ description: 'which term is not known' })),
+  components: Type.Array(ComponentSchema),
+  left: nullable(Type.Number({ description: 'what the components add up to; what fits leaves at least 0' })),
+  unknown: nullable(Type.String({ description: 'which component is not known' })),
 });
 
 export const LevelRuleSchema = shape('LevelRule', {
@@ -182,7 +185,7 @@ export const ImageViewSchema = shape('ImageView', {
   method: nullable(Type.Enum(['map', 'stat'])),
   unbounded: Type.Array(Type.Object({ reason: Type.String(), detail: Type.String() })),
   nextSnapshot: nullable(Type.Object({ bytes: Bytes })),
-  addends: Type.Array(AddendSchema),
+  components: Type.Array(ComponentSchema),
   findings: Type.Array(FindingSchema),
   chain: Type.Array(ChainLinkSchema),
   openForWriting: nullable(Type.Boolean()),

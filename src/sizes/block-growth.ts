@@ -4,7 +4,7 @@
  */
 import { type Range, roundDown, roundUp, totalLength, uniteRanges } from '#base';
 import { type FileFacts, storedBytes } from '#block';
-import type { Addend } from '#wire';
+import { type Component, component, sumOfComponents } from '#wire';
 import { mapBytes } from './byte-runs.ts';
 import { type Figures, finish } from './figures.ts';
 
@@ -16,7 +16,7 @@ export interface BlockGrowth {
   /** What is written behind the last block when all that is missing has come; undefined when nothing is missing. */
   readonly appended: Range | undefined;
   /** What `appended` consists of, summing to its length. */
-  readonly parts: readonly Addend[];
+  readonly parts: readonly Component[];
   /** Bytes inside `appended` that are never written: behind the capacity, in the last block of the disk. */
   readonly neverWritten: number;
   /** Where these lie when the guest writes ascending: the end of that block; it comes last then. */
@@ -46,22 +46,22 @@ export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
   const rounding = ownBehind - (appended === undefined ? 0 : appended.end - appended.start);
   const reachedInFile = upTo(fileBytes, uniteRanges([mapBytes(known), ...growth.inPlace(), behind], hostBlock));
   const elsewhere = facts.map === undefined ? storageElsewhere(facts, storedBytes(known), fileBytes - totalLength(reachedInFile)) : 0;
-  const addends: Addend[] = [
-    { name: facts.map === undefined ? 'known to be stored' : 'stored now', bytes: stored },
-    { name: 'written in place, not stored yet', bytes: settled - stored },
+  const components: Component[] = [
+    component(facts.map === undefined ? 'known-allocated' : 'allocated', stored),
+    component('in-place', settled - stored),
     ...growth.parts,
-    { name: 'end of the last block, behind the capacity', bytes: -gap },
-    { name: 'whole host blocks', bytes: rounding },
-    { name: 'stored already where they come', bytes: -alreadyThere },
-    { name: 'storage at places not known', bytes: elsewhere },
-  ].filter((addend, index) => index === 0 || addend.bytes !== 0);
-  const storage = addends.reduce((sum, addend) => sum + addend.bytes, 0);
+    component('beyond-capacity', -gap),
+    component('host-block-rounding', rounding),
+    component('already-allocated', -alreadyThere),
+    component('unknown-offsets', elsewhere),
+  ].filter(({ bytes }, index) => index === 0 || bytes !== 0);
+  const storage = sumOfComponents(components);
   const filled = size(mapBytes(known), ...growth.inPlace(), withoutGap(growth));
   const scattered = settled - stored + (growth.wholeBlocks ? 0 : whole - settled);
   const grain = growth.wholeBlocks && scattered === 0 ? growth.blockSize : hostBlock;
   return finish(
     facts,
-    addends,
+    components,
     { storage, maxLength, grain, scattered, wholePieces: growth.wholeBlocks && scattered === 0 },
     {
       capacity: growth.capacity,

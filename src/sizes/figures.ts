@@ -5,11 +5,11 @@
 import { roundUp } from '#base';
 import { type FileFacts, storedBytes } from '#block';
 import type { Census } from '#formats';
-import type { Addend, Finding, ImageReport } from '#wire';
+import { type Component, component, type Finding, type ImageReport, sumOfComponents } from '#wire';
 import { discardFindings } from './findings-discards.ts';
 import { censusFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
 import { hostFindings, largestFileFindings, mapFindings } from './findings-host.ts';
-import { COPIES, type Growth, hostCharges, mapExcess } from './host-charge.ts';
+import { type Growth, hostCharges, mapExcess } from './host-charge.ts';
 import { type Bound, boundByMap, boundByStat } from './qcow2-bound.ts';
 import { fillAfterSnapshot, fillOnce } from './qcow2-fill.ts';
 import { afterSnapshot } from './qcow2-snapshot.ts';
@@ -30,15 +30,12 @@ export type Figures = Pick<
   | 'mapExcess'
   | 'unbounded'
   | 'nextSnapshot'
-  | 'addends'
+  | 'components'
   | 'findings'
 >;
 
 /** QEMU counts a disk in sectors: a raw file that ends inside one is extended to its end when that is written. */
 const SECTOR = 512;
-
-/** The addend of a raw file's holes. */
-export const TO_COME = 'guest data to come';
 
 /**
  * Figures of a raw image, or of any file of which guest writes can reach `reach` bytes (an external data file).
@@ -49,11 +46,11 @@ export function rawFigures(facts: FileFacts, reach = roundUp(facts.length, SECTO
   const maxLength = Math.max(facts.length, reach);
   const stored = facts.map === undefined ? Math.min(facts.allocation, roundUp(maxLength, facts.hostBlock)) : storedBytes(facts.map);
   const unstored = facts.map === undefined ? Math.max(0, roundUp(maxLength, facts.hostBlock) - stored) : unstoredBelow(facts, maxLength);
-  const addends: Addend[] = [{ name: 'stored now', bytes: stored }];
-  if (unstored > 0) addends.push({ name: TO_COME, bytes: unstored });
+  const components: Component[] = [component('allocated', stored)];
+  if (unstored > 0) components.push(component('guest-data', unstored));
   const expected = Math.max(facts.allocation, stored + unstored);
   const growth = { storage: stored + unstored, maxLength, grain: facts.hostBlock, scattered: unstored };
-  return finish(facts, addends, growth, {
+  return finish(facts, components, growth, {
     capacity: roundUp(facts.length, SECTOR),
     expected,
     maxLength,
@@ -84,7 +81,7 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
   if (census.header.corrupt) return frozen(facts, census, findings);
   const bound = boundOf(state);
   const expected = fillOnce(state).allocation ?? null;
-  const figures = finish(facts, bound.addends, growthOf(state, bound), {
+  const figures = finish(facts, bound.components, growthOf(state, bound), {
     capacity: census.header.capacity,
     expected,
     maxLength: bound.maxLength,
@@ -98,7 +95,7 @@ export function qcow2Figures(census: Census, facts: FileFacts): Figures {
 /** The strict bound with what the filesystem charges. Units: bytes. */
 export function chargedBound(state: Qcow2State): number {
   const bound = boundOf(state);
-  return sumOf([...bound.addends, ...hostCharges(state.facts, growthOf(state, bound))]);
+  return sumOfComponents([...bound.components, ...hostCharges(state.facts, growthOf(state, bound))]);
 }
 
 function boundOf(state: Qcow2State): Bound {
@@ -106,22 +103,18 @@ function boundOf(state: Qcow2State): Bound {
 }
 
 /** How the file grows to its bound, for what the filesystem charges. */
-function growthOf(state: Qcow2State, { addends, maxLength }: Bound): Growth {
+function growthOf(state: Qcow2State, { components, maxLength }: Bound): Growth {
   const { header } = state.census;
-  const storage = sumOf(addends);
+  const storage = sumOfComponents(components);
   const grain = header.extendedL2 ? header.clusterSize / 32 : header.clusterSize;
   return { storage, maxLength, grain, scattered: scatteredBytes(state, storage) };
-}
-
-function sumOf(addends: readonly Addend[]): number {
-  return addends.reduce((sum, addend) => sum + addend.bytes, 0);
 }
 
 /** QEMU refuses to write an image that is marked corrupt: it stays as it is until somebody repairs it. */
 function frozen(facts: FileFacts, census: Census, findings: readonly Finding[]): Figures {
   const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.hostBlock, scattered: 0, isFixed: true };
-  const addends = [{ name: 'stored now', bytes: facts.map === undefined ? facts.allocation : storedBytes(facts.map) }];
-  return finish(facts, addends, growth, {
+  const components = [component('allocated', facts.map === undefined ? facts.allocation : storedBytes(facts.map))];
+  return finish(facts, components, growth, {
     capacity: census.header.capacity,
     expected: facts.allocation,
     maxLength: facts.length,
@@ -168,15 +161,15 @@ function oldTableBytes({ census, facts, geometry }: Qcow2State): number {
 /** What `finish` cannot derive. */
 export type Rest = Pick<Figures, 'capacity' | 'expected' | 'maxLength' | 'unbounded' | 'nextSnapshot' | 'findings'>;
 
-/** Adds the host's charges and sees to it that the addends sum to a commitment that is never below the allocation. */
-export function finish(facts: FileFacts, own: readonly Addend[], growth: Growth, rest: Rest): Figures {
-  const addends = [...own, ...hostCharges(facts, growth)];
-  const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
+/** Adds the host's charges and sees to it that the components sum to a commitment that is never below the allocation. */
+export function finish(facts: FileFacts, own: readonly Component[], growth: Growth, rest: Rest): Figures {
+  const components = [...own, ...hostCharges(facts, growth)];
+  const sum = sumOfComponents(components);
   const least = Math.max(facts.allocation, rest.expected ?? 0);
-  if (sum < least) addends.push({ name: 'at least what is allocated and expected', bytes: least - sum });
+  if (sum < least) components.push(component('allocated-or-expected', least - sum));
   const commitment = Math.max(sum, least);
   const { capacity, expected, maxLength, unbounded, nextSnapshot: next, findings } = rest;
-  const excess = mapExcess(facts, growth, addends);
+  const excess = mapExcess(facts, growth, components);
   return {
     capacity,
     expected,
@@ -187,10 +180,10 @@ export function finish(facts: FileFacts, own: readonly Addend[], growth: Growth,
     allocation: facts.allocation,
     commitment,
     residual: commitment - facts.allocation,
-    reclaimable: addends.reduce((total, { name, bytes }) => (name === COPIES ? total + bytes : total), 0),
+    reclaimable: sumOfComponents(components, 'host-cow-preallocation'),
     mapExcess: excess,
     method: facts.map === undefined ? 'stat' : 'map',
-    addends,
+    components,
     findings: [...findings, ...hostFindings(facts), ...mapFindings(facts, excess), ...largestFileFindings(facts, rest)],
   };
 }

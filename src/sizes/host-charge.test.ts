@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GiB, KiB, MiB } from '#base';
 import type { FileFacts, FilesystemKind, StoredRange } from '#block';
+import { component, sumOfComponents } from '#wire';
 import { type Growth, hostCharges, hostChargesOfNew, mapBytesAtMost, mapExcess } from './host-charge.ts';
 
 const BLOCK = 4 * KiB;
@@ -47,7 +48,7 @@ describe('the map of a file', () => {
 
   it('can take about three blocks for each block of a file on ext4, and less than a hundredth on XFS', () => {
     const worst = (kind: FilesystemKind, map: readonly StoredRange[] = []): number =>
-      mapExcess(facts(kind, map), rawGrowth(128 * MiB), [{ name: 'guest data', bytes: 128 * MiB }]);
+      mapExcess(facts(kind, map), rawGrowth(128 * MiB), [component('guest-data', 128 * MiB)]);
     expect(worst('ext4') / (128 * MiB)).toBeCloseTo(3.04, 2);
     expect(worst('xfs') / (128 * MiB)).toBeCloseTo(0.0081, 3);
     // Zero writes and discards cut what is stored.
@@ -55,23 +56,19 @@ describe('the map of a file', () => {
     for (const kind of ['ext2', 'ext3', 'btrfs', 'tmpfs'] as const) expect(worst(kind)).toBe(0);
   });
 
-  it('is counted beside the addends of the commitment that are for the map already', () => {
-    const addends = [
-      { name: 'guest data', bytes: 128 * MiB },
-      { name: "host: ext4's own map of the file, now", bytes: 40 * KiB },
-      { name: "host: ext4's own map of the file, to come", bytes: 2 * MiB },
-    ];
+  it('is counted beside the components of the commitment that are for the map already', () => {
+    const components = [component('guest-data', 128 * MiB), component('host-map', 40 * KiB), component('host-map-growth', 2 * MiB)];
     const growth = rawGrowth(128 * MiB);
     const file = facts('ext4', []);
-    expect(mapExcess(file, growth, addends.slice(0, 1)) - mapExcess(file, growth, addends)).toBe(2 * MiB + 40 * KiB);
-    expect(mapExcess(file, { ...growth, isFixed: true }, addends)).toBe(0);
+    expect(mapExcess(file, growth, components.slice(0, 1)) - mapExcess(file, growth, components)).toBe(2 * MiB + 40 * KiB);
+    expect(mapExcess(file, { ...growth, isFixed: true }, components)).toBe(0);
   });
 
   it('stays small where pieces are appended whole, unless unwritten storage is cut', () => {
     const growth = { ...rawGrowth(0), wholePieces: true, grain: 2 * MiB };
-    const addends = [{ name: 'blocks', bytes: 128 * MiB }];
-    expect(mapExcess(facts('ext4', [range(0, MiB)]), growth, addends)).toBeLessThan(0.01 * 128 * MiB);
-    expect(mapExcess(facts('ext4', [range(0, MiB, { unwritten: true })]), growth, addends)).toBeGreaterThan(128 * MiB);
+    const components = [component('blocks', 128 * MiB)];
+    expect(mapExcess(facts('ext4', [range(0, MiB)]), growth, components)).toBeLessThan(0.01 * 128 * MiB);
+    expect(mapExcess(facts('ext4', [range(0, MiB, { unwritten: true })]), growth, components)).toBeGreaterThan(128 * MiB);
   });
 
   it('takes more for many files than for one with as much in all', () => {
@@ -92,7 +89,7 @@ describe('an extent size hint', () => {
   it('counts a hint beside the end of the file, which XFS reserves for a write although the file keeps none of it', () => {
     const growing: Growth = { storage: 40 * MiB, maxLength: 40 * MiB, grain: 64 * KiB, scattered: 0 };
     const file = facts('xfs', [], { length: 256 * KiB, extentSizeHint: MiB });
-    const hint = hostCharges(file, growing).find(({ name }) => name.includes('extent size hint'));
+    const hint = hostCharges(file, growing).find(({ code }) => code === 'host-size-hint');
     expect(hint?.bytes).toBe(2 * MiB);
   });
 });
@@ -101,7 +98,7 @@ describe('storage ahead of a file that grows on XFS', () => {
   const growing: Growth = { storage: 64 * MiB, maxLength: 64 * MiB, grain: 64 * KiB, scattered: 0 };
   const young = { length: 256 * KiB, extentSizeHint: 0 };
   const ahead = (more: Partial<FileFacts>): number =>
-    hostCharges(facts('xfs', [], { ...young, ...more }), growing).find(({ name }) => name.includes('speculative'))?.bytes ?? 0;
+    sumOfComponents(hostCharges(facts('xfs', [], { ...young, ...more }), growing), 'host-speculative-preallocation');
 
   it('follows its size, or the mount option allocsize, and is rounded to a stripe also with a hint', () => {
     const geometry = { blockSize: BLOCK, indirect: false, stripe: 0, fixedPreallocation: 0 };

@@ -1,10 +1,10 @@
 /**
  * What the host's filesystem charges on top of an image's own bytes: its map of the file, and the rounding of extent
- * size hints. Each is an addend whose name starts with "host: ". Measured in docs/commitment.md.
+ * size hints. Each is a component whose code begins with `host-`. Measured in docs/commitment.md.
  */
 import { divideUp, GiB, KiB, roundDown, roundUp } from '#base';
 import { type FileFacts, type FilesystemKind, type MapGeometry, storedBytes, type StorageMap, type StorageRules } from '#block';
-import type { Addend } from '#wire';
+import { type Component, component, sumOfComponents } from '#wire';
 import { appendedTreeBlocks, extentTreeAtMost, extentTreeBlocks, indirectBlocks, xfsTreeBlocks } from './host-map.ts';
 
 /** ext4: the longest written extent, in blocks. */
@@ -34,33 +34,24 @@ export interface Growth {
 
 /** XFS: the longest extent, and so the largest speculative preallocation, is 2^21 - 1 blocks. */
 const XFS_LONGEST_PREALLOCATION = 8 * GiB;
-const SPECULATIVE = 'host: XFS speculative preallocation';
-
-/**
- * What XFS has taken for copies of shared blocks, and gives back before it lets a write fail: such a copy is charged before the
- * block that it replaces is given up.
- */
-export const COPIES = 'host: XFS copies of shared blocks ahead of writes, given back in time';
-
-const MAP_NOW = 'own map of the file, now';
-const MAP_TO_COME = 'own map of the file, to come';
 
 /** The host's charges on top of `growth.storage`. */
-export function hostCharges(facts: FileFacts, growth: Growth): Addend[] {
-  const charges: Addend[] = [];
+export function hostCharges(facts: FileFacts, growth: Growth): Component[] {
+  const charges: Component[] = [];
   const mapped = facts.map === undefined ? undefined : storedBytes(facts.map);
   const beyondMap = mapped === undefined ? 0 : Math.max(0, facts.allocation - roundUp(mapped, 512));
   const now = facts.copyStep > 0 ? Math.min(beyondMap, mostTreeBytes(facts)) : beyondMap;
-  if (now > 0) charges.push({ name: `host: ${facts.filesystem}'s ${MAP_NOW}`, bytes: now });
+  if (now > 0) charges.push(component('host-map', now, facts.filesystem));
+  // XFS charges a copy before it frees the shared block that the copy replaces, and reclaims it before a write fails.
   const copies = Math.max(beyondMap - now, copyCharge(facts));
-  if (copies > 0) charges.push({ name: COPIES, bytes: copies });
+  if (copies > 0) charges.push(component('host-cow-preallocation', copies));
   const hint = hintCharge(facts, growth);
-  if (hint > 0) charges.push({ name: `host: extent size hint of ${facts.extentSizeHint} bytes`, bytes: hint });
+  if (hint > 0) charges.push(component('host-size-hint', hint, `${facts.extentSizeHint} bytes`));
   // Beside the blocks that it has: those can be nearly empty where much was punched out, and stay.
   const tree = mapCharge(facts, growth, beyondMap);
-  if (tree > 0) charges.push({ name: `host: ${facts.filesystem}'s ${MAP_TO_COME}`, bytes: tree });
+  if (tree > 0) charges.push(component('host-map-growth', tree, facts.filesystem));
   const speculative = speculativeCharge(facts, growth);
-  if (speculative > 0) charges.push({ name: SPECULATIVE, bytes: speculative });
+  if (speculative > 0) charges.push(component('host-speculative-preallocation', speculative));
   return charges;
 }
 
@@ -185,18 +176,13 @@ function mapCharge(facts: FileFacts, growth: Growth, beyondMap: number): number 
 }
 
 /**
- * What the filesystem's map of the file can take beyond the addends of its commitment, in bytes, in any order of writes, zero
+ * What the filesystem's map of the file can take beyond the components of its commitment, in bytes, in any order of writes, zero
  * writes and discards; every block of the file can then be an extent of its own, blocks that are stored already too.
  */
-export function mapExcess(facts: FileFacts, growth: Growth, addends: readonly Addend[]): number {
+export function mapExcess(facts: FileFacts, growth: Growth, components: readonly Component[]): number {
   if (growth.isFixed === true) return 0;
-  const isMap = ({ name }: Addend): boolean => name.endsWith(MAP_NOW) || name.endsWith(MAP_TO_COME);
-  const [counted, data] = [true, false].map((is) => sumWhere(addends, (addend) => isMap(addend) === is)) as [number, number];
-  return Math.max(0, mapAtMost(facts, growth, data) - counted);
-}
-
-function sumWhere(addends: readonly Addend[], isIn: (addend: Addend) => boolean): number {
-  return addends.reduce((sum, addend) => (isIn(addend) ? sum + addend.bytes : sum), 0);
+  const counted = sumOfComponents(components, 'host-map', 'host-map-growth');
+  return Math.max(0, mapAtMost(facts, growth, sumOfComponents(components) - counted) - counted);
 }
 
 function mapAtMost(facts: FileFacts, growth: Growth, data: number): number {

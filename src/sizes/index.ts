@@ -1,5 +1,5 @@
 /** The four figures and the arithmetic of commitment; pure. */
-export { type Figures, qcow2Figures, rawFigures, TO_COME } from './figures.ts';
+export { type Figures, qcow2Figures, rawFigures } from './figures.ts';
 export { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from './commit-growth.ts';
 export { vmdkFigures } from './vmdk-figures.ts';
 export { vhdxFigures } from './vhdx-figures.ts';

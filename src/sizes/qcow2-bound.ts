@@ -4,7 +4,7 @@
  */
 import { divideUp, type Range, roundUp, sortRanges, totalLength, uniteRanges } from '#base';
 import { storedBytes, type StorageMap } from '#block';
-import type { Addend } from '#wire';
+import { type Component, component, sumOfComponents } from '#wire';
 import { clusterBytes, mapBytes } from './byte-runs.ts';
 import { inPlaceBytes } from './qcow2-fill.ts';
 import { append } from './qcow2-append.ts';
@@ -13,8 +13,8 @@ import { freedByWrites, reusedStorage } from './stored-holes.ts';
 
 export interface Bound {
   readonly maxLength: number;
-  /** Terms of the storage bound, summing exactly to it; the host's own charges are not among them. */
-  readonly addends: readonly Addend[];
+  /** Components of the storage bound, summing exactly to it; the host's own charges are not among them. */
+  readonly components: readonly Component[];
   /** What the bound owes to free clusters used again and to the longest the file can get: guest discards undo it. */
   readonly savedBytes: number;
 }
@@ -118,30 +118,27 @@ export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
   const stored = totalLength(uniteRanges([mapBytes(map)], facts.hostBlock));
   const settled = totalLength(uniteRanges([mapBytes(map), ...rewritten(state, demand)], facts.hostBlock));
   const fresh = freshStorage(state, demand, map);
-  const addends: Addend[] = [
-    { name: 'stored now', bytes: stored },
-    { name: 'written in place, not stored yet', bytes: settled - stored },
+  const components: Component[] = [
+    component('allocated', stored),
+    component('in-place', settled - stored),
     ...fresh,
-    { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
-    { name: REUSED, bytes: -reused(state, demand, map, fresh) },
+    component('bitmaps', demand.bitmapBytes),
+    component('reused-clusters', -reused(state, demand, map, fresh)),
   ];
   const cap = Math.max(roundUp(demand.maxLength, facts.hostBlock), storedEnd(map));
-  const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
-  if (sum > cap) addends.push({ name: CAPPED, bytes: cap - sum });
+  const sum = sumOfComponents(components);
+  if (sum > cap) components.push(component('length-limit', cap - sum));
   return {
     maxLength: demand.maxLength,
-    addends: addends.filter((addend) => addend.bytes !== 0 || addend.name === 'stored now'),
-    savedBytes: savedBytes(addends, state),
+    components: components.filter(({ code, bytes }) => bytes !== 0 || code === 'allocated'),
+    savedBytes: savedBytes(components, state),
   };
 }
 
-const REUSED = 'storage of free clusters used again';
-const CAPPED = 'capped by the longest the file can get';
-
 /** What the bound owes to free space that is used again and to the length that it gives the file. */
-function savedBytes(addends: readonly Addend[], { facts, geometry }: Qcow2State): number {
+function savedBytes(components: readonly Component[], { facts, geometry }: Qcow2State): number {
   if (geometry.clusterSize < facts.hostBlock) return 0;
-  return addends.reduce((sum, { name, bytes }) => (name === REUSED || name === CAPPED ? sum - bytes : sum), 0);
+  return -sumOfComponents(components, 'reused-clusters', 'length-limit');
 }
 
 /** Storage behind the file's end counts against the cap too (speculative preallocation). */
@@ -176,14 +173,14 @@ function rewritten(state: Qcow2State, demand: Demand): Iterable<Range>[] {
 }
 
 /** New clusters: each takes its own size, or where clusters are smaller than host blocks, the blocks they can fall into. */
-function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Addend[] {
+function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Component[] {
   const { census, facts, geometry } = state;
   const { clusterSize } = geometry;
-  const whole: Addend[] = [
-    { name: 'guest data to come', bytes: census.needing * clusterSize - neverWritten(state) },
-    { name: 'L2 tables to come', bytes: census.tablesNeeding * clusterSize },
-    { name: 'refcount blocks and table to come', bytes: (demand.metadata + demand.missingBlocks) * clusterSize },
-    ...(state.added === undefined ? [] : [{ name: 'tables made before the guest writes', bytes: state.added.bytes }]),
+  const whole: Component[] = [
+    component('guest-data', census.needing * clusterSize - neverWritten(state)),
+    component('l2-tables', census.tablesNeeding * clusterSize),
+    component('refcounts', (demand.metadata + demand.missingBlocks) * clusterSize),
+    ...(state.added === undefined ? [] : [component('tables-before-writes', state.added.bytes)]),
   ];
   if (clusterSize >= facts.hostBlock) return whole;
   const holes = [...holesOf(state, demand.end)].map((run) => ({ start: run.start * clusterSize, end: run.end * clusterSize }));
@@ -191,10 +188,8 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Adden
   const intoHoles = everything - totalLength(uniteRanges([mapBytes(map)], facts.hostBlock));
   const appended = Math.max(0, demand.endOfAppend - demand.end) * clusterSize;
   const blocks = intoHoles + roundUp(appended, facts.hostBlock) + facts.hostBlock;
-  const sum = whole.reduce((total, addend) => total + addend.bytes, 0);
-  return demand.clusters + demand.bitmapClusters === 0
-    ? whole
-    : [...whole, { name: 'clusters smaller than a host block', bytes: blocks - sum }];
+  const sum = sumOfComponents(whole);
+  return demand.clusters + demand.bitmapClusters === 0 ? whole : [...whole, component('small-clusters', blocks - sum)];
 }
 
 /** Of the last cluster, when it is new: with extended L2 what lies behind the capacity gets no storage. Whole host blocks. */
@@ -205,11 +200,11 @@ function neverWritten({ census, facts, geometry }: Qcow2State): number {
 }
 
 /** Storage in holes that is certain to be used again. Bitmaps use some of it up at each close, and give none of it back. */
-function reused(state: Qcow2State, demand: Demand, map: StorageMap, fresh: readonly Addend[]): number {
+function reused(state: Qcow2State, demand: Demand, map: StorageMap, fresh: readonly Component[]): number {
   if (demand.bitmapClusters > 0 || state.geometry.clusterSize < state.facts.hostBlock) return 0;
   const neverUsed = neverWritten(state) + (state.added?.unwritten ?? 0);
   return reusedStorage(state, map, [...holesOf(state, demand.end)], {
-    bytes: fresh.reduce((sum, addend) => sum + addend.bytes, 0),
+    bytes: sumOfComponents(fresh),
     run: demand.run,
     pastHoles: demand.pastHoles + (state.added?.freedClusters ?? 0),
     neverWritten: neverUsed,
@@ -231,20 +226,20 @@ export function boundByStat(state: Qcow2State): Bound {
   const fileBytes = roundUp(facts.length, facts.hostBlock);
   const behindEnd = Math.max(0, elsewhere - Math.max(0, fileBytes - knownBytes));
   const fresh = freshStorage(state, demand, known);
-  const addends: Addend[] = [
-    { name: 'known to be stored, or written in place', bytes: settled },
-    { name: 'storage at places not known', bytes: Math.min(elsewhere, Math.max(0, fileBytes - settled)) + behindEnd },
+  const components: Component[] = [
+    component('known-or-in-place', settled),
+    component('unknown-offsets', Math.min(elsewhere, Math.max(0, fileBytes - settled)) + behindEnd),
     ...fresh,
-    { name: 'bitmaps stored anew at close', bytes: demand.bitmapBytes },
-    { name: REUSED, bytes: -reused(state, demand, known, fresh) },
+    component('bitmaps', demand.bitmapBytes),
+    component('reused-clusters', -reused(state, demand, known, fresh)),
   ];
   const cap = roundUp(demand.maxLength, facts.hostBlock) + behindEnd;
-  const sum = addends.reduce((total, addend) => total + addend.bytes, 0);
-  if (sum > cap) addends.push({ name: CAPPED, bytes: cap - sum });
-  else addends.push({ name: 'whole host blocks', bytes: roundUp(sum, facts.hostBlock) - sum });
+  const sum = sumOfComponents(components);
+  if (sum > cap) components.push(component('length-limit', cap - sum));
+  else components.push(component('host-block-rounding', roundUp(sum, facts.hostBlock) - sum));
   return {
     maxLength: demand.maxLength,
-    addends: addends.filter((addend) => addend.bytes !== 0),
-    savedBytes: savedBytes(addends, state),
+    components: components.filter(({ bytes }) => bytes !== 0),
+    savedBytes: savedBytes(components, state),
   };
 }

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { memoryDevice } from '#block';
 import { openQed } from '#formats';
+import { component } from '#wire';
 import { factsOf, storedMap } from '../../tests/support/facts.ts';
 import { aQed, CLUSTER, PLACES, type QedBuilder } from '../../tests/support/qed-builder.ts';
 import { type Figures } from './figures.ts';
@@ -32,8 +33,8 @@ it('counts leaked clusters, and adds nothing to an image that is full', async ()
 
 it('counts the holes of clusters and tables that are there', async () => {
   const image = aQed().withEntry('l2', 0, PLACES.data);
-  const { addends } = await figuresOf(image, 0, { map: storedMap([]) });
-  expect(addends).toContainEqual({ name: 'written in place, not stored yet', bytes: 4 * CLUSTER });
+  const { components } = await figuresOf(image, 0, { map: storedMap([]) });
+  expect(components).toContainEqual(component('in-place', 4 * CLUSTER));
 });
 
 it('reports an image that was not closed', async () => {

@@ -6,6 +6,7 @@
 import { type Range, roundUp } from '#base';
 import type { FileFacts } from '#block';
 import { type QedCensus, QED_WITHOUT_TABLE } from '#formats';
+import { component } from '#wire';
 import { growthFigures } from './block-growth.ts';
 import { clusterBytes } from './byte-runs.ts';
 import type { Figures } from './figures.ts';
@@ -24,10 +25,7 @@ export function qedFigures(census: QedCensus, facts: FileFacts): Figures {
     capacity,
     inPlace: () => [clusterBytes(census.dataClusters, clusterSize), needing === 0 ? [] : tableRuns(census)],
     appended,
-    parts: [
-      { name: 'guest data to come', bytes: dataBytes },
-      { name: 'L2 tables to come', bytes: tables },
-    ],
+    parts: [component('guest-data', dataBytes), component('l2-tables', tables)],
     neverWritten: 0,
     neverWrittenEnd: appended?.end ?? 0,
     wholeBlocks: true,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type FileFacts, memoryDevice } from '#block';
 import { openVdi } from '#formats';
+import { component } from '#wire';
 import { factsOf, storedMap } from '../../tests/support/facts.ts';
 import { aVdi, type VdiBuilder } from '../../tests/support/vdi-builder.ts';
 import type { Figures } from './figures.ts';
@@ -13,13 +14,13 @@ async function figures(image: VdiBuilder, choice: Partial<FileFacts> = {}): Prom
   return vdiFigures(await openVdi(memoryDevice(bytes)), factsOf(bytes.byteLength, choice));
 }
 
-const sum = ({ addends }: Figures): number => addends.reduce((total, { bytes }) => total + bytes, 0);
+const sum = ({ components }: Figures): number => components.reduce((total, { bytes }) => total + bytes, 0);
 
 describe('vdiFigures()', () => {
   it('adds every block whole, the last one too', async () => {
     const found = await figures(aVdi({ capacity: 4 * MiB - 1024 }).withBlock(1, 1));
     expect(found).toMatchObject({ commitment: 4 * MiB + 4096, expected: 4 * MiB + 4096, maxLength: 4 * MiB + 4096, residual: 3 * MiB });
-    expect(found.addends).toContainEqual({ name: 'guest data to come', bytes: 3 * MiB });
+    expect(found.components).toContainEqual(component('guest-data', 3 * MiB));
     expect(sum(found)).toBe(found.commitment);
   });
 

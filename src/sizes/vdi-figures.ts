@@ -7,6 +7,7 @@
 import { type Range, roundUp } from '#base';
 import type { FileFacts } from '#block';
 import type { VdiImage } from '#formats';
+import { component } from '#wire';
 import { growthFigures } from './block-growth.ts';
 import type { Figures } from './figures.ts';
 
@@ -29,7 +30,7 @@ export function vdiFigures(image: Facts, facts: FileFacts): Figures {
     capacity,
     inPlace: () => [allocatedRuns(image), missing === 0 ? [] : tables(image)],
     appended: missing === 0 ? undefined : { start, end },
-    parts: missing === 0 ? [] : [{ name: 'guest data to come', bytes: missing * blockSize }],
+    parts: missing === 0 ? [] : [component('guest-data', missing * blockSize)],
     neverWritten: 0,
     neverWrittenEnd: end,
     wholeBlocks: true,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type FileFacts, memoryDevice } from '#block';
 import { openVhd } from '#formats';
+import { component } from '#wire';
 import { factsOf, storedMap } from '../../tests/support/facts.ts';
 import { aVhd, type VhdBuilder } from '../../tests/support/vhd-builder.ts';
 import type { Figures } from './figures.ts';
@@ -14,7 +15,7 @@ async function figures(image: VhdBuilder, choice: Partial<FileFacts> = {}): Prom
   return vhdFigures(await openVhd(memoryDevice(bytes)), factsOf(bytes.byteLength, choice));
 }
 
-const sum = ({ addends }: Figures): number => addends.reduce((total, { bytes }) => total + bytes, 0);
+const sum = ({ components }: Figures): number => components.reduce((total, { bytes }) => total + bytes, 0);
 
 describe('vhdFigures()', () => {
   it('adds every block with its bitmap, and the footer', async () => {
@@ -22,9 +23,9 @@ describe('vhdFigures()', () => {
     const end = 2048 + 4 * (BLOCK + 512) + 512;
     const commitment = Math.ceil(end / 4096) * 4096;
     expect(found).toMatchObject({ capacity: 4 * BLOCK, commitment, expected: commitment, maxLength: commitment, nextSnapshot: null });
-    expect(found.addends).toContainEqual({ name: 'guest data to come', bytes: 3 * BLOCK });
-    expect(found.addends).toContainEqual({ name: 'sector bitmaps to come', bytes: 3 * 512 });
-    expect(found.addends).toContainEqual({ name: 'footer behind them', bytes: 512 });
+    expect(found.components).toContainEqual(component('guest-data', 3 * BLOCK));
+    expect(found.components).toContainEqual(component('sector-bitmaps', 3 * 512));
+    expect(found.components).toContainEqual(component('footer', 512));
     expect(sum(found)).toBe(commitment);
   });
 

@@ -7,6 +7,7 @@
 import type { Range } from '#base';
 import type { FileFacts } from '#block';
 import type { VhdBlocks, VhdImage } from '#formats';
+import { component } from '#wire';
 import { growthFigures } from './block-growth.ts';
 import type { Figures } from './figures.ts';
 
@@ -40,9 +41,9 @@ export function vhdFigures({ capacity, blocks }: Pick<VhdImage, 'capacity' | 'bl
       missing === 0
         ? []
         : [
-            { name: 'guest data to come', bytes: missing * blockSize },
-            { name: 'sector bitmaps to come', bytes: missing * sectorBitmapBytes },
-            { name: 'footer behind them', bytes: SECTOR },
+            component('guest-data', missing * blockSize),
+            component('sector-bitmaps', missing * sectorBitmapBytes),
+            component('footer', SECTOR),
           ],
     neverWritten: lastIsMissing ? guestBlocks * blockSize - capacity : 0,
     neverWrittenEnd: dataEnd,

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { KiB, MiB } from '#base';
 import type { FileFacts } from '#block';
 import { openVhdx } from '#formats';
+import { component } from '#wire';
 import { aVhdx, type VhdxBuilder } from '../../tests/support/vhdx-builder.ts';
 import { type Figures } from './figures.ts';
 import { vhdxFigures } from './vhdx-figures.ts';
@@ -41,21 +42,21 @@ describe('vhdxFigures()', () => {
   it('adds a whole block for each that has no place, and less for the last one of the disk', async () => {
     const builder = aVhdx({ capacity: 9 * MiB + 512, blockSize: 4 * MiB });
     const figures = await figuresOf(builder.withBlock(0, builder.blocks, 4 * MiB), [...TABLES, [builder.blocks, 4096]]);
-    expect(figures.addends).toEqual([
-      { name: 'stored now', bytes: 4 * MiB + 4096 },
-      { name: 'guest data to come in blocks that have a place', bytes: 4 * MiB - 4096 },
-      { name: 'blocks to come', bytes: 5 * MiB + 4096 },
+    expect(figures.components).toEqual([
+      component('allocated', 4 * MiB + 4096),
+      component('mapped-guest-data', 4 * MiB - 4096),
+      component('blocks', 5 * MiB + 4096),
     ]);
     expect(figures).toMatchObject({ commitment: 13 * MiB + 4096, expected: 13 * MiB + 4096, maxLength: 16 * MiB, capacity: 9 * MiB + 512 });
   });
 
   it('counts what headers, table and log have not stored yet', async () => {
     const figures = await figuresOf(aVhdx({ capacity: 3 * MiB }), [[0, 128 * KiB]]);
-    expect(figures.addends).toEqual([
-      { name: 'stored now', bytes: 128 * KiB },
-      { name: 'headers and block allocation table to come', bytes: 8 * KiB },
-      { name: 'log to come', bytes: 24 * KiB },
-      { name: 'blocks to come', bytes: 3 * MiB },
+    expect(figures.components).toEqual([
+      component('allocated', 128 * KiB),
+      component('headers-and-bat', 8 * KiB),
+      component('log', 24 * KiB),
+      component('blocks', 3 * MiB),
     ]);
   });
 
@@ -73,10 +74,10 @@ describe('vhdxFigures()', () => {
 
   it('without a map takes all that has a place for what can be stored', async () => {
     const figures = await figuresOf(aVhdx({ capacity: 3 * MiB }), undefined, MiB);
-    expect(figures.addends).toEqual([
-      { name: 'stored now', bytes: MiB },
-      { name: 'headers, tables, log and guest data to come where they have a place', bytes: 3 * MiB },
-      { name: 'blocks to come', bytes: 3 * MiB },
+    expect(figures.components).toEqual([
+      component('allocated', MiB),
+      component('metadata-and-mapped-data', 3 * MiB),
+      component('blocks', 3 * MiB),
     ]);
     expect(figures).toMatchObject({ method: 'stat', commitment: 7 * MiB });
   });
@@ -91,7 +92,7 @@ describe('vhdxFigures()', () => {
     const at = builder.metadata + 512 * KiB;
     builder.withLogEntry(0, { sequenceNumber: 1, updates: [{ at, zeros: 8192 }], lastFileOffset: 8 * MiB });
     const figures = await figuresOf(builder, [[0, 3 * MiB]]);
-    expect(figures.addends[1]).toEqual({ name: 'headers and block allocation table to come', bytes: 8192 });
+    expect(figures.components[1]).toEqual(component('headers-and-bat', 8192));
     expect(figures.maxLength).toBe(11 * MiB);
     expect(figures.findings.map(({ code }) => code)).toEqual(['VHDX_LOG_PENDING']);
   });

@@ -10,7 +10,7 @@
 import { type Range, roundDown, roundUp, sortRanges, totalLength, uniteRanges } from '#base';
 import { type FileFacts, storedBytes } from '#block';
 import type { VhdxImage } from '#formats';
-import type { Addend, Finding } from '#wire';
+import { type Component, component, type Finding, sumOfComponents } from '#wire';
 import { mapBytes } from './byte-runs.ts';
 import { type Figures, finish } from './figures.ts';
 
@@ -30,10 +30,10 @@ const LOG_BYTES_A_BLOCK = 2 * SECTOR;
  */
 export function vhdxFigures(image: VhdxImage, facts: FileFacts): Figures {
   const growth = growthOf(image, facts.length);
-  const { addends, own, scattered } = facts.map === undefined ? byStat(image, facts, growth) : byMap(image, facts, growth);
+  const { components, own, scattered } = facts.map === undefined ? byStat(image, facts, growth) : byMap(image, facts, growth);
   return finish(
     facts,
-    addends,
+    components,
     { storage: own, maxLength: growth.maxLength, grain: facts.hostBlock, scattered },
     {
       capacity: image.facts.capacity,
@@ -66,7 +66,7 @@ function growthOf({ facts, blocks }: VhdxImage, fileLength: number): Future {
 }
 
 interface Sum {
-  readonly addends: readonly Addend[];
+  readonly components: readonly Component[];
   readonly own: number;
   /** Bytes to come that can be written at places of their own. */
   readonly scattered: number;
@@ -88,10 +88,10 @@ function byMap(image: VhdxImage, facts: FileFacts, future: Future): Sum {
   const storedNew = newBlocks.end - newBlocks.start - unstoredNew;
   const spared = roundDown(Math.max(0, beyondDisk - storedNew), facts.hostBlock);
   return summed(storedBytes(map), [
-    { name: 'guest data to come in blocks that have a place', bytes: inPlace - stored },
-    { name: 'headers and block allocation table to come', bytes: settled - inPlace },
-    { name: 'log to come', bytes: logToCome },
-    { name: 'blocks to come', bytes: unstoredNew - spared },
+    component('mapped-guest-data', inPlace - stored),
+    component('headers-and-bat', settled - inPlace),
+    component('log', logToCome),
+    component('blocks', unstoredNew - spared),
   ]);
 }
 
@@ -101,15 +101,15 @@ function byStat(image: VhdxImage, facts: FileFacts, { newBlocks, beyondDisk }: F
   const parts = regions.all.map(({ fileOffset, byteLength }) => ({ start: fileOffset, end: fileOffset + byteLength }));
   const settled = totalLength(uniteRanges([parts, image.blocks.presentRuns(), sortRanges(log?.written ?? [])], facts.hostBlock));
   return summed(facts.allocation, [
-    { name: 'headers, tables, log and guest data to come where they have a place', bytes: Math.max(0, settled - facts.allocation) },
-    { name: 'blocks to come', bytes: newBlocks.end - newBlocks.start - roundDown(beyondDisk, facts.hostBlock) },
+    component('metadata-and-mapped-data', Math.max(0, settled - facts.allocation)),
+    component('blocks', newBlocks.end - newBlocks.start - roundDown(beyondDisk, facts.hostBlock)),
   ]);
 }
 
-function summed(stored: number, toCome: readonly Addend[]): Sum {
-  const scattered = toCome.reduce((sum, addend) => sum + addend.bytes, 0);
-  const addends = [{ name: 'stored now', bytes: stored }, ...toCome.filter((addend) => addend.bytes > 0)];
-  return { addends, own: stored + scattered, scattered };
+function summed(stored: number, toCome: readonly Component[]): Sum {
+  const scattered = sumOfComponents(toCome);
+  const components = [component('allocated', stored), ...toCome.filter(({ bytes }) => bytes > 0)];
+  return { components, own: stored + scattered, scattered };
 }
 
 function findingsOf({ facts, blocks }: VhdxImage): Finding[] {

@@ -5,7 +5,7 @@
 import { type Range, roundUp, sortRanges, totalLength, uniteRanges } from '#base';
 import { type FileFacts, storedBytes } from '#block';
 import type { VmdkCensus } from '#formats';
-import type { Addend } from '#wire';
+import { type Component, component, sumOfComponents } from '#wire';
 import { clusterBytes, mapBytes } from './byte-runs.ts';
 import { type Figures, finish } from './figures.ts';
 import { vmdkFindings } from './findings-vmdk.ts';
@@ -29,8 +29,8 @@ interface Growth {
 export function vmdkFigures(census: VmdkCensus, facts: FileFacts): Figures {
   const { header } = census;
   const growth = header.kind === 'stream' ? streamGrowth(census, facts) : sparseGrowth(census, facts);
-  const own = facts.map === undefined ? addendsByStat(census, facts, growth) : addendsByMap(census, facts, growth, facts.map);
-  const storage = own.reduce((sum, addend) => sum + addend.bytes, 0);
+  const own = facts.map === undefined ? componentsByStat(census, facts, growth) : componentsByMap(census, facts, growth, facts.map);
+  const storage = sumOfComponents(own);
   // What a grain of a stream takes depends on what is written into it.
   const isOpen = header.kind === 'stream' && census.needing > census.needingWithoutTable;
   return finish(
@@ -40,7 +40,7 @@ export function vmdkFigures(census: VmdkCensus, facts: FileFacts): Figures {
       storage,
       maxLength: growth.maxLength,
       grain: Math.max(header.grainBytes, facts.hostBlock),
-      scattered: scatteredBytes(own),
+      scattered: sumOfComponents(own, 'in-place'),
       wholePieces: true,
     },
     {
@@ -88,16 +88,20 @@ function longestGrain(grainBytes: number): number {
   return roundUp(bound + MARKER_BYTES, SECTOR);
 }
 
-function addendsByMap(census: VmdkCensus, facts: FileFacts, growth: Growth, map: NonNullable<FileFacts['map']>): Addend[] {
+function componentsByMap(census: VmdkCensus, facts: FileFacts, growth: Growth, map: NonNullable<FileFacts['map']>): Component[] {
   const { hostBlock } = facts;
   const stored = totalLength(uniteRanges([mapBytes(map)], hostBlock));
   const settled = totalLength(uniteRanges([mapBytes(map), ...writtenInPlace(census)], hostBlock));
   const filled = totalLength(uniteRanges([mapBytes(map), ...writtenInPlace(census), [growth.appended]], hostBlock));
-  return named([[STORED, stored], [IN_PLACE, settled - stored], ...toCome(filled - settled, growth)]);
+  return withoutZeros([
+    component('allocated', stored),
+    component('in-place', settled - stored),
+    ...appendedComponents(filled - settled, growth),
+  ]);
 }
 
 /** Without a map the storage that there is may lie where no guest write reaches it, and then stays on top. */
-function addendsByStat(census: VmdkCensus, facts: FileFacts, growth: Growth): Addend[] {
+function componentsByStat(census: VmdkCensus, facts: FileFacts, growth: Growth): Component[] {
   const { hostBlock, allocation, length } = facts;
   const known = facts.written ?? [];
   const knownBytes = storedBytes(known);
@@ -106,28 +110,20 @@ function addendsByStat(census: VmdkCensus, facts: FileFacts, growth: Growth): Ad
   const elsewhere = Math.max(0, allocation - knownBytes);
   const fileBytes = roundUp(length, hostBlock);
   const behindEnd = Math.max(0, elsewhere - Math.max(0, fileBytes - knownBytes));
-  return named([
-    ['known to be stored, or written in place', settled],
-    ['storage at places not known', Math.min(elsewhere, Math.max(0, fileBytes - settled)) + behindEnd],
-    ...toCome(filled - settled, growth),
+  return withoutZeros([
+    component('known-or-in-place', settled),
+    component('unknown-offsets', Math.min(elsewhere, Math.max(0, fileBytes - settled)) + behindEnd),
+    ...appendedComponents(filled - settled, growth),
   ]);
 }
 
-const STORED = 'stored now';
-const IN_PLACE = 'written in place, not stored yet';
-const TO_COME = 'guest data to come';
-const TABLES = 'grain tables to come';
-
-function toCome(bytes: number, { tableBytes }: Growth): [string, number][] {
+function appendedComponents(bytes: number, { tableBytes }: Growth): Component[] {
   const tables = Math.min(bytes, tableBytes);
-  return [
-    [TO_COME, bytes - tables],
-    [TABLES, tables],
-  ];
+  return [component('guest-data', bytes - tables), component('grain-tables', tables)];
 }
 
-function named(terms: readonly (readonly [string, number])[]): Addend[] {
-  return terms.filter(([name, bytes]) => bytes !== 0 || name === STORED).map(([name, bytes]) => ({ name, bytes }));
+function withoutZeros(components: readonly Component[]): Component[] {
+  return components.filter(({ code, bytes }) => bytes !== 0 || code === 'allocated');
 }
 
 /** Everything that guest writes touch without appending: header and descriptor (its CID), tables, and grains that are there. */
@@ -137,9 +133,4 @@ function writtenInPlace({ header, needing, tableSectors, grainSteps }: VmdkCensu
   const head = { start: 0, end: Math.max(SECTOR, header.descriptorOffset + header.descriptorLength) };
   const tables = needing > 0 ? clusterBytes(tableSectors, SECTOR) : [];
   return [sortRanges([head]), tables, clusterBytes(grainSteps, header.grainBytes)];
-}
-
-/** What can still come up at places of its own, between what is there. */
-function scatteredBytes(addends: readonly Addend[]): number {
-  return addends.filter(({ name }) => name === IN_PLACE).reduce((sum, { bytes }) => sum + bytes, 0);
 }

@@ -1,8 +1,8 @@
 /** What crosses a process or network border: report types, definitions, the table of exit codes. Browser-safe. */
 export type { Verdict, VetConversion, VetIdentity, VetNext, VetReason, VetReport, VetUse } from './vet-report.ts';
 export { EXIT_CODE_OF_KIND, EXIT_CODES, exitCodeOfError, httpStatusOf } from './kinds.ts';
+export { type Component, component, COMPONENT_CODES, COMPONENT_NAMES, type ComponentCode, sumOfComponents } from './components.ts';
 export {
-  type Addend,
   type ChainLink,
   DEFINITIONS,
   type Finding,
@@ -46,7 +46,6 @@ export {
   type StoreRules,
   type StoreSample,
   type StoreView,
-  type Term,
 } from './serve-reports.ts';
 export type {
   ForeignLockReport,

@@ -3,6 +3,7 @@
  * Bytes are numbers; a figure that is not known or has no bound is null, with the reason beside it.
  */
 import type { Assumption, SerializedError } from '#base';
+import type { Component } from './components.ts';
 
 export type FindingLevel = 'info' | 'warning' | 'danger';
 
@@ -11,12 +12,6 @@ export interface Finding {
   readonly level: FindingLevel;
   readonly code: string;
   readonly message: string;
-}
-
-/** One term of the commitment; the terms of an image sum exactly to it. */
-export interface Addend {
-  readonly name: string;
-  readonly bytes: number;
 }
 
 /** Why the future of an image has no bound beyond its commitment. */
@@ -93,7 +88,7 @@ export interface ImageReport {
   readonly unbounded: readonly Unbounded[];
   /** What one more internal snapshot would add; null when the image cannot take one. */
   readonly nextSnapshot: { readonly bytes: number } | null;
-  readonly addends: readonly Addend[];
+  readonly components: readonly Component[];
   readonly findings: readonly Finding[];
   readonly chain: readonly ChainLink[];
   /** Somebody has the image open for writing: the figures lag behind until the writer flushes. null: not known. */
@@ -119,7 +114,7 @@ export interface MeasureReport {
   readonly commitment: number;
   readonly expected: number;
   readonly maxLength: number;
-  readonly addends: readonly Addend[];
+  readonly components: readonly Component[];
   /** Of a copy: what it leaves out of its source, and what is doubtful about that. */
   readonly findings: readonly Finding[];
 }

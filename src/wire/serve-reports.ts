@@ -4,6 +4,7 @@
  * reason beside it.
  */
 import type { Assumption, SerializedError } from '#base';
+import type { Component } from './components.ts';
 import type { Finding, ScannedImage, StoreReport } from './reports.ts';
 
 /** How near a store is to trouble. unknown: something that the answer needs is missing, and a finding says what. */
@@ -49,19 +50,11 @@ export interface StoreForecast {
   readonly toFull: Outlook;
 }
 
-/** A term of a sum, by name; the terms add up to its result. */
-export interface Term {
-  readonly name: string;
-  /** Signed: what is taken away is negative. */
-  readonly bytes: number;
-  readonly explanation: string;
-}
-
-/** A sum that decides: `terms` add up to `left`; what fits leaves at least 0. */
+/** A sum that decides: `components` add up to `left`; what fits leaves at least 0. */
 export interface PolicySum {
   readonly policy: Policy;
-  readonly terms: readonly Term[];
-  /** null: a term is not known, `unknown` says which. Below 0 although one is not known: what is known is too much. */
+  readonly components: readonly Component[];
+  /** null: a component is not known, `unknown` says which. Below 0 although one is not known: what is known is too much. */
   readonly left: number | null;
   /** What is not known; beside a `left` of 0 and more: why the sum is still no yes. */
   readonly unknown: string | null;

@@ -58,7 +58,7 @@ export const LAYERS: readonly Layer[] = [
       base: 'checked arithmetic',
       block: 'what the host says of a file and its storage',
       formats: 'what the format says of an image: the census that the figures are made of',
-      wire: `${TYPES_ONLY}figures are stated in the shapes that leave plimsoll`,
+      wire: 'figures are stated in the shapes that leave plimsoll',
     },
     node: nothing,
     packages: nothing,

@@ -4,11 +4,15 @@ import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMPONENT_CODES, COMPONENT_NAMES } from '#wire';
 import { plimsoll } from '../support/command.ts';
 import { type SmallStore, smallStore } from '../support/small-store.ts';
 import { ROOT } from './source.ts';
 
 type Json = Record<string, unknown>;
+interface Defs {
+  readonly component?: { readonly properties: { readonly code: { readonly enum: readonly string[] } } };
+}
 
 const DIRECTORY = join(ROOT, 'docs', 'schemas');
 const schemas = (existsSync(DIRECTORY) ? readdirSync(DIRECTORY) : [])
@@ -75,6 +79,16 @@ describe('the JSON schemas', () => {
 
   it('are one for each kind of report', () => {
     expect(schemas.map(({ of }) => of ?? '').sort()).toEqual([...new Set(COMMANDS.map(([of]) => of))].sort());
+  });
+
+  it('list the codes of components, as docs/json.md does', () => {
+    const known = new Set<string>(COMPONENT_CODES);
+    const listed = schemas.flatMap(({ schema }) => (schema['$defs'] as Defs | undefined)?.component?.properties.code.enum ?? []);
+    expect(listed.filter((code) => !known.has(code))).toEqual([]);
+    const section = readFileSync(join(ROOT, 'docs', 'json.md'), 'utf8').split('## Components')[1] ?? '';
+    expect([...section.matchAll(/^\| `([^`]+)` \| (.+) \|$/gm)].map(([, code, name]) => [code, name])).toEqual(
+      Object.entries(COMPONENT_NAMES),
+    );
   });
 
   it.each(COMMANDS.map(([of, words], index) => ({ of, words, index })))('$of describes what `plimsoll $words` prints', ({ of, index }) => {

@@ -8,7 +8,7 @@ import { copyFileSync, constants, rmSync, statSync, truncateSync, writeFileSync 
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { KiB, MiB } from '#base';
-import type { ImageReport } from '#wire';
+import { type ImageReport, sumOfComponents } from '#wire';
 import { sampled } from '../support/depth.ts';
 import { canMount, type MountableKind, withFilesystem } from '../support/loop-mount.ts';
 import { type Opening, qemuImg, qemuIo } from '../support/qemu.ts';
@@ -147,7 +147,7 @@ async function missesOf({ image, order }: Run, directory: string, ground: Ground
     const slack = at === 0 ? 1 : 1.6;
     const most = Math.max(...reached.slice(at));
     const commitment = report.commitment ?? 0;
-    const ownMap = report.addends.find(({ name: addend }) => addend.endsWith('own map of the file, to come'))?.bytes ?? 0;
+    const ownMap = sumOfComponents(report.components, 'host-map-growth');
     const within = commitment + (report.mapExcess ?? Number.NaN);
     if (!(most <= within)) return [`${name}: ${within} with mapExcess before session ${at + 1}, reached ${most}`];
     if (commitment < most) return [`${name}: ${commitment} before session ${at + 1}, reached ${most} (${commitment - most})`];
@@ -155,7 +155,7 @@ async function missesOf({ image, order }: Run, directory: string, ground: Ground
     return ownMap > limit ? [`${name}: ${ownMap} for the map before session ${at + 1}, expected at most ${limit}`] : [];
   });
   if (process.env['PLIMSOLL_SHOW'] === '1') {
-    const map = reports[0]?.addends.filter(({ name: addend }) => addend.startsWith('host')).map(({ name: n, bytes }) => `${n}=${bytes}`);
+    const map = reports[0]?.components.filter(({ code }) => code.startsWith('host-')).map(({ code, bytes }) => `${code}=${bytes}`);
     console.log(
       `${ground.name} | ${name} | ${reports.map((r) => r.commitment).join(' ')} | reached ${reached.join(' ')} | ${map?.join('; ')}`,
     );

@@ -108,11 +108,11 @@ describe('a QED image that is filled', () => {
   it.each(QED_STATES.map((state) => [state.name, state] as const))('%s', { timeout: 600_000 }, async (_, state) => {
     const path = await makeQed('image.qed', state);
     const report = await examineImage(path);
-    const { commitment, expected, maxLength, capacity, addends, error, chain } = report;
+    const { commitment, expected, maxLength, capacity, components, error, chain } = report;
     expect(error).toBeUndefined();
     if (commitment === null || expected === null || maxLength === null) throw new Error('a figure is missing');
     expect(capacity).toBe(state.capacity);
-    expect(addends.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(commitment);
+    expect(components.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(commitment);
     expect(chain.map(({ status, format }) => [status, format])).toEqual(state.backing === undefined ? [] : [['opened', 'raw']]);
     const shuffled = new Prng(state.capacity).shuffled(pieces(state.capacity, 32_768));
     const orders = [[pieces(state.capacity, MiB)], [shuffled.slice(0, 40), shuffled.slice(40)], [[`write -q -P 7 0 ${state.capacity}`]]];

@@ -25,7 +25,7 @@ export function describeTruth(truth: StateTruth, verbose = false): string {
     ...describeSnapshotSlack(truth),
     ...(violations.length > 0 ? [`${violations.length} VIOLATIONS`] : []),
   ];
-  const details = verbose ? [...describeFills(truth), ...describeAddends(truth)] : [];
+  const details = verbose ? [...describeFills(truth), ...describeComponents(truth)] : [];
   return [parts.join(' | '), ...violations.map((violation) => `    ! ${violation}`), ...details].join('\n');
 }
 
@@ -69,10 +69,10 @@ function describeFills(truth: StateTruth): string[] {
   });
 }
 
-function describeAddends(truth: StateTruth): string[] {
+function describeComponents(truth: StateTruth): string[] {
   const report = truth.said;
   if (report === undefined) return [];
-  return [`    host ${hostBytes(report)}`, ...report.addends.map(({ name, bytes }) => `    + ${bytes} ${name}`)];
+  return [`    host ${hostBytes(report)}`, ...report.components.map(({ name, bytes }) => `    + ${bytes} ${name}`)];
 }
 
 function percent(ratio: number): string {

@@ -5,7 +5,7 @@
  *     [--fills a,b] [--random COUNT] [--dump] [--verbose]
  *
  * --random adds so many fills drawn at random, to search for worse than the fixed ones.
- * --dump measures QEMU only and does not load plimsoll; --verbose adds a line per fill and the addends.
+ * --dump measures QEMU only and does not load plimsoll; --verbose adds a line per fill and the components.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -4,12 +4,12 @@ import { SINGLE } from './fills.ts';
 import type { Reached } from './reached.ts';
 import type { FillTruth, StateTruth } from './truth.ts';
 
-/** Addends whose name starts so are what the host filesystem charges, not what QEMU writes. */
-const HOST_ADDEND = 'host: ';
+/** Components whose code begins so are charged by the host filesystem, not written by QEMU. */
+const HOST_COMPONENT = 'host-';
 
 export interface Verdict {
   readonly violations: readonly string[];
-  /** Commitment without host addends over the worst reached, minus 1; undefined when nothing can be reached. */
+  /** Commitment without host components over the worst reached, minus 1; undefined when nothing can be reached. */
   readonly slackRatio: number | undefined;
 }
 
@@ -31,7 +31,7 @@ export function singleFill(truth: StateTruth): FillTruth | undefined {
 }
 
 export function hostBytes(report: ImageReport): number {
-  return report.addends.filter(({ name }) => name.startsWith(HOST_ADDEND)).reduce((sum, { bytes }) => sum + bytes, 0);
+  return report.components.filter(({ code }) => code.startsWith(HOST_COMPONENT)).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function judgeFill(truth: StateTruth, fill: FillTruth): string[] {

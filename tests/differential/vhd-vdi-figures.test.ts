@@ -72,8 +72,8 @@ describe('figures of an image that is filled', () => {
     const { commitment, maxLength, expected, allocation } = figures;
     if (commitment === null || maxLength === null || expected === null || allocation === null) throw new Error('a figure is missing');
     expect(figures.method).toBe('map');
-    expect(figures.addends.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(commitment);
-    expect(blind.addends.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(blind.commitment);
+    expect(figures.components.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(commitment);
+    expect(blind.components.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(blind.commitment);
     const size = figures.capacity ?? 0;
     const orders = [
       ['ascending', pieces(size, 2 * MiB)],

@@ -74,8 +74,8 @@ describe('VHDX figures', () => {
       await build(state, path);
       said = await figuresOf(path, true);
       const byStat = await figuresOf(path, false);
-      expect(said.addends.reduce((sum, addend) => sum + addend.bytes, 0)).toBe(said.commitment);
-      expect(byStat.addends.reduce((sum, addend) => sum + addend.bytes, 0)).toBe(byStat.commitment);
+      expect(said.components.reduce((sum, component) => sum + component.bytes, 0)).toBe(said.commitment);
+      expect(byStat.components.reduce((sum, component) => sum + component.bytes, 0)).toBe(byStat.commitment);
       if (state.name === 'dirty-log') await qemuImg(directory, 'check', '-q', '-r', 'all', path);
       for (const commands of sessions(state.capacity)) await writeVhdx(path, commands);
       const { size, blocks } = statSync(path);

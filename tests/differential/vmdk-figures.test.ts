@@ -52,8 +52,8 @@ async function copyOf({ directory, image }: VmdkSite, name: string): Promise<str
 }
 
 function expectSums({ figures, facts }: Asked): void {
-  for (const { addends, commitment, residual, allocation } of figures) {
-    expect(addends.reduce((sum, addend) => sum + addend.bytes, 0)).toBe(commitment);
+  for (const { components, commitment, residual, allocation } of figures) {
+    expect(components.reduce((sum, component) => sum + component.bytes, 0)).toBe(commitment);
     expect([allocation, (residual ?? 0) + facts.allocation]).toEqual([facts.allocation, commitment]);
   }
 }

@@ -56,7 +56,7 @@ async function insteadOfDaemon(answer: Parameters<typeof createServer>[1]): Prom
 }
 
 describe('admit', () => {
-  it('says yes with 0 and no with 10, the sum by its terms with --explain', async () => {
+  it('says yes with 0 and no with 10, the sum by its components with --explain', async () => {
     const yes = await ask('admit', '--size', '10G', '--store', 'vm');
     expect([yes.code, yes.stdout, yes.stderr]).toEqual([0, 'Admitted. It fits.\n', '']);
     const no = await ask('admit', '--bytes', '40G', '--store', STORE_ID, '--explain');
@@ -73,7 +73,7 @@ describe('admit', () => {
   });
 
   it('says that it could not tell with 11, and why', async () => {
-    await watchWith({ sum: { policy: 'promise', terms: [], left: null, unknown: 'an image cannot be read' } });
+    await watchWith({ sum: { policy: 'promise', components: [], left: null, unknown: 'an image cannot be read' } });
     const { code, stdout } = await ask('admit', '--bytes', '1', '--store', 'vm', '--explain');
     expect([code, stdout]).toEqual([11, expect.stringMatching(/^Could not tell\. .*an image cannot be read/s)]);
   });
@@ -107,11 +107,9 @@ describe('admit', () => {
     const yes = await ask('admit', '--size', '1M', '--store', 'vm', '--json');
     expect([yes.code, yes.stderr]).toEqual([0, expect.stringMatching(/nobody listens there.*\n.*scan/)]);
     const decision = JSON.parse(yes.stdout) as AdmissionDecision;
-    expect([decision.admitted, decision.reservation, decision.sum.terms.reduce((sum, term) => sum + term.bytes, 0)]).toEqual([
-      true,
-      null,
-      decision.sum.left,
-    ]);
+    expect([decision.admitted, decision.reservation, decision.sum.components.reduce((sum, component) => sum + component.bytes, 0)]).toEqual(
+      [true, null, decision.sum.left],
+    );
     expect((await ask('admit', '--size', '700T', '--store', 'vm/new.qcow2')).code).toBe(10);
     expect((await ask('admit', '--size', '1M', '--store', 'vm', '--policy', 'watch')).code).toBe(2);
     expect((await ask('admit', '--size', '1M', '--store', 'nowhere/vm')).code).toBe(12);
@@ -200,7 +198,7 @@ describe('a daemon that is there and does not answer', () => {
     admitted: true,
     store: STORE_ID,
     bytes: 1,
-    sum: { policy: 'promise', terms: [], left: 1, unknown: null },
+    sum: { policy: 'promise', components: [], left: 1, unknown: null },
     message: 'It fits.',
     scannedAt: '2026-11-23T12:00:00.000Z',
     reservation: null,
@@ -349,7 +347,7 @@ describe('create', () => {
   });
 
   it('makes nothing where it could not be told: 11', async () => {
-    await watchWith({ sum: { policy: 'promise', terms: [], left: null, unknown: 'an image cannot be read' } });
+    await watchWith({ sum: { policy: 'promise', components: [], left: null, unknown: 'an image cannot be read' } });
     const { code } = await ask('create', '-f', 'raw', 'vm/web.raw', '1M');
     expect([code, existsSync(join(directory, 'vm', 'web.raw'))]).toEqual([11, false]);
   });

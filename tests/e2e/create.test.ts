@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, s
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { InfoReport, MeasureReport } from '#wire';
+import { type InfoReport, type MeasureReport, component, sumOfComponents } from '#wire';
 import { COMMAND, inTerminal, plimsoll, run, shellWord, start } from '../support/command.ts';
 
 let directory: string;
@@ -154,7 +154,7 @@ describe('measure', () => {
         capacity: 2 ** 30,
         length: statSync(at('judge')).size,
       });
-      expect(report.addends.reduce((sum, one) => sum + one.bytes, 0)).toBe(report.commitment);
+      expect(report.components.reduce((sum, one) => sum + one.bytes, 0)).toBe(report.commitment);
     },
   );
 
@@ -169,9 +169,9 @@ describe('measure', () => {
     await run('qemu-img', ['convert', '-O', 'qcow2', at('old'), at('judge')]);
     expect(report.capacity).toBe(2 ** 30);
     expect(report.length).toBe(statSync(at('judge')).size);
-    expect(report.addends[0]).toEqual({ name: 'stored when made', bytes: report.allocation });
-    expect(report.addends.reduce((sum, one) => sum + one.bytes, 0)).toBe(report.commitment);
-    expect(report.addends.find((one) => one.name === 'guest data to come')?.bytes).toBe(2 ** 30 - 5 * 2 ** 20);
+    expect(report.components[0]).toEqual(component('allocated-at-creation', report.allocation));
+    expect(report.components.reduce((sum, one) => sum + one.bytes, 0)).toBe(report.commitment);
+    expect(sumOfComponents(report.components, 'guest-data')).toBe(2 ** 30 - 5 * 2 ** 20);
   });
 
   it('measures a copy of a VMDK, and a copy by signature', async () => {

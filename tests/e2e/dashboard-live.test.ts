@@ -55,7 +55,7 @@ async function figure(card: Locator, word: string): Promise<number> {
   return Number(await row.locator('data').getAttribute('value'));
 }
 
-/** Exact bytes of all terms of a sum, and at the end what they leave. */
+/** Exact bytes of all components of a sum, and at the end what they leave. */
 async function sumOn(place: Locator): Promise<number[]> {
   const values = await place.locator('table.sum data').evaluateAll((all) => all.map((one) => (one as unknown as { value: string }).value));
   return values.map(Number);
@@ -71,7 +71,7 @@ it('shows a store with the figures and the sum that the daemon has', async () =>
   await card.getByRole('heading', { level: 2 }).getByRole('link').click();
   const panel = page.getByRole('region', { name: 'The sum that decides' });
   await panel.waitFor();
-  expect(await sumOn(panel)).toEqual([...now.sum.terms.map(({ bytes }) => bytes), now.sum.left]);
+  expect(await sumOn(panel)).toEqual([...now.sum.components.map(({ bytes }) => bytes), now.sum.left]);
   expect(complaints).toEqual([]);
   await close();
 });
@@ -108,7 +108,7 @@ it('answers what if with the sum of plimsoll admit, holds the space, shows it in
   await page.getByText('Yes, it fits').waitFor();
   const { stdout } = await daemon.ask('admit', '--size', '48M', '-f', 'qcow2', '--store', images, '--json');
   const { sum, bytes } = JSON.parse(stdout) as AdmissionDecision;
-  expect(await sumOn(page.locator('.decision'))).toEqual([...sum.terms.map((term) => term.bytes), sum.left]);
+  expect(await sumOn(page.locator('.decision'))).toEqual([...sum.components.map((component) => component.bytes), sum.left]);
   await page.getByLabel('Key').fill('web 7');
   await page.getByRole('button', { name: 'Reserve it' }).click();
   await page.getByText(/^Held: .* under the key web 7, until/).waitFor();

@@ -95,7 +95,7 @@ export function describeDashboard(
       await close();
     });
 
-    it('an image page has addends that sum to the commitment', async () => {
+    it('an image page has components that sum to the commitment', async () => {
       const { page, close } = await openPage(browser, baseUrl(), await readableImage(browser, baseUrl()));
       const table = page.getByRole('table', { name: /sum to the commitment/ });
       const exact = (await table.getByRole('row').locator('td:last-child').allTextContents()).map((text) =>

@@ -38,7 +38,7 @@ describe('info --json', () => {
     expect(report.images.map((image) => image.path)).toEqual([qcow2, raw]);
     const [first] = report.images;
     const named =
-      'path format capacity length allocation commitment expected residual maxLength method unbounded nextSnapshot addends findings chain'.split(
+      'path format capacity length allocation commitment expected residual maxLength method unbounded nextSnapshot components findings chain'.split(
         ' ',
       );
     for (const field of named) expect(first).toHaveProperty(field);
@@ -52,9 +52,9 @@ describe('info --json', () => {
     expect(JSON.parse(stdout)).toMatchObject({ 'virtual-size': image?.capacity, 'actual-size': image?.allocation });
   });
 
-  it('has addends that sum to the commitment, and a residual that is the rest', async () => {
+  it('has components that sum to the commitment, and a residual that is the rest', async () => {
     for (const image of await infoJson(qcow2, raw)) {
-      expect(image.addends.reduce((sum, one) => sum + one.bytes, 0)).toBe(image.commitment);
+      expect(image.components.reduce((sum, one) => sum + one.bytes, 0)).toBe(image.commitment);
       expect(image.residual).toBe((image.commitment ?? 0) - (image.allocation ?? 0));
     }
   });

@@ -45,10 +45,11 @@ function outcome(bytes: Uint8Array, hasMap: boolean): Promise<string> {
   return kindOf(async () => {
     const device = withReadBudget(memoryDevice(bytes), 2 ** 28);
     const header = await readQcow2Header(device);
-    const { commitment, allocation, addends } = qcow2Figures(await readCensus(device, header), factsOf(bytes, hasMap));
+    const { commitment, allocation, components } = qcow2Figures(await readCensus(device, header), factsOf(bytes, hasMap));
     if (commitment === null || allocation === null || !(commitment >= allocation))
       throw new Error(`commitment ${commitment} below allocation ${allocation}`);
-    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    if (components.reduce((sum, component) => sum + component.bytes, 0) !== commitment)
+      throw new Error('the components do not sum to the commitment');
     if (header.capacity < 2 ** 32)
       for await (const run of guestRuns(device, header)) if (run.end <= run.start) throw new Error(`empty run at ${run.start}`);
     return 'report';

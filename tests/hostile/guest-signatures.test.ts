@@ -202,7 +202,7 @@ describe('an image of a container format', () => {
     const [named, other] = ['vm.qcow2', 'vm.img'].map((name) => images.find(({ path }) => path === at(name)) as ScannedImage);
     expect(named?.commitment).toBeLessThan(128 * MiB);
     expect(other?.commitment).toBeGreaterThanOrEqual(256 * MiB);
-    expect(other?.addends.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(other?.commitment);
+    expect(other?.components.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(other?.commitment);
     expect(other?.findings.map(({ code }) => code)).toContain('FORMAT_UNPROVEN');
   });
 });

@@ -31,10 +31,11 @@ function subject(image: QedBuilder): Subject {
 function outcome(bytes: Uint8Array): Promise<string> {
   return kindOf(async () => {
     const image = await openQed(withReadBudget(memoryDevice(bytes), 6 * bytes.byteLength + 65_536));
-    const { commitment, allocation, addends, maxLength } = qedFigures(await image.census(), factsOf(bytes.byteLength));
+    const { commitment, allocation, components, maxLength } = qedFigures(await image.census(), factsOf(bytes.byteLength));
     if (commitment === null || allocation === null || maxLength === null || !(commitment >= allocation))
       throw new Error('a figure is wrong');
-    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    if (components.reduce((sum, component) => sum + component.bytes, 0) !== commitment)
+      throw new Error('the components do not sum to the commitment');
     const end = Math.min(image.capacity, MiB);
     let at = 0;
     for await (const extent of image.device.extents(0, end)) {

@@ -67,9 +67,10 @@ function ofDescriptor(bytes: Uint8Array): Promise<string> {
 function ofExtent(bytes: Uint8Array): Promise<string> {
   return kindOf(async () => {
     const extent = await openVmdkExtent(withReadBudget(memoryDevice(bytes), 4 * bytes.byteLength + 65_536));
-    const { commitment, allocation, addends } = vmdkFigures(await extent.census(), factsOf(bytes.byteLength));
+    const { commitment, allocation, components } = vmdkFigures(await extent.census(), factsOf(bytes.byteLength));
     if (commitment === null || allocation === null || !(commitment >= allocation)) throw new Error('a figure is wrong');
-    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    if (components.reduce((sum, component) => sum + component.bytes, 0) !== commitment)
+      throw new Error('the components do not sum to the commitment');
     return 'report';
   });
 }

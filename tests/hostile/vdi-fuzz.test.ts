@@ -27,10 +27,11 @@ function subject(image: VdiBuilder): Subject {
 function outcome(bytes: Uint8Array): Promise<string> {
   return kindOf(async () => {
     const image = await openVdi(withReadBudget(memoryDevice(bytes), 4 * bytes.byteLength + 65_536));
-    const { commitment, allocation, addends, maxLength } = vdiFigures(image, factsOf(bytes.byteLength));
+    const { commitment, allocation, components, maxLength } = vdiFigures(image, factsOf(bytes.byteLength));
     if (commitment === null || allocation === null || maxLength === null || !(commitment >= allocation))
       throw new Error('a figure is wrong');
-    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    if (components.reduce((sum, component) => sum + component.bytes, 0) !== commitment)
+      throw new Error('the components do not sum to the commitment');
     const end = Math.min(image.capacity, 4 * MiB);
     let at = 0;
     for await (const extent of image.device.extents(0, end)) {

@@ -59,10 +59,11 @@ function outcome(bytes: Uint8Array): Promise<string> {
   return kindOf(async () => {
     const device = withReadBudget(memoryDevice(bytes), 8 * bytes.byteLength + 65_536);
     const image = await openVhd(device);
-    const { commitment, allocation, addends, maxLength } = vhdFigures(image, factsOf(bytes.byteLength));
+    const { commitment, allocation, components, maxLength } = vhdFigures(image, factsOf(bytes.byteLength));
     if (commitment === null || allocation === null || maxLength === null || !(commitment >= allocation))
       throw new Error('a figure is wrong');
-    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    if (components.reduce((sum, component) => sum + component.bytes, 0) !== commitment)
+      throw new Error('the components do not sum to the commitment');
     for await (const run of vhdAmbiguousRuns(device, image)) if (run.end <= run.start) throw new Error('an empty run');
     const end = Math.min(image.capacity, 2 ** 20);
     let at = 0;

@@ -168,11 +168,12 @@ function factsOf(length: number, hasMap: boolean): FileFacts {
 function outcome(builder: VhdxBuilder, hasMap: boolean): Promise<string> {
   return kindOf(async () => {
     const image = await openVhdx(withReadBudget(builder.device(), READ_BUDGET));
-    const { commitment, allocation, addends } = vhdxFigures(image, factsOf(builder.length, hasMap));
+    const { commitment, allocation, components } = vhdxFigures(image, factsOf(builder.length, hasMap));
     if (commitment === null || allocation === null || !(commitment >= allocation))
       throw new Error(`commitment ${commitment} below allocation`);
-    if (addends.some(({ bytes }) => bytes < 0)) throw new Error(`an addend below 0: ${JSON.stringify(addends)}`);
-    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    if (components.some(({ bytes }) => bytes < 0)) throw new Error(`a component below 0: ${JSON.stringify(components)}`);
+    if (components.reduce((sum, component) => sum + component.bytes, 0) !== commitment)
+      throw new Error('the components do not sum to the commitment');
     let at = 0;
     for await (const extent of image.extents(0, Math.min(image.byteLength, 2 ** 36))) {
       if (extent.start !== at || extent.end <= at) throw new Error(`extents do not join at ${at}`);

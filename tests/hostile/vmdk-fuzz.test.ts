@@ -109,9 +109,10 @@ function outcome(bytes: Uint8Array): Promise<string> {
     if (at !== device.byteLength) throw new Error(`extents end at ${at}`);
     await device.read(0, MOST_READ);
     await device.read(Math.max(0, device.byteLength - MOST_READ), MOST_READ);
-    const { commitment, allocation, addends } = vmdkFigures(await image.census(), factsOf(bytes));
+    const { commitment, allocation, components } = vmdkFigures(await image.census(), factsOf(bytes));
     if (commitment === null || allocation === null || !(commitment >= allocation)) throw new Error(`commitment ${commitment}`);
-    if (addends.reduce((sum, addend) => sum + addend.bytes, 0) !== commitment) throw new Error('the addends do not sum to the commitment');
+    if (components.reduce((sum, component) => sum + component.bytes, 0) !== commitment)
+      throw new Error('the components do not sum to the commitment');
     return 'read';
   });
 }

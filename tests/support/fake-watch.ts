@@ -4,21 +4,22 @@
  */
 import { PlimsollError } from '#base';
 import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from '#pool';
-import type {
-  AdmissionDecision,
-  Growth,
-  ImagePage,
-  ImageSample,
-  ImageView,
-  MovePlan,
-  Outlook,
-  PolicySum,
-  Reservation,
-  ServeEvent,
-  StatusReport,
-  StoreRules,
-  StoreSample,
-  StoreView,
+import {
+  type AdmissionDecision,
+  type Growth,
+  type ImagePage,
+  type ImageSample,
+  type ImageView,
+  type MovePlan,
+  type Outlook,
+  type PolicySum,
+  type Reservation,
+  type ServeEvent,
+  type StatusReport,
+  type StoreRules,
+  type StoreSample,
+  type StoreView,
+  component,
 } from '#wire';
 import { anImage, anUnreadableImage } from './reports.ts';
 
@@ -49,10 +50,10 @@ export const STORE_ID = 'uuid:3c1a/x@7 ü%';
 export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
   const sum: PolicySum = {
     policy: 'promise',
-    terms: [
-      { name: 'available', bytes: 60 * GiB, explanation: 'free for users' },
-      { name: 'floor', bytes: -GiB, explanation: 'must remain' },
-      { name: 'residual', bytes: -30 * GiB, explanation: 'may still be written' },
+    components: [
+      { ...component('available', 60 * GiB), explanation: 'free for users' },
+      { ...component('floor', -GiB), explanation: 'must remain' },
+      { ...component('residual', -30 * GiB), explanation: 'may still be written' },
     ],
     left: 29 * GiB,
     unknown: null,
@@ -212,10 +213,10 @@ export class FakeWatch implements Watch {
       bytes: request.bytes,
       sum: {
         policy: request.policy ?? sum.policy,
-        terms: [
-          ...sum.terms,
-          { name: 'reserved', bytes: 0 - reserved, explanation: 'held for others' },
-          { name: 'request', bytes: 0 - request.bytes, explanation: 'this one' },
+        components: [
+          ...sum.components,
+          { ...component('reserved', 0 - reserved), explanation: 'held for others' },
+          { ...component('request', 0 - request.bytes), explanation: 'this one' },
         ],
         left,
         unknown: sum.unknown,

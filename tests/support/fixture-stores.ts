@@ -1,15 +1,16 @@
 /** Stores and images as a daemon could tell of them, one for each state that the dashboard has to show. */
-import type {
-  Growth,
-  ImageSample,
-  ImageView,
-  Level,
-  Outlook,
-  PolicySum,
-  Reservation,
-  StoreRules,
-  StoreSample,
-  StoreView,
+import {
+  type Growth,
+  type ImageSample,
+  type ImageView,
+  type Level,
+  type Outlook,
+  type PolicySum,
+  type Reservation,
+  type StoreRules,
+  type StoreSample,
+  type StoreView,
+  component,
 } from '../../src/wire/index.ts';
 
 const GiB = 1024 ** 3;
@@ -140,15 +141,15 @@ function alertOf(left: number | null): string {
 }
 
 export function sumOf(available: number, residual: number | null, reserved: number, request: number, unknown: string | null): PolicySum {
-  const terms = [
-    { name: 'available', bytes: available, explanation: 'free for the images, as the filesystem says' },
-    ...(residual === null ? [] : [{ name: 'residual', bytes: -residual, explanation: 'what the images may still write' }]),
-    { name: 'reserved', bytes: -reserved, explanation: 'held for images that are not there yet' },
-    ...(request === 0 ? [] : [{ name: 'request', bytes: -request, explanation: 'what the new image could come to consume' }]),
-    { name: 'floor', bytes: -RULES.floor, explanation: 'must always remain free' },
+  const components = [
+    { ...component('available', available), explanation: 'free for the images, as the filesystem says' },
+    ...(residual === null ? [] : [{ ...component('residual', -residual), explanation: 'what the images may still write' }]),
+    { ...component('reserved', -reserved), explanation: 'held for images that are not there yet' },
+    ...(request === 0 ? [] : [{ ...component('request', -request), explanation: 'what the new image could come to consume' }]),
+    { ...component('floor', -RULES.floor), explanation: 'must always remain free' },
   ];
   const left = residual === null ? null : available - residual - reserved - request - RULES.floor;
-  return { policy: 'promise', terms, left, unknown };
+  return { policy: 'promise', components, left, unknown };
 }
 
 const BTRFS_FINDING = {
@@ -271,14 +272,14 @@ function anImage(store: StoreView, name: string, index: number): ImageView {
     method: 'map',
     unbounded: [],
     nextSnapshot: { bytes: Math.round(metadata / 2) },
-    addends: isUnreadable
+    components: isUnreadable
       ? []
       : [
-          { name: 'guest data', bytes: capacity },
-          { name: 'L2 tables', bytes: metadata },
-          { name: 'refcount blocks and table', bytes: 393_216 },
-          { name: 'header and L1 table', bytes: 61_440 },
-          { name: 'host: tail of the last block', bytes: 4096 },
+          component('guest-data', capacity),
+          component('l2-tables', metadata),
+          component('refcounts', 393_216),
+          component('in-place', 61_440),
+          component('host-map-growth', 4096),
         ],
     findings:
       index % 6 === 0

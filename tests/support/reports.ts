@@ -1,5 +1,5 @@
 /** Reports with fixed contents, for tests of what is printed. */
-import type { ChainLink, ImageReport, ScannedImage, ScanReport, StoreReport } from '#wire';
+import { type ChainLink, type ImageReport, type ScannedImage, type ScanReport, type StoreReport, component } from '#wire';
 
 const GiB = 2 ** 30;
 
@@ -21,12 +21,12 @@ export function anImage(changes: Partial<ImageReport> = {}): ImageReport {
     method: 'map',
     unbounded: [],
     nextSnapshot: { bytes: 8192 },
-    addends: [
-      { name: 'stored now', bytes: 200_704 },
-      { name: 'guest data to come', bytes: 42_949_672_960 },
-      { name: 'L2 tables to come', bytes: 5_242_880 },
-      { name: 'refcount blocks and table to come', bytes: 1_310_720 },
-      { name: "host: ext4's own map of the file, to come", bytes: 24_576 },
+    components: [
+      component('allocated', 200_704),
+      component('guest-data', 42_949_672_960),
+      component('l2-tables', 5_242_880),
+      component('refcounts', 1_310_720),
+      component('host-map-growth', 24_576, 'ext4'),
     ],
     findings: [],
     chain: [],
@@ -59,7 +59,7 @@ export function anUnreadableImage(path: string): ImageReport {
     maxLength: null,
     method: null,
     nextSnapshot: null,
-    addends: [],
+    components: [],
     openForWriting: null,
     details: {},
     error: { kind: 'io', code: 'IO_EACCES', message: 'Cannot open file: permission denied' },

@@ -12,8 +12,8 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
   const isForced = admitted !== true && reservation !== null;
   const lines = [`${theme.paint(style, word)} ${escapeForTerminal(message)}`].flatMap((line) => wrap(line, theme.width));
   // The message of an open answer names the doubt already.
-  const terms = admitted === null ? { ...sum, unknown: null } : sum;
-  if (explain) lines.push('', `  On ${escapeForTerminal(store)}, by the policy ${sum.policy}:`, ...policySumLines(terms, theme.width));
+  const components = admitted === null ? { ...sum, unknown: null } : sum;
+  if (explain) lines.push('', `  On ${escapeForTerminal(store)}, by the policy ${sum.policy}:`, ...policySumLines(components, theme.width));
   if (reservation !== null) {
     const { key, bytes, expiresAt } = reservation;
     const text = `${isForced ? 'Held nevertheless, as --overcommit asks' : 'Held'}: ${formatBytes(bytes)} by the key ${escapeForTerminal(key)}, until ${expiresAt}.`;
@@ -22,10 +22,10 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
   return lines;
 }
 
-/** The terms, each by its name, and what they leave. */
-export function policySumLines({ terms, left, unknown }: PolicySum, width: number): string[] {
-  const total = left ?? terms.reduce((sum, term) => sum + term.bytes, 0);
+/** The components, each by its name, and what they leave. */
+export function policySumLines({ components, left, unknown }: PolicySum, width: number): string[] {
+  const total = left ?? components.reduce((sum, component) => sum + component.bytes, 0);
   const name = left === null ? 'left, without what is not known' : 'left';
-  const lines = terms.length === 0 ? [] : sumLines(terms, total, width, name);
+  const lines = components.length === 0 ? [] : sumLines(components, total, width, name);
   return unknown === null ? lines : [...lines, ...wrap(`  ${escapeForTerminal(unknown)}`, width)];
 }

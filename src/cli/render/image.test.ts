@@ -1,5 +1,6 @@
 import stringWidth from 'string-width';
 import { describe, expect, it } from 'vitest';
+import { component } from '#wire';
 import { aLink, anImage, anUnreadableImage } from '../../../tests/support/reports.ts';
 import { imageLines } from './image.ts';
 import { plainTheme } from './theme.ts';
@@ -28,11 +29,11 @@ describe('imageLines()', () => {
     const lines = plain(anImage(), true);
     const sum = lines.slice(lines.indexOf('  The commitment is made of:') + 1);
     expect(sum).toEqual([
-      '           200,704      196 KiB  stored now',
-      '  + 42,949,672,960       40 GiB  guest data to come',
-      '  +      5,242,880        5 MiB  L2 tables to come',
-      '  +      1,310,720     1.25 MiB  refcount blocks and table to come',
-      "  +         24,576       24 KiB  host: ext4's own map of the file, to come",
+      '           200,704      196 KiB  allocated now',
+      '  + 42,949,672,960       40 GiB  unallocated guest data',
+      '  +      5,242,880        5 MiB  L2 tables to allocate',
+      '  +      1,310,720     1.25 MiB  refcount blocks and table to allocate',
+      '  +         24,576       24 KiB  host: extent map growth (ext4)',
       '    --------------',
       '  = 42,956,451,840    40.01 GiB  commitment',
     ]);
@@ -40,15 +41,12 @@ describe('imageLines()', () => {
     expect(numbers.slice(0, -1).reduce((a, b) => a + b)).toBe(numbers.at(-1));
   });
 
-  it('shows a negative addend as a subtraction', () => {
+  it('shows a negative component as a subtraction', () => {
     const image = anImage({
-      addends: [
-        { name: 'all', bytes: 1000 },
-        { name: 'reused', bytes: -24 },
-      ],
+      components: [component('allocated', 1000), component('reused-clusters', -24)],
       commitment: 976,
     });
-    expect(plain(image, true)).toContain('  -    24         24 B  reused');
+    expect(plain(image, true)).toContain('  -    24         24 B  allocated free clusters that are reused');
   });
 
   it('calls a guess a guess', () => {
@@ -118,7 +116,7 @@ describe('imageLines()', () => {
         chain: [aLink({ name: evil, path: null, status: 'refused', reason: evil })],
         unbounded: [{ reason: evil, detail: evil }],
         findings: [{ level: 'info', code: evil, message: evil }],
-        addends: [{ name: evil, bytes: 1 }],
+        components: [{ ...component('blocks', 1), name: evil }],
         details: { [evil]: evil },
       }),
       plainTheme(),
@@ -135,7 +133,7 @@ describe('imageLines()', () => {
       chain: [aLink()],
       unbounded: [{ reason: 'r', detail: long }],
       findings: [{ level: 'warning', code: 'W', message: `${long}「設計図」${long}` }],
-      addends: [{ name: long, bytes: 9_007_199_254_740_991 }],
+      components: [{ ...component('blocks', 9_007_199_254_740_991), name: long }],
       commitment: 9_007_199_254_740_991,
       openForWriting: true,
     });

@@ -10,7 +10,7 @@ import type { Theme } from './theme.ts';
 const LABEL_COLUMN = 16;
 
 export interface ImageView {
-  /** Show the addends of the commitment. */
+  /** Show the components of the commitment. */
   readonly explain: boolean;
 }
 
@@ -29,8 +29,8 @@ export function imageLines(image: ImageReport, theme: Theme, view: ImageView): s
   if (image.openForWriting === true) lines.push(...wrapAfter(label('in use'), IN_USE, theme.width));
   for (const one of image.unbounded) lines.push(...wrapAfter(label('no bound'), escapeForTerminal(one.detail), theme.width));
   lines.push(...findingLines(image.findings, theme));
-  if (view.explain && image.commitment !== null && image.addends.length > 0) {
-    lines.push('', '  The commitment is made of:', ...sumLines(image.addends, image.commitment, theme.width));
+  if (view.explain && image.commitment !== null && image.components.length > 0) {
+    lines.push('', '  The commitment is made of:', ...sumLines(image.components, image.commitment, theme.width));
   }
   return lines;
 }

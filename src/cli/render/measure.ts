@@ -15,7 +15,7 @@ export function measureLines(report: MeasureReport, title: string, theme: Theme,
     figureLine('commitment', report.commitment, theme.width),
     figureLine('expected', report.expected, theme.width),
     figureLine('max length', report.maxLength, theme.width),
-    ...(explain ? ['', '  The commitment is made of:', ...sumLines(report.addends, report.commitment, theme.width)] : []),
+    ...(explain ? ['', '  The commitment is made of:', ...sumLines(report.components, report.commitment, theme.width)] : []),
     ...(report.findings.length > 0 ? ['', ...findingLines(report.findings, theme)] : []),
   ];
 }

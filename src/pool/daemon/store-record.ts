@@ -280,7 +280,7 @@ function viewOf(image: ScannedImage, { id, store, machine, growth, toCommitment 
     method: image.method,
     unbounded: image.unbounded,
     nextSnapshot: image.nextSnapshot,
-    addends: image.addends,
+    components: image.components,
     findings: image.findings,
     chain: image.chain,
     openForWriting: image.openForWriting,

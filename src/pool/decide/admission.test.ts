@@ -29,20 +29,26 @@ function growing(high: number): Growth {
 }
 
 /** Terms by name, in GiB. */
-function terms(facts: StoreFacts, of: StoreRules, request?: SpaceRequest): Record<string, number> {
-  return Object.fromEntries(sumOf(facts, of, request).terms.map(({ name, bytes }) => [name, bytes / GiB]));
+function components(facts: StoreFacts, of: StoreRules, request?: SpaceRequest): Record<string, number> {
+  return Object.fromEntries(sumOf(facts, of, request).components.map(({ code, bytes }) => [code, bytes / GiB]));
 }
 
 describe('sumOf(): promise', () => {
   it('takes away everything that may still be written, and what is held', () => {
-    expect(terms(FACTS, rules(), { bytes: 20 * GiB })).toEqual({ available: 400, floor: -10, reserved: -40, request: -20, residual: -300 });
+    expect(components(FACTS, rules(), { bytes: 20 * GiB })).toEqual({
+      available: 400,
+      floor: -10,
+      reserved: -40,
+      request: -20,
+      residual: -300,
+    });
     expect(sumOf(FACTS, rules(), { bytes: 20 * GiB })).toMatchObject({ policy: 'promise', left: 30 * GiB, unknown: null });
   });
 
-  it('names every term of zero without a sign', () => {
+  it('names every component of zero without a sign', () => {
     const sum = sumOf({ ...FACTS, residual: 0, reserved: 0 }, rules({ floor: 0 }));
-    expect(sum.terms.map(({ bytes }) => Object.is(bytes, -0))).not.toContain(true);
-    expect(sum.terms).toHaveLength(4);
+    expect(sum.components.map(({ bytes }) => Object.is(bytes, -0))).not.toContain(true);
+    expect(sum.components).toHaveLength(4);
   });
 
   it('is unmoved by what guests wrote since the scan', () => {
@@ -58,14 +64,14 @@ describe('sumOf(): promise', () => {
 
 describe('sumOf(): entitled', () => {
   it('takes away a share of the residual, rounded up', () => {
-    expect(terms(FACTS, rules({ policy: 'entitled' }))).toMatchObject({ residual: -75 });
-    expect(sumOf({ ...FACTS, residual: 3 }, rules({ policy: 'entitled' })).terms).toContainEqual(
+    expect(components(FACTS, rules({ policy: 'entitled' }))).toMatchObject({ residual: -75 });
+    expect(sumOf({ ...FACTS, residual: 3 }, rules({ policy: 'entitled' })).components).toContainEqual(
       expect.objectContaining({ name: 'residual', bytes: -1 }),
     );
   });
 
   it('counts no residual at a share of 0, known or not', () => {
-    expect(terms({ ...FACTS, residual: null }, rules({ policy: 'entitled', idleShare: 0 }))).toEqual({
+    expect(components({ ...FACTS, residual: null }, rules({ policy: 'entitled', idleShare: 0 }))).toEqual({
       available: 400,
       floor: -10,
       reserved: -40,
@@ -83,22 +89,22 @@ describe('sumOf(): watch', () => {
 
   it('takes away what grows until the store could be relieved', () => {
     const facts = { ...FACTS, growth: growing(GiB / 8), otherGrowth: growing(GiB / 64) };
-    expect(terms(facts, watch)).toEqual({
+    expect(components(facts, watch)).toEqual({
       available: 400,
       floor: -10,
       reserved: -40,
-      'growth of images': -128,
-      'growth of other files': -16,
+      'image-growth': -128,
+      'other-growth': -16,
     });
   });
 
   it('caps the growth of images by their residual, that of other files by nothing', () => {
     const facts = { ...FACTS, residual: 2 * GiB, growth: growing(GiB), otherGrowth: growing(GiB) };
-    expect(terms(facts, watch)).toMatchObject({ 'growth of images': -2, 'growth of other files': -1024 });
+    expect(components(facts, watch)).toMatchObject({ 'image-growth': -2, 'other-growth': -1024 });
   });
 
   it('counts the growth of images whole where no residual is known', () => {
-    expect(terms({ ...FACTS, residual: null, growth: growing(GiB / 8) }, watch)).toMatchObject({ 'growth of images': -128 });
+    expect(components({ ...FACTS, residual: null, growth: growing(GiB / 8) }, watch)).toMatchObject({ 'image-growth': -128 });
   });
 
   it('is a yes without a history of images where even all that they may write fits', () => {
@@ -233,7 +239,7 @@ describe('every sum', () => {
       fc.property(facts, anyRules, bytes, policies, (store, of, asked, policy) => {
         const sum = sumOf(store, of, { bytes: asked, policy });
         if (sum.left === null) expect(sum.unknown).toEqual(expect.any(String));
-        else expect(sum.terms.reduce((all, term) => all + term.bytes, 0)).toBe(sum.left);
+        else expect(sum.components.reduce((all, component) => all + component.bytes, 0)).toBe(sum.left);
       }),
     );
   });
@@ -297,13 +303,13 @@ describe('a store that copies on write', () => {
     expect(answer('promise')).toEqual([null, 30, doubt]);
     expect(answer('entitled')).toEqual([true, 400 - 10 - 40 - 20 - 75 - 35, null]);
     expect(answer('watch')).toEqual([true, 400 - 10 - 40 - 20 - 35, null]);
-    expect(terms(copying, rules({ policy: 'watch' }))).toMatchObject({ 'copy-on-write reserve': -35 });
+    expect(components(copying, rules({ policy: 'watch' }))).toMatchObject({ 'cow-reserve': -35 });
     expect(admits(sumOf(copying, rules(), { bytes: 300 * GiB, policy: 'entitled' }))).toBe(false);
   });
 
   it('counts growth beyond what the images may still write', () => {
     const quick: StoreFacts = { ...copying, residual: GiB, growth: growing(GiB / 60) };
-    expect(terms(quick, rules({ policy: 'watch', noticeSeconds: 60, relieveSeconds: 540 }))['growth of images']).toBeLessThanOrEqual(-10);
+    expect(components(quick, rules({ policy: 'watch', noticeSeconds: 60, relieveSeconds: 540 }))['image-growth']).toBeLessThanOrEqual(-10);
   });
 
   it('reserves a twentieth of what the images hold, and of the store up to 5 GiB', () => {

@@ -14,7 +14,16 @@
  * once it is held, where the answer to it said.
  */
 import { formatBytes, GiB, PlimsollError, saturated } from '#base';
-import type { Growth, Policy, PolicySum, StoreReport, StoreRules, Term } from '#wire';
+import {
+  type Component,
+  component,
+  type ComponentCode,
+  type Growth,
+  type Policy,
+  type PolicySum,
+  type StoreReport,
+  type StoreRules,
+} from '#wire';
 import { formatSeconds } from './durations.ts';
 import { mapDoubtText } from '../scan/map-doubt.ts';
 import { checkRules } from './rules.ts';
@@ -88,12 +97,12 @@ export interface SpaceRequest {
   readonly idleShare?: number;
 }
 
-/** A term as far as it is known: exact where both bounds are the same. */
-interface BoundedTerm {
+/** A component as far as it is known: exact where both bounds are the same. */
+interface BoundedComponent {
   /** null: nothing need be counted. */
-  readonly atLeast: Term | null;
+  readonly atLeast: Component | null;
   /** null: no bound is known. */
-  readonly atMost: Term | null;
+  readonly atMost: Component | null;
   /** Why it is not exact. */
   readonly unknown: string | null;
 }
@@ -101,9 +110,9 @@ interface BoundedTerm {
 /**
  * The store's sum under its policy, with `request` in it where one is given.
  *
- * The terms add up to `left` exactly. Where a term is not known, its bounds may decide: with the most that it can be, the
+ * The components add up to `left` exactly. Where a component is not known, its bounds may decide: with the most that it can be, the
  * sum is a sure yes; with the least, a sure no, and `unknown` says what was left out of it. Between the two `left` is
- * null, and the terms are those that are known. `unknown` beside a `left` of 0 and more is the store's doubt: the sum is
+ * null, and the components are those that are known. `unknown` beside a `left` of 0 and more is the store's doubt: the sum is
  * right, and still no yes.
  *
  * Units: whole bytes; what is multiplied is rounded up.
@@ -113,18 +122,18 @@ export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceReque
   const policy = request?.policy ?? rules.policy;
   const asked = { ...rules, policy, idleShare: request?.idleShare ?? rules.idleShare };
   if (request !== undefined) checkRequest(request, asked);
-  const known = [...knownTerms(facts, asked, request), ...reserveTerm(facts, policy)];
-  const future = futureTerms(facts, asked);
+  const known = [...knownComponents(facts, asked, request), ...reserveComponent(facts, policy)];
+  const future = futureComponents(facts, asked);
   const least = [...known, ...future.flatMap(({ atLeast }) => atLeast ?? [])];
   const most = future.some(({ atMost }) => atMost === null) ? null : [...known, ...future.flatMap(({ atMost }) => atMost ?? [])];
-  const unknown = future.flatMap((term) => term.unknown ?? []).join(' ') || null;
-  if (facts.size <= 0) return { policy, terms: least, left: null, unknown: 'The filesystem states no size.' };
-  if (total(least) < 0) return { policy, terms: least, left: total(least), unknown };
+  const unknown = future.flatMap(({ unknown: reason }) => reason ?? []).join(' ') || null;
+  if (facts.size <= 0) return { policy, components: least, left: null, unknown: 'The filesystem states no size.' };
+  if (total(least) < 0) return { policy, components: least, left: total(least), unknown };
   if (most !== null && total(most) >= 0) {
     const left = total(most);
-    return { policy, terms: most, left, unknown: doubtUnder(facts, policy) ?? mapDoubt(facts, { policy, left }, request) };
+    return { policy, components: most, left, unknown: doubtUnder(facts, policy) ?? mapDoubt(facts, { policy, left }, request) };
   }
-  return { policy, terms: least, left: null, unknown };
+  return { policy, components: least, left: null, unknown };
 }
 
 /** Why the promise cannot be given although the sum fits: the filesystem's maps can take more than is left. */
@@ -178,39 +187,35 @@ function checkRequest({ bytes }: SpaceRequest, asked: StoreRules): void {
   });
 }
 
-function knownTerms(facts: StoreFacts, rules: StoreRules, request: SpaceRequest | undefined): Term[] {
+function knownComponents(facts: StoreFacts, rules: StoreRules, request: SpaceRequest | undefined): Component[] {
   return [
-    { name: 'available', bytes: facts.available, explanation: 'what the filesystem has for files now' },
+    { ...component('available', facts.available), explanation: 'what the filesystem has for files now' },
     taken('floor', rules.floor, 'what must always remain free'),
     taken('reserved', facts.reserved, 'held for images that are not there yet, whole under every policy'),
     ...(request === undefined ? [] : [taken('request', request.bytes, 'what is asked for, whole under every policy')]),
   ];
 }
 
-function reserveTerm({ copyOnWriteReserve: reserve }: StoreFacts, policy: Policy): Term[] {
+function reserveComponent({ copyOnWriteReserve: reserve }: StoreFacts, policy: Policy): Component[] {
   if (reserve === undefined || policy === 'promise') return [];
   return [
-    taken(
-      'copy-on-write reserve',
-      reserve,
-      'for metadata, and for old extents that stay until their last byte is replaced; a reserve, no bound',
-    ),
+    taken('cow-reserve', reserve, 'for metadata, and for old extents that stay until their last byte is replaced; a reserve, no bound'),
   ];
 }
 
 /** What is still to come, as the policy sees it. */
-function futureTerms(facts: StoreFacts, rules: StoreRules): BoundedTerm[] {
+function futureComponents(facts: StoreFacts, rules: StoreRules): BoundedComponent[] {
   if (rules.policy === 'watch') return [imageGrowth(facts, rules), otherGrowth(facts, rules)];
   const share = rules.policy === 'promise' ? 1 : rules.idleShare;
   return share === 0 ? [] : [residualShare(facts, share)];
 }
 
-function residualShare(facts: StoreFacts, share: number): BoundedTerm {
+function residualShare(facts: StoreFacts, share: number): BoundedComponent {
   const explanation =
     share === 1
       ? 'what the images may still write, to the last byte'
       : `${share} of what the images may still write, which is all that they are entitled to`;
-  const counted = (residual: number): Term => taken('residual', Math.ceil(share * residual), explanation);
+  const counted = (residual: number): Component => taken('residual', Math.ceil(share * residual), explanation);
   if (facts.residual !== null) return exactly(counted(facts.residual));
   const part = facts.residualAtLeast ?? 0;
   return {
@@ -223,44 +228,44 @@ function residualShare(facts: StoreFacts, share: number): BoundedTerm {
 const RESIDUAL_UNKNOWN = 'What the images may still write is not known of all of them.';
 
 /** Growth of images, which ends where all of them have reached their commitment. */
-function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedTerm {
+function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedComponent {
   const { growth } = facts;
   const isCopying = facts.copyOnWriteReserve !== undefined;
   // Where data is copied on write, growth does not end at what the images may still write.
   const residual = isCopying ? null : facts.residual;
-  const name = 'growth of images';
+  const code = 'image-growth';
   const seconds = horizon(rules);
   if (growth.high === null) {
-    const atMost = residual === null ? null : taken(name, residual, 'how fast they grow is not known yet: all that they may still write');
+    const atMost = residual === null ? null : taken(code, residual, 'how fast they grow is not known yet: all that they may still write');
     return { atLeast: null, atMost, unknown: `How fast images grow is not known: ${lowerFirst(growth.unknown ?? 'no reason is known.')}` };
   }
   const grown = during(growth.high, seconds);
-  if (isCopying) return exactly(taken(name, grown, growthText(growth.high, seconds)));
+  if (isCopying) return exactly(taken(code, grown, growthText(growth.high, seconds)));
   if (residual === null) {
     // It ends where they are full, which nobody knows: only what is known of that is sure to come.
     const sure = Math.min(grown, facts.residualAtLeast ?? 0);
     return {
-      atLeast: sure === 0 ? null : taken(name, sure, growthText(growth.high, seconds)),
-      atMost: taken(name, grown, growthText(growth.high, seconds)),
+      atLeast: sure === 0 ? null : taken(code, sure, growthText(growth.high, seconds)),
+      atMost: taken(code, grown, growthText(growth.high, seconds)),
       unknown: RESIDUAL_UNKNOWN,
     };
   }
   if (residual <= grown) {
     return exactly(
-      taken(name, residual, `all that they may still write: at ${rateText(growth.high)} it is written within ${formatSeconds(seconds)}`),
+      taken(code, residual, `all that they may still write: at ${rateText(growth.high)} it is written within ${formatSeconds(seconds)}`),
     );
   }
-  return exactly(taken(name, grown, growthText(growth.high, seconds)));
+  return exactly(taken(code, grown, growthText(growth.high, seconds)));
 }
 
 /** Growth of everything else, which has no cap. */
-function otherGrowth({ otherGrowth: growth }: StoreFacts, rules: StoreRules): BoundedTerm {
+function otherGrowth({ otherGrowth: growth }: StoreFacts, rules: StoreRules): BoundedComponent {
   if (growth.high === null) {
     const unknown = `How fast other files grow is not known: ${lowerFirst(growth.unknown ?? 'no reason is known.')}`;
     return { atLeast: null, atMost: null, unknown };
   }
   const seconds = horizon(rules);
-  return exactly(taken('growth of other files', during(growth.high, seconds), growthText(growth.high, seconds)));
+  return exactly(taken('other-growth', during(growth.high, seconds), growthText(growth.high, seconds)));
 }
 
 /** Seconds until trouble is noticed and the store relieved of it. */
@@ -268,7 +273,7 @@ export function horizon({ noticeSeconds, relieveSeconds }: StoreRules): number {
   return noticeSeconds + relieveSeconds;
 }
 
-/** Sums of a few such terms stay exact. No store is as large. */
+/** Sums of a few such components stay exact. No store is as large. */
 const MOST_BYTES = 2 ** 50;
 
 /** Bytes that come at `rate` in `seconds`, rounded up. */
@@ -284,16 +289,16 @@ function rateText(rate: number): string {
   return `${formatBytes(Math.ceil(rate))}/s`;
 }
 
-function exactly(term: Term): BoundedTerm {
-  return { atLeast: term, atMost: term, unknown: null };
+function exactly(known: Component): BoundedComponent {
+  return { atLeast: known, atMost: known, unknown: null };
 }
 
-function taken(name: string, bytes: number, explanation: string): Term {
-  return { name, bytes: bytes === 0 ? 0 : -bytes, explanation };
+function taken(code: ComponentCode, bytes: number, explanation: string): Component {
+  return { ...component(code, bytes === 0 ? 0 : -bytes), explanation };
 }
 
-function total(terms: readonly Term[]): number {
-  return saturated(terms.reduce((sum, { bytes }) => sum + bytes, 0));
+function total(components: readonly Component[]): number {
+  return saturated(components.reduce((sum, { bytes }) => sum + bytes, 0));
 }
 
 function lowerFirst(text: string): string {

@@ -323,7 +323,7 @@ function asClaimed(found: Sighting, read: Sighting): Sighting {
 
 /** An image that could not be read, with what it can take at least as the data of another. */
 function withLeast(report: ImageReport, least: ImageReport): ImageReport {
-  const { commitment, residual, reclaimable, addends, method } = least;
+  const { commitment, residual, reclaimable, components, method } = least;
   const finding: Finding = {
     level: 'warning',
     code: 'FORMAT_UNPROVEN',
@@ -335,7 +335,7 @@ function withLeast(report: ImageReport, least: ImageReport): ImageReport {
     commitment,
     residual,
     reclaimable,
-    addends,
+    components,
     method,
     findings: isKnown ? report.findings : [...report.findings, finding],
   };

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { ImageReport } from '#wire';
+import { type ImageReport, component } from '#wire';
 import { anImage } from '../../../tests/support/reports.ts';
-import { NOT_WRITTEN_BACK, withLastingBound } from './lasting-bound.ts';
+import { withLastingBound } from './lasting-bound.ts';
 
 const open = (changes: Partial<ImageReport>): ImageReport => anImage({ openForWriting: true, allocation: 40, commitment: 100, ...changes });
 
 describe('withLastingBound', () => {
   it('keeps to what bounded the image before, and says what the difference is', () => {
     const now = withLastingBound(open({ allocation: 10 }), open({ commitment: 130 }));
-    expect([now.commitment, now.residual, now.addends.at(-1)]).toEqual([100, 60, { name: NOT_WRITTEN_BACK, bytes: -30 }]);
+    expect([now.commitment, now.residual, now.components.at(-1)]).toEqual([100, 60, component('unflushed-tables', -30)]);
   });
 
   it('never goes below what is allocated', () => {

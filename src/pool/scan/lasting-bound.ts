@@ -2,10 +2,7 @@
  * What bounded an image before its writer began bounds it until the writer is done. QEMU keeps tables in memory: clusters that
  * they will refer to are stored already, and in the file as it lies there their data seems still to come.
  */
-import type { ImageReport } from '#wire';
-
-/** The addend of what a report counts twice. */
-export const NOT_WRITTEN_BACK = 'stored already, in tables that the writer has not written back';
+import { component, type ImageReport } from '#wire';
 
 /**
  * The report `now` of a file that somebody has open for writing, with the commitment of `before` where that was less: of the
@@ -13,7 +10,7 @@ export const NOT_WRITTEN_BACK = 'stored already, in tables that the writer has n
  */
 export function withLastingBound(before: ImageReport | undefined, now: ImageReport): ImageReport {
   if (before === undefined || now.openForWriting !== true || !isComparable(before) || !isComparable(now)) return now;
-  const { allocation, addends } = now;
+  const { allocation, components } = now;
   const counted = now.commitment - now.reclaimable;
   const bound = Math.max(allocation, before.commitment - before.reclaimable);
   if (bound >= counted || madeOf(before) !== madeOf(now)) return now;
@@ -23,7 +20,7 @@ export function withLastingBound(before: ImageReport | undefined, now: ImageRepo
     commitment,
     residual: commitment - allocation,
     mapExcess: Math.max(before.mapExcess ?? 0, now.mapExcess ?? 0),
-    addends: [...addends, { name: NOT_WRITTEN_BACK, bytes: bound - counted }],
+    components: [...components, component('unflushed-tables', bound - counted)],
   };
 }
 

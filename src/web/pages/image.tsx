@@ -51,7 +51,7 @@ function KnownImage({ image }: { readonly image: ImageView }): JSX.Element {
       <Findings findings={image.findings} />
       <div class="columns">
         <Figures image={image} />
-        <Addends image={image} />
+        <Components image={image} />
         <Tree image={image} />
       </div>
       <ImageTrend image={image} key={image.id} />
@@ -155,17 +155,17 @@ function ExactCells({ bytes }: { readonly bytes: number | null }): JSX.Element {
   );
 }
 
-function Addends({ image }: { readonly image: ImageView }): JSX.Element {
+function Components({ image }: { readonly image: ImageView }): JSX.Element {
   return (
-    <section class="panel" aria-labelledby="addends">
-      <h2 id="addends">What the commitment is made of</h2>
-      {image.addends.length === 0 ? (
+    <section class="panel" aria-labelledby="components">
+      <h2 id="components">What the commitment is made of</h2>
+      {image.components.length === 0 ? (
         <Empty>{image.unbounded.length === 0 ? 'The commitment could not be worked out.' : 'The commitment has no bound.'}</Empty>
       ) : (
         <ExactTable
-          caption="Addends, which sum to the commitment"
-          first="Addend"
-          rows={image.addends.map(({ name, bytes }) => [name, escapeForTerminal(name), bytes])}
+          caption="Components, which sum to the commitment"
+          first="Component"
+          rows={image.components.map(({ name, bytes }) => [name, escapeForTerminal(name), bytes])}
           total={image.commitment}
         />
       )}

@@ -1,4 +1,4 @@
-/** A sum that decides, term by term. */
+/** A sum that decides, component by component. */
 import { escapeForTerminal } from '#base';
 import type { JSX } from 'preact';
 import type { PolicySum } from '#wire';
@@ -12,21 +12,21 @@ export function SumTable({ sum, caption }: { readonly sum: PolicySum; readonly c
       </caption>
       <thead>
         <tr>
-          <th scope="col">Term</th>
+          <th scope="col">Component</th>
           <th scope="col" class="number">
             Bytes
           </th>
         </tr>
       </thead>
       <tbody>
-        {sum.terms.map((term) => (
-          <tr key={term.name}>
+        {sum.components.map((component) => (
+          <tr key={component.code}>
             <th scope="row">
-              {escapeForTerminal(term.name)}
-              <small>{escapeForTerminal(term.explanation)}</small>
+              {escapeForTerminal(component.name)}
+              {component.explanation === undefined ? null : <small>{escapeForTerminal(component.explanation)}</small>}
             </th>
             <td class="number">
-              <Bytes bytes={term.bytes} />
+              <Bytes bytes={component.bytes} />
             </td>
           </tr>
         ))}

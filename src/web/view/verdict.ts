@@ -18,7 +18,7 @@ export function verdictOf(store: StoreView): Verdict {
     return { tone: 'danger', word: 'Vanished', sentence: 'The store is gone. The figures are the last that were seen.' };
   }
   if (left === null || (left >= 0 && unknown !== null)) {
-    const why = asClause(unknown ?? 'a term of the sum is not known');
+    const why = asClause(unknown ?? 'a component of the sum is not known');
     return { tone: toneOf(store, 'unknown'), word: wordOf(store, 'Unknown'), sentence: `Whether it fits could not be told: ${why}.` };
   }
   if (left < 0) {
