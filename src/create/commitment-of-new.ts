@@ -1,7 +1,7 @@
 /** What a store has to have room for before an image is made on it. */
 import { MiB } from '#base';
 import type { StorageRules } from '#block';
-import { hostChargesOfNew } from '#sizes';
+import { hostChargesOfNew } from '#commitment';
 import { sumOfComponents } from '#wire';
 import { type CreateOptions, type NewImageFormat, parseCreateOptions } from './create-options.ts';
 import { boundOfNew } from './measure-new.ts';

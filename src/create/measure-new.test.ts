@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GiB, MiB, parseSize, TiB } from '#base';
 import { readCensus, readQcow2Header } from '#formats';
 import { openImageFile } from '#host';
-import { qcow2Figures } from '#sizes';
+import { qcow2Figures } from '#commitment';
 import { qemuImg, qemuIo } from '../../tests/support/qemu.ts';
 import { createImage } from './create-image.ts';
 import { parseCreateOptions } from './create-options.ts';

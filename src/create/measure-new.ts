@@ -3,7 +3,7 @@
  * docs/commitment.md for an image in which nothing has happened yet.
  */
 import { GiB, requireArgument, roundUp, safeInteger } from '#base';
-import { append } from '#sizes';
+import { append } from '#commitment';
 import { type Component, component, DEFINITIONS, type MeasureReport, sumOfComponents } from '#wire';
 import { type CreateOptions, type NewImageFormat, type Qcow2Options, type RawOptions, requireOptionsOf } from './create-options.ts';
 import { l1Tail, neverWritten, newQcow2Geometry, type NewQcow2Plan, planNewQcow2, storedBytes, storedBytesOf, writtenTail } from '#formats';

@@ -3,7 +3,7 @@ import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts, TableMemory } from '#block';
 import { hasQcow2Magic, openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
-import { rawFigures, vmdkFigures } from '#sizes';
+import { rawFigures, vmdkFigures } from '#commitment';
 import type { ChainLink, Finding } from '#wire';
 import {
   commitFindings,

@@ -3,7 +3,7 @@ import { asPlimsollError, formatBytes, PlimsollError, quoteForHumans, roundUp } 
 import type { BlockDevice, FileFacts, TableMemory } from '#block';
 import { type LuksHeader, openQed, type Qcow2Header, type QedHeader, readCensus } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, type RealPlace } from '#host';
-import { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from '#sizes';
+import { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from '#commitment';
 import type { ChainLink, Finding } from '#wire';
 import { metadataDevice } from './metadata-device.ts';
 import { referencedPath, refusedName } from './references.ts';

@@ -30,7 +30,7 @@ import {
   readQcow2Header,
 } from '#formats';
 import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenFile, openImageFile } from '#host';
-import { type Figures, qcow2Figures, rawFigures } from '#sizes';
+import { type Figures, qcow2Figures, rawFigures } from '#commitment';
 import { type ChainLink, type Finding, IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import { followChain } from './chain.ts';
 import { type FileReferences, referencesOfQcow2 } from './file-references.ts';

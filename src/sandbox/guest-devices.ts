@@ -1,7 +1,7 @@
 /** The formats, raw and qcow2 aside, whose guest bytes are located by their own reader: one line for each. */
 import type { BlockDevice, ImageDevice } from '#block';
 import { openLuks, openQed, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
-import { vhdFindings } from '#sizes';
+import { vhdFindings } from '#commitment';
 import type { Finding } from '#wire';
 import { type BackingReference, referencesOfQed } from './file-references.ts';
 import type { OtherFormat } from './other-formats.ts';

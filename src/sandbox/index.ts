@@ -10,7 +10,7 @@ export {
 } from './examine.ts';
 export { limitExaminationMemory } from './examination-memory.ts';
 export type { ExportKind } from './export-kind.ts';
-export { mapBytesAtMost } from '#sizes';
+export { mapBytesAtMost } from '#commitment';
 export { withGuestData } from './guest-data.ts';
 export {
   conclude,

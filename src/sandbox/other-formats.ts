@@ -25,7 +25,7 @@ import {
   vhdFindings,
   vhdxFigures,
   vmdkFigures,
-} from '#sizes';
+} from '#commitment';
 import type { ImageFormat, ImageReport } from '#wire';
 import { type FileReferences, referencesOfQed, referencesOfSplitDisk } from './file-references.ts';
 

@@ -8,7 +8,7 @@
 import { formatBytes, MiB } from '#base';
 import type { FileFacts } from '#block';
 import { isNamedAs, type RecognisedFormat } from '#formats';
-import { type Figures, rawFigures } from '#sizes';
+import { type Figures, rawFigures } from '#commitment';
 import { type Finding, type ImageReport, component } from '#wire';
 
 /** A raw reading of at most this many times the format's own figure, and `PLAUSIBLE_SLACK` bytes, leaves a matching name its word. */

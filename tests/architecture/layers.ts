@@ -53,7 +53,7 @@ export const LAYERS: readonly Layer[] = [
     packages: nothing,
   },
   {
-    name: 'sizes',
+    name: 'commitment',
     layers: {
       base: 'checked arithmetic',
       block: 'what the host says of a file and its storage',
@@ -95,7 +95,7 @@ export const LAYERS: readonly Layer[] = [
       base: 'errors and checked numbers',
       block: 'devices and budgets over files',
       formats: 'the trust boundary: the only place below create where parsers meet strange bytes',
-      sizes: 'figures are computed where the census was taken',
+      commitment: 'figures are computed where the census was taken',
       host: 'the one who opens the files',
       confined: 'sessions with a confined process, and the loop that answers inside of it',
       wire: 'what crosses the boundary',
@@ -121,7 +121,7 @@ export const LAYERS: readonly Layer[] = [
       base: 'errors, sizes, numbers',
       block: `${TYPES_ONLY}by what rules a filesystem gives storage`,
       formats: "a writer, not a reader: the layout of a new image is the format's own",
-      sizes: 'the figures that an image would have',
+      commitment: 'the figures that an image would have',
       host: 'allocation and files that get their name when they are whole',
       wire: 'reports',
       sandbox: "a backing file is a stranger's image",
@@ -218,4 +218,4 @@ export const LAYERS: readonly Layer[] = [
 ];
 
 /** Who may import a parser. Everything else meets strange bytes through the sandbox. */
-export const MAY_IMPORT_FORMATS: readonly string[] = ['sizes', 'sandbox', 'create'];
+export const MAY_IMPORT_FORMATS: readonly string[] = ['commitment', 'sandbox', 'create'];

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openVdi, openVhd } from '#formats';
 import { openImageFile } from '#host';
-import { type Figures, vdiFigures, vhdFigures } from '#sizes';
+import { type Figures, vdiFigures, vhdFigures } from '#commitment';
 import { runTool } from '../support/qemu.ts';
 import { type JudgedFormat, writeByQemu } from './judge-reader.ts';
 import { Prng } from './prng.ts';

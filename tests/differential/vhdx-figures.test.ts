@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { KiB, MiB } from '#base';
 import { openVhdx } from '#formats';
 import { openImageFile } from '#host';
-import { type Figures, vhdxFigures } from '#sizes';
+import { type Figures, vhdxFigures } from '#commitment';
 import { qemuImg } from '../support/qemu.ts';
 import { createVhdx, interruptVhdx, type VhdxOptions, writeVhdx } from '../support/vhdx-qemu.ts';
 import { Prng } from './prng.ts';

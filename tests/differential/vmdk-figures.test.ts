@@ -6,7 +6,7 @@ import { KiB } from '#base';
 import type { FileFacts } from '#block';
 import { openVmdk, type VmdkCensus } from '#formats';
 import { openImageFile } from '#host';
-import { type Figures, vmdkFigures } from '#sizes';
+import { type Figures, vmdkFigures } from '#commitment';
 import { FILLS, type FillGeometry } from './fills.ts';
 import { Prng } from './prng.ts';
 import { copyStorage, readWritten } from './storage-copy.ts';

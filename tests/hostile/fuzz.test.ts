@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { type FileFacts, memoryDevice, withReadBudget } from '#block';
 import { guestRuns, readCensus, readQcow2Header } from '#formats';
-import { qcow2Figures } from '#sizes';
+import { qcow2Figures } from '#commitment';
 import { HANG_MS } from '../support/hang.ts';
 import { countOutcomes, kindOf } from './fuzzing.ts';
 import { mutate, requireOnlyMutated, subjects } from './mutations.ts';

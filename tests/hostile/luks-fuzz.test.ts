@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryDevice, withReadBudget } from '#block';
 import { openLuks } from '#formats';
-import { luksFigures, rawFigures } from '#sizes';
+import { luksFigures, rawFigures } from '#commitment';
 import { HEADER_V1, HEADER_V2 } from '../../src/formats/luks/layout.ts';
 import { factsOf } from '../support/facts.ts';
 import { HANG_MS } from '../support/hang.ts';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryDevice, withReadBudget } from '#block';
 import { openQed } from '#formats';
-import { qedFigures } from '#sizes';
+import { qedFigures } from '#commitment';
 import { HEADER } from '../../src/formats/qed/layout.ts';
 import { factsOf } from '../support/facts.ts';
 import { HANG_MS } from '../support/hang.ts';

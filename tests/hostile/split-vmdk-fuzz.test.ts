@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryDevice, withReadBudget } from '#block';
 import { openVmdkExtent, readSplitDisk } from '#formats';
-import { splitDiskFigures, vmdkFigures } from '#sizes';
+import { splitDiskFigures, vmdkFigures } from '#commitment';
 import { SPARSE_HEADER } from '../../src/formats/vmdk/layout.ts';
 import { factsOf } from '../support/facts.ts';
 import { HANG_MS } from '../support/hang.ts';

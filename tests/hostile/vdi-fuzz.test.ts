@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryDevice, withReadBudget } from '#block';
 import { openVdi } from '#formats';
-import { vdiFigures } from '#sizes';
+import { vdiFigures } from '#commitment';
 import { HANG_MS } from '../support/hang.ts';
 import { HEADER } from '../../src/formats/vdi/layout.ts';
 import { factsOf } from '../support/facts.ts';

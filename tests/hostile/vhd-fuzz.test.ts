@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryDevice, withReadBudget } from '#block';
 import { openVhd, vhdAmbiguousRuns } from '#formats';
-import { vhdFigures } from '#sizes';
+import { vhdFigures } from '#commitment';
 import { HANG_MS } from '../support/hang.ts';
 import { DYNAMIC_HEADER, FOOTER, PARENT_LOCATOR } from '../../src/formats/vhd/layout.ts';
 import { aVhd, HEADER_AT, sealFooter, sealHeader, TABLE_AT, text } from '../support/vhd-builder.ts';

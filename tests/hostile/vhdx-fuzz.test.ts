@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { type Fields, KiB, MiB } from '#base';
 import { type FileFacts, withReadBudget } from '#block';
 import { openVhdx } from '#formats';
-import { vhdxFigures } from '#sizes';
+import { vhdxFigures } from '#commitment';
 import {
   HEADER,
   HEADER_OFFSETS,

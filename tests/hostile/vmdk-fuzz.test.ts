@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest';
 import { type FileFacts, memoryDevice, withReadBudget } from '#block';
 import { openVmdk } from '#formats';
-import { vmdkFigures } from '#sizes';
+import { vmdkFigures } from '#commitment';
 import { HANG_MS } from '../support/hang.ts';
 import { SPARSE_HEADER } from '../../src/formats/vmdk/layout.ts';
 import { aVmdk, littleEndian } from '../support/vmdk-builder.ts';
