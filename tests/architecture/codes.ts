@@ -29,25 +29,33 @@ export function utteredCodes(files: readonly SourceFile[]): UtteredCodes {
 }
 
 class CodeReader {
-  readonly #files: readonly SourceFile[];
+  readonly #uttering: readonly (readonly [Place, Utterance])[];
+  /** Calls, by the name of the callee. */
+  readonly #calls = new Map<string, Place[]>();
   readonly #codes = { errors: new Set<string>(), findings: new Set<string>() };
   readonly #unreadable = new Set<string>();
 
   constructor(files: readonly SourceFile[]) {
-    this.#files = files.filter((file) => !file.isTest);
+    const uttering: (readonly [Place, Utterance])[] = [];
+    for (const file of files.filter(({ isTest }) => !isTest)) {
+      for (const [node, enclosing] of walk(file.tree)) {
+        const uttered = utterance(node);
+        if (uttered !== undefined) uttering.push([{ file, node, enclosing }, uttered]);
+        const callee = node.type === 'CallExpression' ? calleeOf(node) : undefined;
+        if (callee === undefined) continue;
+        const calls = this.#calls.get(callee) ?? [];
+        this.#calls.set(callee, calls);
+        calls.push({ file, node, enclosing });
+      }
+    }
+    this.#uttering = uttering;
   }
 
   read(): UtteredCodes {
-    for (const place of this.#places()) {
-      const uttered = utterance(place.node);
-      if (uttered === undefined) continue;
+    for (const [place, uttered] of this.#uttering) {
       for (const code of this.#resolve({ ...place, node: uttered.code }, 0)) this.#codes[uttered.of].add(code);
     }
     return { ...this.#codes, unreadable: [...this.#unreadable] };
-  }
-
-  *#places(): Generator<Place> {
-    for (const file of this.#files) for (const [node, enclosing] of walk(file.tree)) yield { file, node, enclosing };
   }
 
   /** The codes that the expression at `place` can be; `*` for what is open inside a template. */
@@ -104,8 +112,8 @@ class CodeReader {
     // `new PlimsollError` is where the search began: its own parameter is every code.
     if (name === 'constructor') return [];
     const isHere = (file: SourceFile): boolean => file === place.file || new RegExp(`import[^;]*\\b${name}\\b`).test(file.text);
-    const given = [...this.#places()].flatMap((call) => {
-      if (call.node.type !== 'CallExpression' || calleeOf(call.node) !== name || !isHere(call.file)) return [];
+    const given = (this.#calls.get(name) ?? []).flatMap((call) => {
+      if (!isHere(call.file)) return [];
       const argument = (call.node['arguments'] as readonly Node[])[index];
       return argument === undefined ? [] : this.#resolve({ ...call, node: argument }, depth);
     });
@@ -118,8 +126,14 @@ class CodeReader {
   }
 }
 
+/** The expression of a code, and the kind of its list. */
+interface Utterance {
+  readonly of: 'errors' | 'findings';
+  readonly code: Node;
+}
+
 /** The expression of the code, where `node` makes an error or a finding. */
-function utterance(node: Node): { of: 'errors' | 'findings'; code: Node } | undefined {
+function utterance(node: Node): Utterance | undefined {
   if (node.type === 'NewExpression' && (node['callee'] as Node)['name'] === 'PlimsollError') {
     return { of: 'errors', code: (node['arguments'] as readonly Node[])[1] as Node };
   }

@@ -6,12 +6,10 @@ import { utteredCodes } from './codes.ts';
 import { parseFile, ROOT, sourceFiles } from './source.ts';
 
 // Reasons of a verdict look like findings and have a page and a test of their own: vet-reasons.test.ts.
-const elsewhere = sourceFiles().filter(({ path }) => !path.startsWith('src/sandbox/vet/'));
-const inVetting = sourceFiles().filter(({ path }) => path.startsWith('src/sandbox/vet/') && !path.endsWith('/reasons.ts'));
-const uttered = {
-  ...utteredCodes(elsewhere),
-  errors: new Set([...utteredCodes(elsewhere).errors, ...utteredCodes(inVetting).errors]),
-};
+const files = sourceFiles();
+const elsewhere = utteredCodes(files.filter(({ path }) => !path.startsWith('src/sandbox/vet/')));
+const inVetting = utteredCodes(files.filter(({ path }) => path.startsWith('src/sandbox/vet/') && !path.endsWith('/reasons.ts')));
+const uttered = { ...elsewhere, errors: new Set([...elsewhere.errors, ...inVetting.errors]) };
 
 /** Codes that head a table row, list item or heading of a page: `| \`CODE\` | ...`; `IO_<ERRNO>` stands for `IO_*`. */
 function documented(page: string): string[] {

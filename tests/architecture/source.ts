@@ -47,11 +47,15 @@ export function parseFile(path: string, text: string): SourceFile {
 }
 
 /** Every node below `node`, itself first, each with the nodes that enclose it, the outermost first. */
-export function* walk(node: Node, enclosing: readonly Node[] = []): Generator<readonly [Node, readonly Node[]]> {
-  yield [node, enclosing];
-  const within = [...enclosing, node];
-  for (const value of Object.values(node)) {
-    for (const child of Array.isArray(value) ? (value as unknown[]) : [value]) if (isNode(child)) yield* walk(child, within);
+export function* walk(root: Node): Generator<readonly [Node, readonly Node[]]> {
+  const pending: (readonly [Node, readonly Node[]])[] = [[root, []]];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    yield next;
+    const [node, enclosing] = next;
+    const children = Object.values(node).flat().filter(isNode);
+    if (children.length === 0) continue;
+    const within = [...enclosing, node];
+    for (const child of children.reverse()) pending.push([child, within]);
   }
 }
 
