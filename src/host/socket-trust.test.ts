@@ -1,6 +1,7 @@
 /** Which listeners are believed, on real sockets of real users; as root, since only root can take the place of another user. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -28,10 +29,12 @@ function place(parent: string, owner: number, mode = 0o755): string {
 
 /** A program of `user` that listens at `path`. */
 async function listen(path: string, user: number): Promise<string> {
-  const program = `require('node:net').createServer(() => {}).listen(${JSON.stringify(path)})`;
+  const program = `require('node:net').createServer(() => {}).listen(${JSON.stringify(path)}, () => console.log('listening'))`;
   const words = ['--reuid', String(user), '--clear-groups', process.execPath, '-e', program];
-  listeners.push(spawn('setpriv', words, { stdio: 'ignore', cwd: '/' }));
-  await expect.poll(() => existsSync(path), { timeout: 20_000 }).toBe(true);
+  const listener = spawn('setpriv', words, { stdio: ['ignore', 'pipe', 'ignore'], cwd: '/' });
+  listeners.push(listener);
+  // The name exists before anything listens there.
+  await once(listener.stdout, 'data');
   return path;
 }
 
