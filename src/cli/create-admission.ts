@@ -61,7 +61,7 @@ export class CreateAdmission {
   /** Lets go of what is held; the image, if it was made, is counted by itself. */
   async end(): Promise<void> {
     if (!this.#mayBeHeld) return;
-    // It may have been met by the image already, or the daemon may be gone: then the time to live ends it.
+    // The image may already have fulfilled it, or the daemon may be gone: then the time to live ends it.
     await new DaemonClient(socketPath(this.#wish.socket), RELEASE_MS).release(this.#key).catch(() => undefined);
   }
 

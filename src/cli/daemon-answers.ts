@@ -50,7 +50,7 @@ const RESERVATION = object({
   path: orNull(text),
   createdAt: text,
   expiresAt: text,
-  state: oneOf('held', 'released', 'expired', 'met'),
+  state: oneOf('held', 'released', 'expired', 'fulfilled'),
 });
 const DECISION = object({
   schema: oneOf('plimsoll.admission/1'),

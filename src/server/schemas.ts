@@ -272,7 +272,7 @@ export const ReservationSchema = shape('Reservation', {
   path: nullable(Type.String()),
   createdAt: Time,
   expiresAt: Time,
-  state: Type.Enum(['held', 'released', 'expired', 'met']),
+  state: Type.Enum(['held', 'released', 'expired', 'fulfilled']),
 });
 
 export const AdmissionDecisionSchema = shape('AdmissionDecision', {
@@ -379,7 +379,7 @@ export const MovesQuerySchema = Type.Object({ target: Type.Optional(Name) }, { a
 export const ReservationsQuerySchema = Type.Object(
   {
     store: Type.Optional(Name),
-    ended: Type.Boolean({ default: false, description: 'also those that were released, have expired or were met' }),
+    ended: Type.Boolean({ default: false, description: 'also those that were released, have expired or were fulfilled' }),
   },
   { additionalProperties: false },
 );

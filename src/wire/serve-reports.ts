@@ -205,8 +205,8 @@ export interface Reservation {
   readonly path: string | null;
   readonly createdAt: string;
   readonly expiresAt: string;
-  /** held; or how it ended: released by its key, expired, met by the image it was for. */
-  readonly state: 'held' | 'released' | 'expired' | 'met';
+  /** held; or how it ended: released by its key, expired, fulfilled by the image it was for. */
+  readonly state: 'held' | 'released' | 'expired' | 'fulfilled';
 }
 
 /** Images that are moved together: of one machine, or of one backing chain. */

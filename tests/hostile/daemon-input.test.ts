@@ -81,7 +81,7 @@ describe('names of strangers', () => {
     expect(changed).toEqual([[`${vm}/a\udcfe.raw`, 2 * MiB]]);
   });
 
-  it('can be met by the images that reservations are for', async () => {
+  it('can be fulfilled by the images that reservations are for', async () => {
     const path = `${vm}/new\nimage.raw`;
     expect((await open.reserve(vm, 'key\n\u001b[31m\u202e', MiB, { path, overcommit: true })).status).toBe(201);
     writeFileSync(path, '');

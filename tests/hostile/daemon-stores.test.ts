@@ -128,10 +128,10 @@ describe('a directory', () => {
     await daemon.rescanned();
     await expect.poll(async () => (await daemon.onlyStore()).presence).toBe('present');
     await expect.poll(() => daemon.heldKeys()).toEqual([]);
-    expect((await daemon.ask('/api/v1/reservations?ended=true')).json).toMatchObject([{ key: 'one', state: 'met' }]);
+    expect((await daemon.ask('/api/v1/reservations?ended=true')).json).toMatchObject([{ key: 'one', state: 'fulfilled' }]);
   });
 
-  it('gets no space held for an image that is there already: it would be met at once, by an image that has not grown yet', async () => {
+  it('gets no space held for an image that is there already: it would be fulfilled at once, by an image that has not grown yet', async () => {
     const vm = join(directory, 'vm');
     mkdirSync(vm);
     image(join(vm, 'a.raw'));

@@ -347,7 +347,7 @@ class Daemon implements Watch {
     if (record.images !== before) this.#isIndexOld = true;
     this.#forgetLeft(id);
     this.#expire();
-    this.#meet(record, now);
+    this.#fulfil(record, now);
     this.#remember(record, now);
     this.#judge(record);
     if (!isFirst) this.#tellImages(record, changed, gone);
@@ -382,19 +382,19 @@ class Daemon implements Watch {
     this.#tell({ type: 'store', store: record.view(this.#reserved(record.id), now) });
   }
 
-  #meet(record: StoreRecord, now: number): void {
+  #fulfil(record: StoreRecord, now: number): void {
     const appeared = (path: string): Appeared | undefined => {
       const image = record.imageAt(path);
       if (image === undefined || image.error !== undefined || image.commitment === null) return undefined;
       return { commitment: image.commitment, openForWriting: image.openForWriting === true };
     };
-    for (const { key, state } of this.#held.look(this.#holding(record.id), appeared, now)) if (state === 'held') this.#meetOne(key, now);
+    for (const { key, state } of this.#held.look(this.#holding(record.id), appeared, now)) if (state === 'held') this.#fulfilOne(key, now);
   }
 
   /** What cannot be written stays held until a later look. */
-  #meetOne(key: string, now: number): void {
+  #fulfilOne(key: string, now: number): void {
     try {
-      this.#end(this.#ledger.meet(key, now));
+      this.#end(this.#ledger.fulfil(key, now));
     } catch (error) {
       if (!(error instanceof PlimsollError) || error.code !== 'LEDGER_UNWRITABLE') throw error;
     }
@@ -528,7 +528,7 @@ function bytesOn({ kept }: StoreRecord, { bytes }: SizedRequest): number {
   return typeof bytes === 'number' ? bytes : bytes(kept.rules);
 }
 
-/** An image that is there would meet the reservation as it is, and the space for what is to become of it would be free. */
+/** An image that is there would fulfil the reservation as it is, and the space for what is to become of it would be free. */
 function refuseTaken(record: StoreRecord, path: string): void {
   if (record.imageAt(path) === undefined) return;
   throw new PlimsollError('conflict', 'IMAGE_THERE', {

@@ -25,7 +25,7 @@ export class HeldSpace {
   revision = 0;
 
   /**
-   * Looks at the `held` reservations of a store after it was looked at. Returns those that their image has met.
+   * Looks at the `held` reservations of a store after it was looked at. Returns those that their image has fulfilled.
    *
    * `appeared`: the image that lies under a path, undefined where there is none that can be counted.
    */

@@ -257,8 +257,8 @@ describe('the end of a reservation', () => {
   it('comes when its image is there', async () => {
     const ledger = await open();
     hold(ledger, 'one');
-    expect(ledger.meet('one', clocks.wall)).toMatchObject({ state: 'met' });
-    expect([ledger.held(), ledger.list({ ended: true })[0]?.state]).toEqual([[], 'met']);
+    expect(ledger.fulfil('one', clocks.wall)).toMatchObject({ state: 'fulfilled' });
+    expect([ledger.held(), ledger.list({ ended: true })[0]?.state]).toEqual([[], 'fulfilled']);
   });
 
   it('is refused for a key that nobody knows', async () => {

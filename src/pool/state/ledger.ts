@@ -1,6 +1,6 @@
 /**
  * The space that is promised to images that are not there yet: reservations, each held under a client's own key until it is
- * released, met by its image, or over.
+ * released, expired, or fulfilled by its image.
  *
  * What is held stands in memory and in the database; the database is written first and flushed, so that what was
  * acknowledged outlives the process, and nothing else is ever counted.
@@ -50,8 +50,8 @@ const SLACK_BYTES = 2 ** 20;
 const CACHE_PAGES = 16;
 
 /** Stored states all take the same space, so that ending a reservation needs none. */
-const STATES = { held: 2, released: 3, expired: 4, met: 5 } as const;
-const STATE_NAMES: Readonly<Record<number, Reservation['state']>> = { 2: 'held', 3: 'released', 4: 'expired', 5: 'met' };
+const STATES = { held: 2, released: 3, expired: 4, fulfilled: 5 } as const;
+const STATE_NAMES: Readonly<Record<number, Reservation['state']>> = { 2: 'held', 3: 'released', 4: 'expired', 5: 'fulfilled' };
 
 /** `ended_ms` is the expiry as long as it is held; `deadline_ms` is of the monotonic clock of `boot`. */
 const MIGRATIONS = [
@@ -227,8 +227,8 @@ export class Ledger {
   }
 
   /** The image it was for is there. Otherwise as `release`. */
-  meet(key: string, nowMs: number): Reservation {
-    return this.#endByKey(key, nowMs, 'met');
+  fulfil(key: string, nowMs: number): Reservation {
+    return this.#endByKey(key, nowMs, 'fulfilled');
   }
 
   /**
@@ -361,7 +361,7 @@ export class Ledger {
     return held;
   }
 
-  #endByKey(key: string, nowMs: number, state: 'released' | 'met'): Reservation {
+  #endByKey(key: string, nowMs: number, state: 'released' | 'fulfilled'): Reservation {
     this.#see(nowMs);
     const own = this.#held.get(key);
     if (own === undefined) return this.#endedByKey(key);

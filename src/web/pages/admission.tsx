@@ -190,7 +190,7 @@ function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element
         value={fields.path}
         onChange={set('path')}
         wrong={wrong.path}
-        hint="When it appears there, the reservation is met; may be empty"
+        hint="When it appears there, the reservation is fulfilled; may be empty"
       />
       {answered.decision.admitted === true ? null : (
         <label class="check">
