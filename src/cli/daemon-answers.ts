@@ -40,7 +40,7 @@ const FINDING = object({ level: oneOf('info', 'warning', 'danger'), ...CODE, mes
 const SUM = object({
   policy: POLICY,
   components: listOf(object({ ...CODE, name: text, bytes: number, explanation: optional(text) })),
-  left: orNull(number),
+  remaining: orNull(number),
   unknown: orNull(text),
 });
 const RESERVATION = object({
@@ -121,9 +121,9 @@ export function isReservation(value: unknown): value is Reservation {
   return RESERVATION(value);
 }
 
-/** A decision whose parts agree: with a yes, the sum is known and leaves nothing lacking. */
+/** A decision whose parts agree: with a yes, the sum is known and has no shortfall. */
 export function isDecision(value: unknown): value is AdmissionDecision {
   if (!DECISION(value)) return false;
   const { admitted, sum } = value as AdmissionDecision;
-  return admitted !== true || (sum.left !== null && sum.left >= 0);
+  return admitted !== true || (sum.remaining !== null && sum.remaining >= 0);
 }

@@ -128,7 +128,7 @@ describe('admission', () => {
     const yes = await post('/api/v1/admission/check', { store: STORE_ID, bytes: GiB });
     const no = await post('/api/v1/admission/check', { store: '/srv/vm/new.raw', bytes: 40 * GiB, policy: 'entitled', idleShare: 0.5 });
     expect([yes.status, no.status]).toEqual([200, 200]);
-    expect([yes.json, no.json]).toMatchObject([{ admitted: true }, { admitted: false, sum: { policy: 'entitled', left: -11 * GiB } }]);
+    expect([yes.json, no.json]).toMatchObject([{ admitted: true }, { admitted: false, sum: { policy: 'entitled', remaining: -11 * GiB } }]);
     expect([complaints('post', '/api/v1/admission/check', yes), complaints('post', '/api/v1/admission/check', no)]).toEqual([[], []]);
   });
 
@@ -171,11 +171,11 @@ describe('admission', () => {
     expect([answer.status, complaints('post', '/api/v1/admission/reserve', answer)]).toEqual([409, []]);
     const { error, decision } = answer.json as ReservationRefusal;
     expect([error.kind, error.code, error.message]).toEqual(['conflict', 'DOES_NOT_FIT', 'It does not fit.']);
-    expect(decision).toMatchObject({ admitted: false, sum: { left: -11 * GiB }, reservation: null });
+    expect(decision).toMatchObject({ admitted: false, sum: { remaining: -11 * GiB }, reservation: null });
   });
 
   it('refuses what cannot be told by a code of its own, and holds even that when told to overcommit', async () => {
-    const blind = new FakeWatch({ sum: { policy: 'promise', components: [], left: null, unknown: 'an image cannot be read' } });
+    const blind = new FakeWatch({ sum: { policy: 'promise', components: [], remaining: null, unknown: 'an image cannot be read' } });
     await server.close();
     server = await openServer({
       watch: blind,

@@ -100,7 +100,7 @@ const PolicySchema = Type.Enum([...POLICIES]);
 export const PolicySumSchema = shape('PolicySum', {
   policy: PolicySchema,
   components: Type.Array(ComponentSchema),
-  left: nullable(Type.Number({ description: 'what the components add up to; what fits leaves at least 0' })),
+  remaining: nullable(Type.Number({ description: 'what the components add up to; what fits leaves at least 0' })),
   unknown: nullable(Type.String({ description: 'which component is not known' })),
 });
 
@@ -297,16 +297,16 @@ export const MoveSchema = shape('Move', {
   copied: Bytes,
   freed: Bytes,
   relief: Type.Number(),
-  leftOnTarget: nullable(Type.Number()),
+  remainingOnTarget: nullable(Type.Number()),
   inUse: nullable(Type.Boolean()),
   reason: Type.String(),
 });
 
 export const MovePlanSchema = shape('MovePlan', {
   store: Type.String(),
-  lacking: nullable(Type.Number()),
+  shortfall: nullable(Type.Number()),
   moves: Type.Array(MoveSchema),
-  lackingAfter: nullable(Type.Number()),
+  shortfallAfter: nullable(Type.Number()),
   remark: nullable(Type.String()),
 });
 

@@ -50,13 +50,13 @@ export interface StoreForecast {
   readonly toFull: Outlook;
 }
 
-/** A sum that decides: `components` add up to `left`; what fits leaves at least 0. */
+/** A sum that decides: `components` add up to `remaining`; what fits leaves at least 0. */
 export interface PolicySum {
   readonly policy: Policy;
   readonly components: readonly Component[];
   /** null: a component is not known, `unknown` says which. Below 0 although one is not known: what is known is too much. */
-  readonly left: number | null;
-  /** What is not known; beside a `left` of 0 and more: why the sum is still no yes. */
+  readonly remaining: number | null;
+  /** What is not known; beside a `remaining` of 0 and more: why the sum is still no yes. */
   readonly unknown: string | null;
 }
 
@@ -222,8 +222,8 @@ export interface Move {
   readonly freed: number;
   /** What the store's sum gains. */
   readonly relief: number;
-  /** What is left on the target, by its own policy, after the move. */
-  readonly leftOnTarget: number | null;
+  /** Remaining on the target, by its own policy, after the move. */
+  readonly remainingOnTarget: number | null;
   readonly inUse: boolean | null;
   readonly reason: string;
 }
@@ -231,10 +231,10 @@ export interface Move {
 export interface MovePlan {
   readonly store: string;
   /** What the sum lacks now, or what lacks to be past the warning's thresholds where that is more; 0: nothing has to be moved. */
-  readonly lacking: number | null;
+  readonly shortfall: number | null;
   readonly moves: readonly Move[];
   /** What lacks when all are made; null: not known. */
-  readonly lackingAfter: number | null;
+  readonly shortfallAfter: number | null;
   /** Why there are none, or not enough; what else is to be known of the choice. */
   readonly remark: string | null;
 }

@@ -77,10 +77,10 @@ describe.skipIf(!isRoot).each(sampled(LOADED_STORES, 3, 1))('on %s, with a floor
     await store.must('create', '-q', '-f', 'raw', 'later.raw', '16M');
     await qemuImg(store.directory, 'create', '-q', '-f', 'qcow2', store.path('foreign.qcow2'), '24M');
     names.push('later.raw', 'foreign.qcow2');
-    expect((await store.decision(0)).sum.left).toBeGreaterThanOrEqual(0);
+    expect((await store.decision(0)).sum.remaining).toBeGreaterThanOrEqual(0);
     await qemuImg(store.directory, 'snapshot', '-c', 'second', store.path('snapshots.qcow2'));
     await store.must('release', 'snapshot');
-    expect((await store.decision(0)).sum.left).toBeGreaterThanOrEqual(0);
+    expect((await store.decision(0)).sum.remaining).toBeGreaterThanOrEqual(0);
     for (const key of ['later', 'foreign']) await store.run('release', key);
     await takeTheRest(store);
 
@@ -114,7 +114,7 @@ describe.skipIf(!isRoot).each(sampled(['ext4', 'xfs'] as const, 2))('on %s', (ki
     expect((await store.run('check')).code).not.toBe(1);
     const alerts: Alert[] = [];
     const unlisten = store.listen((event) => event.type === 'alert' && event.state === 'raised' && alerts.push(event.alert));
-    const free = (await store.decision(0)).sum.left ?? 0;
+    const free = (await store.decision(0)).sum.remaining ?? 0;
     const second = String(free + 20 * MiB);
     const refused = await store.run('create', '-q', '-f', 'qcow2', 'second.qcow2', second);
     expect([refused.code, refused.stderr]).toEqual([10, expect.stringContaining('--overcommit makes it all the same')]);
@@ -219,11 +219,11 @@ async function loadToTheLine(store: WatchedStore): Promise<string[]> {
 
 /** Leaves nothing beyond the line: another file takes it. */
 async function takeTheRest(store: WatchedStore): Promise<void> {
-  const { left } = (await store.decision(0)).sum;
-  writeFileSync(`${store.mounted.path}/rest.bin`, randomBytes(Math.max(0, (left ?? 0) - 64 * KiB)), { flush: true });
+  const { remaining } = (await store.decision(0)).sum;
+  writeFileSync(`${store.mounted.path}/rest.bin`, randomBytes(Math.max(0, (remaining ?? 0) - 64 * KiB)), { flush: true });
   const after = await store.decision(0);
-  expect(after.sum.left).toBeGreaterThanOrEqual(0);
-  expect(after.sum.left).toBeLessThan(128 * KiB);
+  expect(after.sum.remaining).toBeGreaterThanOrEqual(0);
+  expect(after.sum.remaining).toBeLessThan(128 * KiB);
 }
 
 /** Buffered and direct, some by qemu-storage-daemon. */

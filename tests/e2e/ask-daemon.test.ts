@@ -66,14 +66,14 @@ describe('admit', () => {
       ['available', '64,424,509,440'],
       ['floor', '1,073,741,824'],
       ['request', '42,949,672,960'],
-      ['left', '-11,811,160,064'],
+      ['remaining', '-11,811,160,064'],
     ]) {
       expect(no.stdout).toMatch(new RegExp(`${bytes ?? ''} +-?[\\d.]+ GiB  ${name ?? ''}\\n`));
     }
   });
 
   it('says that it could not tell with 11, and why', async () => {
-    await watchWith({ sum: { policy: 'promise', components: [], left: null, unknown: 'an image cannot be read' } });
+    await watchWith({ sum: { policy: 'promise', components: [], remaining: null, unknown: 'an image cannot be read' } });
     const { code, stdout } = await ask('admit', '--bytes', '1', '--store', 'vm', '--explain');
     expect([code, stdout]).toEqual([11, expect.stringMatching(/^Could not tell\. .*an image cannot be read/s)]);
   });
@@ -108,7 +108,7 @@ describe('admit', () => {
     expect([yes.code, yes.stderr]).toEqual([0, expect.stringMatching(/nobody listens there.*\n.*scan/)]);
     const decision = JSON.parse(yes.stdout) as AdmissionDecision;
     expect([decision.admitted, decision.reservation, decision.sum.components.reduce((sum, component) => sum + component.bytes, 0)]).toEqual(
-      [true, null, decision.sum.left],
+      [true, null, decision.sum.remaining],
     );
     expect((await ask('admit', '--size', '700T', '--store', 'vm/new.qcow2')).code).toBe(10);
     expect((await ask('admit', '--size', '1M', '--store', 'vm', '--policy', 'watch')).code).toBe(2);
@@ -152,7 +152,7 @@ describe('status', () => {
     const { code, stdout, stderr } = await ask('status');
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/\/srv \(xfs\), 3 images, 1 that cannot be read: ok\n/);
-    expect(stdout).toMatch(/left +29 GiB +31,138,512,896 {2}by the policy promise/);
+    expect(stdout).toMatch(/remaining +29 GiB +31,138,512,896 {2}by the policy promise/);
     expect(stdout).toMatch(/\n {2}floor +\d/);
     expect(stdout).not.toContain('\u001b');
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
@@ -198,7 +198,7 @@ describe('a daemon that is there and does not answer', () => {
     admitted: true,
     store: STORE_ID,
     bytes: 1,
-    sum: { policy: 'promise', components: [], left: 1, unknown: null },
+    sum: { policy: 'promise', components: [], remaining: 1, unknown: null },
     message: 'It fits.',
     scannedAt: '2026-11-23T12:00:00.000Z',
     reservation: null,
@@ -235,7 +235,7 @@ describe('a daemon that is there and does not answer', () => {
     'a bug of its own': answer(500, { error: { kind: 'bug', code: 'INTERNAL', message: 'an internal error' } }),
     'an empty object': answer(200, {}),
     'an empty refusal': answer(409, { decision: {} }),
-    'a yes without a sum': answer(200, { ...decision, sum: { ...decision.sum, left: null } }),
+    'a yes without a sum': answer(200, { ...decision, sum: { ...decision.sum, remaining: null } }),
     'a yes to something else': answer(201, decision),
     'a redirection': answer(302, {}),
   };
@@ -291,7 +291,7 @@ describe('check', () => {
     message: 'only 3 GiB|left\nhere',
   };
   it.each([
-    [{}, 0, 'OK', '29 GiB left by the policy promise'],
+    [{}, 0, 'OK', '29 GiB remaining by the policy promise'],
     [{ level: 'warning', alerts: [alert] }, 1, 'WARNING', 'only 3 GiB/left\\nhere'],
     [{ level: 'critical' }, 2, 'CRITICAL', 'critical'],
     [{ presence: 'vanished' }, 2, 'CRITICAL', 'vanished'],
@@ -332,7 +332,7 @@ describe('create', () => {
   it('makes nothing that does not fit: 10, and the sum', async () => {
     const { code, stdout, stderr } = await ask('create', '-f', 'qcow2', 'vm/web.qcow2', '40G');
     expect([code, stdout, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([10, '', false]);
-    expect(stderr).toMatch(/^NOT admitted\. It does not fit\.\n.* request\n.* left\n.*--overcommit/s);
+    expect(stderr).toMatch(/^NOT admitted\. It does not fit\.\n.* request\n.* remaining\n.*--overcommit/s);
     const json = await ask('create', '--json', '-f', 'qcow2', 'vm/web.qcow2', '40G');
     expect([json.code, (JSON.parse(json.stdout) as AdmissionDecision).admitted]).toEqual([10, false]);
   });
@@ -347,7 +347,7 @@ describe('create', () => {
   });
 
   it('makes nothing where it could not be told: 11', async () => {
-    await watchWith({ sum: { policy: 'promise', components: [], left: null, unknown: 'an image cannot be read' } });
+    await watchWith({ sum: { policy: 'promise', components: [], remaining: null, unknown: 'an image cannot be read' } });
     const { code } = await ask('create', '-f', 'raw', 'vm/web.raw', '1M');
     expect([code, existsSync(join(directory, 'vm', 'web.raw'))]).toEqual([11, false]);
   });

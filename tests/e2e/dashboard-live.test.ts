@@ -71,7 +71,7 @@ it('shows a store with the figures and the sum that the daemon has', async () =>
   await card.getByRole('heading', { level: 2 }).getByRole('link').click();
   const panel = page.getByRole('region', { name: 'The sum that decides' });
   await panel.waitFor();
-  expect(await sumOn(panel)).toEqual([...now.sum.components.map(({ bytes }) => bytes), now.sum.left]);
+  expect(await sumOn(panel)).toEqual([...now.sum.components.map(({ bytes }) => bytes), now.sum.remaining]);
   expect(complaints).toEqual([]);
   await close();
 });
@@ -108,7 +108,7 @@ it('answers what if with the sum of plimsoll admit, holds the space, shows it in
   await page.getByText('Yes, it fits').waitFor();
   const { stdout } = await daemon.ask('admit', '--size', '48M', '-f', 'qcow2', '--store', images, '--json');
   const { sum, bytes } = JSON.parse(stdout) as AdmissionDecision;
-  expect(await sumOn(page.locator('.decision'))).toEqual([...sum.components.map((component) => component.bytes), sum.left]);
+  expect(await sumOn(page.locator('.decision'))).toEqual([...sum.components.map((component) => component.bytes), sum.remaining]);
   await page.getByLabel('Key').fill('web 7');
   await page.getByRole('button', { name: 'Reserve it' }).click();
   await page.getByText(/^Held: .* under the key web 7, until/).waitFor();
@@ -144,7 +144,7 @@ it('says why a hold is refused that no longer fits', async () => {
   await page.getByRole('button', { name: 'Reserve it' }).click();
   const problem = page.getByRole('alert');
   await problem.waitFor();
-  expect(await problem.textContent()).toMatch(/does not fit .* are lacking/);
+  expect(await problem.textContent()).toMatch(/does not fit .* short by/);
   await close();
 });
 
@@ -154,14 +154,14 @@ it('turns red below the load line, and announces each level as it comes', async 
   await card.getByText('Fits now', { exact: true }).waitFor();
   expect(await page.getByRole('heading', { level: 1 }).textContent()).toMatch(/^The store fits under its load line/);
   await qemuImg(images, 'create', '-q', '-f', 'raw', 'too-much.raw', '400M');
-  await page.locator('[aria-live]', { hasText: /^warning: .*are lacking/ }).waitFor({ state: 'attached' });
+  await page.locator('[aria-live]', { hasText: /^warning: .*short by/ }).waitFor({ state: 'attached' });
   await card.locator('.verdict', { hasText: /^Below its load line: [23]\d\d\.\d\d MiB more than it can hold are promised/ }).waitFor();
   await page.getByRole('heading', { level: 1, name: 'The store is overloaded' }).waitFor();
   await card.locator('svg.hull.over .surface').waitFor();
   const line = await page.evaluate<string>('getComputedStyle(document.querySelector(".surface")).stroke');
   const danger = await page.evaluate<string>('getComputedStyle(document.querySelector(".badge.danger")).color');
   expect(line).toBe(danger);
-  expect(await page.getByRole('listitem').filter({ hasText: 'are lacking' }).count()).toBe(1);
+  expect(await page.getByRole('listitem').filter({ hasText: 'short by' }).count()).toBe(1);
   await qemuIo({ path: join(images, 'too-much.raw'), format: 'raw' }, ['write -q 0 190M']);
   await page.locator('[aria-live="assertive"]', { hasText: /^critical: / }).waitFor({ state: 'attached' });
   await page.getByRole('link', { name: 'What to move, so that it fits again' }).click();

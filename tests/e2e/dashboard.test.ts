@@ -150,9 +150,9 @@ describe('the dashboard, live', () => {
     await reason.waitFor();
     expect(await reason.textContent()).toContain('the history spans 7 min, 1 day is needed');
     await page.goto(`${base}#/alerts`);
-    const plan = page.getByText('Lacking now');
+    const plan = page.getByText('Shortfall now');
     await plan.waitFor();
-    expect(await plan.textContent()).toMatch(/Lacking now: 109.00 GiB; when all moves are made: /);
+    expect(await plan.textContent()).toMatch(/Shortfall now: 109.00 GiB; when all moves are made: /);
     await close();
   });
 
@@ -160,7 +160,7 @@ describe('the dashboard, live', () => {
     await server.close();
     const GiB = 2 ** 30;
     const store = aStore({ id: 'uuid:1', mount: '/srv/vm', sizeGiB: 500, usedGiB: 371, imagesGiB: 350, residualGiB: 246, imageCount: 9 });
-    const sum = { ...store.sum, policy: 'entitled' as const, left: 42 * GiB, unknown: null };
+    const sum = { ...store.sum, policy: 'entitled' as const, remaining: 42 * GiB, unknown: null };
     const view = {
       ...store,
       level: 'ok' as const,
@@ -174,7 +174,7 @@ describe('the dashboard, live', () => {
     const card = page.getByRole('article');
     await card.waitFor();
     expect(await card.locator('.verdict').textContent()).toContain('42 GiB left');
-    expect(await card.locator('.legend .strong').allTextContents()).toEqual([expect.stringMatching(/^left.*42 GiB/)]);
+    expect(await card.locator('.legend .strong').allTextContents()).toEqual([expect.stringMatching(/^remaining.*42 GiB/)]);
     const headroom = card.locator('.legend .second');
     expect(await headroom.textContent()).toMatch(/^headroom by the promise.*117 GiB/);
     const colourOf = (place: typeof headroom): Promise<string> => place.evaluate('(one) => getComputedStyle(one).color');

@@ -87,7 +87,7 @@ describe.runIf(root)(`${CLIENTS * REQUESTS} reservations at the same time`, () =
 
     await daemon.rescanned();
     const { sum, reserved, residual } = await daemon.onlyStore();
-    expect(sum.left).toBeGreaterThanOrEqual(0);
+    expect(sum.remaining).toBeGreaterThanOrEqual(0);
     expect(reserved + (residual ?? 0)).toBeLessThanOrEqual(available);
     const held = await daemon.heldKeys();
     expect(new Set(held).size).toBe(held.length);

@@ -172,7 +172,8 @@ describe('files of nearly 2^53 bytes', () => {
       false,
       expect.arrayContaining(['SUMS_SATURATED']),
     ]);
-    for (const figure of [headroom, sum.left, ...sum.components.map(({ bytes }) => bytes)]) expect(Number.isSafeInteger(figure)).toBe(true);
+    for (const figure of [headroom, sum.remaining, ...sum.components.map(({ bytes }) => bytes)])
+      expect(Number.isSafeInteger(figure)).toBe(true);
     expect((await daemon.command('status', '--json')).code).toBe(0);
     expect((await daemon.command('check')).code).toBe(1);
   });

@@ -55,7 +55,7 @@ export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
       { ...component('floor', -GiB), explanation: 'must remain' },
       { ...component('residual', -30 * GiB), explanation: 'may still be written' },
     ],
-    left: 29 * GiB,
+    remaining: 29 * GiB,
     unknown: null,
   };
   return {
@@ -204,8 +204,8 @@ export class FakeWatch implements Watch {
     const store = this.store(isOnIt ? this.view.id : request.store);
     const reserved = [...this.held.values()].filter((one) => one !== reservation).reduce((total, one) => total + one.bytes, 0);
     const { sum } = store;
-    const left = sum.left === null ? null : sum.left - reserved - request.bytes;
-    const admitted = left === null ? null : left >= 0;
+    const remaining = sum.remaining === null ? null : sum.remaining - reserved - request.bytes;
+    const admitted = remaining === null ? null : remaining >= 0;
     return {
       schema: 'plimsoll.admission/1',
       admitted,
@@ -218,7 +218,7 @@ export class FakeWatch implements Watch {
           { ...component('reserved', 0 - reserved), explanation: 'held for others' },
           { ...component('request', 0 - request.bytes), explanation: 'this one' },
         ],
-        left,
+        remaining,
         unknown: sum.unknown,
       },
       message: admitted === null ? `Whether it fits is unknown. ${sum.unknown ?? ''}`.trim() : admitted ? 'It fits.' : 'It does not fit.',
@@ -244,7 +244,7 @@ export class FakeWatch implements Watch {
     const { id } = this.store(store);
     return {
       store: id,
-      lacking: null,
+      shortfall: null,
       moves: [
         {
           images: [{ id: 'web', path: '/srv/vm/web.qcow2', allocation: 200_704 }],
@@ -254,12 +254,12 @@ export class FakeWatch implements Watch {
           copied: 200_704,
           freed: 200_704,
           relief: 42_956_451_840,
-          leftOnTarget: null,
+          remainingOnTarget: null,
           inUse: null,
           reason: 'most relief for the bytes copied',
         },
       ],
-      lackingAfter: 0,
+      shortfallAfter: 0,
       remark: null,
     };
   }

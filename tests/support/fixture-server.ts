@@ -171,9 +171,9 @@ export class FixtureServer {
   }
 
   #moves(store: StoreView, target: string | null): MovePlan {
-    const lacking = Math.max(0, -(store.sum.left ?? 0));
+    const shortfall = Math.max(0, -(store.sum.remaining ?? 0));
     const images = (this.#images.get(store.id) ?? []).slice(3, 5);
-    if (lacking === 0) return { store: store.id, lacking, moves: [], lackingAfter: 0, remark: null };
+    if (shortfall === 0) return { store: store.id, shortfall, moves: [], shortfallAfter: 0, remark: null };
     const moves = images.map((image) => ({
       images: [{ id: image.id, path: image.path, allocation: image.allocation ?? 0 }],
       machine: image.machine,
@@ -182,12 +182,12 @@ export class FixtureServer {
       copied: image.allocation ?? 0,
       freed: image.exclusive ?? 0,
       relief: (image.exclusive ?? 0) + (image.residual ?? 0),
-      leftOnTarget: target === null ? null : 300 * 1024 ** 3,
+      remainingOnTarget: target === null ? null : 300 * 1024 ** 3,
       inUse: image.openForWriting,
       reason: 'the most relief for the fewest bytes copied',
     }));
     const relief = moves.reduce((sum, move) => sum + move.relief, 0);
-    return { store: store.id, lacking, moves, lackingAfter: Math.max(0, lacking - relief), remark: null };
+    return { store: store.id, shortfall, moves, shortfallAfter: Math.max(0, shortfall - relief), remark: null };
   }
 
   #release(key: string): Answer {
@@ -211,7 +211,7 @@ export class FixtureServer {
       ...sumOf(store.available, store.residual, store.reserved, bytes, store.sum.unknown),
       policy: request.policy ?? RULES.policy,
     };
-    const admitted = sum.left === null ? null : sum.left >= 0;
+    const admitted = sum.remaining === null ? null : sum.remaining >= 0;
     const isHeld = verb === 'reserve' && (admitted === true || request.overcommit === true);
     const decision: AdmissionDecision = {
       schema: 'plimsoll.admission/1',

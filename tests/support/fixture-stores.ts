@@ -75,9 +75,9 @@ export function aStore(choice: StoreChoice): StoreView {
   const allocation = bytes(choice.imagesGiB);
   const residual = choice.residualGiB === null ? null : bytes(choice.residualGiB);
   const reserved = (choice.reservedGiB ?? 0) * GiB;
-  const left = residual === null ? null : available - residual - reserved - RULES.floor;
+  const remaining = residual === null ? null : available - residual - reserved - RULES.floor;
   const speed = choice.growth ?? growth(1, 2.5);
-  const level = choice.level ?? levelOf(left);
+  const level = choice.level ?? levelOf(remaining);
   return {
     id: choice.id,
     mount: choice.mount,
@@ -92,8 +92,8 @@ export function aStore(choice: StoreChoice): StoreView {
     mapExcess: 0,
     shared: (choice.sharedGiB ?? 0) * GiB,
     floor: RULES.floor,
-    headroom: left,
-    fits: left === null ? null : left >= 0,
+    headroom: remaining,
+    fits: remaining === null ? null : remaining >= 0,
     assumed: [],
     findings: choice.findings ?? [],
     directories: [choice.mount],
@@ -112,7 +112,7 @@ export function aStore(choice: StoreChoice): StoreView {
               level,
               by: [level === 'critical' ? 'policy' : 'bytes'],
               since: new Date(START_MS - 3_600_000).toISOString(),
-              message: alertOf(left),
+              message: alertOf(remaining),
             },
           ]
         : [],
@@ -148,8 +148,8 @@ export function sumOf(available: number, residual: number | null, reserved: numb
     ...(request === 0 ? [] : [{ ...component('request', -request), explanation: 'what the new image could come to consume' }]),
     { ...component('floor', -RULES.floor), explanation: 'must always remain free' },
   ];
-  const left = residual === null ? null : available - residual - reserved - request - RULES.floor;
-  return { policy: 'promise', components, left, unknown };
+  const remaining = residual === null ? null : available - residual - reserved - request - RULES.floor;
+  return { policy: 'promise', components, remaining, unknown };
 }
 
 const BTRFS_FINDING = {

@@ -58,7 +58,7 @@ export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
     entitled: 45 * GiB,
     level: 'ok',
     alerts: [],
-    sum: { policy: 'promise', components: [], left: 20 * GiB, unknown: null },
+    sum: { policy: 'promise', components: [], remaining: 20 * GiB, unknown: null },
     forecast: aForecast(anOutlook()),
     scannedAt: '2026-07-01T12:00:00.500Z',
     scanSeconds: 1.25,

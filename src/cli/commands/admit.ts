@@ -40,7 +40,7 @@ export function admitCommand(session: Session): VerbCommand {
     examples: [
       { does: 'may a qcow2 of 40 GiB be made here?', line: 'plimsoll admit --size 40G --store /srv/vm' },
       { does: 'hold the space, and let go of it later', line: 'plimsoll admit --size 40G --store /srv/vm --reserve --key web7 --ttl 15m' },
-      { does: 'by bytes, in a script', line: 'plimsoll admit --bytes 10G --store /srv/vm --json | jq .sum.left' },
+      { does: 'by bytes, in a script', line: 'plimsoll admit --bytes 10G --store /srv/vm --json | jq .sum.remaining' },
     ],
     exits: ['doesNotFit', 'couldNotTell', 'notFound', 'conflict'],
     exitMeanings: {

@@ -74,11 +74,12 @@ export function checkLine(report: StatusReport): string {
 
 function storeText(store: StoreView): string {
   const [alert] = store.alerts;
-  const left = store.sum.left === null ? 'headroom not known' : `${formatBytes(store.sum.left)} left by the policy ${store.sum.policy}`;
+  const remaining =
+    store.sum.remaining === null ? 'headroom not known' : `${formatBytes(store.sum.remaining)} remaining by the policy ${store.sum.policy}`;
   const state = store.presence === 'vanished' ? 'vanished' : store.level;
   const unknown = store.sum.unknown ?? store.forecast.toFloor.reason;
-  if (state === 'unknown' && alert === undefined && unknown !== null) return `${store.mount} unknown: ${left}. ${unknown}`;
-  return `${store.mount} ${state}: ${alert?.message ?? left}`;
+  if (state === 'unknown' && alert === undefined && unknown !== null) return `${store.mount} unknown: ${remaining}. ${unknown}`;
+  return `${store.mount} ${state}: ${alert?.message ?? remaining}`;
 }
 
 /** Nagios: 'label'=value[unit];warning;critical;least;most. What is not known is U, never 0. */
@@ -91,7 +92,7 @@ function figures(store: StoreView): string[] {
     figure('allocation', store.allocation, `;;;0;${store.size}`),
     figure('residual', store.residual),
     figure('reserved', store.reserved),
-    figure('left', store.sum.left),
+    figure('remaining', store.sum.remaining),
   ];
 }
 

@@ -14,7 +14,7 @@ export function statusCommand(session: Session): VerbCommand {
     summary: 'how the watched stores are',
     description:
       'Asks the daemon for its stores: how near each is to trouble, what is used, promised and held, and when it could be full. What is ' +
-      "left, or lacking, is the result of the sum by the store's policy.",
+      "remaining, or shortfall, is the result of the sum by the store's policy.",
     figures: ['allocation', 'residual'],
     examples: [
       { does: 'all stores', line: 'plimsoll status' },

@@ -23,9 +23,9 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
 }
 
 /** The components, each by its name, and what they leave. */
-export function policySumLines({ components, left, unknown }: PolicySum, width: number): string[] {
-  const total = left ?? components.reduce((sum, component) => sum + component.bytes, 0);
-  const name = left === null ? 'left, without what is not known' : 'left';
+export function policySumLines({ components, remaining, unknown }: PolicySum, width: number): string[] {
+  const total = remaining ?? components.reduce((sum, component) => sum + component.bytes, 0);
+  const name = remaining === null ? 'remaining, without unknown components' : 'remaining';
   const lines = components.length === 0 ? [] : sumLines(components, total, width, name);
   return unknown === null ? lines : [...lines, ...wrap(`  ${escapeForTerminal(unknown)}`, width)];
 }

@@ -29,7 +29,7 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     figureLine('residual', store.residual, width),
     figureLine('reserved', store.reserved, width),
     figureLine('floor', store.floor, width),
-    leftLine(store.sum, width),
+    remainingLine(store.sum, width),
     ...wrapAfter(label('full'), outlookText(store.forecast.toFull), width),
     ...wrapAfter(label('looked at'), store.scannedAt ?? 'not yet: the first scan is running', width),
     ...store.alerts.flatMap((alert) =>
@@ -40,14 +40,14 @@ function storeLines(store: StoreView, theme: Theme): string[] {
 }
 
 /** The sum may hold while nothing is known yet of when it will not. */
-function levelText({ level, sum: { left, unknown } }: StoreView): string {
-  return level === 'unknown' && unknown === null && left !== null && left >= 0 ? 'fits now; growth is not known yet' : level;
+function levelText({ level, sum: { remaining, unknown } }: StoreView): string {
+  return level === 'unknown' && unknown === null && remaining !== null && remaining >= 0 ? 'fits now; growth is not known yet' : level;
 }
 
 /** Who is tired reads a word sooner than a sign. */
-function leftLine({ left, policy }: PolicySum, width: number): string {
-  const isLacking = left !== null && left < 0;
-  return figureLine(isLacking ? 'lacking' : 'left', isLacking ? -left : left, width, `  by the policy ${policy}`);
+function remainingLine({ remaining, policy }: PolicySum, width: number): string {
+  const isShort = remaining !== null && remaining < 0;
+  return figureLine(isShort ? 'shortfall' : 'remaining', isShort ? -remaining : remaining, width, `  by the policy ${policy}`);
 }
 
 function label(name: string): string {

@@ -208,7 +208,7 @@ export class StoreRecord {
     const { report, presence } = this.#kept;
     if (headroom !== null && headroom < 0) return false;
     if (presence === 'vanished') return null;
-    const isUncovered = facts.usualWrites !== true && mapsExceed(facts, { policy: 'promise', left: headroom });
+    const isUncovered = facts.usualWrites !== true && mapsExceed(facts, { policy: 'promise', remaining: headroom });
     return report.fits === true && isUncovered ? null : report.fits;
   }
 

@@ -42,7 +42,7 @@ describe('sumOf(): promise', () => {
       request: -20,
       residual: -300,
     });
-    expect(sumOf(FACTS, rules(), { bytes: 20 * GiB })).toMatchObject({ policy: 'promise', left: 30 * GiB, unknown: null });
+    expect(sumOf(FACTS, rules(), { bytes: 20 * GiB })).toMatchObject({ policy: 'promise', remaining: 30 * GiB, unknown: null });
   });
 
   it('names every component of zero without a sign', () => {
@@ -54,11 +54,11 @@ describe('sumOf(): promise', () => {
   it('is unmoved by what guests wrote since the scan', () => {
     const before = sumOf(FACTS, rules());
     const after = sumOf({ ...FACTS, available: FACTS.available - GiB, residual: 299 * GiB }, rules());
-    expect(after.left).toBe(before.left);
+    expect(after.remaining).toBe(before.remaining);
   });
 
   it('knows nothing about growth, and needs not to', () => {
-    expect(sumOf({ ...FACTS, growth: UNSEEN, otherGrowth: UNSEEN }, rules()).left).toBe(50 * GiB);
+    expect(sumOf({ ...FACTS, growth: UNSEEN, otherGrowth: UNSEEN }, rules()).remaining).toBe(50 * GiB);
   });
 });
 
@@ -76,11 +76,14 @@ describe('sumOf(): entitled', () => {
       floor: -10,
       reserved: -40,
     });
-    expect(sumOf({ ...FACTS, residual: null }, rules({ policy: 'entitled', idleShare: 0 })).left).toBe(350 * GiB);
+    expect(sumOf({ ...FACTS, residual: null }, rules({ policy: 'entitled', idleShare: 0 })).remaining).toBe(350 * GiB);
   });
 
   it('takes policy and share from the request', () => {
-    expect(sumOf(FACTS, rules(), { bytes: 0, policy: 'entitled', idleShare: 0.5 })).toMatchObject({ policy: 'entitled', left: 200 * GiB });
+    expect(sumOf(FACTS, rules(), { bytes: 0, policy: 'entitled', idleShare: 0.5 })).toMatchObject({
+      policy: 'entitled',
+      remaining: 200 * GiB,
+    });
   });
 });
 
@@ -109,13 +112,13 @@ describe('sumOf(): watch', () => {
 
   it('is a yes without a history of images where even all that they may write fits', () => {
     const facts = { ...FACTS, growth: UNSEEN };
-    expect(sumOf(facts, watch)).toMatchObject({ left: 50 * GiB, unknown: null });
+    expect(sumOf(facts, watch)).toMatchObject({ remaining: 50 * GiB, unknown: null });
     expect(admits(sumOf(facts, watch))).toBe(true);
   });
 
   it('says what is missing where it would not', () => {
     const sum = sumOf({ ...FACTS, growth: UNSEEN, residual: 500 * GiB }, watch);
-    expect(sum).toMatchObject({ left: null, unknown: 'How fast images grow is not known: the history is too short.' });
+    expect(sum).toMatchObject({ remaining: null, unknown: 'How fast images grow is not known: the history is too short.' });
   });
 
   it('cannot do without the growth of other files', () => {
@@ -127,7 +130,7 @@ describe('sumOf(): watch', () => {
   it('is a no whatever the growth, where a request alone is too large', () => {
     const facts = { ...FACTS, growth: UNSEEN, otherGrowth: UNSEEN, residual: null };
     const sum = sumOf(facts, watch, { bytes: 351 * GiB });
-    expect(sum.left).toBe(-GiB);
+    expect(sum.remaining).toBe(-GiB);
     expect(admits(sum)).toBe(false);
   });
 });
@@ -135,29 +138,35 @@ describe('sumOf(): watch', () => {
 describe('sumOf(): what is not known', () => {
   it('is null without a residual', () => {
     const facts = { ...FACTS, residual: null };
-    expect(sumOf(facts, rules())).toMatchObject({ left: null, unknown: 'What the images may still write is not known of all of them.' });
+    expect(sumOf(facts, rules())).toMatchObject({
+      remaining: null,
+      unknown: 'What the images may still write is not known of all of them.',
+    });
     expect(admits(sumOf(facts, rules()))).toBeNull();
   });
 
   it('is a no where what is known of the residual is too much already', () => {
     const facts = { ...FACTS, residual: null, residualAtLeast: 351 * GiB };
-    expect(sumOf(facts, rules())).toMatchObject({ left: -GiB, unknown: expect.stringContaining('not known') });
+    expect(sumOf(facts, rules())).toMatchObject({ remaining: -GiB, unknown: expect.stringContaining('not known') });
     expect(admits(sumOf(facts, rules()))).toBe(false);
-    expect(sumOf({ ...facts, residualAtLeast: 350 * GiB }, rules()).left).toBeNull();
+    expect(sumOf({ ...facts, residualAtLeast: 350 * GiB }, rules()).remaining).toBeNull();
   });
 
-  describe('maps of files that can take more than is left', () => {
+  describe('maps of files that can take more than remains', () => {
     const facts = { ...FACTS, mapExcess: 50 * GiB, mapBytes: (bytes: number) => 3 * bytes };
 
     it('leave the promise open, with both numbers, and do not stand against a no', () => {
       expect(admits(sumOf(facts, rules()))).toBe(true);
       const sum = sumOf(facts, rules(), { bytes: GiB });
-      expect(sum).toMatchObject({ left: 49 * GiB, unknown: expect.stringMatching(/49 GiB left.*up to 53 GiB.*--assume usual-writes/) });
+      expect(sum).toMatchObject({
+        remaining: 49 * GiB,
+        unknown: expect.stringMatching(/49 GiB left.*up to 53 GiB.*--assume usual-writes/),
+      });
       expect([admits(sum), explainVerdict(sum, facts, GiB)]).toEqual([
         null,
         expect.stringContaining('could not be told. The residuals fit'),
       ]);
-      expect(sumOf(facts, rules(), { bytes: 51 * GiB })).toMatchObject({ left: -GiB, unknown: null });
+      expect(sumOf(facts, rules(), { bytes: 51 * GiB })).toMatchObject({ remaining: -GiB, unknown: null });
     });
 
     it('count for nothing under the other policies, and where usual writes are declared', () => {
@@ -174,16 +183,16 @@ describe('sumOf(): what is not known', () => {
 
   it('lets a doubt stand against a yes and not against a no', () => {
     const facts = { ...FACTS, doubt: 'Available space is an estimate on btrfs.' };
-    expect(sumOf(facts, rules())).toMatchObject({ left: 50 * GiB, unknown: facts.doubt });
+    expect(sumOf(facts, rules())).toMatchObject({ remaining: 50 * GiB, unknown: facts.doubt });
     expect(admits(sumOf(facts, rules()))).toBeNull();
     const tooMuch = sumOf(facts, rules(), { bytes: 51 * GiB });
-    expect(tooMuch).toMatchObject({ left: -GiB, unknown: null });
+    expect(tooMuch).toMatchObject({ remaining: -GiB, unknown: null });
     expect(admits(tooMuch)).toBe(false);
   });
 
   it('is everything on a filesystem without a size', () => {
     const facts = { ...FACTS, size: 0, available: 0 };
-    expect(sumOf(facts, rules())).toMatchObject({ left: null, unknown: 'The filesystem states no size.' });
+    expect(sumOf(facts, rules())).toMatchObject({ remaining: null, unknown: 'The filesystem states no size.' });
   });
 
   it.each([-1, 0.5, Number.NaN, 2 ** 53])('refuses a request of %d bytes', (bytes) => {
@@ -197,8 +206,8 @@ describe('sumOf(): what is not known', () => {
 
 describe('explainVerdict()', () => {
   it.each<[string, Partial<StoreFacts>, number | undefined, string]>([
-    ['yes', {}, 20 * GiB, '20 GiB fits if every image is filled (policy promise): 30 GiB are left.'],
-    ['no', {}, 60 * GiB, '60 GiB does not fit if every image is filled (policy promise): 10 GiB are lacking.'],
+    ['yes', {}, 20 * GiB, '20 GiB fits if every image is filled (policy promise): 30 GiB remain.'],
+    ['no', {}, 60 * GiB, '60 GiB does not fit if every image is filled (policy promise), short by 10 GiB.'],
     [
       'perhaps',
       { residual: null },
@@ -209,7 +218,7 @@ describe('explainVerdict()', () => {
       'a no that may be worse',
       { residual: null, residualAtLeast: 360 * GiB },
       undefined,
-      'What the store holds and has promised does not fit if every image is filled (policy promise): 10 GiB are lacking. Perhaps more: what the images may still write is not known of all of them.',
+      'What the store holds and has promised does not fit if every image is filled (policy promise), short by 10 GiB. Perhaps more: what the images may still write is not known of all of them.',
     ],
   ])('%s', (_, part, bytes, sentence) => {
     const facts = { ...FACTS, ...part };
@@ -238,8 +247,8 @@ describe('every sum', () => {
     fc.assert(
       fc.property(facts, anyRules, bytes, policies, (store, of, asked, policy) => {
         const sum = sumOf(store, of, { bytes: asked, policy });
-        if (sum.left === null) expect(sum.unknown).toEqual(expect.any(String));
-        else expect(sum.components.reduce((all, component) => all + component.bytes, 0)).toBe(sum.left);
+        if (sum.remaining === null) expect(sum.unknown).toEqual(expect.any(String));
+        else expect(sum.components.reduce((all, component) => all + component.bytes, 0)).toBe(sum.remaining);
       }),
     );
   });
@@ -258,7 +267,7 @@ describe('every sum', () => {
       fc.property(facts, anyRules, bytes, policies, (store, of, asked, policy) => {
         const answered = sumOf(store, of, { bytes: asked, policy });
         const held = sumOf({ ...store, reserved: store.reserved + asked }, { ...of, policy });
-        expect(held.left).toBe(answered.left);
+        expect(held.remaining).toBe(answered.remaining);
       }),
     );
   });
@@ -285,7 +294,7 @@ describe('every sum', () => {
         const alone = { ...store, otherGrowth: growing(0) };
         const [watch, promise] = [sumOf(alone, { ...of, policy: 'watch' }), sumOf(alone, { ...of, policy: 'promise' })];
         fc.pre(store.residual !== null && store.growth.high !== null);
-        expect(watch.left).toBeGreaterThanOrEqual(promise.left as number);
+        expect(watch.remaining).toBeGreaterThanOrEqual(promise.remaining as number);
       }),
     );
   });
@@ -298,7 +307,7 @@ describe('a store that copies on write', () => {
   it('promises nothing, and answers by the other policies with a reserve that it states', () => {
     const answer = (policy: Policy): unknown[] => {
       const sum = sumOf(copying, rules(), { bytes: 20 * GiB, policy, idleShare: 0.25 });
-      return [admits(sum), sum.left === null ? null : sum.left / GiB, sum.unknown];
+      return [admits(sum), sum.remaining === null ? null : sum.remaining / GiB, sum.unknown];
     };
     expect(answer('promise')).toEqual([null, 30, doubt]);
     expect(answer('entitled')).toEqual([true, 400 - 10 - 40 - 20 - 75 - 35, null]);

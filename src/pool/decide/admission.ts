@@ -110,9 +110,9 @@ interface BoundedComponent {
 /**
  * The store's sum under its policy, with `request` in it where one is given.
  *
- * The components add up to `left` exactly. Where a component is not known, its bounds may decide: with the most that it can be, the
- * sum is a sure yes; with the least, a sure no, and `unknown` says what was left out of it. Between the two `left` is
- * null, and the components are those that are known. `unknown` beside a `left` of 0 and more is the store's doubt: the sum is
+ * The components add up to `remaining` exactly. Where a component is not known, its bounds may decide: with the most that it can be, the
+ * sum is a sure yes; with the least, a sure no, and `unknown` names what it leaves out. Between the two `remaining` is
+ * null, and the components are those that are known. `unknown` beside a `remaining` of 0 and more is the store's doubt: the sum is
  * right, and still no yes.
  *
  * Units: whole bytes; what is multiplied is rounded up.
@@ -127,24 +127,28 @@ export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceReque
   const least = [...known, ...future.flatMap(({ atLeast }) => atLeast ?? [])];
   const most = future.some(({ atMost }) => atMost === null) ? null : [...known, ...future.flatMap(({ atMost }) => atMost ?? [])];
   const unknown = future.flatMap(({ unknown: reason }) => reason ?? []).join(' ') || null;
-  if (facts.size <= 0) return { policy, components: least, left: null, unknown: 'The filesystem states no size.' };
-  if (total(least) < 0) return { policy, components: least, left: total(least), unknown };
+  if (facts.size <= 0) return { policy, components: least, remaining: null, unknown: 'The filesystem states no size.' };
+  if (total(least) < 0) return { policy, components: least, remaining: total(least), unknown };
   if (most !== null && total(most) >= 0) {
-    const left = total(most);
-    return { policy, components: most, left, unknown: doubtUnder(facts, policy) ?? mapDoubt(facts, { policy, left }, request) };
+    const remaining = total(most);
+    return { policy, components: most, remaining, unknown: doubtUnder(facts, policy) ?? mapDoubt(facts, { policy, remaining }, request) };
   }
-  return { policy, components: least, left: null, unknown };
+  return { policy, components: least, remaining: null, unknown };
 }
 
-/** Why the promise cannot be given although the sum fits: the filesystem's maps can take more than is left. */
-function mapDoubt(facts: StoreFacts, sum: Pick<PolicySum, 'policy' | 'left'>, request: SpaceRequest | undefined): string | null {
+/** Why the promise cannot be given although the sum fits: the filesystem's maps can take more than remains. */
+function mapDoubt(facts: StoreFacts, sum: Pick<PolicySum, 'policy' | 'remaining'>, request: SpaceRequest | undefined): string | null {
   if (facts.usualWrites === true || !mapsExceed(facts, sum, request)) return null;
-  return `${mapDoubtText(sum.left ?? 0, mapsOf(facts, request))} Where no guest does that, it can be declared: --assume usual-writes.`;
+  return `${mapDoubtText(sum.remaining ?? 0, mapsOf(facts, request))} Where no guest does that, it can be declared: --assume usual-writes.`;
 }
 
 /** Whether the maps can take more than the sum of a promise leaves: then a yes rests on the declaration `usual-writes`. */
-export function mapsExceed(facts: StoreFacts, { policy, left }: Pick<PolicySum, 'policy' | 'left'>, request?: SpaceRequest): boolean {
-  return policy === 'promise' && left !== null && left >= 0 && mapsOf(facts, request) > left;
+export function mapsExceed(
+  facts: StoreFacts,
+  { policy, remaining }: Pick<PolicySum, 'policy' | 'remaining'>,
+  request?: SpaceRequest,
+): boolean {
+  return policy === 'promise' && remaining !== null && remaining >= 0 && mapsOf(facts, request) > remaining;
 }
 
 function mapsOf({ mapExcess = 0, mapBytes }: StoreFacts, request: SpaceRequest | undefined): number {
@@ -152,9 +156,9 @@ function mapsOf({ mapExcess = 0, mapBytes }: StoreFacts, request: SpaceRequest |
 }
 
 /** Whether what the sum asks fits: null, when that cannot be told. */
-export function admits({ left, unknown }: PolicySum): boolean | null {
-  if (left === null) return null;
-  if (left < 0) return false;
+export function admits({ remaining, unknown }: PolicySum): boolean | null {
+  if (remaining === null) return null;
+  if (remaining < 0) return false;
   return unknown === null ? true : null;
 }
 
@@ -164,9 +168,9 @@ export function explainVerdict(sum: PolicySum, facts: StoreFacts, bytes?: number
   const what = bytes === undefined ? 'What the store holds and has promised' : formatBytes(bytes);
   const rule = POLICY_WORDS[sum.policy];
   if (verdict === null) return `Whether ${lowerFirst(what)} fits ${rule} could not be told. ${sum.unknown ?? facts.doubt ?? ''}`.trim();
-  const left = sum.left as number;
-  if (verdict) return `${what} fits ${rule}: ${formatBytes(left)} are left.`;
-  const short = `${what} does not fit ${rule}: ${formatBytes(-left)} are lacking.`;
+  const remaining = sum.remaining as number;
+  if (verdict) return `${what} fits ${rule}: ${formatBytes(remaining)} remain.`;
+  const short = `${what} does not fit ${rule}, short by ${formatBytes(-remaining)}.`;
   return sum.unknown === null ? short : `${short} Perhaps more: ${lowerFirst(sum.unknown)}`;
 }
 

@@ -75,7 +75,7 @@ export function forecastStore(given: StoreFacts, rules: StoreRules): StoreForeca
   const facts = given.copyOnWriteReserve === undefined ? given : { ...given, residual: null };
   const growth = together(facts.growth, facts.otherGrowth);
   const aboveFloor = facts.available - rules.floor;
-  const isShort = (sumOf(given, rules).left ?? 0) < 0;
+  const isShort = (sumOf(given, rules).remaining ?? 0) < 0;
   return {
     growth,
     toWarning: isShort ? REACHED : toLevel(facts, rules, 'warning', growth),

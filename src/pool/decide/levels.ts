@@ -133,7 +133,7 @@ function readSum(facts: StoreFacts, rules: StoreRules): Reading {
   const reading = { level: 'warning', by: 'policy' } as const;
   if (verdict === null) return { ...reading, stands: 'unknown', unknown: sum.unknown };
   if (!verdict) return { ...reading, stands: 'reached', unknown: null };
-  return { ...reading, stands: (sum.left ?? 0) > CLEAR_SIZE_SHARE * facts.size ? 'far' : 'clear', unknown: null };
+  return { ...reading, stands: (sum.remaining ?? 0) > CLEAR_SIZE_SHARE * facts.size ? 'far' : 'clear', unknown: null };
 }
 
 /** Where most of the growth is, if it is not in the images. */

@@ -10,7 +10,7 @@ const QUIET: Growth = { low: 0, high: 0, samples: 1000, spanSeconds: 604_800, un
 const NO_LEVEL = { bytes: null, percent: null, seconds: null };
 const RULES = mergeRules(DEFAULT_RULES, { warning: NO_LEVEL, critical: NO_LEVEL });
 
-/** 40 GiB are lacking: 100 available, 140 may still be written. */
+/** 40 GiB are shortfall: 100 available, 140 may still be written. */
 const FACTS: StoreFacts = {
   store: 'uuid:here',
   size: 500 * GiB,
@@ -50,17 +50,17 @@ function names(of: MoveInput): string[] {
 describe('planMoves(): what is chosen', () => {
   it('500 groups at most, and says that more are to come', () => {
     const groups = Array.from({ length: 600 }, (_, index) => group(`g${index}`, 0.01, 0.05));
-    const { moves, lackingAfter, remark } = planMoves(input(groups));
-    expect([moves.length, lackingAfter]).toEqual([500, 40 * GiB - moves.reduce((sum, { relief }) => sum + relief, 0)]);
+    const { moves, shortfallAfter, remark } = planMoves(input(groups));
+    expect([moves.length, shortfallAfter]).toEqual([500, 40 * GiB - moves.reduce((sum, { relief }) => sum + relief, 0)]);
     expect(remark).toContain('A plan has at most 500 moves: make another one when these are done.');
   });
 
   it('nothing where nothing lacks', () => {
     expect(planMoves(input([group('a', 10, 50)], { facts: { ...FACTS, residual: 100 * GiB } }))).toEqual({
       store: 'uuid:here',
-      lacking: 0,
+      shortfall: 0,
       moves: [],
-      lackingAfter: 0,
+      shortfallAfter: 0,
       remark: null,
     });
   });
@@ -68,7 +68,7 @@ describe('planMoves(): what is chosen', () => {
   it('the sparse image rather than the full one: its residual goes too', () => {
     expect(planMoves(input([group('full', 60, 60), group('sparse', 2, 50)]))).toEqual({
       store: 'uuid:here',
-      lacking: 40 * GiB,
+      shortfall: 40 * GiB,
       moves: [
         {
           images: [{ id: 'sparse', path: '/vm/sparse', allocation: 2 * GiB }],
@@ -78,12 +78,12 @@ describe('planMoves(): what is chosen', () => {
           copied: 2 * GiB,
           freed: 2 * GiB,
           relief: 50 * GiB,
-          leftOnTarget: null,
+          remainingOnTarget: null,
           inUse: false,
           reason: 'The image gives the sum 50 GiB for 2 GiB copied. It is not in use.',
         },
       ],
-      lackingAfter: 0,
+      shortfallAfter: 0,
       remark: null,
     });
   });
@@ -92,14 +92,14 @@ describe('planMoves(): what is chosen', () => {
     const plan = planMoves(input([group('a', 2, 5), group('b', 10, 12), group('empty', 0, 0)]));
     expect(plan.moves.map(({ images }) => images[0]?.id)).toEqual(['a', 'b']);
     expect(plan).toMatchObject({
-      lackingAfter: 23 * GiB,
-      remark: 'Not enough: 23 GiB would still be lacking. 1 group of images would gain the store nothing.',
+      shortfallAfter: 23 * GiB,
+      remark: 'Not enough: 23 GiB would still be missing. 1 group of images would gain the store nothing.',
     });
   });
 
   it('no beneficial move', () => {
     expect(planMoves(input([])).remark).toBe('No beneficial move.');
-    expect(planMoves(input([group('empty', 0, 0)]))).toMatchObject({ moves: [], lacking: 40 * GiB, lackingAfter: 40 * GiB });
+    expect(planMoves(input([group('empty', 0, 0)]))).toMatchObject({ moves: [], shortfall: 40 * GiB, shortfallAfter: 40 * GiB });
   });
 
   it('the same in whatever order the groups come', () => {
@@ -111,29 +111,29 @@ describe('planMoves(): what is chosen', () => {
   it('nothing where the lack is not known', () => {
     expect(planMoves(input([group('a', 10, 50)], { facts: { ...FACTS, residual: null } }))).toEqual({
       store: 'uuid:here',
-      lacking: null,
+      shortfall: null,
       moves: [],
-      lackingAfter: null,
-      remark: 'What the store lacks could not be told. What the images may still write is not known of all of them.',
+      shortfallAfter: null,
+      remark: 'The shortfall of the store is unknown. What the images may still write is not known of all of them.',
     });
   });
 
   it('nothing on a filesystem without a size', () => {
     const rules = mergeRules(RULES, { warning: { bytes: 5 } });
     expect(planMoves(input([group('a', 10, 50)], { rules, facts: { ...FACTS, size: 0, available: 0 } }))).toMatchObject({
-      lacking: null,
+      shortfall: null,
       moves: [],
-      remark: 'What the store lacks could not be told. The filesystem states no size.',
+      remark: 'The shortfall of the store is unknown. The filesystem states no size.',
     });
   });
 
   it('counts of an image that could not be read what it frees', () => {
     const facts = { ...FACTS, residual: null, residualAtLeast: 105 * GiB };
     expect(planMoves(input([group('a', 10, 0, { counted: null, commitment: null })], { facts }))).toMatchObject({
-      lacking: 5 * GiB,
+      shortfall: 5 * GiB,
       moves: [{ relief: 10 * GiB }],
-      lackingAfter: null,
-      remark: 'The sum may lack more than is known. What the images may still write is not known of all of them.',
+      shortfallAfter: null,
+      remark: 'The shortfall may be larger than known. What the images may still write is not known of all of them.',
     });
   });
 });
@@ -156,7 +156,7 @@ describe('planMoves(): blocks that are shared', () => {
     const clone = group('clone', 30, 40, { freed: 5 * GiB, counted: 40 * GiB });
     expect(planMoves(input([clone], { target: { facts: TARGET, rules: RULES } })).moves[0]).toMatchObject({
       to: 'uuid:there',
-      leftOnTarget: 40 * GiB,
+      remainingOnTarget: 40 * GiB,
     });
   });
 });
@@ -164,7 +164,7 @@ describe('planMoves(): blocks that are shared', () => {
 describe('planMoves(): by policy', () => {
   it('entitled: what is freed and a share of the rest', () => {
     const rules = mergeRules(RULES, { policy: 'entitled', idleShare: 0.5, floor: 40 * GiB });
-    expect(planMoves(input([group('a', 10, 30)], { rules }))).toMatchObject({ lacking: 10 * GiB, moves: [{ relief: 20 * GiB }] });
+    expect(planMoves(input([group('a', 10, 30)], { rules }))).toMatchObject({ shortfall: 10 * GiB, moves: [{ relief: 20 * GiB }] });
   });
 
   it('watch: what is freed and the share of the growth', () => {
@@ -176,7 +176,7 @@ describe('planMoves(): by policy', () => {
       group('fast', 20, 60, { growthHigh: 96 * MiB }),
     ];
     const plan = planMoves(input(groups, { facts, rules }));
-    expect(plan).toMatchObject({ lacking: 4 * GiB, moves: [{ images: [{ id: 'slow' }], relief: 26 * GiB }] });
+    expect(plan).toMatchObject({ shortfall: 4 * GiB, moves: [{ images: [{ id: 'slow' }], relief: 26 * GiB }] });
   });
 
   it('watch: no more growth than the group may still write', () => {
@@ -189,25 +189,25 @@ describe('planMoves(): by policy', () => {
   it.each<[string, object, number]>([
     ['bytes', { bytes: 110 * GiB }, 10 * GiB + 1],
     ['percent', { percent: 25 }, 25 * GiB + 1],
-  ])('the warning by %s is to be passed, whatever the sum', (_, warning, lacking) => {
+  ])('the warning by %s is to be passed, whatever the sum', (_, warning, shortfall) => {
     const rules = mergeRules(RULES, { policy: 'entitled', idleShare: 0, warning });
     const plan = planMoves(input([group('sparse', 2, 90), group('full', 30, 30)], { rules }));
-    expect(plan).toMatchObject({ lacking, lackingAfter: 0, moves: [{ images: [{ id: 'full' }] }] });
+    expect(plan).toMatchObject({ shortfall, shortfallAfter: 0, moves: [{ images: [{ id: 'full' }] }] });
   });
 
   it('the warning by seconds is to be passed', () => {
     const rules = mergeRules(RULES, { policy: 'entitled', idleShare: 0, warning: { seconds: 2048 } });
     const facts = { ...FACTS, growth: { ...QUIET, low: 0, high: 64 * MiB } };
     const plan = planMoves(input([group('full', 30, 30)], { facts, rules }));
-    expect(plan).toMatchObject({ lacking: 28 * GiB + 1, lackingAfter: 0 });
+    expect(plan).toMatchObject({ shortfall: 28 * GiB + 1, shortfallAfter: 0 });
     const after = { ...facts, available: facts.available + 28 * GiB + 1 };
-    expect(planMoves(input([], { facts: after, rules })).lacking).toBe(0);
+    expect(planMoves(input([], { facts: after, rules })).shortfall).toBe(0);
   });
 
   it('the warning can be passed where the sum is not known', () => {
     const rules = mergeRules(RULES, { warning: { bytes: 110 * GiB } });
     const plan = planMoves(input([group('full', 30, 30)], { rules, facts: { ...FACTS, residual: null } }));
-    expect(plan).toMatchObject({ lacking: 10 * GiB + 1, lackingAfter: null, moves: [{ copied: 30 * GiB }] });
+    expect(plan).toMatchObject({ shortfall: 10 * GiB + 1, shortfallAfter: null, moves: [{ copied: 30 * GiB }] });
     expect(plan.remark).toMatch(/^What the sum lacks could not be told; this is for the warning level alone\./);
   });
 });
@@ -223,13 +223,13 @@ describe('planMoves(): onto a target', () => {
     const plan = planMoves(input([group('large', 1, 90)], { target }));
     expect(plan.moves).toEqual([]);
     expect(plan.remark).toBe(
-      'No beneficial move. 1 group of images would break the rules of the target. There, as it is now: What the store holds and has promised fits if every image is filled (policy promise): 80 GiB are left.',
+      'No beneficial move. 1 group of images would break the rules of the target. There, as it is now: What the store holds and has promised fits if every image is filled (policy promise): 80 GiB remain.',
     );
   });
 
   it('tells what is left after each', () => {
     const plan = planMoves(input([group('a', 5, 25), group('b', 10, 30)], { target }));
-    expect(plan.moves.map(({ leftOnTarget }) => (leftOnTarget ?? 0) / GiB)).toEqual([55, 25]);
+    expect(plan.moves.map(({ remainingOnTarget }) => (remainingOnTarget ?? 0) / GiB)).toEqual([55, 25]);
   });
 
   it('takes no more together than it holds', () => {
@@ -237,7 +237,7 @@ describe('planMoves(): onto a target', () => {
       input([group('a', 5, 30), group('b', 10, 30), group('c', 10, 30)], { target, facts: { ...FACTS, available: 60 * GiB } }),
     );
     expect(plan.moves).toHaveLength(2);
-    expect(plan).toMatchObject({ lacking: 80 * GiB, lackingAfter: 20 * GiB });
+    expect(plan).toMatchObject({ shortfall: 80 * GiB, shortfallAfter: 20 * GiB });
     expect(plan.remark).toContain('1 group of images would not fit on the target beside the others.');
   });
 
@@ -325,9 +325,9 @@ describe('every plan', () => {
         const gone = some.filter((one) => plan.moves.some(({ images }) => images === one.images));
         const kept = without(facts, gone);
         const growth = { ...QUIET, high: highs - gone.reduce((sum, one) => sum + (one.growthHigh ?? 0), 0) };
-        const left = sumOf({ ...kept, growth }, rules).left as number;
+        const left = sumOf({ ...kept, growth }, rules).remaining as number;
         // A share of the residual is rounded for each group.
-        expect(Math.max(0, -left)).toBeLessThanOrEqual((plan.lackingAfter as number) + 12);
+        expect(Math.max(0, -left)).toBeLessThanOrEqual((plan.shortfallAfter as number) + 12);
         const needed = gone.reduce((sum, one) => sum + (one.commitment ?? 0), 0);
         expect(needed).toBeLessThanOrEqual(room * GiB);
         for (const { relief } of plan.moves) expect(relief).toBeGreaterThan(0);
@@ -349,7 +349,7 @@ describe('planMoves(): growth in files that are not images', () => {
   it('is named, and nothing is proposed, where no move can help', () => {
     const groups = Array.from({ length: 9 }, (_, index) => group(`g${index}`, 10, 12));
     const plan = planMoves(input(groups, { facts: busy(45 * MiB), rules: WARNING }));
-    expect(plan).toEqual({ store: 'uuid:here', lacking: 0, moves: [], lackingAfter: 0, remark: expect.any(String) });
+    expect(plan).toEqual({ store: 'uuid:here', shortfall: 0, moves: [], shortfallAfter: 0, remark: expect.any(String) });
     expect(plan.remark).toMatch(
       /^The growth is in files that are not images: up to 45 MiB\/s, and the floor may be reached in .*find what writes there\.$/,
     );
@@ -358,18 +358,18 @@ describe('planMoves(): growth in files that are not images', () => {
   it('is named under the policy watch, where it alone exceeds the sum', () => {
     const rules = mergeRules(WARNING, { policy: 'watch', warning: NO_LEVEL });
     const plan = planMoves(input([group('a', 10, 12)], { facts: busy(200 * MiB), rules }));
-    expect([plan.lacking, plan.moves, plan.remark]).toEqual([0, [], expect.stringContaining('files that are not images')]);
+    expect([plan.shortfall, plan.moves, plan.remark]).toEqual([0, [], expect.stringContaining('files that are not images')]);
   });
 
-  it('leaves the moves that help against what else is lacking', () => {
+  it('leaves the moves that help against another shortfall', () => {
     const rules = mergeRules(WARNING, { warning: { bytes: 105 * GiB, percent: null, seconds: 86_400 } });
     const plan = planMoves(input([group('a', 10, 12), group('b', 2, 2)], { facts: busy(45 * MiB), rules }));
-    expect([plan.lacking, plan.moves.map(({ freed }) => freed)]).toEqual([5 * GiB + 1, [10 * GiB]]);
+    expect([plan.shortfall, plan.moves.map(({ freed }) => freed)]).toEqual([5 * GiB + 1, [10 * GiB]]);
     expect(plan.remark).toMatch(/^The growth is in files that are not images/);
   });
 
   it('is no reason against moves that are enough', () => {
     const plan = planMoves(input([group('a', 60, 60)], { facts: busy(1.5 * MiB), rules: WARNING }));
-    expect([plan.moves.length, plan.lackingAfter, plan.remark]).toEqual([1, 0, null]);
+    expect([plan.moves.length, plan.shortfallAfter, plan.remark]).toEqual([1, 0, null]);
   });
 });

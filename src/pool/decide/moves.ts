@@ -63,7 +63,7 @@ interface Movable extends Candidate {
  * What to move. The choice is the one with the fewest bytes copied where `coverInSteps` can look at all of them, else a
  * good one, and the remark says so. Moves are listed by what they gain for each byte copied, the most first, and in this
  * order they all fit on the target. Where nothing is enough, what helps most is listed, and the remark says what lacks.
- * There are at most MOST_MOVES of them: what is still lacking then is said, and the next plan goes on from there.
+ * There are at most MOST_MOVES of them: `shortfallAfter` is what they do not cover, and the next plan continues from there.
  *
  * The same input gives the same plan. Throws: usage, RULE_VALUE, by the rules of a target.
  */
@@ -78,11 +78,11 @@ export function* planInSteps(input: MoveInput): Generator<void, MovePlan> {
   const { store } = input.facts;
   const { need, others } = curableNeed(input);
   if (need === null) {
-    const remark = `What the store lacks could not be told. ${sumOf(input.facts, input.rules).unknown ?? ''}`.trim();
-    return { store, lacking: null, moves: [], lackingAfter: null, remark };
+    const remark = `The shortfall of the store is unknown. ${sumOf(input.facts, input.rules).unknown ?? ''}`.trim();
+    return { store, shortfall: null, moves: [], shortfallAfter: null, remark };
   }
-  const lacking = Math.max(need.sum, need.level);
-  if (lacking === 0) return { store, lacking, moves: [], lackingAfter: 0, remark: others };
+  const shortfall = Math.max(need.sum, need.level);
+  if (shortfall === 0) return { store, shortfall, moves: [], shortfallAfter: 0, remark: others };
   const situation = situationOf(input);
   const candidates: Movable[] = [];
   const refusals: Refusal[] = [];
@@ -96,12 +96,12 @@ export function* planInSteps(input: MoveInput): Generator<void, MovePlan> {
   const choice = yield* coverInSteps(candidates, need, situation.room);
   yield;
   const moves = listMoves(choice.chosen, input);
-  const after = remaining(need, choice.chosen);
+  const after = uncovered(need, choice.chosen);
   return {
     store,
-    lacking,
+    shortfall,
     moves,
-    lackingAfter: doubtOf(input) === null ? Math.max(after.sum, after.level) : null,
+    shortfallAfter: doubtOf(input) === null ? Math.max(after.sum, after.level) : null,
     remark: [others, remarkOn({ ...situation, after, choice, candidates, refusals })].filter((text) => text !== null).join(' ') || null,
   };
 }
@@ -121,14 +121,14 @@ interface CurableNeed {
 function curableNeed(input: MoveInput): CurableNeed {
   const { facts, rules, groups } = input;
   if (facts.size <= 0) return { need: null, others: null };
-  const { left } = sumOf(facts, rules);
+  const { remaining } = sumOf(facts, rules);
   const { bytes, percent } = distancesTo(facts, rules, rules.warning);
   const { seconds } = rules.warning;
   const levelBy = (distances: readonly (number | null)[]): number =>
     Math.max(0, ...distances.map((distance) => (distance === null || distance > 0 ? 0 : 1 - distance)));
   const level = levelBy([bytes, percent, seconds === null ? null : distanceInTime(facts, rules, seconds)]);
-  if (left === null && level === 0) return { need: null, others: null };
-  const whole = { sum: Math.max(0, -(left ?? 0)), level };
+  if (remaining === null && level === 0) return { need: null, others: null };
+  const whole = { sum: Math.max(0, -(remaining ?? 0)), level };
   const most = groups.reduce((sum, { freed, counted }) => sum + Math.max(freed, counted ?? freed), 0);
   const freed = groups.reduce((sum, group) => sum + group.freed, 0);
   const rate = facts.otherGrowth.high ?? 0;
@@ -137,7 +137,7 @@ function curableNeed(input: MoveInput): CurableNeed {
   if (isSumCurable && isLevelCurable) return { need: whole, others: null };
   const withoutOthers = { ...facts, otherGrowth: { ...facts.otherGrowth, low: 0, high: 0 } };
   const need = {
-    sum: isSumCurable ? whole.sum : Math.max(0, -(sumOf(withoutOthers, rules).left ?? 0)),
+    sum: isSumCurable ? whole.sum : Math.max(0, -(sumOf(withoutOthers, rules).remaining ?? 0)),
     level: isLevelCurable ? level : levelBy([bytes, percent]),
   };
   return { need, others: othersText(facts, rules) };
@@ -255,7 +255,7 @@ function listMoves(chosen: readonly Movable[], { facts, target }: MoveInput): Mo
       copied,
       freed,
       relief: movable.sum,
-      leftOnTarget: target === undefined || there === undefined ? null : sumOf(there, target.rules).left,
+      remainingOnTarget: target === undefined || there === undefined ? null : sumOf(there, target.rules).remaining,
       inUse,
       reason: reasonOf(movable),
     };
@@ -281,7 +281,7 @@ const USE_TEXT = {
   null: 'Whether it is in use is not known: look before it is moved.',
 } as const;
 
-function remaining(need: Gain, chosen: readonly Gain[]): Gain {
+function uncovered(need: Gain, chosen: readonly Gain[]): Gain {
   const left = (part: keyof Gain): number => Math.max(0, need[part] - chosen.reduce((sum, one) => sum + one[part], 0));
   return { sum: left('sum'), level: left('level') };
 }
@@ -295,25 +295,25 @@ interface Outcome extends Situation {
 }
 
 function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: Outcome): string | null {
-  const lacking = Math.max(after.sum, after.level);
+  const shortfall = Math.max(after.sum, after.level);
   const sentences = [
     ...(doubtOf(input) ?? []),
     ...(choice.chosen.length === 0 ? ['No beneficial move.'] : []),
-    ...(choice.chosen.length > 0 && lacking > 0 ? [`Not enough: ${formatBytes(lacking)} would still be lacking.`] : []),
-    ...(lacking > 0 && choice.isCut ? [`A plan has at most ${MOST_MOVES} moves: make another one when these are done.`] : []),
-    ...(lacking > 0 && !choice.isCut ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
+    ...(choice.chosen.length > 0 && shortfall > 0 ? [`Not enough: ${formatBytes(shortfall)} would still be missing.`] : []),
+    ...(shortfall > 0 && choice.isCut ? [`A plan has at most ${MOST_MOVES} moves: make another one when these are done.`] : []),
+    ...(shortfall > 0 && !choice.isCut ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
     ...timeText(choice.chosen, secondsLeft),
-    ...(lacking === 0 && !choice.isBest ? ['There are too many choices to compare them all: another may copy less.'] : []),
+    ...(shortfall === 0 && !choice.isBest ? ['There are too many choices to compare them all: another may copy less.'] : []),
   ];
   return sentences.length === 0 ? null : sentences.join(' ');
 }
 
 /** What of the store's lack is not known, in sentences; null: nothing. */
 function doubtOf({ facts, rules }: MoveInput): string[] | null {
-  const { left, unknown } = sumOf(facts, rules);
-  if (left === null)
+  const { remaining, unknown } = sumOf(facts, rules);
+  if (remaining === null)
     return ['What the sum lacks could not be told; this is for the warning level alone.', ...(unknown === null ? [] : [unknown])];
-  return left < 0 && unknown !== null ? ['The sum may lack more than is known.', unknown] : null;
+  return remaining < 0 && unknown !== null ? ['The shortfall may be larger than known.', unknown] : null;
 }
 
 function timeText(chosen: readonly Movable[], secondsLeft: number): string[] {

@@ -35,7 +35,7 @@ const FACTS: StoreFacts = {
 
 function sumLines(sum: PolicySum): string[] {
   const line = (name: string, bytes: number): string => `${name.padEnd(24)}${formatBytes(bytes).padStart(12)}`;
-  return [...sum.components.map(({ name, bytes }) => line(name, bytes)), line('left', sum.left ?? 0)];
+  return [...sum.components.map(({ name, bytes }) => line(name, bytes)), line('remaining', sum.remaining ?? 0)];
 }
 
 function machine(name: string, copied: number, freed: number, commitment: number): MoveGroup {

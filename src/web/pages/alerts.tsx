@@ -8,7 +8,9 @@ import { Heading } from '../parts/heading.tsx';
 import { Empty } from '../parts/text.tsx';
 
 export function AlertsPage(): JSX.Element {
-  const troubled = stores.value.filter((store) => store.presence === 'present' && (store.alerts.length > 0 || (store.sum.left ?? 0) < 0));
+  const troubled = stores.value.filter(
+    (store) => store.presence === 'present' && (store.alerts.length > 0 || (store.sum.remaining ?? 0) < 0),
+  );
   return (
     <>
       <Heading>Alerts and moves</Heading>

@@ -162,7 +162,7 @@ export function HullLegend({ store }: { readonly store: StoreView }): JSX.Elemen
   const cargo = [...amounts(store)].reverse().filter(([kind, bytes]) => bytes > 0 || (kind !== 'kept' && kind !== 'others'));
   return (
     <dl class="legend">
-      {store.rules.policy === 'promise' ? null : <Row word="left" bytes={store.sum.left} mark="free" isStrong />}
+      {store.rules.policy === 'promise' ? null : <Row word="remaining" bytes={store.sum.remaining} mark="free" isStrong />}
       {store.rules.policy === 'promise' ? (
         <Row word="headroom" bytes={store.headroom} mark="free" isStrong />
       ) : (

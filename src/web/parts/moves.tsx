@@ -39,18 +39,18 @@ function Plan({ plan }: { readonly plan: MovePlan }): JSX.Element {
   return (
     <>
       <p>
-        {plan.lacking === null ? 'What is lacking could not be told. ' : null}
-        {plan.lacking === 0 ? 'Nothing has to be moved. ' : null}
-        {plan.lacking !== null && plan.lacking > 0 ? (
+        {plan.shortfall === null ? 'Shortfall unknown. ' : null}
+        {plan.shortfall === 0 ? 'Nothing has to be moved. ' : null}
+        {plan.shortfall !== null && plan.shortfall > 0 ? (
           <>
-            Lacking now: <Bytes bytes={plan.lacking} />; when all moves are made:{' '}
-            {plan.lackingAfter === 0 ? 'nothing' : <Bytes bytes={plan.lackingAfter} />}.{' '}
+            Shortfall now: <Bytes bytes={plan.shortfall} />; when all moves are made:{' '}
+            {plan.shortfallAfter === 0 ? 'nothing' : <Bytes bytes={plan.shortfallAfter} />}.{' '}
           </>
         ) : null}
         {plan.remark === null ? null : escapeForTerminal(plan.remark)}
       </p>
       {plan.moves.length === 0 ? (
-        plan.lacking === 0 ? null : (
+        plan.shortfall === 0 ? null : (
           <Empty>There is no beneficial move.</Empty>
         )
       ) : (
@@ -83,9 +83,9 @@ function MoveItem({ move }: { readonly move: Move }): JSX.Element {
           </>
         )}
         Copies <Bytes bytes={move.copied} />, frees <Bytes bytes={move.freed} />, relieves by <Bytes bytes={move.relief} />
-        {move.leftOnTarget === null ? null : (
+        {move.remainingOnTarget === null ? null : (
           <>
-            ; left on the target: <Bytes bytes={move.leftOnTarget} />
+            ; remaining on the target: <Bytes bytes={move.remainingOnTarget} />
           </>
         )}
         .

@@ -32,13 +32,13 @@ export function SumTable({ sum, caption }: { readonly sum: PolicySum; readonly c
         ))}
       </tbody>
       <tfoot>
-        <tr class={sum.left !== null && sum.left < 0 ? 'lacking' : undefined}>
+        <tr class={sum.remaining !== null && sum.remaining < 0 ? 'shortfall' : undefined}>
           <th scope="row">
-            {sum.left !== null && sum.left < 0 ? 'lacking' : 'left'}
+            {sum.remaining !== null && sum.remaining < 0 ? 'shortfall' : 'remaining'}
             {sum.unknown === null ? null : <small>not known: {escapeForTerminal(sum.unknown)}</small>}
           </th>
           <td class="number">
-            <Bytes bytes={sum.left} />
+            <Bytes bytes={sum.remaining} />
           </td>
         </tr>
       </tfoot>

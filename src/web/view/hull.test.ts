@@ -6,7 +6,10 @@ import { amounts, heightOf, hullOf } from './hull.ts';
 function aStore(figures: Partial<StoreView> & { readonly left?: number | null }): StoreView {
   const { left = 100, ...rest } = figures;
   const store = { size: 1000, used: 400, available: 600, allocation: 300, residual: 350, reserved: 50, floor: 100, ...rest };
-  return { ...store, sum: { policy: 'promise', components: [], left, unknown: left === null ? 'why' : null } } as unknown as StoreView;
+  return {
+    ...store,
+    sum: { policy: 'promise', components: [], remaining: left, unknown: left === null ? 'why' : null },
+  } as unknown as StoreView;
 }
 
 describe('hullOf()', () => {

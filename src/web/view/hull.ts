@@ -37,7 +37,7 @@ export function hullOf(store: StoreView): Hull {
   const layers = stow(amounts(store));
   const stowed = layers.at(-1)?.to ?? 0;
   const loadLine = Math.max(0, store.size - store.floor);
-  const waterline = store.sum.left === null ? null : Math.max(0, loadLine - store.sum.left);
+  const waterline = store.sum.remaining === null ? null : Math.max(0, loadLine - store.sum.remaining);
   const highest = Math.max(store.size, stowed, waterline ?? 0, 1);
   const shown = Math.min(highest, Math.max(store.size, 1) * MOST_SHOWN);
   return {
@@ -45,7 +45,7 @@ export function hullOf(store: StoreView): Hull {
     deck: store.size,
     loadLine,
     waterline,
-    freeboard: store.sum.left,
+    freeboard: store.sum.remaining,
     top: shown * (1 + AIR),
     isCut: highest > shown,
   };

@@ -13,22 +13,22 @@ export interface Verdict {
 }
 
 export function verdictOf(store: StoreView): Verdict {
-  const { left, policy, unknown } = store.sum;
+  const { remaining, policy, unknown } = store.sum;
   if (store.presence === 'vanished') {
     return { tone: 'danger', word: 'Vanished', sentence: 'The store is gone. The figures are the last that were seen.' };
   }
-  if (left === null || (left >= 0 && unknown !== null)) {
+  if (remaining === null || (remaining >= 0 && unknown !== null)) {
     const why = asClause(unknown ?? 'a component of the sum is not known');
     return { tone: toneOf(store, 'unknown'), word: wordOf(store, 'Unknown'), sentence: `Whether it fits could not be told: ${why}.` };
   }
-  if (left < 0) {
+  if (remaining < 0) {
     return {
       tone: 'danger',
       word: 'Overloaded',
-      sentence: `Below its load line: ${formatBytes(-left)} more than it can hold ${DEMAND[policy]}.`,
+      sentence: `Below its load line: ${formatBytes(-remaining)} more than it can hold ${DEMAND[policy]}.`,
     };
   }
-  const sentence = `${formatBytes(left)} left above the waterline; ${FITS[policy]}.`;
+  const sentence = `${formatBytes(remaining)} left above the waterline; ${FITS[policy]}.`;
   return { tone: toneOf(store, 'ok'), word: wordOf(store, store.level === 'unknown' ? FITS_NOW : 'Fits'), sentence };
 }
 
@@ -62,7 +62,7 @@ const RANK: Readonly<Record<Tone, number>> = { danger: 0, warning: 1, unknown: 2
 /** Worst first; among equals the one with the least left. */
 export function byDanger(one: StoreView, other: StoreView): number {
   const byTone = RANK[verdictOf(one).tone] - RANK[verdictOf(other).tone];
-  const left = (store: StoreView): number => (store.sum.left ?? 0) / Math.max(1, store.size);
+  const left = (store: StoreView): number => (store.sum.remaining ?? 0) / Math.max(1, store.size);
   return byTone === 0 ? left(one) - left(other) || compare(one.mount, other.mount) : byTone;
 }
 

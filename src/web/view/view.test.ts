@@ -204,7 +204,7 @@ describe('verdictOf()', () => {
       size: 1000,
       presence: 'present',
       level: 'ok',
-      sum: { policy: 'promise', left, unknown: left === null ? 'why' : null },
+      sum: { policy: 'promise', remaining: left, unknown: left === null ? 'why' : null },
       ...more,
     }) as unknown as StoreView;
 
@@ -213,7 +213,7 @@ describe('verdictOf()', () => {
     [store(0), 'ok', 'Fits', /^0 B left/],
     [store(-5), 'danger', 'Overloaded', /^Below its load line: 5 B more than it can hold are promised\.$/],
     [store(null, { level: 'unknown' }), 'unknown', 'Unknown', /could not be told: why\.$/],
-    [store(5, { sum: { policy: 'promise', left: 5, unknown: 'Why.' } }), 'unknown', 'Unknown', /could not be told: why\.$/],
+    [store(5, { sum: { policy: 'promise', remaining: 5, unknown: 'Why.' } }), 'unknown', 'Unknown', /could not be told: why\.$/],
     [store(5, { level: 'unknown' }), 'unknown', 'Fits now', /every promised write fits/],
     [store(5, { level: 'warning' }), 'warning', 'Warning', /left/],
     [store(5, { level: 'critical' }), 'danger', 'Critical', /left/],

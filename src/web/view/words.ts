@@ -12,7 +12,7 @@ export const WORDS = {
   floor: 'free bytes that must always remain',
   'load line': 'size - floor: what lies above it must stay free',
   waterline: 'how deep the store lies when all has come that its policy counts; above the load line it is overloaded',
-  left: 'what remains under the policy in force, by the sum that decides; below 0 it does not fit',
+  remaining: 'what remains under the policy in force, by the sum that decides; below 0 it does not fit',
   growth: 'bytes per second, not slower and not faster than these by what was seen',
   'next snapshot': 'what one more internal snapshot could add to the commitment',
   promise: 'policy: every future guest write must fit',
