@@ -38,7 +38,7 @@ describe('loopDevicesOn()', () => {
     put('loop1/loop/backing_file', '/dev/null\n');
     put('loop2/loop/backing_file', `${join(directory, 'gone.img')} (deleted)\n`);
     put('sda/loop/backing_file', `${path}\n`);
-    expect(await search()).toEqual({ devices: [], untoldCount: 0 });
+    expect(await search()).toEqual({ devices: [], unresolvedCount: 0 });
   });
 
   it('finds a device, its partitions, their mounts and what rests on them', async () => {
@@ -55,13 +55,13 @@ describe('loopDevicesOn()', () => {
     ];
     expect(await search(mounts)).toEqual({
       devices: [{ device: '/dev/loop3', readOnly: false, mountPoints: ['/boot', '/on btrfs'], usedBy: ['dm-0'] }],
-      untoldCount: 0,
+      unresolvedCount: 0,
     });
   });
 
   it('counts a device whose file cannot be found here', async () => {
     put('loop1/loop/backing_file', `${join(directory, 'in another namespace')}\n`);
-    expect(await search()).toEqual({ devices: [], untoldCount: 1 });
+    expect(await search()).toEqual({ devices: [], unresolvedCount: 1 });
   });
 
   it('says that there is no sysfs', async () => {

@@ -24,7 +24,7 @@ export interface LoopDevice {
 export interface LoopSearch {
   readonly devices: readonly LoopDevice[];
   /** Loop devices whose file could not be told. */
-  readonly untoldCount: number;
+  readonly unresolvedCount: number;
 }
 
 export interface BackingFile {
@@ -44,13 +44,13 @@ export async function loopDevicesOn(
   mounts: readonly Mount[] = readMounts(),
 ): Promise<LoopSearch | undefined> {
   const devices: LoopDevice[] = [];
-  let untoldCount = 0;
+  let unresolvedCount = 0;
   for (const name of loopNames(block) ?? []) {
     const rests = await restsOn(`${block}/${name}`, file);
-    if (rests === undefined) untoldCount += 1;
+    if (rests === undefined) unresolvedCount += 1;
     else if (rests) devices.push(describeLoop(block, name, mounts));
   }
-  return existsSync(block) ? { devices, untoldCount } : undefined;
+  return existsSync(block) ? { devices, unresolvedCount } : undefined;
 }
 
 /** A file without a name that a loop device can write: nothing else opens it, so what it stores is not known. */

@@ -30,14 +30,14 @@ export interface OpenWriters {
   /** By `device:inode`, the least limit of the processes that can write the file; no entry: none of them has one. */
   readonly limits: ReadonlyMap<string, FileSizeLimit | 'unread'>;
   /** Of the processes that could not be looked into. */
-  readonly unseen: {
+  readonly inaccessible: {
     /** The least limit of any of them; undefined: none has one. */
     readonly limit: FileSizeLimit | undefined;
     /** Of some the limit could not be read either. */
     readonly hasUnread: boolean;
   };
   /** Processes that could not be looked into. */
-  readonly unseenCount: number;
+  readonly inaccessibleCount: number;
   /** Why there are processes that do not even appear. */
   readonly hidden: ProcessSearch['hidden'];
 }
@@ -61,20 +61,20 @@ export async function openWriters(options: OpenWritersOptions = {}): Promise<Ope
   const written = new Set<string>(loopFiles(block));
   const nameless = new Map<string, NamelessFile>();
   const limits = new Map<string, FileSizeLimit | 'unread'>();
-  let unseenLimit: FileSizeLimit | undefined;
+  let inaccessibleLimit: FileSizeLimit | undefined;
   let hasUnread = false;
-  let unseenCount = 0;
+  let inaccessibleCount = 0;
   for (const pid of pidsIn(proc)) {
     const pause = pauseDue();
     if (pause !== undefined) await pause;
     const found = filesWrittenBy(proc, pid, mappings);
     // The first process of all starts others, and uses no disk image itself.
-    if (found === 'unseen') {
+    if (found === 'inaccessible') {
       if (pid === 1) continue;
-      unseenCount += 1;
+      inaccessibleCount += 1;
       const limit = fileSizeLimitOf(proc, pid);
       if (limit === 'unread') hasUnread = true;
-      else unseenLimit = lesser(unseenLimit, limit);
+      else inaccessibleLimit = lesser(inaccessibleLimit, limit);
     } else if (found.length > 0) {
       noteLimit(limits, found, fileSizeLimitOf(proc, pid));
       for (const { identity, removed } of found) {
@@ -83,8 +83,8 @@ export async function openWriters(options: OpenWritersOptions = {}): Promise<Ope
       }
     }
   }
-  const unseen = { limit: unseenLimit, hasUnread };
-  return { written, limits, unseen, nameless: [...nameless.values()], unseenCount, hidden: hiddenProcesses(proc) };
+  const inaccessible = { limit: inaccessibleLimit, hasUnread };
+  return { written, limits, inaccessible, nameless: [...nameless.values()], inaccessibleCount, hidden: hiddenProcesses(proc) };
 }
 
 /** A limit that is known counts, beside one that could not be read. */
@@ -106,14 +106,14 @@ interface WrittenFile {
   readonly removed: NamelessFile | undefined;
 }
 
-function filesWrittenBy(proc: string, pid: number, mappings: boolean): WrittenFile[] | 'unseen' {
+function filesWrittenBy(proc: string, pid: number, mappings: boolean): WrittenFile[] | 'inaccessible' {
   try {
     const { base, names } = descriptorsOf(proc, pid);
     const open = names.flatMap((name) => writtenThrough(base, name, pid) ?? []);
     return mappings ? [...open, ...mappedBy(base, pid)] : open;
   } catch (error) {
     if (isGone(error)) return [];
-    return isKernelThread(proc, pid) ? [] : 'unseen';
+    return isKernelThread(proc, pid) ? [] : 'inaccessible';
   }
 }
 

@@ -100,7 +100,7 @@ function aDescriptor(place: string, fd: number, target: string, info: string): v
 
 describe('search() in a made-up /proc', () => {
   it('sees everybody, and nobody who has the file', async () => {
-    expect(await searchOnce(madeUpProc())).toEqual({ processes: [], unseenCount: 0, hidden: undefined });
+    expect(await searchOnce(madeUpProc())).toEqual({ processes: [], inaccessibleCount: 0, hidden: undefined });
   });
 
   it('tells of a process what it shows of itself', async () => {
@@ -152,7 +152,7 @@ describe('search() in a made-up /proc', () => {
   it('counts a process whose first thread has ended: the others go on, and cannot be seen', async () => {
     const proc = madeUpProc();
     aProcess(proc, 42, 'Z 1 1 1 0 -1 4194560');
-    expect((await searchOnce(proc)).unseenCount).toBe(1);
+    expect((await searchOnce(proc)).inaccessibleCount).toBe(1);
   });
 
   it('counts what it may not look into, kernel threads excepted', async () => {
@@ -165,7 +165,7 @@ describe('search() in a made-up /proc', () => {
       // A link that cannot be read as one, whoever asks: a loop would do, a file in its place is simpler.
       writeFileSync(join(place, 'fd', '0'), '');
     }
-    expect((await searchOnce(proc)).unseenCount).toBe(1);
+    expect((await searchOnce(proc)).inaccessibleCount).toBe(1);
   });
 
   it('says when processes are hidden', async () => {

@@ -45,7 +45,7 @@ export interface HoldingProcess {
 export interface ProcessSearch {
   readonly processes: readonly HoldingProcess[];
   /** Processes whose descriptors we may not see. */
-  readonly unseenCount: number;
+  readonly inaccessibleCount: number;
   /** Why there are processes that do not even appear. */
   readonly hidden: 'pid-namespace' | 'hidepid' | undefined;
 }
@@ -91,7 +91,7 @@ interface Descriptor {
 interface Snapshot {
   /** By inode number as in fdinfo; '' where the kernel (before 5.14) does not tell it. */
   readonly byInode: ReadonlyMap<string, readonly Descriptor[]>;
-  readonly unseenCount: number;
+  readonly inaccessibleCount: number;
 }
 
 /** All descriptors of all processes, for the questions of one run. */
@@ -110,10 +110,10 @@ export class ProcessFiles {
     const snapshot = await this.#recentSnapshot(signal);
     const inode = infoOf(this.#proc, 'self', file.fd)?.inode ?? file.ino.toString();
     const candidates = [...(snapshot.byInode.get(inode) ?? []), ...(snapshot.byInode.get('') ?? [])];
-    const { byPid, unseen } = this.#openings(candidates, file);
+    const { byPid, inaccessible } = this.#openings(candidates, file);
     return {
       processes: [...byPid].sort(([a], [b]) => a - b).map(([pid, descriptors]) => describeProcess(this.#proc, pid, descriptors)),
-      unseenCount: snapshot.unseenCount + unseen.size,
+      inaccessibleCount: snapshot.inaccessibleCount + inaccessible.size,
       hidden: hiddenProcesses(this.#proc),
     };
   }
@@ -130,10 +130,10 @@ export class ProcessFiles {
     return taking;
   }
 
-  #openings(candidates: readonly Descriptor[], file: SoughtFile): { byPid: Map<number, OpenDescriptor[]>; unseen: Set<number> } {
+  #openings(candidates: readonly Descriptor[], file: SoughtFile): { byPid: Map<number, OpenDescriptor[]>; inaccessible: Set<number> } {
     const self = ownPid(this.#proc);
     const byPid = new Map<number, OpenDescriptor[]>();
-    const unseen = new Set<number>();
+    const inaccessible = new Set<number>();
     for (const { pid, fd } of candidates) {
       if (pid === self && askingDescriptors.has(fd)) continue;
       try {
@@ -143,10 +143,10 @@ export class ProcessFiles {
         byPid.set(pid, [...(byPid.get(pid) ?? []), { fd, ...info }]);
       } catch (error) {
         // Closed meanwhile: nobody has the file open through it. Anything else leaves the question open.
-        if (!isGone(error)) unseen.add(pid);
+        if (!isGone(error)) inaccessible.add(pid);
       }
     }
-    return { byPid, unseen };
+    return { byPid, inaccessible };
   }
 }
 
@@ -172,7 +172,7 @@ export async function machinesWith(isSought: (inode: string) => boolean, proc = 
     const words = commandLineOf(proc, pid);
     const machine = machineOf(programOf(proc, pid, words) ?? '', words);
     const seen = filesOf(proc, pid);
-    if (machine === undefined || seen === 'unseen') continue;
+    if (machine === undefined || seen === 'inaccessible') continue;
     const files = seen.flatMap(({ fd, inode }) => (isSought(inode) ? (identityBehind(proc, pid, fd) ?? []) : []));
     if (files.length > 0) found.push({ pid, machine, files: new Set(files) });
   }
@@ -191,14 +191,14 @@ function identityBehind(proc: string, pid: number, fd: number): string | undefin
 
 async function takeSnapshot(proc: string, signal: AbortSignal | undefined): Promise<Snapshot> {
   const byInode = new Map<string, Descriptor[]>();
-  let unseenCount = 0;
+  let inaccessibleCount = 0;
   for (const [index, pid] of pidsIn(proc).entries()) {
     if (index % PROCESSES_BETWEEN_PAUSES === 0) {
       signal?.throwIfAborted();
       await yieldToEventLoop();
     }
     const seen = filesOf(proc, pid);
-    if (seen === 'unseen') unseenCount += 1;
+    if (seen === 'inaccessible') inaccessibleCount += 1;
     else {
       for (const { fd, inode } of seen) {
         const list = byInode.get(inode) ?? [];
@@ -207,7 +207,7 @@ async function takeSnapshot(proc: string, signal: AbortSignal | undefined): Prom
       }
     }
   }
-  return { byInode, unseenCount };
+  return { byInode, inaccessibleCount };
 }
 
 export function pidsIn(proc: string): number[] {
@@ -220,12 +220,12 @@ export function pidsIn(proc: string): number[] {
   }
 }
 
-/** The descriptors of a process that lead to files; 'unseen' where we may not look. */
-function filesOf(proc: string, pid: number): { fd: number; inode: string }[] | 'unseen' {
+/** The descriptors of a process that lead to files; 'inaccessible' where we may not look. */
+function filesOf(proc: string, pid: number): { fd: number; inode: string }[] | 'inaccessible' {
   try {
     const names = readdirSync(`${proc}/${pid}/fd`);
     // A process whose first thread has ended shows no descriptors, though its other threads go on.
-    if (names.length === 0 && hasEndedLeader(proc, pid)) return 'unseen';
+    if (names.length === 0 && hasEndedLeader(proc, pid)) return 'inaccessible';
     return names.flatMap((name) => {
       if (!leadsToFile(`${proc}/${pid}/fd/${name}`)) return [];
       const info = infoOf(proc, pid, Number(name));
@@ -234,7 +234,7 @@ function filesOf(proc: string, pid: number): { fd: number; inode: string }[] | '
   } catch (error) {
     // Gone: it has nothing open. Whatever else stops us is not for us to see.
     if (isGone(error)) return [];
-    return isKernelThread(proc, pid) ? [] : 'unseen';
+    return isKernelThread(proc, pid) ? [] : 'inaccessible';
   }
 }
 

@@ -14,10 +14,10 @@ afterEach(() => rmSync(proc, { recursive: true, force: true }));
 const limits = (soft: string): string =>
   `Limit                     Soft Limit           Hard Limit           Units     \nMax cpu time              unlimited            unlimited            seconds   \nMax file size             ${soft.padEnd(20)} unlimited            bytes     \n`;
 
-/** A process; without descriptors that may be seen where `isUnseen`. */
-function processWith(pid: number, soft: string, isUnseen: boolean): void {
+/** A process; without descriptors that may be seen where `isInaccessible`. */
+function processWith(pid: number, soft: string, isInaccessible: boolean): void {
   mkdirSync(join(proc, String(pid)));
-  if (isUnseen) symlinkSync('fd', join(proc, String(pid), 'fd'));
+  if (isInaccessible) symlinkSync('fd', join(proc, String(pid), 'fd'));
   else mkdirSync(join(proc, String(pid), 'fd'));
   writeFileSync(join(proc, String(pid), 'limits'), limits(soft));
   writeFileSync(join(proc, String(pid), 'comm'), `qemu-${pid}\n`);
@@ -41,12 +41,12 @@ it('names the process, and tells what is gone from what could not be read', () =
 
 it('counts the least limit of the processes whose files may not be seen', async () => {
   processWith(10, 'unlimited', true);
-  expect((await openWriters({ proc })).unseen).toEqual({ limit: undefined, hasUnread: false });
+  expect((await openWriters({ proc })).inaccessible).toEqual({ limit: undefined, hasUnread: false });
   processWith(11, '8192', true);
   processWith(12, '4096', true);
   processWith(13, '16', false);
-  expect((await openWriters({ proc })).unseen).toEqual({ limit: { bytes: 4096, pid: 12, process: 'qemu-12' }, hasUnread: false });
+  expect((await openWriters({ proc })).inaccessible).toEqual({ limit: { bytes: 4096, pid: 12, process: 'qemu-12' }, hasUnread: false });
   rmSync(join(proc, '10', 'limits'));
   mkdirSync(join(proc, '10', 'limits'));
-  expect((await openWriters({ proc })).unseen.hasUnread).toBe(true);
+  expect((await openWriters({ proc })).inaccessible.hasUnread).toBe(true);
 });

@@ -8,8 +8,8 @@ const FREE: FileUse = {
   identity: '1:2',
   filesystemType: 'ext4',
   locks: NO_LOCKS,
-  processes: { processes: [], unseenCount: 0, hidden: undefined },
-  loops: { devices: [], untoldCount: 0 },
+  processes: { processes: [], inaccessibleCount: 0, hidden: undefined },
+  loops: { devices: [], unresolvedCount: 0 },
 };
 
 function locked(...bytes: number[]): Partial<FileUse> {
@@ -23,14 +23,14 @@ function foreign(lock: Partial<ForeignLock>): Partial<FileUse> {
 
 function opened(access: HoldingProcess['access'], ...lockedRanges: HoldingProcess['lockedRanges']): Partial<FileUse> {
   const process = { pid: 7, uid: 0, name: 'a', program: 'a', commandLine: [], machine: undefined, access, descriptors: [3], lockedRanges };
-  return { processes: { processes: [process], unseenCount: 0, hidden: undefined } };
+  return { processes: { processes: [process], inaccessibleCount: 0, hidden: undefined } };
 }
 
 function looped(readOnly: boolean): Partial<FileUse> {
-  return { loops: { devices: [{ device: '/dev/loop0', readOnly, mountPoints: [], usedBy: [] }], untoldCount: 0 } };
+  return { loops: { devices: [{ device: '/dev/loop0', readOnly, mountPoints: [], usedBy: [] }], unresolvedCount: 0 } };
 }
 
-const UNSEEN: Partial<FileUse> = { processes: { processes: [], unseenCount: 3, hidden: undefined } };
+const INACCESSIBLE: Partial<FileUse> = { processes: { processes: [], inaccessibleCount: 3, hidden: undefined } };
 
 describe('judgeUse()', () => {
   it.each([
@@ -50,8 +50,8 @@ describe('judgeUse()', () => {
     ["somebody's exclusive lock", foreign({ exclusive: true }), 'writer'],
     ['flock(2), which needs no right to write', foreign({ kind: 'FLOCK', exclusive: true }), 'reader'],
     ['a file server', foreign({ kind: 'LEASE' }), 'reader'],
-    ['a writer, whatever else was not seen', { ...locked(101), ...UNSEEN }, 'writer'],
-    ['a reader, whatever else was not seen', { ...locked(100), ...UNSEEN }, 'reader'],
+    ['a writer, whatever else was not seen', { ...locked(101), ...INACCESSIBLE }, 'writer'],
+    ['a reader, whatever else was not seen', { ...locked(100), ...INACCESSIBLE }, 'reader'],
   ] as const)('%s', (_, part, verdict) => {
     expect(judgeUse({ ...FREE, ...part }).verdict).toBe(verdict);
   });
@@ -68,14 +68,14 @@ describe('judgeUse()', () => {
         },
       },
     ],
-    ['PROCESSES_UNSEEN', UNSEEN],
-    ['PROCESSES_HIDDEN', { processes: { processes: [], unseenCount: 0, hidden: 'hidepid' } }],
-    ['PROCESSES_HIDDEN', { processes: { processes: [], unseenCount: 0, hidden: 'pid-namespace' } }],
+    ['PROCESSES_INACCESSIBLE', INACCESSIBLE],
+    ['PROCESSES_HIDDEN', { processes: { processes: [], inaccessibleCount: 0, hidden: 'hidepid' } }],
+    ['PROCESSES_HIDDEN', { processes: { processes: [], inaccessibleCount: 0, hidden: 'pid-namespace' } }],
     ['LOOP_DEVICES_UNKNOWN', { loops: 'unreadable' }],
-    ['LOOP_DEVICES_UNKNOWN', { loops: { devices: [], untoldCount: 1 } }],
-    ['OTHER_HOSTS_UNSEEN', { filesystemType: 'nfs4' }],
-    ['OTHER_HOSTS_UNSEEN', { filesystemType: 'fuse.sshfs' }],
-    ['OTHER_HOSTS_UNSEEN', { filesystemType: undefined }],
+    ['LOOP_DEVICES_UNKNOWN', { loops: { devices: [], unresolvedCount: 1 } }],
+    ['OTHER_HOSTS_UNKNOWN', { filesystemType: 'nfs4' }],
+    ['OTHER_HOSTS_UNKNOWN', { filesystemType: 'fuse.sshfs' }],
+    ['OTHER_HOSTS_UNKNOWN', { filesystemType: undefined }],
   ] as readonly [string, Partial<FileUse>][])('%s: nobody seen is not nobody there', (code, part) => {
     const judged = judgeUse({ ...FREE, ...part });
     expect(judged).toMatchObject({ verdict: 'unknown', reading: 'unknown', writing: 'unknown' });
@@ -90,8 +90,8 @@ describe('judgeUse()', () => {
     [{}, 'safe', 'safe'],
     [locked(100), 'safe', 'unsafe'],
     [locked(101), 'torn', 'unsafe'],
-    [{ ...locked(100), ...UNSEEN }, 'unknown', 'unsafe'],
-    [UNSEEN, 'unknown', 'unknown'],
+    [{ ...locked(100), ...INACCESSIBLE }, 'unknown', 'unsafe'],
+    [INACCESSIBLE, 'unknown', 'unknown'],
   ] as const)('%j: reading is %s, writing %s', (part, reading, writing) => {
     expect(judgeUse({ ...FREE, ...part })).toMatchObject({ reading, writing });
   });

@@ -75,12 +75,12 @@ function lockGaps({ locks }: FileUse): Finding[] {
 
 function processGaps({ processes }: FileUse): Finding[] {
   const gaps: Finding[] = [];
-  const unseen = processes?.unseenCount ?? 0;
-  if (unseen > 0) {
+  const inaccessible = processes?.inaccessibleCount ?? 0;
+  if (inaccessible > 0) {
     gaps.push({
       level: 'warning',
-      code: 'PROCESSES_UNSEEN',
-      message: `Could not look into ${unseen === 1 ? '1 process' : `${unseen} processes`}, which may have the image open. Root can look into most.`,
+      code: 'PROCESSES_INACCESSIBLE',
+      message: `Could not look into ${inaccessible === 1 ? '1 process' : `${inaccessible} processes`}, which may have the image open. Root can look into most.`,
     });
   }
   if (processes?.hidden !== undefined) {
@@ -92,11 +92,11 @@ function processGaps({ processes }: FileUse): Finding[] {
 }
 
 function loopGaps({ loops }: FileUse): Finding[] {
-  if (loops === undefined || (loops !== 'unreadable' && loops.untoldCount === 0)) return [];
+  if (loops === undefined || (loops !== 'unreadable' && loops.unresolvedCount === 0)) return [];
   const what =
     loops === 'unreadable'
       ? 'Could not list the loop devices'
-      : `Could not tell on which file ${loops.untoldCount} of the loop devices rest`;
+      : `Could not tell on which file ${loops.unresolvedCount} of the loop devices rest`;
   return [{ level: 'warning', code: 'LOOP_DEVICES_UNKNOWN', message: `${what}: one of them may use the image.` }];
 }
 
@@ -110,7 +110,7 @@ function remoteGaps({ filesystemType }: FileUse): Finding[] {
   return [
     {
       level: 'warning',
-      code: 'OTHER_HOSTS_UNSEEN',
+      code: 'OTHER_HOSTS_UNKNOWN',
       message: `The image lies ${where}: others may use it from elsewhere, and that cannot be seen from here.`,
     },
   ];

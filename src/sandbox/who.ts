@@ -57,7 +57,7 @@ function reportOf(use: FileUse): UseReport {
     file: use.identity,
     ...judgeUse(use),
     processes: processes?.processes.map(processUser) ?? null,
-    unseenProcesses: processes?.unseenCount ?? null,
+    inaccessibleProcesses: processes?.inaccessibleCount ?? null,
     loopDevices: typeof loops === 'object' ? loops.devices : null,
     locks: lockReport(use.locks),
   };
@@ -72,7 +72,7 @@ function failed(path: string, error: PlimsollError): UseReport {
     writing: 'unknown',
     advice: 'Could not tell: treat it as in use.',
     processes: null,
-    unseenProcesses: null,
+    inaccessibleProcesses: null,
     loopDevices: null,
     locks: null,
     findings: [],

@@ -87,7 +87,7 @@ export interface UseReport {
   /** null when they were not asked about. */
   readonly processes: readonly ProcessUser[] | null;
   /** Processes that could not be looked into; null when they were not asked about. */
-  readonly unseenProcesses: number | null;
+  readonly inaccessibleProcesses: number | null;
   /** null when they were not asked about, or could not be. */
   readonly loopDevices: readonly LoopUser[] | null;
   /** null when the image could not be opened. */

@@ -224,10 +224,10 @@ describe.runIf(canMount('permissions on images of others'))('a user without capa
     const [store] = (JSON.parse(free.stdout) as ScanReport).stores;
     const [seen] = (JSON.parse(confined.stdout) as ScanReport).stores;
     // Other users' processes cannot be inspected without root, and the report says so.
-    expect(seen?.findings.map(({ code }) => code)).toContain('WRITERS_UNSEEN');
+    expect(seen?.findings.map(({ code }) => code)).toContain('WRITERS_UNKNOWN');
     const without = (report: typeof store): unknown => ({
       ...report,
-      findings: report?.findings.filter(({ code }) => code !== 'WRITERS_UNSEEN'),
+      findings: report?.findings.filter(({ code }) => code !== 'WRITERS_UNKNOWN'),
     });
     expect(without(seen)).toEqual(without(store));
     expect([store?.id, store?.shared]).toEqual([expect.stringMatching(/^uuid:/), expect.any(Number)]);

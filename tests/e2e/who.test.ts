@@ -209,7 +209,7 @@ describe('an image that nobody has open', () => {
     if (canSeeAll()) expect([code, image.verdict, image.reading, image.writing]).toEqual([0, 'free', 'safe', 'safe']);
     else {
       expect([code, image.verdict, image.reading, image.writing]).toEqual([11, 'unknown', 'unknown', 'unknown']);
-      expect(image.findings.map((one) => one.code).join()).toMatch(/PROCESSES_(UNSEEN|HIDDEN)/);
+      expect(image.findings.map((one) => one.code).join()).toMatch(/PROCESSES_(INACCESSIBLE|HIDDEN)/);
     }
   });
 
@@ -225,7 +225,7 @@ describe('an image that nobody has open', () => {
     const { code, stdout, stderr } = await run('setpriv', words);
     const { images } = JSON.parse(stdout || '{}') as WhoReport;
     expect([code, stderr, images[0]?.verdict]).toEqual([11, '', 'unknown']);
-    expect(images[0]?.unseenProcesses).toBeGreaterThan(0);
+    expect(images[0]?.inaccessibleProcesses).toBeGreaterThan(0);
   });
 
   it.skipIf(!isRoot)('is never called free in a PID namespace, where the processes outside do not appear', async () => {

@@ -11,7 +11,7 @@ const FREE: UseReport = {
   writing: 'safe',
   advice: 'Safe to read and write.',
   processes: [],
-  unseenProcesses: 0,
+  inaccessibleProcesses: 0,
   loopDevices: [],
   locks: { kernel: 'asked', table: 'read', held: [], others: [], possible: [] },
   findings: [],

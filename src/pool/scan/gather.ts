@@ -177,7 +177,7 @@ export async function gather(
       filesystem: store.filesystem,
       images: (images.get(store) ?? []).map((found) => foundImage(found, store, { writers, unwritable })),
       others: others.get(store) ?? [],
-      unseenProcesses: writers === undefined ? 'all' : (writers.hidden ?? writers.unseenCount),
+      inaccessibleProcesses: writers === undefined ? 'all' : (writers.hidden ?? writers.inaccessibleCount),
       excluded: store.excluded,
       notFollowed: store.notFollowed,
       unreadable: store.unreadable,

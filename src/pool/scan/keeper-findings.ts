@@ -57,7 +57,7 @@ export function unwatched(lack: WatchLack, watched: number, directories: number,
   return [
     {
       level: 'info',
-      code: 'WATCHES_LACKING',
+      code: 'WATCHES_INCOMPLETE',
       message: `${watched} of ${directories} directories are watched, since ${why}: changes in the others are seen every ${seconds(everyMs)}.`,
     },
   ];

@@ -427,7 +427,7 @@ describe('watching', () => {
     for (const name of ['one', 'two', 'three']) mkdirSync(join(root, name));
     const keeper = await keeperOf([root], { mostWatches: 2, everyMs: 100 });
     expect(keeper.findings()).toContainEqual(
-      expect.objectContaining({ code: 'WATCHES_LACKING', message: expect.stringMatching(/^2 of 4 directories are watched/) }),
+      expect.objectContaining({ code: 'WATCHES_INCOMPLETE', message: expect.stringMatching(/^2 of 4 directories are watched/) }),
     );
     writeFileSync(join(root, 'one', 'a.raw'), Buffer.alloc(MiB));
     await until(() => theStore(keeper).report.images.length === 1);

@@ -9,7 +9,7 @@ const NAME_CHARACTERS = 120;
 
 /** `holed`: those of the other files whose holes count, `otherHoles` bytes together. */
 export function otherFindings(input: StoreInput, holed: readonly OtherFile[], otherHoles: number): Finding[] {
-  const { others, excluded, unseenProcesses } = input;
+  const { others, excluded, inaccessibleProcesses } = input;
   const findings: Finding[] = [];
   if (others.length > 0) {
     const allocation = others.reduce((sum, other) => sum + other.allocation, 0);
@@ -31,11 +31,11 @@ export function otherFindings(input: StoreInput, holed: readonly OtherFile[], ot
       message: `${parts.join(' and ')} left out by --exclude: how far they can grow is in none of the sums.`,
     });
   }
-  if (unseenProcesses !== 0)
+  if (inaccessibleProcesses !== 0)
     findings.push({
       level: 'warning',
-      code: 'WRITERS_UNSEEN',
-      message: `${unseenText(unseenProcesses)}: a file that was removed while one of them writes it is not in the sums, and a never-written file may be open in one.`,
+      code: 'WRITERS_UNKNOWN',
+      message: `${inaccessibleText(inaccessibleProcesses)}: a file that was removed while one of them writes it is not in the sums, and a never-written file may be open in one.`,
     });
   return findings;
 }
@@ -51,11 +51,11 @@ function holesFinding(holed: readonly OtherFile[], otherHoles: number): Finding 
   };
 }
 
-function unseenText(unseen: Exclude<StoreInput['unseenProcesses'], 0>): string {
-  if (unseen === 'all') return 'The processes could not be listed';
-  if (unseen === 'hidepid') return '/proc hides the processes of others';
-  if (unseen === 'pid-namespace') return 'Processes outside of this container are not visible';
-  return `${counted(unseen, 'process', 'processes')} could not be looked into`;
+function inaccessibleText(inaccessible: Exclude<StoreInput['inaccessibleProcesses'], 0>): string {
+  if (inaccessible === 'all') return 'The processes could not be listed';
+  if (inaccessible === 'hidepid') return '/proc hides the processes of others';
+  if (inaccessible === 'pid-namespace') return 'Processes outside of this container are not visible';
+  return `${counted(inaccessible, 'process', 'processes')} could not be looked into`;
 }
 
 function counted(count: number, one: string, many = `${one}s`): string {

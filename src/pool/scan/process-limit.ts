@@ -7,8 +7,8 @@ import type { Finding, ImageReport } from '#wire';
 export interface WriterLimit {
   /** The least of the processes that write it, or that may be the one; undefined: none of them has a limit. */
   readonly limit: FileSizeLimit | undefined;
-  /** seen: that process has the image open. unseen: somebody has it open for writing whose files could not be looked into. */
-  readonly writer: 'seen' | 'unseen';
+  /** seen: that process has the image open. inaccessible: somebody has it open for writing whose files could not be looked into. */
+  readonly writer: 'seen' | 'inaccessible';
   /** Limits of processes that may write it could not be read. */
   readonly isUnread: boolean;
 }
@@ -16,13 +16,17 @@ export interface WriterLimit {
 /** undefined: nobody is known to have the file open for writing. `isLocked`: QEMU's lock says that somebody has. */
 export function writerLimitOf(writers: OpenWriters | undefined, identity: string | undefined, isLocked: boolean): WriterLimit | undefined {
   if (identity === undefined) return undefined;
-  if (writers === undefined) return isLocked ? { limit: undefined, writer: 'unseen', isUnread: true } : undefined;
+  if (writers === undefined) return isLocked ? { limit: undefined, writer: 'inaccessible', isUnread: true } : undefined;
   if (writers.written.has(identity)) {
     const limit = writers.limits.get(identity);
     return limit === 'unread' ? { limit: undefined, writer: 'seen', isUnread: true } : { limit, writer: 'seen', isUnread: false };
   }
   if (!isLocked) return undefined;
-  return { limit: writers.unseen.limit, writer: 'unseen', isUnread: writers.unseen.hasUnread || writers.hidden !== undefined };
+  return {
+    limit: writers.inaccessible.limit,
+    writer: 'inaccessible',
+    isUnread: writers.inaccessible.hasUnread || writers.hidden !== undefined,
+  };
 }
 
 /** Findings on an image: writes that the limit ends for certain, or perhaps. */
@@ -36,7 +40,7 @@ export function writerLimitFindings(
   if (limit !== undefined && maxLength !== null && maxLength > limit.bytes) {
     const who = `process ${limit.pid} (${quoteForHumans(limit.process, 20)})`;
     const figures = `the guest can make the file ${formatBytes(maxLength)} long, and the process may write files of ${formatBytes(limit.bytes)} at most (RLIMIT_FSIZE)`;
-    if (writer === 'unseen') {
+    if (writer === 'inaccessible') {
       const message = `Writes may fail: the image is open for writing in a process that could not be looked into, and ${who} may be that process: ${figures}.`;
       return [{ level: 'warning', code: 'MAY_EXCEED_PROCESS_LIMIT', message }];
     }

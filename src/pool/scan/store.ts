@@ -51,7 +51,7 @@ export interface StoreInput {
   readonly images: readonly FoundImage[];
   readonly others: readonly OtherFile[];
   /** Processes that could not be looked into, or why nobody knows how many; all: there is no list of them. */
-  readonly unseenProcesses: number | 'all' | 'pid-namespace' | 'hidepid';
+  readonly inaccessibleProcesses: number | 'all' | 'pid-namespace' | 'hidepid';
   /** What the administrator's patterns left out. */
   readonly excluded: { readonly files: number; readonly directories: number };
   /** Names below the directories that are neither files nor directories: fifos, sockets and devices are the special ones. */

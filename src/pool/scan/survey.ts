@@ -180,7 +180,7 @@ function writersTold({ writers, sightings }: Seen): unknown {
   if (writers === undefined) return null;
   const written = sightings.flatMap(({ identity }) => (identity !== undefined && writers.written.has(identity) ? [identity] : []));
   const limits = written.flatMap((identity) => writers.limits.get(identity) ?? []);
-  return [written, limits, writers.unseen, writers.unseenCount, writers.hidden ?? null];
+  return [written, limits, writers.inaccessible, writers.inaccessibleCount, writers.hidden ?? null];
 }
 
 /** What of the notes the sums and findings rest on: not how full the filesystem is. */
