@@ -27,7 +27,7 @@ const READERS = 50;
 /** Can be said otherwise to look closer: no pause is a test of how much the daemon can bear. */
 const READ_SECONDS = Number(process.env['READ_SECONDS'] ?? 20);
 const PAUSE_MS = Number(process.env['PAUSE_MS'] ?? 100);
-const SORTS = ['danger', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'];
+const SORTS = ['risk', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'];
 const PORT = 9464 + (process.pid % 10_000);
 
 const [, , main = '', store = '', state = '', readers = ''] = process.argv;

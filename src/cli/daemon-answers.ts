@@ -36,7 +36,7 @@ const object =
 const POLICY = oneOf('promise', 'watch', 'entitled');
 // Apart from the message: a test takes the two together for an error that is made.
 const CODE = { code: text };
-const FINDING = object({ level: oneOf('info', 'warning', 'danger'), ...CODE, message: text });
+const FINDING = object({ level: oneOf('info', 'warning', 'critical'), ...CODE, message: text });
 const SUM = object({
   policy: POLICY,
   components: listOf(object({ ...CODE, name: text, bytes: number, explanation: optional(text) })),

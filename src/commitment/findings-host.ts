@@ -14,7 +14,7 @@ export function largestFileFindings(
   if (largestFile === undefined || maxLength === null || maxLength <= largestFile) return [];
   const figures = `its guest can make it ${formatBytes(maxLength)} long, and its filesystem ends a file at ${formatBytes(largestFile)}`;
   if (expected !== null && expected > largestFile) {
-    return [{ level: 'danger', code: 'EXCEEDS_LARGEST_FILE', message: `Writes will fail: ${figures}.` }];
+    return [{ level: 'critical', code: 'EXCEEDS_LARGEST_FILE', message: `Writes will fail: ${figures}.` }];
   }
   return [{ level: 'warning', code: 'MAY_EXCEED_LARGEST_FILE', message: `Writes may fail: ${figures}.` }];
 }

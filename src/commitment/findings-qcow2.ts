@@ -47,7 +47,7 @@ export function censusFindings(state: Qcow2State): Finding[] {
 
   if (header.corrupt)
     say(
-      'danger',
+      'critical',
       'QCOW2_CORRUPT',
       'The image is marked corrupt: QEMU opens it read-only until qemu-img check has repaired it; it cannot grow before.',
     );
@@ -87,7 +87,7 @@ export function censusFindings(state: Qcow2State): Finding[] {
     );
   if (census.unaccountedCount > 0)
     say(
-      'danger',
+      'critical',
       'REFCOUNT_MISSING',
       `${plural(census.unaccountedCount, 'cluster')} in use ${census.unaccountedCount === 1 ? 'is' : 'are'} not marked used: the next writes may overwrite guest data. Range qemu-img check before starting the machine.`,
     );

@@ -17,7 +17,7 @@ export function vmdkFindings({ header, needing, missingTables }: VmdkCensus): Fi
   }
   if (missingTables > 0) {
     findings.push({
-      level: header.kind === 'sparse' ? 'danger' : 'warning',
+      level: header.kind === 'sparse' ? 'critical' : 'warning',
       code: 'VMDK_TABLES_MISSING',
       message: `${missingTables} grain table${missingTables === 1 ? ' is' : 's are'} missing: QEMU writes what a guest puts there over the header of the image.`,
     });

@@ -222,10 +222,10 @@ function linkFindings(link: ChainLink): Finding[] {
       },
     ];
   if (link.status === 'missing')
-    return [{ level: 'danger', code: 'REFERENCE_MISSING', message: `The ${what} "${name}" does not exist: the machine cannot start.` }];
+    return [{ level: 'critical', code: 'REFERENCE_MISSING', message: `The ${what} "${name}" does not exist: the machine cannot start.` }];
   return [
     {
-      level: 'danger',
+      level: 'critical',
       code: 'REFERENCE_UNREADABLE',
       message: `The ${what} "${name}" could not be read: ${link.reason ?? 'unknown reason'}.`,
     },

@@ -130,8 +130,8 @@ describe('metricsText()', () => {
   });
 
   it('counts the findings of the daemon, and tells its version', () => {
-    const families = read({ findings: [{ level: 'danger', code: 'A', message: 'a' }], stores: [] });
-    expect(valuesOf(families, 'plimsoll_findings', 'level')).toEqual({ info: 0, warning: 0, danger: 1 });
+    const families = read({ findings: [{ level: 'critical', code: 'A', message: 'a' }], stores: [] });
+    expect(valuesOf(families, 'plimsoll_findings', 'level')).toEqual({ info: 0, warning: 0, critical: 1 });
     expect(valuesOf(families, 'plimsoll_build_info', 'version')).toEqual({ '1.2.3': 1 });
     expect(valuesOf(families, 'plimsoll_start_timestamp_seconds')).toEqual({ '': Date.UTC(2026, 6, 1) / 1000 });
   });

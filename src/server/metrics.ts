@@ -22,7 +22,7 @@ const TURN_MS = 10;
 const BYTES_PER_PIECE = 256 * 1024;
 
 const LEVELS: readonly Level[] = ['ok', 'warning', 'critical', 'unknown'];
-const FINDING_LEVELS: readonly FindingLevel[] = ['info', 'warning', 'danger'];
+const FINDING_LEVELS: readonly FindingLevel[] = ['info', 'warning', 'critical'];
 
 type Labels = Readonly<Record<string, string>>;
 /** One value of a metric; null: not known, no sample. */

@@ -84,7 +84,7 @@ describe('the routes that look', () => {
     await get('/api/v1/images');
     expect(watch.asked).toEqual([
       { store: 'a b', search: 'ü', sort: 'path', descending: true, offset: 1, limit: 1 },
-      { sort: 'danger', descending: true, offset: 0, limit: 50 },
+      { sort: 'risk', descending: true, offset: 0, limit: 50 },
     ]);
   });
 

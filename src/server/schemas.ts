@@ -41,7 +41,7 @@ export const ErrorSchema = shape('Error', {
 export const ApiErrorSchema = shape('ApiError', { error: ErrorSchema });
 
 export const FindingSchema = shape('Finding', {
-  level: Type.Enum(['info', 'warning', 'danger']),
+  level: Type.Enum(['info', 'warning', 'critical']),
   ...FINDING_CODE,
   message: Type.String(),
 });
@@ -353,8 +353,8 @@ export const ImageQuerySchema = Type.Object(
   {
     store: Type.Optional(Name),
     search: Type.Optional(Type.String({ maxLength: 1024, description: 'part of the path, letter case ignored' })),
-    sort: Type.Enum(['danger', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'], {
-      default: 'danger',
+    sort: Type.Enum(['risk', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'], {
+      default: 'risk',
     }),
     descending: Type.Optional(Type.Boolean({ description: 'the most first; left out: so for all but paths' })),
     offset: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 }),

@@ -5,7 +5,7 @@
 import type { Assumption, SerializedError } from '#base';
 import type { Component } from './components.ts';
 
-export type FindingLevel = 'info' | 'warning' | 'danger';
+export type FindingLevel = 'info' | 'warning' | 'critical';
 
 /** Something an administrator should know, in a sentence; `code` is listed in docs/findings.md. */
 export interface Finding {

@@ -64,7 +64,7 @@ describe('scan', () => {
     expect(report.stores[0]?.images.find((image) => image.path === at('broken.qcow2'))?.error?.kind).toBe('corrupt');
     const { stdout } = await plimsoll(['scan', directory]);
     expect(stdout).toContain('Could not tell whether every future guest write fits: 1 image could not be');
-    expect(stdout).toContain(`DANGER   ${at('broken.qcow2')}: `.slice(0, 60));
+    expect(stdout).toContain(`CRITICAL  ${at('broken.qcow2')}: `.slice(0, 60));
   });
 
   it('ends with 11 for a directory that is not there, and says so in both outputs', async () => {

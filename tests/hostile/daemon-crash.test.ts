@@ -95,7 +95,7 @@ async function runLane(name: string, kills: number): Promise<{ complaints: strin
       }
       await daemon.answers();
       complaints.push(...word.judge((await daemon.ask('/api/v1/reservations')).json as Reservation[]));
-      complaints.push(...(await daemon.status()).findings.filter(({ level }) => level === 'danger').map(({ message }) => message));
+      complaints.push(...(await daemon.status()).findings.filter(({ level }) => level === 'critical').map(({ message }) => message));
       restarts += 1;
       const clients = Array.from({ length: CLIENTS }, (_, client) => work(daemon, store, word, `${name}-${round}-${client}`));
       const all = Promise.all(clients);

@@ -30,13 +30,13 @@ const hold = async (daemon: DaemonProcess, ...keys: string[]): Promise<void> => 
 /** Everywhere a person or a machine looks. */
 async function expectSaid(daemon: DaemonProcess, code: string): Promise<void> {
   const { findings } = await daemon.status();
-  expect(findings.filter((one) => one.code === code)).toEqual([{ code, level: 'danger', message: expect.any(String) }]);
+  expect(findings.filter((one) => one.code === code)).toEqual([{ code, level: 'critical', message: expect.any(String) }]);
   const status = await daemon.command('status');
   expect([status.code, status.stdout]).toEqual([0, expect.stringContaining(code)]);
   const check = await daemon.command('check');
   expect([check.code, check.stdout]).toEqual([1, expect.stringMatching(/^PLIMSOLL WARNING - .*(ledger|history)/i)]);
   const family = readExposition((await daemon.ask('/metrics')).text).get('plimsoll_findings');
-  expect(family?.samples.find(({ labels }) => labels['level'] === 'danger')?.value).toBeGreaterThan(0);
+  expect(family?.samples.find(({ labels }) => labels['level'] === 'critical')?.value).toBeGreaterThan(0);
 }
 
 const overwrite = (file: string): void => writeFileSync(file, Buffer.alloc(64 * 1024, 'not a database '));

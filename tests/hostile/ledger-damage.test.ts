@@ -84,7 +84,7 @@ describe('a damaged ledger', () => {
     const held = ledger.held();
     expect(held.length).toBeGreaterThanOrEqual(atLeast);
     expect(held.every(({ key, path, bytes: each }) => path === `/srv/${key}` && each === 1000)).toBe(true);
-    expect(ledger.findings()).toEqual([expect.objectContaining({ level: 'danger', code: 'LEDGER_REBUILT' })]);
+    expect(ledger.findings()).toEqual([expect.objectContaining({ level: 'critical', code: 'LEDGER_REBUILT' })]);
     expect(ledger.findings()[0]?.message).toContain(held.length === 0 ? 'No held reservation' : `${held.length} held reservation`);
     const [aside = ''] = asideFiles();
     expect(ledger.findings()[0]?.message).toContain(aside);

@@ -150,7 +150,7 @@ export class FixtureServer {
     const all = [...this.#images].filter(([id]) => of === null || id === of).flatMap(([, images]) => images);
     const found = all.filter((image) => image.path.toLowerCase().includes(search));
     const sign = query.get('descending') === 'true' ? -1 : 1;
-    found.sort((one, other) => sign * compare(one, other, query.get('sort') ?? 'danger'));
+    found.sort((one, other) => sign * compare(one, other, query.get('sort') ?? 'risk'));
     const offset = Number(query.get('offset') ?? 0);
     return [200, { total: found.length, offset, images: found.slice(offset, offset + Number(query.get('limit') ?? 50)) }];
   }
@@ -253,12 +253,12 @@ const MESSAGES: Readonly<Record<string, string>> = {
 
 function compare(one: ImageView, other: ImageView, sort: string): number {
   if (sort === 'path') return one.path < other.path ? -1 : 1;
-  if (sort === 'danger') return danger(one) - danger(other);
+  if (sort === 'risk') return risk(one) - risk(other);
   const figure = (image: ImageView): number => (image as unknown as Record<string, number | null>)[sort] ?? -1;
   return figure(one) - figure(other);
 }
 
-function danger(image: ImageView): number {
+function risk(image: ImageView): number {
   if (image.error !== undefined) return Number.POSITIVE_INFINITY;
   return 1 / (image.toCommitment.earliest ?? 1e12);
 }

@@ -20,7 +20,7 @@ export function checkCommand(session: Session): VerbCommand {
     exits: [],
     ownExits: [
       [0, 'OK: every store is'],
-      [1, 'WARNING: a store has reached its warning level, or the daemon has found something dangerous about itself'],
+      [1, 'WARNING: a store has reached its warning level, or the daemon has a critical finding about itself'],
       [2, 'CRITICAL: a store has reached its critical level, or has vanished'],
       [3, 'UNKNOWN: something that the answer needs is missing'],
     ],
@@ -50,14 +50,14 @@ function levelOf({ level, presence }: StoreView): Level {
   return presence === 'vanished' ? 'critical' : level;
 }
 
-/** Without stores nothing is known. A danger that is of no store, such as lost reservations, is worth a warning. */
+/** Without stores nothing is known. A critical finding about no store, such as lost reservations, is worth a warning. */
 export function worstOf({ stores, findings }: StatusReport): Level {
-  const levels: readonly Level[] = [...stores.map(levelOf), ...dangersOf(findings).map(() => 'warning' as const)];
+  const levels: readonly Level[] = [...stores.map(levelOf), ...criticalOf(findings).map(() => 'warning' as const)];
   return stores.length === 0 ? 'unknown' : (WORST_FIRST.find((level) => levels.includes(level)) ?? 'unknown');
 }
 
-function dangersOf(findings: StatusReport['findings']): readonly string[] {
-  return findings.filter(({ level }) => level === 'danger').map(({ message }) => message);
+function criticalOf(findings: StatusReport['findings']): readonly string[] {
+  return findings.filter(({ level }) => level === 'critical').map(({ message }) => message);
 }
 
 /** One line: what the worst is, store by store, and `|`, and figures for graphs. */
@@ -67,7 +67,7 @@ export function checkLine(report: StatusReport): string {
   const texts = stores.toSorted((a, b) => WORST_FIRST.indexOf(levelOf(a)) - WORST_FIRST.indexOf(levelOf(b))).map(storeText);
   const text = [
     ...(texts.length === 0 ? [findings.find(({ level }) => level === 'info')?.message ?? 'no store was found'] : texts),
-    ...dangersOf(findings),
+    ...criticalOf(findings),
   ].join('; ');
   return `PLIMSOLL ${worst.toUpperCase()} - ${harmless(text)}${stores.length === 0 ? '' : ` | ${stores.flatMap(figures).join(' ')}`}`;
 }

@@ -31,7 +31,7 @@ export function scanCommand(session: Session): VerbCommand {
       { does: 'may this store be loaded further?', line: 'plimsoll scan /var/lib/libvirt/images' },
       { does: 'keep 20 GiB free, act on the verdict', line: 'plimsoll scan --floor 20G /srv/vm || page-the-admin' },
       {
-        does: 'the three most dangerous images that could be read',
+        does: 'the three readable images of the highest risk',
         line: "plimsoll scan --json /srv/vm | jq '[.stores[0].images[] | select(.residual)][:3]'",
       },
     ],

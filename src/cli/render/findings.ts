@@ -5,19 +5,19 @@ import { wrapAfter } from './text.ts';
 import type { Style, Theme } from './theme.ts';
 
 const MARKS: Readonly<Record<FindingLevel, { mark: string; style: Style }>> = {
-  danger: { mark: 'DANGER ', style: 'danger' },
-  warning: { mark: 'warning', style: 'warning' },
-  info: { mark: 'note   ', style: 'faint' },
+  critical: { mark: 'CRITICAL', style: 'danger' },
+  warning: { mark: 'warning ', style: 'warning' },
+  info: { mark: 'note    ', style: 'faint' },
 };
 
-const LEVELS: readonly FindingLevel[] = ['danger', 'warning', 'info'];
+const LEVELS: readonly FindingLevel[] = ['critical', 'warning', 'info'];
 
 /** The most serious first; in the order given within a level. */
 export function bySeverity<F extends { readonly level: FindingLevel }>(findings: readonly F[]): F[] {
   return LEVELS.flatMap((level) => findings.filter((one) => one.level === level));
 }
 
-/** `  warning  sentence, wrapped`, one finding after another. */
+/** `  warning   sentence, wrapped`, one finding after another. */
 export function findingLines(findings: readonly Finding[], theme: Theme): string[] {
   return bySeverity(findings).flatMap((finding) => markedLines(finding.level, textWithCode(finding), theme));
 }

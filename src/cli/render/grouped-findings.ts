@@ -31,7 +31,7 @@ function imageGroups(images: readonly ScannedImage[]): Group[] {
     else groups.set(key, { level, text: `${escapeForTerminal(image.path)}: ${textWithCode(said)}`, others: 0 });
   };
   for (const image of mostDangerousFirst(images)) {
-    if (image.error !== undefined) add(`error ${image.error.code}`, 'danger', image, image.error);
+    if (image.error !== undefined) add(`error ${image.error.code}`, 'critical', image, image.error);
     for (const finding of image.findings) add(`${finding.level} ${finding.code}`, finding.level, image, finding);
   }
   return [...groups.values()];

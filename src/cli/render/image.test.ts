@@ -96,15 +96,15 @@ describe('imageLines()', () => {
       anImage({
         findings: [
           { level: 'info', code: 'A', message: 'Something to know.' },
-          { level: 'danger', code: 'B', message: 'Something to fear.' },
+          { level: 'critical', code: 'B', message: 'Something to fear.' },
           { level: 'warning', code: 'C', message: 'Something to watch.' },
         ],
       }),
     );
     expect(lines.slice(-3)).toEqual([
-      '  DANGER   Something to fear. [B]',
-      '  warning  Something to watch. [C]',
-      '  note     Something to know. [A]',
+      '  CRITICAL  Something to fear. [B]',
+      '  warning   Something to watch. [C]',
+      '  note      Something to know. [A]',
     ]);
   });
 

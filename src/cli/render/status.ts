@@ -33,7 +33,7 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     ...wrapAfter(label('full'), outlookText(store.forecast.toFull), width),
     ...wrapAfter(label('looked at'), store.scannedAt ?? 'not yet: the first scan is running', width),
     ...store.alerts.flatMap((alert) =>
-      markedLines(alert.level === 'critical' ? 'danger' : 'warning', escapeForTerminal(alert.message), theme),
+      markedLines(alert.level === 'critical' ? 'critical' : 'warning', escapeForTerminal(alert.message), theme),
     ),
     ...findingLines(store.findings, theme),
   ];

@@ -45,7 +45,7 @@ describe('storeLines()', () => {
     const images = ['a', 'b', 'c'].map((name) => aScannedImage({ path: `/srv/vm/${name}`, findings: [finding] }));
     const lines = storeLines(aStore({ images }), plainTheme(), ALL);
     expect(lines.slice(-2)).toEqual([
-      '  warning  /srv/vm/a: Internal snapshots inside. [SNAPSHOTS] (and 2 more images',
+      '  warning   /srv/vm/a: Internal snapshots inside. [SNAPSHOTS] (and 2 more images',
       '           like it; --json lists them)',
     ]);
   });
@@ -69,10 +69,10 @@ describe('storeLines()', () => {
     ).join('\n');
     expect(lines).toContain('Could not tell whether every future guest write fits: 3 images could not be\nread.');
     expect(lines).toContain(
-      'DANGER   /srv/vm/x: Cannot open file: permission denied [IO_EACCES] (and 1\n           more image like it; --json lists them)',
+      'CRITICAL  /srv/vm/x: Cannot open file: permission denied [IO_EACCES] (and 1\n            more image like it; --json lists them)',
     );
     expect(lines).not.toContain('/srv/vm/y:');
-    expect(lines).toContain('DANGER   /srv/vm/z: No magic [QCOW2_MAGIC]');
+    expect(lines).toContain('CRITICAL  /srv/vm/z: No magic [QCOW2_MAGIC]');
     expect(lines).toMatch(/x +\? +\? +\? +\?\n {2}y +\? +\? +\? +\?\n {2}z .*\n {2}web.qcow2/);
   });
 
@@ -161,7 +161,7 @@ describe('verdict()', () => {
       'NOT every future guest write fits, short by at least 3 GiB.',
     ],
     [
-      aStore({ fits: false, headroom: -GiB, findings: [{ level: 'danger', code: 'DIRECTORY_UNREADABLE', message: 'x' }] }),
+      aStore({ fits: false, headroom: -GiB, findings: [{ level: 'critical', code: 'DIRECTORY_UNREADABLE', message: 'x' }] }),
       'NOT every future guest write fits, short by at least 1 GiB.',
     ],
     [

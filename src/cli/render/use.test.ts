@@ -82,7 +82,7 @@ describe('useLines()', () => {
       '                  [bytes 100 101 201]; exclusive POSIX lock on byte 0 of pid 77;',
       '                  shared FLOCK lock on the whole file; perhaps a lock on bytes',
       '                  101 to 102, as device 0:50 (asked /proc/locks)',
-      '  warning  Something. [A_CODE]',
+      '  warning   Something. [A_CODE]',
     ]);
   });
 

@@ -9,7 +9,7 @@ function image(path: string, rest: Partial<ImageView> = {}): ImageView {
   return { path, id: imageIdOf('s', path), store: 's', residual: 0, toCommitment: never, ...rest } as ImageView;
 }
 
-const QUERY: ImageQuery = { sort: 'danger', descending: true, offset: 0, limit: 10 };
+const QUERY: ImageQuery = { sort: 'risk', descending: true, offset: 0, limit: 10 };
 const pathsOf = (index: ImageIndex, query: Partial<ImageQuery>): string[] =>
   index.page({ ...QUERY, ...query }).images.map(({ path }) => path);
 

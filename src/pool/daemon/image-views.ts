@@ -1,4 +1,4 @@
-/** Images as a daemon shows them: named, ranked by danger, a page at a time. Pure. */
+/** Images as a daemon shows them: named, ranked by risk, a page at a time. Pure. */
 import { hash } from 'node:crypto';
 import type { ImagePage, ImageView } from '#wire';
 import type { ImageQuery } from './watch.ts';
@@ -24,8 +24,8 @@ function sizeOr(value: number | null, descending: boolean): number {
   return descending ? -value : value;
 }
 
-/** What cannot be read first: nobody knows how dangerous it is. Then what is soonest at its commitment, then by residual; last what is full. */
-const DANGER: readonly Key[] = [
+/** What cannot be read first: its risk is unknown. Then what is soonest at its commitment, then by residual; last what is full. */
+const RISK: readonly Key[] = [
   ({ error }) => Number(error === undefined),
   // What is at its commitment takes nothing more.
   ({ toCommitment: { outcome, earliest } }) => (outcome === 'reached' ? Number.POSITIVE_INFINITY : (earliest ?? Number.POSITIVE_INFINITY)),
@@ -35,7 +35,7 @@ const DANGER: readonly Key[] = [
 /** None: by path alone. */
 function keysOf({ sort, descending }: ImageQuery): readonly Key[] {
   if (sort === 'path') return [];
-  if (sort === 'danger') return descending ? DANGER : DANGER.map((key) => (image: ImageView) => -key(image));
+  if (sort === 'risk') return descending ? RISK : RISK.map((key) => (image: ImageView) => -key(image));
   if (sort === 'growth') return keyBy((image) => image.growth.high, descending);
   return keyBy((image) => image[sort], descending);
 }

@@ -166,7 +166,7 @@ export class StoreRecord {
     const findings = (assume.length === 0 ? report : assuming(assume)).findings.filter(({ code }) => code !== MAP_MAY_EXCEED);
     // A no with room left is about a single image: what else fits is then no promise either.
     if (fits === true || (fits === false && (report.headroom ?? -1) < 0)) return null;
-    const reason = findings.find(({ level }) => level === 'danger') ?? findings.find(({ level }) => level === 'warning');
+    const reason = findings.find(({ level }) => level === 'critical') ?? findings.find(({ level }) => level === 'warning');
     return reason?.message ?? 'not everything on the store could be read';
   }
 

@@ -21,8 +21,8 @@ export interface ImageQuery {
   readonly store?: string;
   /** Part of the path, letter case ignored. */
   readonly search?: string;
-  /** danger: what cannot be read first, then what is soonest at its commitment, then by residual. */
-  readonly sort: 'danger' | 'path' | 'capacity' | 'length' | 'allocation' | 'commitment' | 'residual' | 'exclusive' | 'growth';
+  /** risk: what cannot be read first, then what is soonest at its commitment, then by residual. */
+  readonly sort: 'risk' | 'path' | 'capacity' | 'length' | 'allocation' | 'commitment' | 'residual' | 'exclusive' | 'growth';
   readonly descending: boolean;
   readonly offset: number;
   readonly limit: number;

@@ -26,7 +26,7 @@ export function imagesBeyond(rows: readonly ScannedImage[]): BeyondLongest[] {
 
 export function tooLongFindings(found: readonly BeyondLongest[]): Finding[] {
   return found.flatMap(({ by, certain, possible }) => [
-    ...(certain.length > 0 ? [beyond(by, certain, 'danger', 'will fail')] : []),
+    ...(certain.length > 0 ? [beyond(by, certain, 'critical', 'will fail')] : []),
     ...(possible.length > 0 ? [beyond(by, possible, 'warning', 'may fail')] : []),
   ]);
 }

@@ -60,7 +60,7 @@ export class StoreNotes {
   async noteUnreadable(path: string, error: SerializedError, isNamed: boolean): Promise<void> {
     if (isNamed) this.errors.push({ ...error, path });
     const finding: Finding = {
-      level: 'danger',
+      level: 'critical',
       code: 'DIRECTORY_UNREADABLE',
       message: `${path}: ${error.message}; what lies below is not known.`,
     };
@@ -77,7 +77,7 @@ export class StoreNotes {
   /** On the store of the directory that the file lay in, or of the nearest one that is left. */
   async noteRemovedLoopFile({ device, formerPath, size }: RemovedLoopFile): Promise<void> {
     const finding: Finding = {
-      level: 'danger',
+      level: 'critical',
       code: 'LOOP_FILE_REMOVED',
       message: `${device} rests on ${formerPath}, which was removed: up to ${formatBytes(size)} can be written to it, and what it stores is not known.`,
     };
@@ -309,7 +309,7 @@ function noteClaim(claims: Claims, image: Sighting, { file, path, reach, format 
   const { unreadable } = notes.of(notes.stores.get(image.filesystem.id)?.filesystem ?? image.filesystem);
   const message = `${image.report.path}: its external data file was not read, so what that can grow to is not in the sums.`;
   // An image can name thousands.
-  if (unreadable.at(-1)?.message !== message) unreadable.push({ level: 'danger', code: 'DATA_FILE_UNKNOWN', message });
+  if (unreadable.at(-1)?.message !== message) unreadable.push({ level: 'critical', code: 'DATA_FILE_UNKNOWN', message });
 }
 
 /** A file as it was found, or as the data of another image, `read`: no claim makes its figures smaller, or hides an error. */

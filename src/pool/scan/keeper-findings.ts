@@ -64,7 +64,7 @@ export function unwatched(lack: WatchLack, watched: number, directories: number,
 }
 
 export function scanFailed(error: PlimsollError): Finding {
-  return { level: 'danger', code: 'SCAN_FAILED', message: `${error.message}; what is shown is as it was before.` };
+  return { level: 'critical', code: 'SCAN_FAILED', message: `${error.message}; what is shown is as it was before.` };
 }
 
 export function cameBack(fromMs: number, untilMs: number): Finding {

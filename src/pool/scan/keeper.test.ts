@@ -480,7 +480,7 @@ describe.runIf(mountable)('on filesystems of their own', () => {
       expect(byId().report.images.map(({ path }) => path)).toEqual([join(place, 'a.raw')]);
       expect(byId().report.findings[0]).toMatchObject({
         code: 'STORE_VANISHED',
-        level: 'danger',
+        level: 'critical',
         message: expect.stringContaining('now lies on'),
       });
       // What is mounted below is a store of its own, and an empty one.

@@ -161,7 +161,7 @@ export class Keeper {
     const { errors = [], directories = [] } = this.#looked ?? {};
     return [
       ...(this.#failure === undefined ? [] : [this.#failure]),
-      ...errors.map((error): Finding => ({ level: 'danger', code: error.code, message: `${error.path}: ${error.message}.` })),
+      ...errors.map((error): Finding => ({ level: 'critical', code: error.code, message: `${error.path}: ${error.message}.` })),
       ...linkFindings(this.#led),
       ...slowness(this.#lastMs, this.#everyMs),
       ...unwatched(this.#lack, this.#watches.count, directories.length, this.#everyMs),

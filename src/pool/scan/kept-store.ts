@@ -66,7 +66,7 @@ export function keptStore(
 export function vanishedStore(store: KeptStore, looked: Looked): KeptStore {
   const { report, directories } = store;
   const finding: Finding = {
-    level: 'danger',
+    level: 'critical',
     code: 'STORE_VANISHED',
     message: `The store is not there any more (${directories.map((one) => whereNow(one, looked)).join('; ')}): this is what it was when it was last seen.`,
   };

@@ -46,7 +46,7 @@ export function writerLimitFindings(
     }
     if (reachedLength(report) > limit.bytes) {
       const message = `Writes will fail: ${who} has the image open for writing; ${figures}.`;
-      return [{ level: 'danger', code: 'EXCEEDS_PROCESS_LIMIT', message }];
+      return [{ level: 'critical', code: 'EXCEEDS_PROCESS_LIMIT', message }];
     }
     return [
       {

@@ -95,7 +95,7 @@ export interface StoreSums {
   readonly exceedsLargestFile: boolean;
   /** Nothing is missing that a yes needs. */
   readonly isComplete: boolean;
-  /** Its most dangerous image first. */
+  /** Highest risk first. */
   readonly images: readonly ScannedImage[];
   readonly findings: readonly Finding[];
 }
@@ -321,15 +321,15 @@ function countedResidual(row: ScannedImage): number {
   return Math.max(0, (row.residual ?? 0) - row.reclaimable);
 }
 
-/** What could not be read first: nobody knows how dangerous it is. Then by what may still be written. */
+/** What could not be read first: its risk is unknown. Then by what may still be written. */
 function* mostDangerousFirst(rows: readonly ScannedImage[]): Generator<void, ScannedImage[]> {
   const ranked = rows.map((row) => ({
     row,
-    danger: isUnread(row) ? Number.MAX_VALUE : countedResidual(row),
+    risk: isUnread(row) ? Number.MAX_VALUE : countedResidual(row),
     path: row.path,
   }));
   yield;
-  ranked.sort((a, b) => b.danger - a.danger || residualOfUnread(b, a) || (a.path < b.path ? -1 : 1));
+  ranked.sort((a, b) => b.risk - a.risk || residualOfUnread(b, a) || (a.path < b.path ? -1 : 1));
   yield;
   return ranked.map(({ row }) => row);
 }
@@ -354,13 +354,13 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
   const failed = rows.filter(isUnread).length;
   if (failed > 0)
     findings.push({
-      level: 'danger',
+      level: 'critical',
       code: 'IMAGES_UNREADABLE',
       message: `${failed} image${failed === 1 ? '' : 's'} could not be read; how far ${failed === 1 ? 'it' : 'they'} can grow is not known.`,
     });
   if (filesystem.size === 0)
     findings.push({
-      level: 'danger',
+      level: 'critical',
       code: 'STORE_WITHOUT_LIMIT',
       message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.',
     });

@@ -221,7 +221,7 @@ describe('a history that is damaged', () => {
     history.close();
     writeFileSync(join(directory, 'history.db'), 'no database');
     history = await open();
-    expect(history.findings()).toEqual([expect.objectContaining({ level: 'danger', code: 'HISTORY_REBUILT' })]);
+    expect(history.findings()).toEqual([expect.objectContaining({ level: 'critical', code: 'HISTORY_REBUILT' })]);
     expect(readdirSync(directory).some((name) => name.startsWith('history.db.corrupt-'))).toBe(true);
     await tick(MINUTE, [aStore(400)]);
     expect(history.storeSamples('store', { fromMs: T0, toMs: T0 + DAY, points: 10 }).length).toBe(1);

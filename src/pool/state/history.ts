@@ -156,7 +156,7 @@ export class History {
       cachePages: CACHE_PAGES,
       onRebuilt: ({ aside, reason }) => {
         const message = `The history of stores and images was damaged (${reason}). It is kept as ${aside}, and a new one was begun: forecasts start over`;
-        rebuilt.push({ level: 'danger', code: 'HISTORY_REBUILT', message });
+        rebuilt.push({ level: 'critical', code: 'HISTORY_REBUILT', message });
         known.history?.forgetSeries();
       },
     });

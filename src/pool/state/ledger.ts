@@ -519,12 +519,12 @@ function refillFromFile({ aside, reason, fresh, readDamaged }: Rebuilt): Finding
 
 function rebuilt(aside: string, reason: string, outcome: string): Finding {
   const message = `The ledger of reservations was damaged (${reason}). It is kept as ${aside}, and a new one was begun. ${outcome}`;
-  return { level: 'danger', code: 'LEDGER_REBUILT', message };
+  return { level: 'critical', code: 'LEDGER_REBUILT', message };
 }
 
 function unwritable(found: string): Finding {
   const message = `The ledger of reservations cannot be written: ${found}. What is held stays held; nothing can be reserved or released until it can be again`;
-  return { level: 'danger', code: 'RESERVATIONS_UNWRITABLE', message };
+  return { level: 'critical', code: 'RESERVATIONS_UNWRITABLE', message };
 }
 
 /** In one transaction, and again without harm. */

@@ -7,7 +7,7 @@ export function ImagesPage({ search }: { readonly search: string }): JSX.Element
   return (
     <>
       <Heading>Images</Heading>
-      <ImageTable store="" search={search} caption="Images of all stores; the most dangerous first, unless sorted otherwise" />
+      <ImageTable store="" search={search} caption="Images of all stores; highest risk first, unless sorted otherwise" />
     </>
   );
 }

@@ -72,7 +72,7 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
       </section>
       <section aria-labelledby="images">
         <h2 id="images">Images</h2>
-        <ImageTable store={store.id} caption="Images of this store; the most dangerous first, unless sorted otherwise" key={store.id} />
+        <ImageTable store={store.id} caption="Images of this store; highest risk first, unless sorted otherwise" key={store.id} />
       </section>
       <section class="panel" aria-labelledby="moves">
         <h2 id="moves">Moves</h2>

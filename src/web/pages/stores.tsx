@@ -38,7 +38,7 @@ export function StoresPage(): JSX.Element {
             ))}
           </section>
           <section aria-labelledby="worst">
-            <h2 id="worst">Images, the most dangerous first</h2>
+            <h2 id="worst">Images, highest risk first</h2>
             <ImageTable
               store=""
               limit={WORST_IMAGES}

@@ -5,8 +5,8 @@ import type { Finding } from '#wire';
 import type { Tone } from '../view/verdict.ts';
 import { Badge } from './text.tsx';
 
-const TONES: Readonly<Record<Finding['level'], Tone>> = { danger: 'danger', warning: 'warning', info: 'unknown' };
-const ORDER: readonly Finding['level'][] = ['danger', 'warning', 'info'];
+const TONES: Readonly<Record<Finding['level'], Tone>> = { critical: 'danger', warning: 'warning', info: 'unknown' };
+const ORDER: readonly Finding['level'][] = ['critical', 'warning', 'info'];
 
 export function Findings({ findings }: { readonly findings: readonly Finding[] }): JSX.Element | null {
   if (findings.length === 0) return null;

@@ -24,7 +24,7 @@ interface TableChoice {
 const SEARCH_PAUSE_MS = 250;
 
 export function ImageTable({ store, search = '', limit = 25, caption, isShort = false }: TableChoice): JSX.Element {
-  const [query, setQuery] = useState<ImageListQuery>({ store, search, sort: 'danger', descending: true, offset: 0, limit });
+  const [query, setQuery] = useState<ImageListQuery>({ store, search, sort: 'risk', descending: true, offset: 0, limit });
   const { value, error, isLoading } = useResource<ImagePage>(imageListPath(query), imagesEpoch.value);
   const hasStore = store === '' && stores.value.length > 1;
   const newest = changedImages.value;
@@ -69,7 +69,7 @@ function Search({ search, onSearch }: { readonly search: string; readonly onSear
 }
 
 const COLUMNS: readonly (readonly [Sort, string, Word | null])[] = [
-  ['danger', 'Full', null],
+  ['risk', 'Full', null],
   ['capacity', 'Capacity', 'capacity'],
   ['length', 'Length', 'length'],
   ['allocation', 'Allocation', 'allocation'],

@@ -1,6 +1,6 @@
 /** Which page of which images, in which order. Pure. */
 
-export const SORTS = ['danger', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'] as const;
+export const SORTS = ['risk', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'] as const;
 export type Sort = (typeof SORTS)[number];
 
 export interface ImageListQuery {

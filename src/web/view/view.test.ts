@@ -139,17 +139,17 @@ describe('ChangeBuffer', () => {
 });
 
 describe('a query for images', () => {
-  const query: ImageListQuery = { store: '', search: '', sort: 'danger', descending: true, offset: 100, limit: 50 };
+  const query: ImageListQuery = { store: '', search: '', sort: 'risk', descending: true, offset: 100, limit: 50 };
 
   it('begins anew when sorted otherwise: the most first, names from A, and the other way round the second time', () => {
     expect(sortedBy(query, 'path')).toMatchObject({ sort: 'path', descending: false, offset: 0 });
     expect(sortedBy(query, 'residual')).toMatchObject({ sort: 'residual', descending: true });
-    expect(sortedBy(query, 'danger')).toMatchObject({ sort: 'danger', descending: false });
-    expect([ariaSort(query, 'danger'), ariaSort(query, 'path')]).toEqual(['descending', 'none']);
+    expect(sortedBy(query, 'risk')).toMatchObject({ sort: 'risk', descending: false });
+    expect([ariaSort(query, 'risk'), ariaSort(query, 'path')]).toEqual(['descending', 'none']);
   });
 
   it('becomes an address', () => {
-    expect(imageListPath(query)).toBe('images?sort=danger&descending=true&offset=100&limit=50');
+    expect(imageListPath(query)).toBe('images?sort=risk&descending=true&offset=100&limit=50');
     expect(imageListPath({ ...query, store: 'uuid:a', search: 'a&b' })).toContain('&store=uuid%3Aa&search=a%26b');
   });
 
