@@ -12,12 +12,12 @@ import type { Session } from './session.ts';
 
 const NO_GROWTH: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, unknown: 'no daemon has kept a history' };
 
-/** Throws: usage, ADMIT_WATCH; not-found, when there is no such directory, or no store was found there. */
+/** Throws: usage, ADMIT_GROWTH; not-found, when there is no such directory, or no store was found there. */
 export async function admitByScan(request: AdmissionRequest, session: Session): Promise<AdmissionDecision> {
-  if (request.policy === 'watch') {
-    throw new PlimsollError('usage', 'ADMIT_WATCH', {
+  if (request.policy === 'growth') {
+    throw new PlimsollError('usage', 'ADMIT_GROWTH', {
       doing: 'admit',
-      found: 'the policy watch without a daemon',
+      found: 'the policy growth without a daemon',
       expected: 'promise or entitled: without history no growth is known',
     });
   }

@@ -33,7 +33,7 @@ const object =
     value !== null &&
     Object.entries(properties).every(([name, check]) => check((value as Readonly<Record<string, unknown>>)[name]));
 
-const POLICY = oneOf('promise', 'watch', 'entitled');
+const POLICY = oneOf('promise', 'growth', 'entitled');
 // Apart from the message: a test takes the two together for an error that is made.
 const CODE = { code: text };
 const FINDING = object({ level: oneOf('info', 'warning', 'critical'), ...CODE, message: text });

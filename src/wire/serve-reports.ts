@@ -11,10 +11,10 @@ import type { Finding, ScannedImage, StoreReport } from './reports.ts';
 export type Level = 'ok' | 'warning' | 'critical' | 'unknown';
 
 /**
- * promise: every future guest write must fit. watch: what grows until somebody could have relieved the store must fit.
+ * promise: every future guest write must fit. growth: what grows until somebody could have relieved the store must fit.
  * entitled: allocation and a share p of the residual must fit; p = 0 counts what is used, p = 1 is the promise.
  */
-export const POLICIES = ['promise', 'watch', 'entitled'] as const;
+export const POLICIES = ['promise', 'growth', 'entitled'] as const;
 export type Policy = (typeof POLICIES)[number];
 
 /** How fast something grows, from its history. */

@@ -111,7 +111,7 @@ describe('admit', () => {
       [true, null, decision.sum.remaining],
     );
     expect((await ask('admit', '--size', '700T', '--store', 'vm/new.qcow2')).code).toBe(10);
-    expect((await ask('admit', '--size', '1M', '--store', 'vm', '--policy', 'watch')).code).toBe(2);
+    expect((await ask('admit', '--size', '1M', '--store', 'vm', '--policy', 'growth')).code).toBe(2);
     expect((await ask('admit', '--size', '1M', '--store', 'nowhere/vm')).code).toBe(12);
     expect((await ask('admit', '--size', '1M', '--store', STORE_ID)).code).toBe(12);
     const hold = await ask('admit', '--size', '1M', '--store', 'vm', '--reserve', '--key', 'k');

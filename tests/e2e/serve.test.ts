@@ -112,7 +112,7 @@ describe('serve', () => {
   it('takes what a configuration file says, and the command line overrules it', async () => {
     const token = 'x'.repeat(40);
     writeFileSync(join(directory, 'token'), `${token}\n`, { mode: 0o600 });
-    const config = `[serve]\nlisten = "0.0.0.0:0"\nsocket = "${join(directory, 'overruled')}"\nstate_directory = "${join(directory, 'state')}"\ntoken_file = "${join(directory, 'token')}"\nlog_level = "silent"\n[rules]\nfloor = "1G"\n[[store]]\ndirectories = ["${join(directory, 'vm')}"]\npolicy = "watch"\n`;
+    const config = `[serve]\nlisten = "0.0.0.0:0"\nsocket = "${join(directory, 'overruled')}"\nstate_directory = "${join(directory, 'state')}"\ntoken_file = "${join(directory, 'token')}"\nlog_level = "silent"\n[rules]\nfloor = "1G"\n[[store]]\ndirectories = ["${join(directory, 'vm')}"]\npolicy = "growth"\n`;
     writeFileSync(join(directory, 'c.toml'), config);
     const one = begin('--config', 'c.toml', '--socket', join(directory, 's'));
     const text = await told(one);
@@ -120,7 +120,7 @@ describe('serve', () => {
     const url = `http://127.0.0.1:${new URL(urlIn(text)).port}`;
     expect((await ask(url, '/api/v1/stores')).status).toBe(401);
     const { json } = await ask(url, '/api/v1/stores', { headers: { authorization: `Bearer ${token}` } });
-    expect(json).toMatchObject([{ rules: { policy: 'watch', floor: 2 ** 30 } }]);
+    expect(json).toMatchObject([{ rules: { policy: 'growth', floor: 2 ** 30 } }]);
     expect([existsSync(join(directory, 's')), existsSync(join(directory, 'overruled'))]).toEqual([true, false]);
     one.kill('SIGTERM');
     const { stdout, stderr } = await one.ended;
@@ -168,7 +168,7 @@ describe('config check', () => {
   });
 
   it('prints each thing that is wrong with its line: 2', async () => {
-    writeFileSync(join(directory, 'c.toml'), '[serve]\nlisten = 1\n[rules]\npolcy = "watch"\n');
+    writeFileSync(join(directory, 'c.toml'), '[serve]\nlisten = 1\n[rules]\npolcy = "growth"\n');
     const { code, stdout } = await plimsoll(['config', 'check', 'c.toml'], { cwd: directory });
     expect([code, stdout]).toEqual([
       2,

@@ -33,7 +33,7 @@ export function admitCommand(session: Session): VerbCommand {
     summary: 'does a new image fit on a store?',
     description:
       'Asks the daemon (plimsoll serve) whether a store can take an image, and shows the sum that led to the answer. The policy ' +
-      'promise wants room for everything that can still be written; watch for what grows until the store could be relieved; entitled ' +
+      'promise wants room for everything that can still be written; growth for what grows until the store could be relieved; entitled ' +
       'for a share of what may be written. With --reserve the space is held, for as long as --ttl says, until it is released, or until ' +
       'the image appears under the path given with --for. Without a daemon the store is scanned; reservations and growth are then not known.',
     figures: ['commitment', 'residual'],

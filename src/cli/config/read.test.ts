@@ -27,7 +27,7 @@ log_level = "warn"
 raw_files = ["/srv/a.raw"]
 allow_directories = ["/srv/t"]
 [rules]
-policy = "watch"
+policy = "growth"
 idle_share = 0.5
 floor = "20G"
 assume = ["exclusive"]
@@ -58,7 +58,7 @@ assume = ["backed", "no-quota"]
       rawFiles: ['/srv/a.raw'],
       allowDirectories: ['/srv/t'],
       rules: {
-        policy: 'watch',
+        policy: 'growth',
         idleShare: 0.5,
         floor: 20 * GiB,
         assume: ['exclusive'],
@@ -78,7 +78,7 @@ assume = ["backed", "no-quota"]
     ['[serve]\nlisten = "x:1"\nintervall = "1s"', ['line 3: serve.intervall: there is no such key; did you mean interval?']],
     ['[serv]', ['line 1: serv: there is no such key; did you mean serve?']],
     ['interval = "1s"', ['line 1: interval: there is no such key; there are serve, rules, store']],
-    ['[rules]\n\n"polcy" = "watch"', ['line 3: rules.polcy: there is no such key; did you mean policy?']],
+    ['[rules]\n\n"polcy" = "growth"', ['line 3: rules.polcy: there is no such key; did you mean policy?']],
     ['[rules.warnin]\npercent = 1', ['line 1: rules.warnin: there is no such key; did you mean warning?']],
     ['[rules.warning]\nseconds = 1', ['line 2: rules.warning.seconds: there is no such key; there are bytes, percent, time']],
     ['[rules]\nfloor = "20GB"', [expect.stringMatching(/^line 2: rules\.floor: is "20GB", expected 20GiB/)]],
@@ -87,7 +87,7 @@ assume = ["backed", "no-quota"]
     ['[rules]\nidle_share = 50', ['line 2: rules.idle_share: is 50, expected a number from 0 to 1']],
     ['[rules]\nidle_share = nan', [expect.stringContaining('expected a number from 0 to 1')]],
     ['[rules]\nnotice = 60', [expect.stringContaining('rules.notice: is 60, expected a duration such as "30m"')]],
-    ['[rules]\npolicy = "hope"', [expect.stringContaining('expected "promise", "watch", "entitled"')]],
+    ['[rules]\npolicy = "hope"', [expect.stringContaining('expected "promise", "growth", "entitled"')]],
     [
       '[[store]]\ndirectories = ["/a"]\nassume = ["thick"]',
       [expect.stringContaining('expected a list of "exclusive", "backed", "no-quota", "usual-writes"')],

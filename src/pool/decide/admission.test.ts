@@ -87,12 +87,12 @@ describe('sumOf(): entitled', () => {
   });
 });
 
-describe('sumOf(): watch', () => {
-  const watch = rules({ policy: 'watch', noticeSeconds: 40, relieveSeconds: 984 });
+describe('sumOf(): growth', () => {
+  const growthRules = rules({ policy: 'growth', noticeSeconds: 40, relieveSeconds: 984 });
 
   it('takes away what grows until the store could be relieved', () => {
     const facts = { ...FACTS, growth: growing(GiB / 8), otherGrowth: growing(GiB / 64) };
-    expect(components(facts, watch)).toEqual({
+    expect(components(facts, growthRules)).toEqual({
       available: 400,
       floor: -10,
       reserved: -40,
@@ -103,33 +103,33 @@ describe('sumOf(): watch', () => {
 
   it('caps the growth of images by their residual, that of other files by nothing', () => {
     const facts = { ...FACTS, residual: 2 * GiB, growth: growing(GiB), otherGrowth: growing(GiB) };
-    expect(components(facts, watch)).toMatchObject({ 'image-growth': -2, 'other-growth': -1024 });
+    expect(components(facts, growthRules)).toMatchObject({ 'image-growth': -2, 'other-growth': -1024 });
   });
 
   it('counts the growth of images whole where no residual is known', () => {
-    expect(components({ ...FACTS, residual: null, growth: growing(GiB / 8) }, watch)).toMatchObject({ 'image-growth': -128 });
+    expect(components({ ...FACTS, residual: null, growth: growing(GiB / 8) }, growthRules)).toMatchObject({ 'image-growth': -128 });
   });
 
   it('is a yes without a history of images where even all that they may write fits', () => {
     const facts = { ...FACTS, growth: UNSEEN };
-    expect(sumOf(facts, watch)).toMatchObject({ remaining: 50 * GiB, unknown: null });
-    expect(admits(sumOf(facts, watch))).toBe(true);
+    expect(sumOf(facts, growthRules)).toMatchObject({ remaining: 50 * GiB, unknown: null });
+    expect(admits(sumOf(facts, growthRules))).toBe(true);
   });
 
   it('says what is missing where it would not', () => {
-    const sum = sumOf({ ...FACTS, growth: UNSEEN, residual: 500 * GiB }, watch);
+    const sum = sumOf({ ...FACTS, growth: UNSEEN, residual: 500 * GiB }, growthRules);
     expect(sum).toMatchObject({ remaining: null, unknown: 'How fast images grow is not known: the history is too short.' });
   });
 
   it('cannot do without the growth of other files', () => {
     const facts = { ...FACTS, otherGrowth: UNSEEN };
-    expect(sumOf(facts, watch).unknown).toBe('How fast other files grow is not known: the history is too short.');
-    expect(admits(sumOf(facts, watch))).toBeNull();
+    expect(sumOf(facts, growthRules).unknown).toBe('How fast other files grow is not known: the history is too short.');
+    expect(admits(sumOf(facts, growthRules))).toBeNull();
   });
 
   it('is a no whatever the growth, where a request alone is too large', () => {
     const facts = { ...FACTS, growth: UNSEEN, otherGrowth: UNSEEN, residual: null };
-    const sum = sumOf(facts, watch, { bytes: 351 * GiB });
+    const sum = sumOf(facts, growthRules, { bytes: 351 * GiB });
     expect(sum.remaining).toBe(-GiB);
     expect(admits(sum)).toBe(false);
   });
@@ -170,7 +170,7 @@ describe('sumOf(): what is not known', () => {
     });
 
     it('count for nothing under the other policies, and where usual writes are declared', () => {
-      for (const policy of ['entitled', 'watch'] as const) expect(admits(sumOf(facts, rules(), { bytes: GiB, policy }))).toBe(true);
+      for (const policy of ['entitled', 'growth'] as const) expect(admits(sumOf(facts, rules(), { bytes: GiB, policy }))).toBe(true);
       const declared = { ...facts, usualWrites: true };
       const sum = sumOf(declared, rules(), { bytes: GiB });
       expect([admits(sum), mapsExceed(declared, sum, { bytes: GiB }), mapsExceed(declared, sumOf(declared, rules()))]).toEqual([
@@ -241,7 +241,7 @@ describe('every sum', () => {
     doubt: fc.option(fc.constant('doubt'), { nil: null }),
   });
   const anyRules = fc.record({ floor: bytes, idleShare: fc.double({ min: 0, max: 1, noNaN: true }) }).map((part) => rules(part));
-  const policies = fc.constantFrom<Policy>('promise', 'watch', 'entitled');
+  const policies = fc.constantFrom<Policy>('promise', 'growth', 'entitled');
 
   it('adds up exactly, and is null with a reason only', () => {
     fc.assert(
@@ -288,13 +288,13 @@ describe('every sum', () => {
     );
   });
 
-  it('under watch never takes more for images than the promise does', () => {
+  it('under growth never takes more for images than the promise does', () => {
     fc.assert(
       fc.property(facts, anyRules, (store, of) => {
         const alone = { ...store, otherGrowth: growing(0) };
-        const [watch, promise] = [sumOf(alone, { ...of, policy: 'watch' }), sumOf(alone, { ...of, policy: 'promise' })];
+        const [growth, promise] = [sumOf(alone, { ...of, policy: 'growth' }), sumOf(alone, { ...of, policy: 'promise' })];
         fc.pre(store.residual !== null && store.growth.high !== null);
-        expect(watch.remaining).toBeGreaterThanOrEqual(promise.remaining as number);
+        expect(growth.remaining).toBeGreaterThanOrEqual(promise.remaining as number);
       }),
     );
   });
@@ -311,14 +311,14 @@ describe('a store that copies on write', () => {
     };
     expect(answer('promise')).toEqual([null, 30, doubt]);
     expect(answer('entitled')).toEqual([true, 400 - 10 - 40 - 20 - 75 - 35, null]);
-    expect(answer('watch')).toEqual([true, 400 - 10 - 40 - 20 - 35, null]);
-    expect(components(copying, rules({ policy: 'watch' }))).toMatchObject({ 'cow-reserve': -35 });
+    expect(answer('growth')).toEqual([true, 400 - 10 - 40 - 20 - 35, null]);
+    expect(components(copying, rules({ policy: 'growth' }))).toMatchObject({ 'cow-reserve': -35 });
     expect(admits(sumOf(copying, rules(), { bytes: 300 * GiB, policy: 'entitled' }))).toBe(false);
   });
 
   it('counts growth beyond what the images may still write', () => {
     const quick: StoreFacts = { ...copying, residual: GiB, growth: growing(GiB / 60) };
-    expect(components(quick, rules({ policy: 'watch', noticeSeconds: 60, relieveSeconds: 540 }))['image-growth']).toBeLessThanOrEqual(-10);
+    expect(components(quick, rules({ policy: 'growth', noticeSeconds: 60, relieveSeconds: 540 }))['image-growth']).toBeLessThanOrEqual(-10);
   });
 
   it('reserves a twentieth of what the images hold, and of the store up to 5 GiB', () => {
@@ -328,6 +328,6 @@ describe('a store that copies on write', () => {
 
   it('stays in doubt under every policy for any other reason', () => {
     const unread: StoreFacts = { ...FACTS, doubt: 'An image could not be read.' };
-    expect(admits(sumOf(unread, rules(), { bytes: GiB, policy: 'watch' }))).toBeNull();
+    expect(admits(sumOf(unread, rules(), { bytes: GiB, policy: 'growth' }))).toBeNull();
   });
 });

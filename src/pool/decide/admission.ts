@@ -3,7 +3,7 @@
  *
  *   promise       available − floor − residual − reserved − request ≥ 0
  *   entitled(p)   available − floor − p × residual − reserved − request ≥ 0
- *   watch         available − floor − min(g⁺ × T, residual) − o⁺ × T − reserved − request ≥ 0
+ *   growth        available − floor − min(g⁺ × T, residual) − o⁺ × T − reserved − request ≥ 0
  *
  * g⁺ is the high growth of what the images allocate, o⁺ that of everything else on the store, T the time until trouble
  * is noticed and relieved. entitled(1) is the promise, entitled(0) counts no residual. docs/admission.md explains them.
@@ -176,7 +176,7 @@ export function explainVerdict(sum: PolicySum, facts: StoreFacts, bytes?: number
 
 const POLICY_WORDS: Readonly<Record<Policy, string>> = {
   promise: 'if every image is filled (policy promise)',
-  watch: 'until the store could be relieved (policy watch)',
+  growth: 'until the store could be relieved (policy growth)',
   entitled: 'with a share of what images may still write (policy entitled)',
 };
 
@@ -209,7 +209,7 @@ function reserveComponent({ copyOnWriteReserve: reserve }: StoreFacts, policy: P
 
 /** What is still to come, as the policy sees it. */
 function futureComponents(facts: StoreFacts, rules: StoreRules): BoundedComponent[] {
-  if (rules.policy === 'watch') return [imageGrowth(facts, rules), otherGrowth(facts, rules)];
+  if (rules.policy === 'growth') return [imageGrowth(facts, rules), otherGrowth(facts, rules)];
   const share = rules.policy === 'promise' ? 1 : rules.idleShare;
   return share === 0 ? [] : [residualShare(facts, share)];
 }

@@ -27,7 +27,7 @@ export const LOOK_BACK_SECONDS = 7 * 86_400;
 /** Without a sample for so long, or for three times what is usual between two, what goes on now is unknown. */
 export const MAX_SILENCE_SECONDS = 3600;
 
-/** As long as it takes to relieve a store by default: growth in bursts of this length is what the policy watch is about. */
+/** As long as it takes to relieve a store by default: growth in bursts of this length is what the policy growth is about. */
 const SHORT_WINDOW_SECONDS = 1800;
 /** What goes on right now is told from no less than this. */
 const RECENT_SECONDS = 180;

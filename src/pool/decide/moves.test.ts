@@ -167,8 +167,8 @@ describe('planMoves(): by policy', () => {
     expect(planMoves(input([group('a', 10, 30)], { rules }))).toMatchObject({ shortfall: 10 * GiB, moves: [{ relief: 20 * GiB }] });
   });
 
-  it('watch: what is freed and the share of the growth', () => {
-    const rules = mergeRules(RULES, { policy: 'watch', noticeSeconds: 24, relieveSeconds: 1000 });
+  it('growth: what is freed and the share of the growth', () => {
+    const rules = mergeRules(RULES, { policy: 'growth', noticeSeconds: 24, relieveSeconds: 1000 });
     const facts = { ...FACTS, available: 60 * GiB, growth: { ...QUIET, high: 64 * MiB } };
     const groups = [
       // Both together have grown by 128 MiB/s, though never at the same time: a quarter of 64 GiB is the first one's.
@@ -179,8 +179,8 @@ describe('planMoves(): by policy', () => {
     expect(plan).toMatchObject({ shortfall: 4 * GiB, moves: [{ images: [{ id: 'slow' }], relief: 26 * GiB }] });
   });
 
-  it('watch: no more growth than the group may still write', () => {
-    const rules = mergeRules(RULES, { policy: 'watch', noticeSeconds: 24, relieveSeconds: 1000 });
+  it('growth: no more growth than the group may still write', () => {
+    const rules = mergeRules(RULES, { policy: 'growth', noticeSeconds: 24, relieveSeconds: 1000 });
     const facts = { ...FACTS, available: 60 * GiB, growth: { ...QUIET, high: 64 * MiB } };
     const full = group('full', 10, 11, { growthHigh: 64 * MiB });
     expect(planMoves(input([full], { facts, rules })).moves[0]).toMatchObject({ relief: 11 * GiB });
@@ -247,7 +247,7 @@ describe('planMoves(): onto a target', () => {
   });
 
   it('watches the growth that comes there', () => {
-    const watching = { facts: { ...TARGET, available: 20 * GiB }, rules: mergeRules(RULES, { policy: 'watch' }) };
+    const watching = { facts: { ...TARGET, available: 20 * GiB }, rules: mergeRules(RULES, { policy: 'growth' }) };
     const grows = (growthHigh: number | null): MoveGroup => group('a', 5, 50, { growthHigh });
     expect(names(input([grows(MiB)], { target: watching }))).toEqual(['a']);
     expect(names(input([grows(64 * MiB)], { target: watching }))).toEqual([]);
@@ -304,7 +304,7 @@ describe('every plan', () => {
         group(`g${index}`, copied, copied + more, { freed: Math.min(copied, shared) * GiB, growthHigh: growth * MiB, inUse }),
       ),
     );
-  const policies = fc.constantFrom<Policy>('promise', 'watch', 'entitled');
+  const policies = fc.constantFrom<Policy>('promise', 'growth', 'entitled');
 
   /** The store without what a plan moved, as a scan would find it. */
   function without(facts: StoreFacts, gone: readonly MoveGroup[]): StoreFacts {
@@ -355,8 +355,8 @@ describe('planMoves(): growth in files that are not images', () => {
     );
   });
 
-  it('is named under the policy watch, where it alone exceeds the sum', () => {
-    const rules = mergeRules(WARNING, { policy: 'watch', warning: NO_LEVEL });
+  it('is named under the policy growth, where it alone exceeds the sum', () => {
+    const rules = mergeRules(WARNING, { policy: 'growth', warning: NO_LEVEL });
     const plan = planMoves(input([group('a', 10, 12)], { facts: busy(200 * MiB), rules }));
     expect([plan.shortfall, plan.moves, plan.remark]).toEqual([0, [], expect.stringContaining('files that are not images')]);
   });

@@ -6,7 +6,7 @@
  *
  *   promise       C, which is F and the residual C − F that is no longer to come
  *   entitled(p)   F + p × (C − F)
- *   watch         F + min(T × its share of the images' growth, C − F)
+ *   growth        F + min(T × its share of the images' growth, C − F)
  *
  * C − F, not C − allocation: the last of a shared set to stay needs no storage to come apart from the one that left.
  * A group's share of the growth is the store's high growth in proportion to its own; the highs of all groups together
@@ -132,7 +132,7 @@ function curableNeed(input: MoveInput): CurableNeed {
   const most = groups.reduce((sum, { freed, counted }) => sum + Math.max(freed, counted ?? freed), 0);
   const freed = groups.reduce((sum, group) => sum + group.freed, 0);
   const rate = facts.otherGrowth.high ?? 0;
-  const isSumCurable = whole.sum <= most || rate === 0 || rules.policy !== 'watch';
+  const isSumCurable = whole.sum <= most || rate === 0 || rules.policy !== 'growth';
   const isLevelCurable = level <= freed || rate === 0;
   if (isSumCurable && isLevelCurable) return { need: whole, others: null };
   const withoutOthers = { ...facts, otherGrowth: { ...facts.otherGrowth, low: 0, high: 0 } };

@@ -27,7 +27,7 @@ describe('mergeRules()', () => {
   });
 
   it.each<[string, object, string]>([
-    ['policy', { policy: 'hope' }, 'expected one of promise, watch, entitled'],
+    ['policy', { policy: 'hope' }, 'expected one of promise, growth, entitled'],
     ['idleShare', { idleShare: 1.01 }, 'idleShare is 1.01, expected a number from 0 to 1'],
     ['idleShare', { idleShare: Number.NaN }, 'idleShare is NaN'],
     ['floor', { floor: -1 }, 'floor is -1, expected a whole number of bytes'],

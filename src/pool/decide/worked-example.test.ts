@@ -44,7 +44,7 @@ function machine(name: string, copied: number, freed: number, commitment: number
   return { images, machine: name, copied: copied * GiB, freed: freed * GiB, counted, commitment: counted, growthHigh: 0, inUse: true };
 }
 
-const SUMS = (['promise', 'entitled', 'watch'] as const).map((policy): [string, string[]] => {
+const SUMS = (['promise', 'entitled', 'growth'] as const).map((policy): [string, string[]] => {
   const sum = sumOf(FACTS, RULES, { bytes: 60 * GiB, policy });
   return [policy, [...sumLines(sum), explainVerdict(sum, FACTS, 60 * GiB)]];
 });

@@ -106,7 +106,7 @@ function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAns
         options={[
           ['', 'the store’s own'],
           ['promise', 'promise: every future write fits'],
-          ['watch', 'watch: what can come before relief fits'],
+          ['growth', 'growth: what can come before relief fits'],
           ['entitled', 'entitled: a share of the residual fits'],
         ]}
       />

@@ -99,7 +99,7 @@ function ForecastTable({ store }: { readonly store: StoreView }): JSX.Element {
   return (
     <table class="sum">
       <caption>
-        <Term word="growth">Growth</Term> a day: {describeGrowth(growth)}
+        <Term word="growth rate">Growth</Term> a day: {describeGrowth(growth)}
         {growth.unknown === null ? null : <small>{growth.unknown}</small>}
       </caption>
       <thead>

@@ -76,7 +76,7 @@ const COLUMNS: readonly (readonly [Sort, string, Word | null])[] = [
   ['commitment', 'Commitment', 'commitment'],
   ['residual', 'Residual', 'residual'],
   ['exclusive', 'Exclusive', 'exclusive'],
-  ['growth', 'Growth a day', 'growth'],
+  ['growth', 'Growth a day', 'growth rate'],
 ];
 
 const ARROWS = { none: '↕', ascending: '↑', descending: '↓' } as const;

@@ -37,13 +37,13 @@ const FITS_NOW = 'Fits now';
 
 const DEMAND = {
   promise: 'are promised',
-  watch: 'could come before it is relieved',
+  growth: 'could come before it is relieved',
   entitled: 'are counted as entitled',
 } as const;
 
 const FITS = {
   promise: 'every promised write fits',
-  watch: 'what can come before it is relieved fits',
+  growth: 'what can come before it is relieved fits',
   entitled: 'what is entitled fits',
 } as const;
 

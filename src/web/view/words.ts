@@ -13,10 +13,10 @@ export const WORDS = {
   'load line': 'size - floor: what lies above it must stay free',
   waterline: 'how deep the store lies when all has come that its policy counts; above the load line it is overloaded',
   remaining: 'what remains under the policy in force, by the sum that decides; below 0 it does not fit',
-  growth: 'bytes per second, not slower and not faster than these by what was seen',
+  'growth rate': 'bytes per second, not slower and not faster than these by what was seen',
   'next snapshot': 'what one more internal snapshot could add to the commitment',
   promise: 'policy: every future guest write must fit',
-  watch: 'policy: what grows until somebody could have relieved the store must fit',
+  growth: 'policy: what grows until somebody could have relieved the store must fit',
   entitled: 'policy: allocation and a share of the residual must fit',
   'max length': 'the bound on the length: the highest byte offset that the file can reach',
 } as const;
