@@ -5,7 +5,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { metricsChunks, metricsText } from '../src/server/metrics.ts';
-import { anImageView, aWatch } from '../tests/support/watch.ts';
+import { anImageView, aService } from '../tests/support/service.ts';
 
 const IMAGES = 10_000;
 
@@ -14,7 +14,7 @@ const times = Number(timesText);
 const images = Array.from({ length: IMAGES }, (_, index) =>
   anImageView({ path: `/srv/vm/vm-${index}.qcow2`, id: `i${index}`, machine: `vm-${index}`, allocation: 200_704 + index * 4096 }),
 );
-const watch = aWatch({ images });
+const service = aService({ images });
 
 /** Of one scrape in pieces: the longest time between two turns of the event loop. */
 async function longestHold(): Promise<number> {
@@ -28,15 +28,15 @@ async function longestHold(): Promise<number> {
     if (!isOver) setImmediate(turn);
   };
   setImmediate(turn);
-  for await (const piece of metricsChunks(watch)) if (piece.length === 0) throw new Error('an empty piece');
+  for await (const piece of metricsChunks(service)) if (piece.length === 0) throw new Error('an empty piece');
   isOver = true;
   return longest;
 }
 
 const holds: number[] = [];
 for (let round = 0; round < times; round += 1) {
-  if (way === 'text') metricsText(watch);
-  else if (way === 'json') JSON.stringify(watch.images({ sort: 'path', descending: false, offset: 0, limit: IMAGES }));
+  if (way === 'text') metricsText(service);
+  else if (way === 'json') JSON.stringify(service.images({ sort: 'path', descending: false, offset: 0, limit: IMAGES }));
   else holds.push(await longestHold());
 }
 if (holds.length > 0) console.log(Math.max(...holds.slice(Math.floor(holds.length / 2))).toFixed(1));

@@ -6,7 +6,7 @@ export { countSharing, type PhysicalRanges, type Sharing, type StoredFile } from
 export { History, type HistoryChoice, type ImageState, type StoreState, type Tick } from './state/history.ts';
 export { type Holding, Ledger, type LedgerClock, type LedgerRequest, type Reserved } from './state/ledger.ts';
 export { type DaemonOptions, openDaemon, type StoreOrder } from './daemon/daemon.ts';
-export type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './daemon/watch.ts';
+export type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, StoreService } from './daemon/store-service.ts';
 export { admits, explainVerdict, mapsExceed, reserveOf, type StoreFacts, sumOf } from './decide/admission.ts';
 export { withLargestFile } from './decide/too-long.ts';
 export { checkRules, DEFAULT_RULES, mergeRules, type PartialRules } from './decide/rules.ts';

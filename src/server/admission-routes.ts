@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { type Static, Type } from 'typebox';
 import { PlimsollError } from '#base';
 import { commitmentOfNew, parseCreateOptions, plannedTables } from '#create';
-import type { SizedRequest, SizedReservationRequest, Watch } from '#pool';
+import type { SizedRequest, SizedReservationRequest, StoreService } from '#pool';
 import type { AdmissionDecision, AdmissionRequest, ReservationRefusal } from '#wire';
 import { answers, described, errorAnswers } from './answers.ts';
 import {
@@ -22,7 +22,7 @@ import type { TypedApp } from './type-provider.ts';
 /** `decisionMs`: a decision looks at the store first, and a filesystem that hangs must not keep the client for ever. */
 export function addAdmissionRoutes(
   app: TypedApp,
-  watch: Watch,
+  service: StoreService,
   decisionMs: number,
   holderOf: (socket: Socket) => string | undefined,
 ): void {
@@ -34,13 +34,13 @@ export function addAdmissionRoutes(
         body: AdmissionRequestSchema,
       },
     },
-    ({ body }) => inTime(watch.admit(sized(body)), decisionMs),
+    ({ body }) => inTime(service.admit(sized(body)), decisionMs),
   );
-  addReserve(app, watch, decisionMs, holderOf);
+  addReserve(app, service, decisionMs, holderOf);
   app.delete(
     '/reservations/:key',
     { schema: { ...answers('Releases what is held by this key', ReservationSchema, 404, 409), params: KeyParameters } },
-    ({ params }) => watch.release(params.key),
+    ({ params }) => service.release(params.key),
   );
   app.post(
     '/rescan',
@@ -52,14 +52,14 @@ export function addAdmissionRoutes(
       },
     },
     ({ body, log }, reply) => {
-      const stores = body.store === undefined ? watch.stores().map(({ id }) => id) : [watch.store(body.store).id];
-      watch.rescan(body.store).catch((error: unknown) => log.error({ err: error }, 'a rescan that was asked for failed'));
+      const stores = body.store === undefined ? service.stores().map(({ id }) => id) : [service.store(body.store).id];
+      service.rescan(body.store).catch((error: unknown) => log.error({ err: error }, 'a rescan that was asked for failed'));
       return reply.status(202).send({ rescanning: stores });
     },
   );
 }
 
-function addReserve(app: TypedApp, watch: Watch, decisionMs: number, holderOf: (socket: Socket) => string | undefined): void {
+function addReserve(app: TypedApp, service: StoreService, decisionMs: number, holderOf: (socket: Socket) => string | undefined): void {
   app.post(
     '/admission/reserve',
     {
@@ -79,7 +79,7 @@ function addReserve(app: TypedApp, watch: Watch, decisionMs: number, holderOf: (
     },
     async ({ body, log, raw }, reply) => {
       const arrivedMs = Date.now();
-      const decision = await inTime(watch.reserve({ ...sized(body), holder: holderOf(raw.socket) }), decisionMs);
+      const decision = await inTime(service.reserve({ ...sized(body), holder: holderOf(raw.socket) }), decisionMs);
       const { store, bytes, admitted, reservation } = decision;
       log.info({ key: body.key, store, bytes, admitted, held: reservation !== null }, 'reservation');
       if (reservation === null) return reply.status(409).send(refusalOf(decision));

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { fastify, type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { jsonText, PlimsollError } from '#base';
-import type { Watch } from '#pool';
+import type { StoreService } from '#pool';
 import { addAdmissionRoutes } from './admission-routes.ts';
 import { addDashboard, SECURITY_HEADERS } from './dashboard.ts';
 import type { EventStream } from './events.ts';
@@ -15,7 +15,7 @@ import type { TypedApp } from './type-provider.ts';
 import { validatorCompiler } from './validation.ts';
 
 export interface AppParts {
-  readonly watch: Watch;
+  readonly service: StoreService;
   readonly events: EventStream;
   readonly log: FastifyBaseLogger;
   readonly version: string;
@@ -34,7 +34,7 @@ export const BODY_LIMIT = 64 * 1024;
 const LONGEST_PARAMETER = 4096;
 
 export async function buildApp(parts: AppParts): Promise<TypedApp> {
-  const { watch, log, version, webDirectory } = parts;
+  const { service, log, version, webDirectory } = parts;
   const app: TypedApp = fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -45,7 +45,7 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply.headers(SECURITY_HEADERS)),
   });
   app.setValidatorCompiler(validatorCompiler);
-  // What the watch gave goes out as it is. Fastify's own serialiser drops what a schema leaves out, and makes a 0 of a null.
+  // What the service gave goes out as it is. Fastify's own serialiser drops what a schema leaves out, and makes a 0 of a null.
   app.setSerializerCompiler(() => jsonText);
   addErrors(app);
   addEntry(app, parts);
@@ -53,8 +53,8 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
   await addOpenApi(app, version);
   await app.register(
     (api: TypedApp, _options, done) => {
-      addReadRoutes(api, watch);
-      addAdmissionRoutes(api, watch, parts.decisionMs, parts.holderOf);
+      addReadRoutes(api, service);
+      addAdmissionRoutes(api, service, parts.decisionMs, parts.holderOf);
       addEvents(api, parts.events);
       done();
     },
@@ -67,11 +67,11 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
 }
 
 /** All samples for a request with the token or by the socket, else those without names of images and mount points. */
-function addMetrics(app: TypedApp, { watch, doorOf }: AppParts): void {
+function addMetrics(app: TypedApp, { service, doorOf }: AppParts): void {
   app.get('/metrics', { schema: { hide: true } }, async (request, reply) => {
     const { METRICS_CONTENT_TYPE, metricsChunks } = await import('./metrics.ts');
     const door = doorOf(request.raw.socket);
-    const chunks = metricsChunks(watch, door !== undefined && isEntitled(request.raw, door) ? 'all' : 'nameless');
+    const chunks = metricsChunks(service, door !== undefined && isEntitled(request.raw, door) ? 'all' : 'nameless');
     // What fails at the beginning is still an answer of its own.
     const first = await chunks.next();
     return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(withFirst(first.value ?? Buffer.alloc(0), chunks), { objectMode: false }));

@@ -1,10 +1,10 @@
 /**
- * Server-sent events: what the watch tells goes to every subscriber as it happens, after a `hello` with all stores. A
+ * Server-sent events: what the service tells goes to every subscriber as it happens, after a `hello` with all stores. A
  * subscriber that reads too slowly is cut off, and comes again by itself: it gets all stores anew.
  */
 import type { ServerResponse } from 'node:http';
 import { PlimsollError } from '#base';
-import type { Watch } from '#pool';
+import type { StoreService } from '#pool';
 import type { HelloEvent, ServeEvent } from '#wire';
 
 export interface EventLimits {
@@ -20,16 +20,16 @@ export const EVENT_LIMITS: EventLimits = { subscribers: 64, queuedBytes: 8 * 102
 const RETRY_MS = 3000;
 
 export class EventStream {
-  readonly #watch: Watch;
+  readonly #service: StoreService;
   readonly #limits: EventLimits;
   readonly #subscribers = new Set<ServerResponse>();
   readonly #unsubscribe: () => void;
   readonly #heartbeat: NodeJS.Timeout;
 
-  constructor(watch: Watch, limits: EventLimits) {
-    this.#watch = watch;
+  constructor(service: StoreService, limits: EventLimits) {
+    this.#service = service;
     this.#limits = limits;
-    this.#unsubscribe = watch.subscribe((event) => this.#tell(event));
+    this.#unsubscribe = service.subscribe((event) => this.#tell(event));
     this.#heartbeat = setInterval(() => this.#toAll(': still here\n\n'), limits.heartbeatMs).unref();
   }
 
@@ -54,7 +54,7 @@ export class EventStream {
     this.#subscribers.add(response);
     response.on('close', () => this.#subscribers.delete(response));
     response.on('error', () => this.#subscribers.delete(response));
-    const hello: HelloEvent = { type: 'hello', stores: this.#watch.stores() };
+    const hello: HelloEvent = { type: 'hello', stores: this.#service.stores() };
     this.#send(response, `retry: ${RETRY_MS}\n${framed(hello)}`);
   }
 

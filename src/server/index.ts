@@ -1,4 +1,4 @@
-/** The daemon's server: HTTP on a TCP address and a Unix socket, in front of a `Watch`. */
+/** The daemon's server: HTTP on a TCP address and a Unix socket, in front of a `StoreService`. */
 export { DEFAULT_LISTEN, DEFAULT_PORT, hostAndPort, isLoopback, parseListen, type TcpAddress } from './address.ts';
 export { LOG_LEVELS, type LogLevel, openLog } from './log.ts';
 export { type AccessToken, openServer, type RunningServer, type ServerLimits, type ServerOptions } from './server.ts';

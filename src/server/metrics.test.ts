@@ -2,12 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { DEFINITIONS } from '#wire';
 import { readExposition, valuesOf } from '../../tests/support/exposition.ts';
-import { aForecast, anImageView, anOutlook, aStoreView, aWatch, type WatchedThings } from '../../tests/support/watch.ts';
+import { aForecast, anImageView, anOutlook, aStoreView, aService, type ServiceParts } from '../../tests/support/service.ts';
 import { MAX_LABEL_CHARACTERS, MAX_METRIC_IMAGES, METRICS_CONTENT_TYPE, metricsChunks, metricsText } from './metrics.ts';
 
 const GiB = 2 ** 30;
 const STORE = 'uuid:0f1e2d3c';
-const read = (things?: WatchedThings): ReturnType<typeof readExposition> => readExposition(metricsText(aWatch(things)));
+const read = (things?: ServiceParts): ReturnType<typeof readExposition> => readExposition(metricsText(aService(things)));
 
 const HOSTILE = [
   '/srv/vm/"quoted".qcow2',
@@ -164,7 +164,7 @@ describe('a name in the metrics', () => {
   });
 
   it('leaves no control character in the text but its line ends', () => {
-    expect(metricsText(aWatch({ images: hostileImages }))).not.toMatch(/[^\n\P{C}]/u);
+    expect(metricsText(aService({ images: hostileImages }))).not.toMatch(/[^\n\P{C}]/u);
   });
 
   it('that cannot be shown as it is, has the id of the image beside it: no two share their labels', () => {
@@ -201,14 +201,14 @@ describe('a name in the metrics', () => {
 describe('promtool', () => {
   it('finds nothing wrong with names, units, help and syntax', () => {
     const { status, stderr, stdout } = spawnSync('promtool', ['check', 'metrics'], {
-      input: metricsText(aWatch({ images: hostileImages })),
+      input: metricsText(aService({ images: hostileImages })),
       encoding: 'utf8',
     });
     expect([stdout, stderr, status]).toEqual(['', '', 0]);
   });
 
   it('would: a label that is not escaped', () => {
-    const text = metricsText(aWatch({ images: [anImageView({ path: 'X' })] })).replace('path="X"', 'path="X"Y"');
+    const text = metricsText(aService({ images: [anImageView({ path: 'X' })] })).replace('path="X"', 'path="X"Y"');
     expect(spawnSync('promtool', ['check', 'metrics'], { input: text }).status).toBe(1);
   });
 });
@@ -219,13 +219,13 @@ describe('metricsChunks()', () => {
   );
 
   it('gives the same text, and lets others run between its pieces', async () => {
-    const watch = aWatch({ images });
+    const service = aService({ images });
     let turns = 0;
     const counting = setInterval(() => (turns += 1), 0);
     const pieces: Buffer[] = [];
-    for await (const piece of metricsChunks(watch)) pieces.push(piece);
+    for await (const piece of metricsChunks(service)) pieces.push(piece);
     clearInterval(counting);
-    expect(Buffer.concat(pieces).toString()).toBe(metricsText(watch));
+    expect(Buffer.concat(pieces).toString()).toBe(metricsText(service));
     expect(turns).toBeGreaterThan(3);
     expect(Math.max(...pieces.map((piece) => piece.length))).toBeLessThan(400_000);
   });

@@ -1,7 +1,7 @@
 /** The routes that only look: stores, images, history, moves, alerts, reservations. */
 import { Type } from 'typebox';
 import { PlimsollError } from '#base';
-import type { HistoryQuery, ImageQuery, Watch } from '#pool';
+import type { HistoryQuery, ImageQuery, StoreService } from '#pool';
 import { answers } from './answers.ts';
 import {
   AlertSchema,
@@ -21,21 +21,23 @@ import {
 } from './schemas.ts';
 import type { TypedApp } from './type-provider.ts';
 
-export function addReadRoutes(app: TypedApp, watch: Watch): void {
-  app.get('/status', { schema: answers('All stores, and what the daemon has to say of itself', StatusReportSchema) }, () => watch.status());
-  app.get('/stores', { schema: answers('All stores', Type.Array(StoreViewSchema)) }, () => watch.stores());
+export function addReadRoutes(app: TypedApp, service: StoreService): void {
+  app.get('/status', { schema: answers('All stores, and what the daemon has to say of itself', StatusReportSchema) }, () =>
+    service.status(),
+  );
+  app.get('/stores', { schema: answers('All stores', Type.Array(StoreViewSchema)) }, () => service.stores());
   app.get('/stores/:id', { schema: { ...answers('One store', StoreViewSchema, 404), params: IdParameters } }, ({ params }) =>
-    watch.store(params.id),
+    service.store(params.id),
   );
   app.get(
     '/images',
     { schema: { ...answers('Images, sorted, filtered, a page at a time', ImagePageSchema, 404), querystring: ImageQuerySchema } },
-    ({ query }) => watch.images(withOrder(query as Partial<ImageQuery> & Omit<ImageQuery, 'descending'>)),
+    ({ query }) => service.images(withOrder(query as Partial<ImageQuery> & Omit<ImageQuery, 'descending'>)),
   );
   app.get('/images/:id', { schema: { ...answers('One image', ImageViewSchema, 404), params: IdParameters } }, ({ params }) =>
-    watch.image(params.id),
+    service.image(params.id),
   );
-  addHistoryRoutes(app, watch);
+  addHistoryRoutes(app, service);
   app.get(
     '/stores/:id/moves',
     {
@@ -45,17 +47,17 @@ export function addReadRoutes(app: TypedApp, watch: Watch): void {
         querystring: MovesQuerySchema,
       },
     },
-    ({ params, query }) => watch.moves(params.id, query.target),
+    ({ params, query }) => service.moves(params.id, query.target),
   );
-  app.get('/alerts', { schema: answers('What is raised now', Type.Array(AlertSchema)) }, () => watch.alerts());
+  app.get('/alerts', { schema: answers('What is raised now', Type.Array(AlertSchema)) }, () => service.alerts());
   app.get(
     '/reservations',
     { schema: { ...answers('Space that is held', Type.Array(ReservationSchema), 404), querystring: ReservationsQuerySchema } },
-    ({ query }) => watch.reservations(query),
+    ({ query }) => service.reservations(query),
   );
 }
 
-function addHistoryRoutes(app: TypedApp, watch: Watch): void {
+function addHistoryRoutes(app: TypedApp, service: StoreService): void {
   app.get(
     '/stores/:id/history',
     {
@@ -65,7 +67,7 @@ function addHistoryRoutes(app: TypedApp, watch: Watch): void {
         querystring: HistoryQuerySchema,
       },
     },
-    ({ params, query }) => watch.storeHistory(params.id, stretchOf(query)),
+    ({ params, query }) => service.storeHistory(params.id, stretchOf(query)),
   );
   app.get(
     '/images/:id/history',
@@ -76,7 +78,7 @@ function addHistoryRoutes(app: TypedApp, watch: Watch): void {
         querystring: HistoryQuerySchema,
       },
     },
-    ({ params, query }) => watch.imageHistory(params.id, stretchOf(query)),
+    ({ params, query }) => service.imageHistory(params.id, stretchOf(query)),
   );
 }
 

@@ -1,20 +1,20 @@
-/** Every route, through a real socket: what the Watch gave arrives unchanged, and is what the schemas say. */
+/** Every route, through a real socket: what the StoreService gave arrives unchanged, and is what the schemas say. */
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ReservationRefusal } from '#wire';
-import { FakeWatch, STORE_ID } from '../../tests/support/fake-watch.ts';
+import { FakeService, STORE_ID } from '../../tests/support/fake-service.ts';
 import { type Answer, ask } from '../../tests/support/http.ts';
 import { openLog } from './log.ts';
 import { openServer, type RunningServer } from './server.ts';
 
 const TOKEN = 'correct-horse-battery-staple-0123456789';
-let watch: FakeWatch;
+let service: FakeService;
 let server: RunningServer;
 beforeEach(async () => {
   await server?.close();
-  watch = new FakeWatch();
+  service = new FakeService();
   server = await openServer({
-    watch,
+    service,
     version: '0.1.0',
     log: openLog('silent'),
     listen: { host: '127.0.0.1', port: 0 },
@@ -35,7 +35,7 @@ let document: Json;
 const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
 beforeAll(async () => {
   const one = await openServer({
-    watch: new FakeWatch(),
+    service: new FakeService(),
     version: '0.1.0',
     log: openLog('silent'),
     listen: { host: '127.0.0.1', port: 0 },
@@ -58,18 +58,18 @@ function complaints(method: string, path: string, answer: Answer): unknown {
 
 describe('the routes that look', () => {
   it.each([
-    ['/api/v1/status', '/status', () => watch.status()],
-    ['/api/v1/stores', '/stores', () => watch.stores()],
-    [`/api/v1/stores/${store}`, '/stores/{id}', () => watch.view],
-    ['/api/v1/images', '/images', () => ({ total: 3, offset: 0, images: watch.imageViews })],
-    ['/api/v1/images/mail%2F%C3%BC', '/images/{id}', () => watch.imageViews[1]],
-    [`/api/v1/stores/${store}/history`, '/stores/{id}/history', () => watch.storeHistory(STORE_ID, { fromMs: 0, toMs: 1, points: 2 })],
-    ['/api/v1/images/web/history', '/images/{id}/history', () => watch.imageHistory('web', { fromMs: 0, toMs: 1, points: 2 })],
-    [`/api/v1/stores/${store}/moves`, '/stores/{id}/moves', () => watch.moves(STORE_ID, undefined)],
-    [`/api/v1/stores/${store}/moves?target=other%3A1`, '/stores/{id}/moves', () => watch.moves(STORE_ID, 'other:1')],
-    ['/api/v1/alerts', '/alerts', () => watch.alerts()],
+    ['/api/v1/status', '/status', () => service.status()],
+    ['/api/v1/stores', '/stores', () => service.stores()],
+    [`/api/v1/stores/${store}`, '/stores/{id}', () => service.view],
+    ['/api/v1/images', '/images', () => ({ total: 3, offset: 0, images: service.imageViews })],
+    ['/api/v1/images/mail%2F%C3%BC', '/images/{id}', () => service.imageViews[1]],
+    [`/api/v1/stores/${store}/history`, '/stores/{id}/history', () => service.storeHistory(STORE_ID, { fromMs: 0, toMs: 1, points: 2 })],
+    ['/api/v1/images/web/history', '/images/{id}/history', () => service.imageHistory('web', { fromMs: 0, toMs: 1, points: 2 })],
+    [`/api/v1/stores/${store}/moves`, '/stores/{id}/moves', () => service.moves(STORE_ID, undefined)],
+    [`/api/v1/stores/${store}/moves?target=other%3A1`, '/stores/{id}/moves', () => service.moves(STORE_ID, 'other:1')],
+    ['/api/v1/alerts', '/alerts', () => service.alerts()],
     ['/api/v1/reservations', '/reservations', () => []],
-  ])('%s answers what the watch gave, nulls and absent properties included', async (path, documented, given) => {
+  ])('%s answers what the service gave, nulls and absent properties included', async (path, documented, given) => {
     const answer = await get(path);
     expect(answer.json).toStrictEqual(JSON.parse(JSON.stringify(await given())));
     expect([answer.status, answer.headers['content-type'], complaints('get', `/api/v1${documented}`, answer)]).toEqual([
@@ -82,7 +82,7 @@ describe('the routes that look', () => {
   it('hand on what an address asks for, as numbers and truths', async () => {
     await get('/api/v1/images?store=a%20b&search=%C3%BC&sort=path&descending=true&offset=1&limit=1');
     await get('/api/v1/images');
-    expect(watch.asked).toEqual([
+    expect(service.asked).toEqual([
       { store: 'a b', search: 'ü', sort: 'path', descending: true, offset: 1, limit: 1 },
       { sort: 'risk', descending: true, offset: 0, limit: 50 },
     ]);
@@ -90,7 +90,7 @@ describe('the routes that look', () => {
 
   it('take times as ISO 8601 and as milliseconds', async () => {
     await get(`/api/v1/stores/${store}/history?from=2026-11-23T00:00:00Z&to=1795435200000&points=10`);
-    expect(watch.asked).toEqual([{ fromMs: Date.parse('2026-11-23T00:00:00Z'), toMs: 1_795_435_200_000, points: 10 }]);
+    expect(service.asked).toEqual([{ fromMs: Date.parse('2026-11-23T00:00:00Z'), toMs: 1_795_435_200_000, points: 10 }]);
   });
 
   it.each([
@@ -137,7 +137,7 @@ describe('admission', () => {
     await post('/api/v1/admission/check', { store: STORE_ID, image });
     await post('/api/v1/admission/check', { store: STORE_ID, image: { format: 'raw', capacity: GiB } });
     await post('/api/v1/admission/check', { store: STORE_ID, image: { format: 'qcow2', capacity: GiB, options: 'data_file=d' } });
-    const asked = watch.asked as { store: string; bytes: number }[];
+    const asked = service.asked as { store: string; bytes: number }[];
     expect(asked.map((one) => one.store)).toEqual([STORE_ID, STORE_ID, STORE_ID]);
     const [qcow2, raw, dataFile] = asked.map(({ bytes }) => bytes) as [number, number, number];
     expect(qcow2).toBeGreaterThan(10 * GiB);
@@ -157,7 +157,7 @@ describe('admission', () => {
       [],
     ]);
     const listed = await get('/api/v1/reservations?ended=true');
-    expect(listed.json).toEqual([...watch.held.values()]);
+    expect(listed.json).toEqual([...service.held.values()]);
     const released = await ask(`${server.url ?? ''}#token=${TOKEN}`, `/api/v1/reservations/${encodeURIComponent('a b/ü')}`, {
       method: 'DELETE',
     });
@@ -175,10 +175,10 @@ describe('admission', () => {
   });
 
   it('refuses what cannot be told by a code of its own, and holds even that when told to overcommit', async () => {
-    const blind = new FakeWatch({ sum: { policy: 'promise', components: [], remaining: null, unknown: 'an image cannot be read' } });
+    const blind = new FakeService({ sum: { policy: 'promise', components: [], remaining: null, unknown: 'an image cannot be read' } });
     await server.close();
     server = await openServer({
-      watch: blind,
+      service: blind,
       version: '0.1.0',
       log: openLog('silent'),
       listen: { host: '127.0.0.1', port: 0 },
@@ -231,7 +231,7 @@ describe('admission', () => {
   ])('%s %j is refused with 400', async (verb, body, code) => {
     const answer = await post(`/api/v1/admission/${verb}`, body);
     expect([answer.status, answer.json]).toEqual([400, { error: expect.objectContaining({ kind: 'usage', code }) }]);
-    expect(watch.asked).toEqual([]);
+    expect(service.asked).toEqual([]);
   });
 });
 
@@ -241,7 +241,7 @@ describe('a plan that takes long to work out', () => {
     const walked = await post('/api/v1/admission/check', image('cluster_size=512,preallocation=metadata', 64 * GiB));
     expect([walked.status, walked.json]).toEqual([413, { error: expect.objectContaining({ code: 'PLAN_TOO_LARGE' }) }]);
     const counted = await post('/api/v1/admission/check', image('cluster_size=512', 128 * GiB));
-    expect([counted.status, watch.asked]).toEqual([200, [expect.objectContaining({ bytes: expect.any(Number) })]]);
+    expect([counted.status, service.asked]).toEqual([200, [expect.objectContaining({ bytes: expect.any(Number) })]]);
   });
 });
 
@@ -259,12 +259,12 @@ describe('an address that cannot be decoded', () => {
 
 describe('a rescan', () => {
   it('is answered before it has ended', async () => {
-    watch.delay = new Promise(() => {});
+    service.delay = new Promise(() => {});
     const all = await post('/api/v1/rescan', {});
     const one = await post('/api/v1/rescan', { store: STORE_ID });
     const none = await post('/api/v1/rescan', { store: 'nowhere' });
     expect([all.status, one.status, none.status]).toEqual([202, 202, 404]);
-    expect([all.json, watch.asked]).toEqual([{ rescanning: [STORE_ID] }, [{ rescan: null }, { rescan: STORE_ID }]]);
+    expect([all.json, service.asked]).toEqual([{ rescanning: [STORE_ID] }, [{ rescan: null }, { rescan: STORE_ID }]]);
   });
 });
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { grantAccess } from '../../tests/support/access.ts';
-import { FakeWatch, STORE_ID } from '../../tests/support/fake-watch.ts';
+import { FakeService, STORE_ID } from '../../tests/support/fake-service.ts';
 import { ask } from '../../tests/support/http.ts';
 import { isLoopback, parseListen } from './address.ts';
 import { openLog } from './log.ts';
@@ -17,11 +17,11 @@ const TOKEN = 'correct-horse-battery-staple-0123456789';
 const CONFIGURED = { text: TOKEN, isConfigured: true };
 const BEARER = `Authorization: Bearer ${TOKEN}\r\n`;
 let directory: string;
-let watch: FakeWatch;
+let service: FakeService;
 const running: RunningServer[] = [];
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'plimsoll-server-'));
-  watch = new FakeWatch();
+  service = new FakeService();
 });
 afterEach(async () => {
   await Promise.all(running.splice(0).map((one) => one.close()));
@@ -31,7 +31,7 @@ afterEach(async () => {
 async function serve(changes: Partial<ServerOptions> = {}): Promise<RunningServer> {
   const token = { text: TOKEN, isConfigured: false };
   const standard = { version: '0.1.0', log: openLog('silent'), socket: undefined, token, webDirectory: undefined };
-  const server = await openServer({ watch, ...standard, listen: { host: '127.0.0.1', port: 0 }, ...changes });
+  const server = await openServer({ service, ...standard, listen: { host: '127.0.0.1', port: 0 }, ...changes });
   running.push(server);
   if (server.url !== null && !('token' in changes)) grantAccess(server.url, TOKEN);
   return server;
@@ -63,7 +63,7 @@ describe('without the token', () => {
       ask(urlOf(server), '/metrics', { method: 'POST', body: {} }),
     ];
     expect((await Promise.all(changes)).map(({ status }) => status)).toEqual([401, 401, 401, 401, 401]);
-    expect([watch.asked, watch.held.size]).toEqual([[], 0]);
+    expect([service.asked, service.held.size]).toEqual([[], 0]);
     const { status, text } = await ask(urlOf(server), '/metrics');
     expect([status, text]).toEqual([200, expect.stringMatching(/^plimsoll_store_available_bytes\{store="[^"]*"\} 64424509440$/m)]);
     expect(text).not.toMatch(/\/srv|plimsoll_image_|mount=/);
@@ -105,7 +105,7 @@ describe('by a loopback address', () => {
     const { status, json } = await ask(urlOf(server), '/api/v1/admission/reserve', { method: 'POST', headers, body });
     expect([status, json]).toEqual([403, { error: expect.objectContaining({ code: 'ORIGIN_FOREIGN' }) }]);
     expect((await ask(urlOf(server), '/api/v1/stores', { headers })).status).toBe(403);
-    expect(watch.asked).toEqual([]);
+    expect(service.asked).toEqual([]);
   });
 
   it('its own page is let in, and a link from elsewhere', async () => {
@@ -130,7 +130,7 @@ describe('by a loopback address', () => {
         headers: { 'content-type': type },
       });
       expect([status, json]).toEqual([415, { error: expect.objectContaining({ kind: 'usage', code: 'CONTENT_TYPE' }) }]);
-      expect(watch.asked).toEqual([]);
+      expect(service.asked).toEqual([]);
     },
   );
 
@@ -359,7 +359,7 @@ describe('connections of one listener', () => {
 
 describe('a decision that does not come', () => {
   it('is answered with 503, and the server serves on', async () => {
-    watch.delay = new Promise(() => {});
+    service.delay = new Promise(() => {});
     const server = await serve({ limits: { decisionMs: 200 } });
     for (const [verb, more] of [
       ['check', {}],
@@ -377,7 +377,7 @@ describe('a decision that does not come', () => {
 
 describe('what goes wrong inside', () => {
   it('is told without its insides', async () => {
-    watch.stores = () => {
+    service.stores = () => {
       throw new TypeError('secret of /etc/plimsoll');
     };
     const { status, text, json } = await ask(urlOf(await serve()), '/api/v1/stores');
@@ -439,11 +439,11 @@ describe('events', () => {
     const server = await serve();
     const stream = await subscribe(server);
     const gone = { type: 'image-gone', store: STORE_ID, id: 'x', path: 'a\nb\r\ndata: {"forged":1}\u2028' } as const;
-    watch.tell(gone);
+    service.tell(gone);
     const text = await readUntil(stream, /event: image-gone\n[^\n]*\n\n/);
     const events = text.split('\n\n').filter((one) => one.includes('event:'));
     const data = events.map((one) => JSON.parse(/\ndata: ([^\n]*)$/.exec(one)?.[1] ?? '') as unknown);
-    expect(data).toEqual([{ type: 'hello', stores: [watch.view] }, gone]);
+    expect(data).toEqual([{ type: 'hello', stores: [service.view] }, gone]);
     expect(stream.headers['content-type']).toBe('text/event-stream; charset=utf-8');
   });
 
@@ -470,7 +470,7 @@ describe('events', () => {
     quick.on('data', (chunk: Buffer) => {
       seen += chunk.length;
     });
-    await expect.poll(() => watch.listeners.size).toBe(1);
+    await expect.poll(() => service.listeners.size).toBe(1);
     const closed = new Promise((resolve) => {
       slow.on('close', resolve);
       slow.on('error', () => {});
@@ -478,7 +478,7 @@ describe('events', () => {
     slow.pause();
     const big = { type: 'image-gone', store: 'x'.repeat(100_000), id: 'x', path: 'x' } as const;
     for (let count = 0; count < 200; count += 1) {
-      watch.tell(big);
+      service.tell(big);
       await new Promise((resolve) => setImmediate(resolve));
     }
     await expect.poll(() => seen).toBeGreaterThan(200 * 100_000);
@@ -498,7 +498,7 @@ describe('events', () => {
     stream.resume();
     await server.close();
     await ended;
-    expect(watch.listeners.size).toBe(0);
+    expect(service.listeners.size).toBe(0);
   });
 });
 

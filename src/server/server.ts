@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { asPlimsollError, PlimsollError } from '#base';
-import type { Watch } from '#pool';
+import type { StoreService } from '#pool';
 import { hostAndPort, isLoopback, type TcpAddress } from './address.ts';
 import { buildApp } from './app.ts';
 import { EVENT_LIMITS, type EventLimits, EventStream } from './events.ts';
@@ -13,7 +13,7 @@ import { type Door, LOOPBACK_HOSTS } from './gate.ts';
 import { listenOnSocket } from './socket-file.ts';
 
 export interface ServerOptions {
-  readonly watch: Watch;
+  readonly service: StoreService;
   readonly version: string;
   readonly log: FastifyBaseLogger;
   /** Undefined: no TCP. */
@@ -64,10 +64,10 @@ const GRACE_MS = 1500;
  * Throws: usage, LISTEN_NEEDS_TOKEN; conflict, SOCKET_IN_USE; io, when an address is taken; see listenOnSocket.
  */
 export async function openServer(options: ServerOptions): Promise<RunningServer> {
-  const { listen, socket, watch, token } = options;
+  const { listen, socket, service, token } = options;
   if (listen !== undefined) refuseOpenAddress(listen, token);
   const limits = { ...LIMITS, ...options.limits };
-  const events = new EventStream(watch, limits.events);
+  const events = new EventStream(service, limits.events);
   const doors = new Doors(limits);
   const holderOf = (one: Socket): string | undefined => {
     if (doors.of(one)?.kind === 'tcp') return 'the token';

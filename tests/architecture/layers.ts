@@ -137,7 +137,7 @@ export const LAYERS: readonly Layer[] = [
     layers: {
       base: 'errors; names of strangers are escaped',
       wire: 'what is said, and its definitions',
-      pool: `${TYPES_ONLY}the Watch that it answers from`,
+      pool: `${TYPES_ONLY}the StoreService that it answers from`,
       create: 'what an image that is asked for would come to',
     },
     node: {

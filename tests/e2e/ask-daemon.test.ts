@@ -1,4 +1,4 @@
-/** The commands that ask a daemon, the built command against a server on a real socket; behind it a Watch by hand. */
+/** The commands that ask a daemon, the built command against a server on a real socket; behind it a StoreService by hand. */
 import { chmodSync, existsSync, linkSync, symlinkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
@@ -8,12 +8,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openLog, openServer, type RunningServer } from '#server';
 import type { AdmissionDecision, Alert, Reservation, StatusReport, StoreView } from '#wire';
 import { COMMAND, type Ended, plimsoll, start } from '../support/command.ts';
-import { FakeWatch, STORE_ID } from '../support/fake-watch.ts';
+import { FakeService, STORE_ID } from '../support/fake-service.ts';
 
 const GiB = 2 ** 30;
 let directory: string;
 let socket: string;
-let watch: FakeWatch;
+let service: FakeService;
 let server: RunningServer | undefined;
 
 beforeEach(async () => {
@@ -30,9 +30,9 @@ afterEach(async () => {
 
 async function watchWith(changes: Partial<StoreView>): Promise<void> {
   await server?.close();
-  watch = new FakeWatch({ directories: [join(directory, 'vm')], ...changes });
+  service = new FakeService({ directories: [join(directory, 'vm')], ...changes });
   server = await openServer({
-    watch,
+    service,
     version: '0.1.0',
     log: openLog('silent'),
     listen: undefined,
@@ -83,7 +83,7 @@ describe('admit', () => {
       ...'admit --size 1G -f qcow2 -o cluster_size=2M -o lazy_refcounts=on --policy entitled --share 0.5 --json --store vm'.split(' '),
     );
     expect([code, (JSON.parse(stdout) as AdmissionDecision).schema]).toEqual([0, 'plimsoll.admission/1']);
-    expect(watch.asked).toEqual([{ store: join(directory, 'vm'), policy: 'entitled', idleShare: 0.5, bytes: expect.any(Number) }]);
+    expect(service.asked).toEqual([{ store: join(directory, 'vm'), policy: 'entitled', idleShare: 0.5, bytes: expect.any(Number) }]);
   });
 
   it('holds with --reserve, once by one key, until it is released', async () => {
@@ -91,7 +91,7 @@ describe('admit', () => {
     const first = await ask(...words);
     expect([first.code, first.stdout]).toEqual([0, expect.stringContaining('Held: 20 GiB by the key web 7, until ')]);
     expect((await ask(...words)).code).toBe(0);
-    expect([...watch.held.values()]).toMatchObject([{ key: 'web 7', bytes: 20 * GiB, path: join(directory, 'vm', 'web.qcow2') }]);
+    expect([...service.held.values()]).toMatchObject([{ key: 'web 7', bytes: 20 * GiB, path: join(directory, 'vm', 'web.qcow2') }]);
     expect((await ask('admit', '--bytes', '20G', '--store', 'vm', '--reserve', '--key', 'other')).code).toBe(10);
     expect((await ask('admit', '--bytes', '20G', '--store', 'vm', '--reserve', '--key', 'other', '--overcommit')).code).toBe(0);
     expect((await ask('admit', '--bytes', '1G', '--store', 'vm', '--reserve', '--key', 'web 7')).code).toBe(19);
@@ -160,7 +160,7 @@ describe('status', () => {
 
   it('prints all of it with --json', async () => {
     const { stdout } = await ask('status', '--json');
-    expect(JSON.parse(stdout) as StatusReport).toEqual(watch.status());
+    expect(JSON.parse(stdout) as StatusReport).toEqual(service.status());
   });
 
   it('says that there is no daemon: 12', async () => {
@@ -272,7 +272,7 @@ describe('a daemon that is there and does not answer', () => {
     await server?.close();
     const log = openLog('silent');
     const listen = { host: '127.0.0.1', port: 0 };
-    server = await openServer({ watch, version: '0.1.0', log, listen, socket, token: undefined, webDirectory: undefined });
+    server = await openServer({ service, version: '0.1.0', log, listen, socket, token: undefined, webDirectory: undefined });
     const port = Number(new URL(server.url ?? '').port);
     const idle = Array.from({ length: 300 }, () => connect(port, '127.0.0.1').on('error', () => {}));
     await Promise.all(idle.map((one) => new Promise((resolve) => one.once('connect', resolve).once('close', resolve))));
@@ -308,8 +308,8 @@ describe('check', () => {
   });
 
   it('is unknown, never ok, without a daemon, without stores and when misused', async () => {
-    watch.stores = () => [];
-    watch.status = () => ({ schema: 'plimsoll.status/1', version: '0.1.0', startedAt: '', stores: [], findings: [] });
+    service.stores = () => [];
+    service.status = () => ({ schema: 'plimsoll.status/1', version: '0.1.0', startedAt: '', stores: [], findings: [] });
     expect(await ask('check')).toMatchObject({ code: 3, stdout: 'PLIMSOLL UNKNOWN - no store was found\n' });
     await noDaemon();
     expect(await ask('check')).toMatchObject({ code: 3, stdout: expect.stringMatching(/^PLIMSOLL UNKNOWN - .*nobody listens/) });
@@ -321,12 +321,12 @@ describe('check', () => {
 describe('create', () => {
   it('asks the daemon, holds the space meanwhile, and lets go of it', async () => {
     const held: Reservation[] = [];
-    watch.listeners.add((event) => event.type === 'reservation' && held.push(event.reservation));
+    service.listeners.add((event) => event.type === 'reservation' && held.push(event.reservation));
     const { code, stderr } = await ask('create', '-f', 'qcow2', 'vm/web.qcow2', '1G');
     expect([code, stderr, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([0, '', true]);
     expect(held).toMatchObject([{ path: join(directory, 'vm', 'web.qcow2'), store: STORE_ID }]);
     expect(held[0]?.bytes).toBeGreaterThan(GiB);
-    expect(watch.held.size).toBe(0);
+    expect(service.held.size).toBe(0);
   });
 
   it('makes nothing that does not fit: 10, and the sum', async () => {
@@ -356,9 +356,9 @@ describe('create', () => {
     await ask('create', '-q', '-f', 'qcow2', 'vm/base.qcow2', '20G');
     const overlay = ['-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', 'vm/overlay.qcow2'];
     expect((await ask('create', ...overlay)).code).toBe(0);
-    expect((watch.asked.at(-1) as { bytes: number }).bytes).toBeGreaterThan(20 * GiB);
+    expect((service.asked.at(-1) as { bytes: number }).bytes).toBeGreaterThan(20 * GiB);
     expect((await ask('create', ...overlay)).code).toBe(19);
-    expect(watch.held.size).toBe(0);
+    expect(service.held.size).toBe(0);
   });
 
   it('goes on as before on a store that is not watched, and without a daemon', async () => {

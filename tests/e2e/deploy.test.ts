@@ -13,7 +13,7 @@ import { COMMAND, run } from '../support/command.ts';
 import { readExposition } from '../support/exposition.ts';
 import { canMount, withFilesystem } from '../support/loop-mount.ts';
 import { ROOT } from '../support/root.ts';
-import { anImageView, aStoreView, aWatch } from '../support/watch.ts';
+import { anImageView, aStoreView, aService } from '../support/service.ts';
 
 const DEPLOY = join(ROOT, 'deploy');
 const SYSTEMD = join(DEPLOY, 'systemd');
@@ -23,7 +23,7 @@ const text = (...names: string[]): string => readFileSync(join(DEPLOY, ...names)
 /** Of two stores and an image with a name made to hurt: every metric there is has a sample. */
 const NASTY = '/srv/vm/"a"\\b\n} 1.qcow2';
 const everything = metricsText(
-  aWatch({
+  aService({
     stores: [aStoreView(), aStoreView({ id: 'dev:8:1', mount: '/other', level: 'critical' })],
     images: [anImageView(), anImageView({ path: NASTY, id: 'i2', machine: 'mail' })],
   }),

@@ -156,7 +156,7 @@ describe('the manual page', () => {
       'plimsoll --version',
       'images to read; - reads their names from standard input',
       'an overlay takes that of its base',
-      '(raw, qcow2); qcow2',
+      '(raw, qcow2); default: qcow2',
       'TMPDIR',
       'PLIMSOLL_NO_FFI',
       "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -",

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { asPlimsollError, escapeForTerminal, formatBytes, PlimsollError } from '#base';
 import { loadPeerUsers, notifyManager, pingWatchdog } from '#host';
-import { openDaemon, type Watch } from '#pool';
+import { openDaemon, type StoreService } from '#pool';
 import {
   ensureToken,
   type GeneratedToken,
@@ -78,18 +78,18 @@ async function serve(plan: ServePlan, session: Session, demo?: readonly string[]
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   const log = openLog(plan.logLevel);
   const configured = plan.tokenFile === undefined ? undefined : await readToken(plan.tokenFile);
-  const watch = await openDaemon({ ...plan, version: VERSION });
+  const service = await openDaemon({ ...plan, version: VERSION });
   try {
     const access = await accessOf(plan, configured);
     const token = access && { text: access.text, isConfigured: configured !== undefined };
     const userOf = await loadPeerUsers();
     const users = userOf === undefined ? {} : { userOf };
-    const options = { watch, version: VERSION, log, socket: plan.socket ?? undefined, token, webDirectory: webDirectory(), ...users };
+    const options = { service, version: VERSION, log, socket: plan.socket ?? undefined, token, webDirectory: webDirectory(), ...users };
     const server = await openAt(plan, options, session);
     const endPings = pingWatchdog();
     try {
       await notifyManager('READY=1');
-      await tell(plan, server, watch, placeOf(server, access, demo !== undefined || session.theme.terminal), session);
+      await tell(plan, server, service, placeOf(server, access, demo !== undefined || session.theme.terminal), session);
       await session.printLines((demo ?? []).flatMap((remark) => wrap(remark, session.theme.width)));
       log.info({ url: server.url, socket: server.socket, version: VERSION }, 'plimsoll answers');
       if (!session.signal.aborted) await once(session.signal, 'abort');
@@ -100,7 +100,7 @@ async function serve(plan: ServePlan, session: Session, demo?: readonly string[]
       await server.close();
     }
   } finally {
-    await watch.close();
+    await service.close();
   }
 }
 
@@ -148,12 +148,18 @@ function placeOf({ url, socket }: RunningServer, access: GeneratedToken | undefi
 /** So long the start waits for the first scan to be over; a large store is served while it is read. */
 const FIRST_SCAN_MS = 2000;
 
-async function tell(plan: ServePlan, { url, socket }: RunningServer, watch: Watch, place: string, session: Session): Promise<void> {
-  const isScanned = await isOverWithin(FIRST_SCAN_MS, watch.firstLook(), session.signal);
-  await session.print(`plimsoll watches ${watched(plan, watch, isScanned)}: ${place}\n`);
+async function tell(
+  plan: ServePlan,
+  { url, socket }: RunningServer,
+  service: StoreService,
+  place: string,
+  session: Session,
+): Promise<void> {
+  const isScanned = await isOverWithin(FIRST_SCAN_MS, service.ready(), session.signal);
+  await session.print(`plimsoll watches ${watched(plan, service, isScanned)}: ${place}\n`);
   if (url !== null && socket !== null) await session.print(`Commands ask it by PLIMSOLL_SOCKET=${escapeForTerminal(socket)}\n`);
   if (!isScanned) return;
-  for (const { level, message } of watch.status().findings) if (level !== 'info') session.warn(`plimsoll: ${escapeForTerminal(message)}`);
+  for (const { level, message } of service.status().findings) if (level !== 'info') session.warn(`plimsoll: ${escapeForTerminal(message)}`);
 }
 
 async function isOverWithin(ms: number, work: Promise<void>, signal: AbortSignal): Promise<boolean> {
@@ -164,10 +170,10 @@ async function isOverWithin(ms: number, work: Promise<void>, signal: AbortSignal
   return isOver;
 }
 
-function watched(plan: ServePlan, watch: Watch, isScanned: boolean): string {
+function watched(plan: ServePlan, service: StoreService, isScanned: boolean): string {
   const directories = plan.stores.flatMap((one) => one.directories);
   if (!isScanned) return `${counted(directories.length, 'directory', 'directories')} (the first scan is running)`;
-  const stores = watch.stores();
+  const stores = service.stores();
   const images = stores.reduce((sum, one) => sum + one.imageCount, 0);
   return `${counted(stores.length, 'store', 'stores')} (${counted(images, 'image', 'images')})`;
 }

@@ -1,4 +1,4 @@
-/** The `Watch` of a running daemon: what the keeper sees, the ledger holds and the history remembers, put together. */
+/** The `StoreService` of a running daemon: what the keeper sees, the ledger holds and the history remembers, put together. */
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { asPlimsollError, MiB, PlimsollError } from '#base';
 import { filesystemOf, realPlacesOf } from '#host';
@@ -30,7 +30,7 @@ import type { KeptStore } from '../scan/kept-store.ts';
 import { Ledger } from '../state/ledger.ts';
 import { MovePlanner, type StandingStore } from './store-moves.ts';
 import { type Held, NOTHING_HELD, StoreRecord } from './store-record.ts';
-import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from './watch.ts';
+import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, StoreService } from './store-service.ts';
 
 /** Directories that are watched under the same rules. */
 export interface StoreOrder {
@@ -65,7 +65,7 @@ const NAMED_DIRECTORIES = 5;
  *
  * Throws: usage, NOT_A_DIRECTORY; io, conflict, unsupported, for what is wrong with the state directory.
  */
-export async function openDaemon(options: DaemonOptions): Promise<Watch> {
+export async function openDaemon(options: DaemonOptions): Promise<StoreService> {
   for (const directory of options.stores.flatMap(({ directories }) => directories)) refuseFile(directory);
   limitExaminationMemory(EXAMINATION_MEMORY);
   const ledger = await Ledger.open(join(options.stateDirectory, 'ledger.sqlite'));
@@ -84,7 +84,7 @@ const FIRST_SCAN: Finding = {
   message: 'The first scan is running: what lies on the stores is not known yet.',
 };
 
-class Daemon implements Watch {
+class Daemon implements StoreService {
   readonly #options: DaemonOptions;
   readonly #ledger: Ledger;
   readonly #history: History;
@@ -137,7 +137,7 @@ class Daemon implements Watch {
     this.#compacting.unref();
   }
 
-  firstLook(): Promise<void> {
+  ready(): Promise<void> {
     return this.#firstLook;
   }
 

@@ -1,7 +1,7 @@
 /** Images as a daemon shows them: named, ranked by risk, a page at a time. Pure. */
 import { hash } from 'node:crypto';
 import type { ImagePage, ImageView } from '#wire';
-import type { ImageQuery } from './watch.ts';
+import type { ImageQuery } from './store-service.ts';
 
 const ID_DIGITS = 16;
 const LONE_SURROGATE = /\p{Surrogate}/u;

@@ -17,7 +17,7 @@ import { PlimsollError, yieldToEventLoop } from '#base';
 import { asText, type Connection, fromText, openDatabase, type StateDatabase, type Value } from './database.ts';
 import { thinned } from './thinning.ts';
 import type { SizePoint } from '../decide/growth.ts';
-import type { HistoryQuery } from '../daemon/watch.ts';
+import type { HistoryQuery } from '../daemon/store-service.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

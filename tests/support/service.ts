@@ -1,5 +1,5 @@
 /** A daemon's view of stores and images with fixed contents, for tests of what is made of it. */
-import type { Watch } from '#pool';
+import type { StoreService } from '#pool';
 import type { ImageView, Outlook, StatusReport, StoreForecast, StoreRules, StoreView } from '#wire';
 import { anImage } from './reports.ts';
 
@@ -84,7 +84,7 @@ export function anImageView(changes: Partial<ImageView> = {}): ImageView {
   };
 }
 
-export interface WatchedThings {
+export interface ServiceParts {
   readonly stores?: readonly StoreView[];
   readonly images?: readonly ImageView[];
   readonly findings?: StatusReport['findings'];
@@ -93,12 +93,12 @@ export interface WatchedThings {
 }
 
 /** Answers `status`, `stores` and `images` (in the given order, unfiltered); all else throws. */
-export function aWatch({ stores = [aStoreView()], images = [], findings = [], pageLimit = Infinity }: WatchedThings = {}): Watch {
+export function aService({ stores = [aStoreView()], images = [], findings = [], pageLimit = Infinity }: ServiceParts = {}): StoreService {
   const unasked = (): never => {
     throw new Error('this watch answers status, stores and images only');
   };
   return {
-    firstLook: () => Promise.resolve(),
+    ready: () => Promise.resolve(),
     status: () => ({ schema: 'plimsoll.status/1', version: '1.2.3', startedAt: '2026-07-01T00:00:00.000Z', stores, findings }),
     stores: () => stores,
     images: ({ offset, limit }) => ({

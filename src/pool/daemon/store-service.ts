@@ -53,9 +53,9 @@ export type SizedReservationRequest = Omit<ReservationRequest, 'image' | 'bytes'
  * Throws: not-found, STORE_UNKNOWN, IMAGE_UNKNOWN, RESERVATION_UNKNOWN; conflict, RESERVATION_DIFFERS, when a key is used
  * again for something else; io, LEDGER_UNWRITABLE, when a reservation could not be made safe.
  */
-export interface Watch {
+export interface StoreService {
   /** When the first look at everything is over: until then there are no stores. Admission waits for it. Never rejects. */
-  firstLook(): Promise<void>;
+  ready(): Promise<void>;
   status(): StatusReport;
   stores(): readonly StoreView[];
   store(id: string): StoreView;

@@ -1,9 +1,9 @@
 /**
- * A `Watch` by hand, for tests of routes and commands only: one store, three images, and a ledger that is a Map. It
+ * A `StoreService` by hand, for tests of routes and commands only: one store, three images, and a ledger that is a Map. It
  * scans nothing and proves nothing of the daemon.
  */
 import { PlimsollError } from '#base';
-import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, Watch } from '#pool';
+import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, StoreService } from '#pool';
 import {
   type AdmissionDecision,
   type Growth,
@@ -111,7 +111,7 @@ function anImageView(id: string, changes: Partial<ImageView> = {}): ImageView {
   };
 }
 
-export class FakeWatch implements Watch {
+export class FakeService implements StoreService {
   readonly view: StoreView;
   readonly held = new Map<string, Reservation>();
   readonly listeners = new Set<(event: ServeEvent) => void>();
@@ -128,7 +128,7 @@ export class FakeWatch implements Watch {
     this.view = aStoreView(changes);
   }
 
-  firstLook(): Promise<void> {
+  ready(): Promise<void> {
     return Promise.resolve();
   }
 
