@@ -46,7 +46,7 @@ describe('storeLines()', () => {
     const lines = storeLines(aStore({ images }), plainTheme(), ALL);
     expect(lines.slice(-2)).toEqual([
       '  warning   /srv/vm/a: Internal snapshots inside. [SNAPSHOTS] (and 2 more images',
-      '           like it; --json lists them)',
+      '            like it; --json lists them)',
     ]);
   });
 
