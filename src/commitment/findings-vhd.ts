@@ -11,7 +11,7 @@ export function vhdFindings(footer: VhdFooter): Finding[] {
   return [
     {
       level: 'warning',
-      code: 'VHD_TWO_SIZES',
+      code: 'VHD_GEOMETRY_SIZE_MISMATCH',
       message: `The footer gives two sizes: a current size of ${currentSize} bytes and a geometry of ${geometryBytes}. QEMU takes the ${capacityFrom} because the creator is "${creator}"; other programs may take the other one.`,
     },
   ];

@@ -28,7 +28,7 @@ describe('the size of a VHD whose footer gives two', () => {
       const seen = JSON.parse(execFileSync('qemu-img', ['info', '-f', 'vpc', '--output=json', path], { encoding: 'utf8' })) as object;
       const report = await figures(path, { format: 'vhd' });
       expect({ 'virtual-size': report.capacity }).toEqual({ 'virtual-size': (seen as { 'virtual-size': number })['virtual-size'] });
-      const finding = report.findings.find(({ code }) => code === 'VHD_TWO_SIZES');
+      const finding = report.findings.find(({ code }) => code === 'VHD_GEOMETRY_SIZE_MISMATCH');
       const isNoSize = cylinders === 65_535;
       expect(finding === undefined).toBe(isNoSize);
       if (!isNoSize)

@@ -36,10 +36,10 @@ const AS_VERDICT: Readonly<Record<string, string>> = {
 const ONLY_WHEN_READ = /^corrupt--(no-zlib|zlib-|bomb|grain-one-byte-short)/;
 /** Codes of the figures' parser, and those by which the verdict's own check of a qcow2 refuses the same images. */
 const QCOW2_AS_VERDICT: Readonly<Record<string, RegExp>> = {
-  QCOW2_L1_ENTRY: /^(ENTRY_UNSOUND|STRUCTURES_OVERLAP)$/,
-  QCOW2_L2_ENTRY: /^ENTRY_UNSOUND$/,
-  QCOW2_COMPRESSED_OFFSET: /^ENTRY_UNSOUND$/,
-  QCOW2_REFCOUNT_BLOCK: /^ENTRY_UNSOUND$/,
+  QCOW2_L1_ENTRY: /^(ENTRY_INVALID|STRUCTURES_OVERLAP)$/,
+  QCOW2_L2_ENTRY: /^ENTRY_INVALID$/,
+  QCOW2_COMPRESSED_OFFSET: /^ENTRY_INVALID$/,
+  QCOW2_REFCOUNT_BLOCK: /^ENTRY_INVALID$/,
   QCOW2_REFCOUNT_BLOCK_TWICE: /^STRUCTURES_OVERLAP$/,
   QCOW2_OVERLAP: /^(STRUCTURES_OVERLAP|DATA_OVER_TABLE)$/,
   QCOW2_L2_TABLE_TWICE: /^(CLUSTER_USED_TWICE|STRUCTURES_OVERLAP)$/,

@@ -115,7 +115,7 @@ describe('a source whose header is ambiguous', () => {
     };
     const report = await measured(path, 'vhd');
     expect(report.capacity).toBe(capacity);
-    expect(report.findings.map(({ code }) => code).filter((code) => code !== 'VHD_TWO_SIZES')).toEqual([]);
+    expect(report.findings.map(({ code }) => code).filter((code) => code !== 'VHD_GEOMETRY_SIZE_MISMATCH')).toEqual([]);
   });
 });
 

@@ -150,25 +150,25 @@ describe('refcounts and COPIED', () => {
 
 describe('entries that QEMU fails on', () => {
   const cases: readonly (readonly [string, () => Uint8Array, code: string])[] = [
-    ['an L1 entry with COPIED and without a table', () => image([]).withL1(0, COPIED).bytes(), 'ENTRY_UNSOUND'],
-    ['an L2 entry with COPIED and without a cluster', () => image([COPIED]).bytes(), 'ENTRY_UNSOUND'],
-    ['reserved bit 7 alone in an L1 entry', () => image([]).withL1(0, 0x80n).bytes(), 'ENTRY_UNSOUND'],
+    ['an L1 entry with COPIED and without a table', () => image([]).withL1(0, COPIED).bytes(), 'ENTRY_INVALID'],
+    ['an L2 entry with COPIED and without a cluster', () => image([COPIED]).bytes(), 'ENTRY_INVALID'],
+    ['reserved bit 7 alone in an L1 entry', () => image([]).withL1(0, 0x80n).bytes(), 'ENTRY_INVALID'],
     [
       'a high reserved bit in an L1 entry',
       () =>
         image([COPIED | DATA])
           .withL1(0, COPIED | (1n << 56n) | BigInt(4 * CLUSTER))
           .bytes(),
-      'ENTRY_UNSOUND',
+      'ENTRY_INVALID',
     ],
-    ['reserved bit 7 alone in an L2 entry', () => image([0x80n]).bytes(), 'ENTRY_UNSOUND'],
+    ['reserved bit 7 alone in an L2 entry', () => image([0x80n]).bytes(), 'ENTRY_INVALID'],
     [
       'a reserved bit in a refcount table entry',
       () => {
         const made = image([]);
         return made.withU64(made.refcountTable, made.refcountBlock + 1).bytes();
       },
-      'ENTRY_UNSOUND',
+      'ENTRY_INVALID',
     ],
     [
       'reserved bit 7 alone in a refcount table entry',
@@ -176,9 +176,9 @@ describe('entries that QEMU fails on', () => {
         const made = image([]);
         return made.withU64(made.refcountTable + 8, 0x80).bytes();
       },
-      'ENTRY_UNSOUND',
+      'ENTRY_INVALID',
     ],
-    ['a compressed cluster with COPIED', () => compressedImage(COPIED), 'ENTRY_UNSOUND'],
+    ['a compressed cluster with COPIED', () => compressedImage(COPIED), 'ENTRY_INVALID'],
     [
       'compressed data that is none',
       () =>

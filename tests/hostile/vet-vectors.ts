@@ -261,7 +261,7 @@ export const VET_VECTORS: readonly VetVector[] = [
     name: 'refused--zero-flag-in-version-2',
     row: 13,
     bytes: () => Buffer.from(aQcow2({ version: 2 }).withL2(0, [1n]).bytes()),
-    code: 'ENTRY_UNSOUND',
+    code: 'ENTRY_INVALID',
   },
   {
     name: 'refused--reserved-bits',
@@ -272,13 +272,13 @@ export const VET_VECTORS: readonly VetVector[] = [
           .withL2(0, [1n << 60n])
           .bytes(),
       ),
-    code: 'ENTRY_UNSOUND',
+    code: 'ENTRY_INVALID',
   },
   {
     name: 'refused--subclusters-allocated-without-a-cluster',
     row: 13,
     bytes: () => Buffer.from(aQcow2({ extendedL2: true }).withL2(0, [0n, 0xffn]).bytes()),
-    code: 'ENTRY_UNSOUND',
+    code: 'ENTRY_INVALID',
   },
   {
     name: 'refused--backing-format-that-connects',

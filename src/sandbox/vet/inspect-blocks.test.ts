@@ -17,7 +17,7 @@ const ANY_USE = parsePolicy({ attach: ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'v
 const MiB = 2 ** 20;
 
 const codesOf = ({ reasons }: VetReport): string[] =>
-  reasons.filter(({ code }) => code !== 'TWO_SIZES').map(({ level, code }) => `${level} ${code}`);
+  reasons.filter(({ code }) => code !== 'GEOMETRY_SIZE_MISMATCH').map(({ level, code }) => `${level} ${code}`);
 const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null, method: 'stamp' as const };
 const verdictOf = async (bytes: Uint8Array, declared?: string): Promise<VetReport> =>
   conclude(await judge(memoryDevice(bytes), { policy: ANY_USE, declared }), { path: null, identity: NOBODY, policy: ANY_USE });

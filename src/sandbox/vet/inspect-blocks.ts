@@ -93,8 +93,8 @@ function judgeSizes(footer: VhdFooter, { reasons }: InspectContext): void {
   if (!hasTwoVhdSizes(footer)) return;
   const { currentSize, geometryBytes, capacityFrom } = footer;
   const message = `The footer gives two sizes, ${currentSize} bytes and a geometry of ${geometryBytes}: QEMU takes the ${capacityFrom}, and other programs the other one.`;
-  if (Math.abs(currentSize - geometryBytes) <= LARGEST_CYLINDER) reasons.note('TWO_SIZES', message);
-  else reasons.ambiguous('TWO_SIZES', message);
+  if (Math.abs(currentSize - geometryBytes) <= LARGEST_CYLINDER) reasons.note('GEOMETRY_SIZE_MISMATCH', message);
+  else reasons.ambiguous('GEOMETRY_SIZE_MISMATCH', message);
 }
 
 /** A differencing image is nothing without the other file that it names. */

@@ -104,7 +104,7 @@ function judgeReferences({ clusterSize }: Qcow2Header, check: TableCheck, { reas
       'Two entries of the active tables refer to one cluster: a write through one changes the other.',
       usedTwice * clusterSize,
     );
-  if (unsound !== undefined) reasons.refuse('ENTRY_UNSOUND', `A table entry contradicts the format: ${unsound.what}.`, unsound.at);
+  if (unsound !== undefined) reasons.refuse('ENTRY_INVALID', `Invalid table entry: ${unsound.what}.`, unsound.at);
   if (beyondEnd !== undefined)
     reasons.refuse(
       'DATA_BEYOND_END',
