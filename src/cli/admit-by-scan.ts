@@ -24,7 +24,7 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
   const directory = await directoryOf(request.store);
   const { assume = [] } = request;
   // Whether the maps fit depends on the request: the sum decides that.
-  const report = await collectScan([directory], { assume: [...new Set([...assume, USUAL])] }, session);
+  const report = await collectScan([directory], { assume: [...new Set([...assume, USUAL_WRITES])] }, session);
   const [store] = report.stores;
   if (store === undefined) {
     const [error] = report.errors;
@@ -42,7 +42,7 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
     ...factsOf(store),
     mapExcess: store.mapExcess,
     mapBytes: (more: number, files: number) => mapBytesAtMost(rules, more, files),
-    usualWrites: assume.includes(USUAL),
+    usualWrites: assume.includes(USUAL_WRITES),
   };
   const asked = { ...request, bytes };
   const sum = sumOf(facts, DEFAULT_RULES, asked);
@@ -55,14 +55,14 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
     bytes,
     sum,
     message: explainVerdict(sum, facts, bytes),
-    assumed: [...store.assumed.filter((one) => one !== USUAL), ...(restsOnUsualWrites ? [USUAL] : [])],
+    assumed: [...store.assumed.filter((one) => one !== USUAL_WRITES), ...(restsOnUsualWrites ? [USUAL_WRITES] : [])],
     scannedAt,
     reservation: null,
   };
   return request.image === undefined ? decision : withLargestFile(decision, bytes, filesystem.largestNewFile);
 }
 
-const USUAL: Assumption = 'usual-writes';
+const USUAL_WRITES: Assumption = 'usual-writes';
 
 async function directoryOf(path: string): Promise<string> {
   try {

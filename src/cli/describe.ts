@@ -21,7 +21,7 @@ export interface DescribedOption {
   readonly value: DescribedValue | null;
   readonly repeatable: boolean;
   /** The value that it has when it is not given. */
-  readonly standard: string | null;
+  readonly defaultValue: string | null;
 }
 
 export interface DescribedOperand extends DescribedValue {
@@ -43,7 +43,7 @@ const HELP: DescribedOption = {
   text: 'display help for command',
   value: null,
   repeatable: false,
-  standard: null,
+  defaultValue: null,
 };
 
 export function describeVerb(command: VerbCommand): DescribedVerb {
@@ -63,7 +63,7 @@ function describeOption(option: Option): DescribedOption {
     text: option.description,
     value: placeholder === undefined ? null : describeValue(placeholder, option.argChoices),
     repeatable: /repeated/.test(option.description),
-    standard: typeof option.defaultValue === 'string' ? option.defaultValue : null,
+    defaultValue: typeof option.defaultValue === 'string' ? option.defaultValue : null,
   };
 }
 

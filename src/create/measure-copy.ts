@@ -3,7 +3,7 @@ import { divideUp, requireArgument, requireOptions, requirePath, requirePaths, r
 import { withGuestData } from '#sandbox';
 import { type Component, component, type ComponentCode, IMAGE_FORMATS, type ImageFormat, type MeasureReport, sumOfComponents } from '#wire';
 import { type CreateOptions, type NewImageFormat, requireOptionsOf } from './create-options.ts';
-import { measureNew, USUAL_HOST_BLOCK } from './measure-new.ts';
+import { measureNew, DEFAULT_HOST_BLOCK } from './measure-new.ts';
 import { planNewQcow2 } from '#formats';
 
 export interface CopySource {
@@ -34,7 +34,7 @@ export async function measureCopy(
   requireSourceFormat(call, sourceFormat);
   requirePaths(call, 'allowDirectories', allowDirectories);
   requireSignal(call, signal);
-  const grain = options.format === 'raw' ? USUAL_HOST_BLOCK : options.qcow2.clusterSize;
+  const grain = options.format === 'raw' ? DEFAULT_HOST_BLOCK : options.qcow2.clusterSize;
   return withGuestData(path, { format: sourceFormat, allowDirectories, signal }, async ({ capacity, data, findings }) => {
     const empty = { ...measureNew(format, capacity, options), findings };
     const perTable = options.format === 'raw' ? 1 : grain / (options.qcow2.extendedL2 ? 16 : 8);
@@ -58,7 +58,7 @@ export async function measureCopy(
     allocator.allocateSingly(fresh);
     const grown = (allocator.free.frontier - before) * grain;
     const length = fresh === 0 ? empty.length : allocator.free.frontier * grain;
-    const allocation = Math.min(empty.allocation + grown, roundUp(length, USUAL_HOST_BLOCK));
+    const allocation = Math.min(empty.allocation + grown, roundUp(length, DEFAULT_HOST_BLOCK));
     return { ...empty, length: Math.max(empty.length, length), allocation, components: storedAlready(empty.components, allocation, held) };
   });
 }

@@ -10,7 +10,7 @@ import { l1Tail, neverWritten, newQcow2Geometry, type NewQcow2Plan, planNewQcow2
 import { planNewRaw } from './new-raw.ts';
 
 /** What nearly every filesystem gives out at least; where it is another, say so. */
-export const USUAL_HOST_BLOCK = 4096;
+export const DEFAULT_HOST_BLOCK = 4096;
 
 /** Clusters that one request to an encrypted image has at most (QCOW_MAX_CRYPT_CLUSTERS). */
 const MAX_ENCRYPTED_RUN = 32;
@@ -24,7 +24,12 @@ const MAX_ENCRYPTED_RUN = 32;
  *
  * Units: bytes. Throws: usage, when the capacity is too large for the options, and for a wrong call.
  */
-export function measureNew(format: NewImageFormat, capacity: number, options: CreateOptions, hostBlock = USUAL_HOST_BLOCK): MeasureReport {
+export function measureNew(
+  format: NewImageFormat,
+  capacity: number,
+  options: CreateOptions,
+  hostBlock = DEFAULT_HOST_BLOCK,
+): MeasureReport {
   checkArguments(format, capacity, options, hostBlock);
   const figures = options.format === 'raw' ? rawFigures(capacity, options, hostBlock) : qcow2Figures(capacity, options, hostBlock);
   return { schema: 'plimsoll.measure/1', definitions: DEFINITIONS, format, ...figures, findings: [] };
@@ -60,7 +65,7 @@ export function boundOfNew(
   format: NewImageFormat,
   capacity: number,
   options: CreateOptions,
-  hostBlock = USUAL_HOST_BLOCK,
+  hostBlock = DEFAULT_HOST_BLOCK,
 ): Omit<Figures, 'expected'> {
   checkArguments(format, capacity, options, hostBlock);
   if (options.format === 'raw') return rawFigures(capacity, options, hostBlock);

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** What every process has, where /proc is not there to ask. */
-const USUAL_LIMIT = 1024;
+const DEFAULT_LIMIT = 1024;
 
 /** Of the soft limit, which Node raises to the hard one when it starts. At least 0. */
 export function descriptorsLeft(): number {
@@ -11,6 +11,6 @@ export function descriptorsLeft(): number {
     const limit = soft === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(soft);
     return Math.max(0, limit - readdirSync('/proc/self/fd').length);
   } catch {
-    return USUAL_LIMIT / 2;
+    return DEFAULT_LIMIT / 2;
   }
 }

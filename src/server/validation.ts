@@ -23,9 +23,9 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
 function typed(schema: TSchema, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const { properties } = schema as { properties?: Readonly<Record<string, { type?: string; default?: unknown }>> };
   const value: Record<string, unknown> = { ...given };
-  for (const [name, { type, default: standard }] of Object.entries(properties ?? {})) {
+  for (const [name, { type, default: fallback }] of Object.entries(properties ?? {})) {
     const text = value[name];
-    if (text === undefined && standard !== undefined) value[name] = standard;
+    if (text === undefined && fallback !== undefined) value[name] = fallback;
     else if (typeof text !== 'string') continue;
     else if (type === 'integer' && /^-?\d{1,16}$/.test(text)) value[name] = Number(text);
     else if (type === 'boolean' && /^(true|false)$/.test(text)) value[name] = text === 'true';

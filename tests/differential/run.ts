@@ -18,7 +18,7 @@ import { inTurns } from './in-turns.ts';
 import { loadProduct } from './product.ts';
 import { describeTruth, slackTable } from './report.ts';
 import { DISK_STATES, STATES } from './states.ts';
-import { measureTruth, usualFills } from './truth.ts';
+import { measureTruth, defaultFills } from './truth.ts';
 
 const { values } = parseArgs({
   options: {
@@ -56,7 +56,7 @@ try {
     const directory = join(root, state.name);
     mkdirSync(directory);
     const start = Date.now();
-    const fills = [...(names === undefined ? usualFills(state, kind) : named), ...random];
+    const fills = [...(names === undefined ? defaultFills(state, kind) : named), ...random];
     try {
       const truth = await measureTruth(state, { root: directory, kind, fills, examine });
       console.log(`${describeTruth(truth, values.verbose)} [${Date.now() - start} ms]`);

@@ -16,7 +16,7 @@ import { type Examine, loadProduct } from './product.ts';
 import { describeTruth, slackTable } from './report.ts';
 import { DISK_STATES, STATES, STORED_HOLES } from './states.ts';
 import type { ImageState } from './states/site.ts';
-import { measureTruth, type StateTruth, usualFills } from './truth.ts';
+import { measureTruth, type StateTruth, defaultFills } from './truth.ts';
 import { judge } from './verdict.ts';
 
 /** Primes, so that the states on tmpfs and on each disk differ. */
@@ -41,7 +41,7 @@ async function measureIn(root: string, state: ImageState, kind: StorageKind): Pr
   const directory = join(root, state.name);
   mkdirSync(directory);
   try {
-    return await measureTruth(state, { root: directory, kind, fills: usualFills(state, kind), examine });
+    return await measureTruth(state, { root: directory, kind, fills: defaultFills(state, kind), examine });
   } finally {
     rmSync(directory, { recursive: true });
   }

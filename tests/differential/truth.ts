@@ -45,7 +45,7 @@ export interface TruthOptions {
 }
 
 /** The fills that are asserted: all but the extra ones; O_DIRECT only where every kernel has it; few where they are slow. */
-export function usualFills(state: ImageState, kind: StorageKind): readonly Fill[] {
+export function defaultFills(state: ImageState, kind: StorageKind): readonly Fill[] {
   const usual = FILLS.filter((fill) => fill.extra !== true && (fill.direct !== true || kind !== 'tmpfs'));
   return kind === 'tmpfs' && !state.tags.includes('slow') ? usual : usual.filter(({ name }) => FEW_FILLS.includes(name));
 }

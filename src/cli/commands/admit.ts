@@ -26,7 +26,7 @@ interface AdmitFlags extends OutputFlags {
   readonly assume?: readonly Assumption[];
 }
 
-const USUAL_TTL_SECONDS = 900;
+const DEFAULT_TTL_SECONDS = 900;
 
 export function admitCommand(session: Session): VerbCommand {
   const command = new VerbCommand('admit', {
@@ -90,7 +90,7 @@ async function decisionFor(flags: AdmitFlags, request: AdmissionRequest, session
   const client = new DaemonClient(socketPath(flags.socket));
   try {
     if (flags.reserve !== true) return await client.admit(request);
-    const { ttl = USUAL_TTL_SECONDS, key, overcommit } = flags;
+    const { ttl = DEFAULT_TTL_SECONDS, key, overcommit } = flags;
     if (key === undefined) throw misused('--reserve without --key', 'a key, by which it can be released');
     const path = flags.for === undefined ? {} : { path: resolve(flags.for) };
     return await client.reserve({ ...request, key, ttlSeconds: ttl, ...path, ...(overcommit === true ? { overcommit } : {}) });

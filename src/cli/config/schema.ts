@@ -26,9 +26,9 @@ export function configSchema(): Json {
 
 function propertiesOf(keys: Keys): Json {
   return Object.fromEntries(
-    Object.entries(keys).map(([name, { kind, means, standard }]) => [
+    Object.entries(keys).map(([name, { kind, means, default: fallback }]) => [
       name,
-      { description: `${means}; without it: ${standard}`, ...schemaOf(kind) },
+      { description: `${means}; default: ${fallback}`, ...schemaOf(kind) },
     ]),
   );
 }

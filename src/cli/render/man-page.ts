@@ -79,8 +79,8 @@ function optionLines(option: DescribedOption): string[] {
   const words = [...(option.short === null ? [] : [`-${option.short}`]), `--${option.long}`].map((word) => `\\fB${roff(word)}\\fR`);
   const value = option.value === null ? '' : ` \\fI${roff(option.value.placeholder)}\\fR`;
   const choices = option.value?.kind === 'choice' ? ` (${option.value.choices.join(', ')})` : '';
-  const standard = option.standard === null ? '' : `; ${option.standard} when not given`;
-  return ['.TP', `${words.join(', ')}${value}`, roff(option.text + choices + standard)];
+  const fallback = option.defaultValue === null ? '' : `; default: ${option.defaultValue}`;
+  return ['.TP', `${words.join(', ')}${value}`, roff(option.text + choices + fallback)];
 }
 
 /** Plain text as roff: a backslash, a hyphen-minus, and a line that would begin with a control character. */

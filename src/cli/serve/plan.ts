@@ -33,10 +33,10 @@ export interface ServePlan {
 
 /** The machine's own; read where nothing else is named. */
 export const SYSTEM_CONFIG = '/etc/plimsoll/plimsoll.toml';
-export const USUAL_LISTEN = '127.0.0.1:9464';
+export const DEFAULT_LISTEN = '127.0.0.1:9464';
 export const AUTO_LISTEN = 'auto';
-const USUAL_INTERVAL_SECONDS = 30;
-const USUAL_FULL_INTERVAL_SECONDS = 6 * 3600;
+const DEFAULT_INTERVAL_SECONDS = 30;
+const DEFAULT_FULL_INTERVAL_SECONDS = 6 * 3600;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -64,12 +64,12 @@ export async function planServe(directories: readonly string[], flags: ServeFlag
   }
   return {
     stores,
-    listen: flags.listen === undefined ? configured(config.listen, USUAL_LISTEN) : offOr(flags.listen),
-    socket: flags.socket === undefined ? configured(config.socket, usualSocket(env)) : offOr(flags.socket),
-    stateDirectory: flags.state ?? config.stateDirectory ?? usualState(env),
+    listen: flags.listen === undefined ? configured(config.listen, DEFAULT_LISTEN) : offOr(flags.listen),
+    socket: flags.socket === undefined ? configured(config.socket, defaultSocket(env)) : offOr(flags.socket),
+    stateDirectory: flags.state ?? config.stateDirectory ?? defaultState(env),
     tokenFile: config.tokenFile,
-    everyMs: 1000 * (flags.interval ?? config.intervalSeconds ?? USUAL_INTERVAL_SECONDS),
-    fullEveryMs: 1000 * (config.fullIntervalSeconds ?? USUAL_FULL_INTERVAL_SECONDS),
+    everyMs: 1000 * (flags.interval ?? config.intervalSeconds ?? DEFAULT_INTERVAL_SECONDS),
+    fullEveryMs: 1000 * (config.fullIntervalSeconds ?? DEFAULT_FULL_INTERVAL_SECONDS),
     logLevel: flags.logLevel ?? config.logLevel ?? 'info',
     rawFiles: config.rawFiles,
     allowDirectories: config.allowDirectories,
@@ -91,7 +91,7 @@ function firstOf(value: string | undefined): string | undefined {
 }
 
 /** Beside the one that commands look for: see socketPath. Without a runtime directory there is none. */
-function usualSocket(env: Environment): string | null {
+function defaultSocket(env: Environment): string | null {
   const service = firstOf(env['RUNTIME_DIRECTORY']);
   if (service !== undefined) return join(service, 'plimsoll.sock');
   if (isRoot()) return '/run/plimsoll/plimsoll.sock';
@@ -99,7 +99,7 @@ function usualSocket(env: Environment): string | null {
   return own === '' ? null : join(own, 'plimsoll', 'plimsoll.sock');
 }
 
-function usualState(env: Environment): string {
+function defaultState(env: Environment): string {
   const service = firstOf(env['STATE_DIRECTORY']);
   if (service !== undefined) return service;
   if (isRoot()) return '/var/lib/plimsoll';

@@ -23,7 +23,7 @@ import { makeStore } from '../demo/make-store.ts';
 import { wrap } from '../render/text.ts';
 import type { Session } from '../session.ts';
 import { VERSION } from '../version.ts';
-import { AUTO_LISTEN, planServe, type ServeFlags, type ServePlan, USUAL_LISTEN } from './plan.ts';
+import { AUTO_LISTEN, planServe, type ServeFlags, type ServePlan, DEFAULT_LISTEN } from './plan.ts';
 import { webDirectory } from './web-directory.ts';
 
 export async function runServe(directories: readonly string[], flags: ServeFlags, session: Session): Promise<void> {
@@ -110,7 +110,7 @@ async function serve(plan: ServePlan, session: Session, demo?: readonly string[]
  */
 async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>, session: Session): Promise<RunningServer> {
   const isAuto = plan.listen === AUTO_LISTEN;
-  const listen = plan.listen === null ? undefined : parseListen(isAuto ? USUAL_LISTEN : plan.listen, 'listen');
+  const listen = plan.listen === null ? undefined : parseListen(isAuto ? DEFAULT_LISTEN : plan.listen, 'listen');
   if (listen === undefined && plan.socket === null) {
     throw new PlimsollError('usage', 'SERVE_NOWHERE', {
       doing: 'serve',

@@ -142,7 +142,7 @@ export class StoreRecord {
       reserved: held.bytes,
       mapExcess: saturated(report.mapExcess + mapBytesAtMost(rules, held.bytes, held.count)),
       mapBytes: (bytes, files) => mapBytesAtMost(rules, bytes, files),
-      usualWrites: [...this.rules.assume, ...assume].includes(USUAL),
+      usualWrites: [...this.rules.assume, ...assume].includes(USUAL_WRITES),
       growth: this.#allocation.growth(nowMs),
       otherGrowth: this.#others.growth(nowMs),
       doubt: this.#doubt(assume),
@@ -162,7 +162,7 @@ export class StoreRecord {
     const { report, presence, assuming } = this.#kept;
     if (presence === 'vanished') return 'the store is not there';
     // Whether the maps fit depends on the request, and on the policy: the sum decides that.
-    const { fits } = report.fits === true ? report : assuming([...assume, USUAL]);
+    const { fits } = report.fits === true ? report : assuming([...assume, USUAL_WRITES]);
     const findings = (assume.length === 0 ? report : assuming(assume)).findings.filter(({ code }) => code !== MAP_MAY_EXCEED);
     // A no with room left is about a single image: what else fits is then no promise either.
     if (fits === true || (fits === false && (report.headroom ?? -1) < 0)) return null;
@@ -174,7 +174,7 @@ export class StoreRecord {
   assumed(assume: readonly Assumption[] = [], restsOnUsualWrites = false): readonly Assumption[] {
     const { report, assuming } = this.#kept;
     const { assumed } = assume.length === 0 ? report : assuming(assume);
-    return restsOnUsualWrites ? [...new Set([...assumed, USUAL])].sort() : assumed;
+    return restsOnUsualWrites ? [...new Set([...assumed, USUAL_WRITES])].sort() : assumed;
   }
 
   /** Judges the level anew, and gives the alert that began or ended by that. */
@@ -243,7 +243,7 @@ export class StoreRecord {
 }
 
 /** The declaration under which the maps stay within the commitments. */
-const USUAL: Assumption = 'usual-writes';
+const USUAL_WRITES: Assumption = 'usual-writes';
 
 function byEachName(images: readonly ImageView[]): Map<string, ImageView> {
   const byName = new Map<string, ImageView>();

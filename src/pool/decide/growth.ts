@@ -52,7 +52,7 @@ export function growthOf(points: readonly SizePoint[], nowMs: number): Growth {
   const seen = { samples: history.length, spanSeconds: Math.floor(span) };
   const unknown = whyUnknown(history, nowMs);
   if (unknown !== null) return { low: null, high: null, ...seen, unknown };
-  const short = Math.min(span / 2, Math.max(Math.min(SHORT_WINDOW_SECONDS, span / 4), 2 * usualStep(history)));
+  const short = Math.min(span / 2, Math.max(Math.min(SHORT_WINDOW_SECONDS, span / 4), 2 * medianStep(history)));
   const long = Math.max(short, span / 4);
   const shortSlopes = windowSlopes(history, short, short / OVERLAP);
   const longSlopes = windowSlopes(history, long, long / LONG_OVERLAP);
@@ -84,7 +84,7 @@ function spanOf(history: readonly Sample[]): number {
 }
 
 /** Median of the time between two samples; 0 without any. */
-function usualStep(history: readonly Sample[]): number {
+function medianStep(history: readonly Sample[]): number {
   return quantile(
     history.slice(1).map(({ at }, index) => at - (history[index] as Sample).at),
     0.5,
@@ -99,7 +99,7 @@ function whyUnknown(history: readonly Sample[], nowMs: number): string | null {
     return `The history has ${has}; growth is told from ${MIN_SAMPLES} samples over ${formatSeconds(MIN_SPAN_SECONDS)} on.`;
   }
   const silence = nowMs / 1000 - (history.at(-1) as Sample).at;
-  if (silence <= Math.max(MAX_SILENCE_SECONDS, 3 * usualStep(history))) return null;
+  if (silence <= Math.max(MAX_SILENCE_SECONDS, 3 * medianStep(history))) return null;
   return `The latest sample is ${formatSeconds(silence)} old.`;
 }
 

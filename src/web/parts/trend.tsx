@@ -28,7 +28,7 @@ const COLUMNS: readonly (readonly [string, (sample: StoreSample) => number | nul
 const REFRESH_MS = 60_000;
 
 export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Element {
-  const [rangeMs, setRange] = useState<number>(() => usualRange(store));
+  const [rangeMs, setRange] = useState<number>(() => defaultRange(store));
   const minute = Math.floor(nowMs.value / REFRESH_MS);
   const toMs = minute * REFRESH_MS + REFRESH_MS;
   const path = `stores/${encodeURIComponent(store.id)}/history?from=${toMs - rangeMs}&to=${toMs}&points=${POINTS}`;
@@ -47,12 +47,12 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
   );
 }
 
-const LONGEST_USUAL_MS = 7 * 24 * HOUR_MS;
+const MAX_DEFAULT_RANGE_MS = 7 * 24 * HOUR_MS;
 
 /** The shortest that has the whole history, up to a week: over a longer one the samples of a young history are too sparse. */
-function usualRange({ forecast: { growth } }: StoreView): number {
+function defaultRange({ forecast: { growth } }: StoreView): number {
   const found = RANGES.find(([, rangeMs]) => rangeMs >= growth.spanSeconds * 1000);
-  return Math.min(found?.[1] ?? LONGEST_USUAL_MS, LONGEST_USUAL_MS);
+  return Math.min(found?.[1] ?? MAX_DEFAULT_RANGE_MS, MAX_DEFAULT_RANGE_MS);
 }
 
 function linesOf(trend: Trend): Line[] {
