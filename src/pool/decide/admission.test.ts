@@ -292,9 +292,9 @@ describe('every sum', () => {
     fc.assert(
       fc.property(facts, anyRules, (store, of) => {
         const alone = { ...store, otherGrowth: growing(0) };
-        const [growth, promise] = [sumOf(alone, { ...of, policy: 'growth' }), sumOf(alone, { ...of, policy: 'promise' })];
+        const [byGrowth, promise] = [sumOf(alone, { ...of, policy: 'growth' }), sumOf(alone, { ...of, policy: 'promise' })];
         fc.pre(store.residual !== null && store.growth.high !== null);
-        expect(growth.remaining).toBeGreaterThanOrEqual(promise.remaining as number);
+        expect(byGrowth.remaining).toBeGreaterThanOrEqual(promise.remaining as number);
       }),
     );
   });
