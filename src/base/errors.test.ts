@@ -2,6 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { asPlimsollError, PlimsollError } from './errors.ts';
 
 describe('PlimsollError', () => {
+  it.each([new Error('x'), { name: 'PlimsollError', kind: 'io', code: 'CODE' }, null, 'text'])('%s is not one', (value) => {
+    expect(value instanceof PlimsollError).toBe(false);
+  });
+
   it.each([
     [
       { doing: 'read qcow2 header', field: 'cluster_bits', at: 20, found: 31, expected: '9 to 21' },

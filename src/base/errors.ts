@@ -24,12 +24,22 @@ export interface ErrorWhere {
   readonly cause?: unknown;
 }
 
+/** Marks the errors of every copy of the package in a process; registered, so that all copies have the same symbol. */
+const BRAND = Symbol.for('plimsoll.PlimsollError');
+
 /**
  * An error with a kind, a code and where it happened.
  *
- * The message reads `Cannot <doing>: <field> at byte <at> is <found>, expected <expected>`.
+ * The message reads `Cannot <doing>: <field> at byte <at> is <found>, expected <expected>`. `instanceof` recognises the errors of
+ * another copy of the package too.
  */
 export class PlimsollError extends Error {
+  /** Whether `value` is a PlimsollError, of whichever copy of the package. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && (value as { readonly [BRAND]?: unknown })[BRAND] === true;
+  }
+
+  readonly [BRAND] = true;
   override readonly name = 'PlimsollError';
   readonly kind: ErrorKind;
   readonly code: string;
