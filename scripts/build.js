@@ -1,6 +1,6 @@
 /**
  * Builds dist/ from src/: the command and the library as one split ESM bundle, the confined worker as one file, their
- * types, the dashboard (web/), the shell completions and the manual page.
+ * types, the dashboard (web/), the shell completions, the manual page, and the licences of the packages bundled into them.
  *
  *   node scripts/build.js [--no-types]
  *
@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { licencesOf } from './licences.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const DIST = join(ROOT, 'dist');
@@ -36,6 +37,7 @@ async function loadEsbuild() {
   }
 }
 
+/** The source files of the command, the library and the worker. */
 async function bundle() {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const esbuild = await loadEsbuild();
@@ -52,12 +54,13 @@ async function bundle() {
     // commander is CommonJS and asks for Node's modules by require().
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
     define: { PLIMSOLL_VERSION: JSON.stringify(version) },
-    legalComments: 'linked',
+    metafile: true,
+    legalComments: 'none',
     sourcemap: 'linked',
     sourcesContent: false,
     logLevel: 'warning',
   };
-  await esbuild.build({
+  const split = await esbuild.build({
     ...options,
     entryPoints: { main: 'src/cli/main.ts', index: 'src/index.ts' },
     splitting: true,
@@ -65,16 +68,17 @@ async function bundle() {
   });
   chmodSync(join(NEXT, 'main.js'), 0o755);
   // The jail shows one file, and behind the seal no other could be opened: the worker is bundled whole.
-  await esbuild.build({ ...options, entryPoints: { worker: 'src/sandbox/worker-main.ts' }, splitting: false });
+  const worker = await esbuild.build({ ...options, entryPoints: { worker: 'src/sandbox/worker-main.ts' }, splitting: false });
+  return [split, worker].flatMap(({ metafile }) => Object.keys(metafile.inputs));
 }
 
 /**
  * The dashboard, for browsers: hashed files that any content security policy of `default-src 'self'` lets through, so
- * nothing is inlined. Addresses are relative: it works below any path.
+ * nothing is inlined. Addresses are relative: it works below any path. Returns its source files.
  */
 async function bundleWeb() {
   const { build } = await import('vite');
-  await build({
+  const { output } = await build({
     configFile: false,
     root: join(ROOT, 'src', 'web'),
     base: './',
@@ -91,6 +95,7 @@ async function bundleWeb() {
       reportCompressedSize: false,
     },
   });
+  return output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : (file.originalFileNames ?? [])));
 }
 
 function emitTypes() {
@@ -117,8 +122,8 @@ function run(command, words, stdout) {
 
 const withTypes = !process.argv.includes('--no-types');
 rmSync(NEXT, { recursive: true, force: true });
-await bundle();
-await bundleWeb();
+const inputs = [...(await bundle()), ...(await bundleWeb())];
+writeFileSync(join(NEXT, 'LICENCES'), licencesOf(ROOT, inputs));
 if (withTypes) emitTypes();
 else if (existsSync(join(DIST, 'types'))) cpSync(join(DIST, 'types'), join(NEXT, 'types'), { recursive: true });
 generate();
