@@ -12,6 +12,6 @@ const file = await openImageFile(Buffer.from(path), { cache: newHostCache() });
 const image = format === 'raw' ? openRaw(file.device) : await openQcow2(file.device, await readQcow2Header(file.device));
 const memory = new Uint8Array(PIECE_BYTES);
 let total = 0;
-for (let at = 0; at < image.byteLength; at += PIECE_BYTES) total += (await image.read(at, PIECE_BYTES, memory)).byteLength;
+for (let at = 0; at < image.byteLength; at += PIECE_BYTES) total += await image.read(memory, at);
 if (total !== image.byteLength) throw new Error(`${total} bytes of ${image.byteLength}`);
 await file.close();

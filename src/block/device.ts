@@ -1,29 +1,109 @@
-/** The contract that carries the stack: random access to bytes, with a filter's shape. */
+/** Random access to bytes: one contract for files, disk images and the filters over them. */
 import type { TableMemory } from './table-memory.ts';
 
-/**
- * Random access to a run of bytes.
- *
- * `read` may be called concurrently and in any order; the one who opened the device closes it.
- */
-export interface BlockDevice {
-  /** Bytes that can be read: offsets in [0, byteLength). */
-  readonly byteLength: number;
-  /** What structures made of the device's tables may take; undefined: the bounds of their formats alone. */
-  readonly memory?: TableMemory | undefined;
-  /**
-   * The bytes [offset, offset + length); shorter only where the device ends.
-   *
-   * `into`: memory that the device may use for the answer, which is then a view of it; the caller says when it is free again.
-   * Throws: io; over-budget, when a filter in between counts.
-   */
-  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
+/** zero: the image states that these bytes are zeros; unallocated: it states nothing, so they are zeros or the parent's. */
+export type ExtentStatus = 'data' | 'zero' | 'unallocated';
+
+/** A range of a device's bytes that have one origin. */
+export interface Extent {
+  readonly start: number;
+  readonly end: number;
+  readonly status: ExtentStatus;
+  /** The image of the chain that holds it: 0 this one, 1 its parent, and so on. */
+  readonly depth: number;
+  /** The bytes are stored compressed. */
+  readonly compressed: boolean;
+  /** Where the bytes begin in that image's file (or its data file); undefined where they are not stored, not stored as read, or unknown. */
+  readonly fileOffset: number | undefined;
 }
 
-/** A device over bytes in memory, for tests and for parsers that were handed a whole structure. */
-export function memoryDevice(content: Uint8Array): BlockDevice {
+export interface ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Random access to bytes. All methods may run concurrently, in any order. Offsets are whole numbers in [0, 2^53). */
+export interface ReadableDevice extends AsyncDisposable {
+  /** Bytes that can be read, at offsets in [0, byteLength). Of a disk image: its capacity. */
+  readonly byteLength: number;
+  /** Bounds the memory of structures that parsers make of the device's tables; undefined: the formats' own bounds only. */
+  readonly memory?: TableMemory | undefined;
+  /**
+   * Fills `target` with the bytes from `offset` on; returns how many, fewer than its length only where the device ends. The
+   * rest of `target` stays as it is, and the device keeps no reference to it.
+   *
+   * Rejects: io, corrupt, over-budget; the signal's reason.
+   */
+  read(target: Uint8Array, offset: number, options?: ReadOptions): Promise<number>;
+  /**
+   * The bytes [offset, offset + length) if they are in memory already, without a copy: not to be changed, and valid as long
+   * as that memory is. undefined: read them. Devices without such memory leave this method out.
+   */
+  peek?(offset: number, length: number): Uint8Array | undefined;
+  /**
+   * Extents that cover [offset, offset + length) as far as the device reaches: ascending, disjoint; neighbours differ in
+   * something or do not continue each other.
+   *
+   * Rejects: corrupt, io, over-budget; the signal's reason.
+   */
+  extents(offset: number, length: number, options?: ReadOptions): AsyncIterable<Extent>;
+}
+
+/** What a device can do beside writing. Units: bytes. */
+export interface WriteLimits {
+  /** Offsets and lengths of writes are multiples of it. */
+  readonly blockSize: number;
+  /** `discard` does more than nothing. */
+  readonly canDiscard: boolean;
+  /** `writeZeroes` costs less than writing zeros. */
+  readonly canWriteZeroes: boolean;
+}
+
+/** Writes lie within [0, byteLength); those that overlap are not to run concurrently. */
+export interface WritableDevice extends ReadableDevice {
+  readonly limits: WriteLimits;
+  /** Rejects: invalid, when it reaches past the end; io. */
+  write(source: Uint8Array, offset: number): Promise<void>;
+  /** The range reads as zeros. `mayUnmap`: its storage may be released. */
+  writeZeroes(offset: number, length: number, options?: { readonly mayUnmap?: boolean }): Promise<void>;
+  /** The content is not needed any more: the range reads as before or as zeros. */
+  discard(offset: number, length: number): Promise<void>;
+  /** Returns when all writes that were completed before are durable. */
+  flush(): Promise<void>;
+}
+
+/** What makes up a device; what is left out is supplied by `readableDevice`. */
+export interface DeviceParts extends Pick<ReadableDevice, 'byteLength' | 'read' | 'memory' | 'peek'> {
+  /** Left out: one extent of data, whose place is unknown. */
+  readonly extents?: ReadableDevice['extents'] | undefined;
+  /** Left out: there is nothing to release. */
+  readonly dispose?: (() => Promise<void>) | undefined;
+}
+
+/** A device made of its parts. */
+export function readableDevice({ dispose, extents, ...parts }: DeviceParts): ReadableDevice {
   return {
-    byteLength: content.byteLength,
-    read: (offset, length) => Promise.resolve(content.subarray(offset, Math.min(offset + length, content.byteLength))),
+    ...parts,
+    extents: extents ?? ((offset, length, options) => wholeExtent(parts.byteLength, offset, length, options)),
+    [Symbol.asyncDispose]: () => dispose?.() ?? Promise.resolve(),
   };
+}
+
+/** A device of bytes in memory. */
+export function memoryDevice(content: Uint8Array): ReadableDevice {
+  return readableDevice({
+    byteLength: content.byteLength,
+    peek: (offset, length) => content.subarray(offset, offset + length),
+    read(target, offset, options) {
+      if (options?.signal?.aborted === true) return Promise.reject(options.signal.reason);
+      const bytes = content.subarray(offset, offset + target.byteLength);
+      target.set(bytes);
+      return Promise.resolve(bytes.byteLength);
+    },
+  });
+}
+
+async function* wholeExtent(byteLength: number, offset: number, length: number, options?: ReadOptions): AsyncGenerator<Extent> {
+  options?.signal?.throwIfAborted();
+  const end = Math.min(offset + length, byteLength);
+  if (offset < end) yield { start: offset, end, status: 'data', depth: 0, compressed: false, fileOffset: undefined };
 }

@@ -1,9 +1,26 @@
-/** The BlockDevice contract and what a filesystem says of a file's storage. */
-export { type BlockDevice, memoryDevice } from './device.ts';
-export type { Extent, ExtentStatus, ImageDevice } from './image-device.ts';
+/** Devices, the filters over them, and the facts that a host reports of a file's storage. */
+export {
+  type DeviceParts,
+  type Extent,
+  type ExtentStatus,
+  memoryDevice,
+  type ReadableDevice,
+  readableDevice,
+  type ReadOptions,
+  type WritableDevice,
+  type WriteLimits,
+} from './device.ts';
+export { readExactly, readUpTo } from './read.ts';
 export { storedBytes, type StorageMap, type StoredRange } from './storage-map.ts';
 export type { FileFacts, FilesystemKind, MapGeometry, StorageRules, WriteProtection } from './file-facts.ts';
 export { FIRM_GROUND, type Ground, type GroundDoubt, type GroundLimit } from './ground.ts';
-export { withReadBudget } from './budget.ts';
-export { withPrefix } from './prefix.ts';
+export { withReadBudget } from './filters/budget.ts';
+export { type CacheOptions, withCache } from './filters/cache.ts';
+export { type FaultOptions, withFaults } from './filters/fault.ts';
+export { memoryDisk, overlayDevice, type OverlayOptions } from './filters/overlay.ts';
+export { withPrefix } from './filters/prefix.ts';
+export { withReadAhead } from './filters/read-ahead.ts';
+export { sliceDevice } from './filters/slice.ts';
+export { type TracedRead, withTrace } from './filters/trace.ts';
+export { type ConformanceCheck, readableConformance, type Subject, writableConformance } from './testing/conformance.ts';
 export { TableMemory, tableMemoryInForce, withTableMemory } from './table-memory.ts';

@@ -9,7 +9,7 @@
  * worker's behalf, a piece at a time, by a handle that is good for that file and nothing else.
  */
 import { asPlimsollError, PlimsollError, quoteForHumans } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { fileBeside, reopenedForReading, type Jailed, type JailEnd, startJailed } from '#host';
 import { startFilter } from './filters.ts';
 import { type ClientFrame, encodeFrame, FrameDecoder, MAX_DATA_BYTES, protocolError, reviveError } from './frames.ts';
@@ -31,7 +31,7 @@ export interface ConfinedFile {
 
 /** A file that the policy allows. */
 export interface GrantedFile {
-  readonly device: BlockDevice;
+  readonly device: ReadableDevice;
   /** May be called twice. */
   close(): Promise<void>;
 }
@@ -93,7 +93,7 @@ export async function runConfined(request: ConfinedRequest, options: ConfinedOpt
 export async function runUnconfined(
   handlers: Handlers,
   request: ConfinedRequest,
-  devices: readonly BlockDevice[],
+  devices: readonly ReadableDevice[],
   options: Pick<ConfinedOptions, 'signal' | 'onFileRequest' | 'onPart' | 'image'> = {},
 ): Promise<unknown> {
   const handler = handlerOf(handlers, request.name);
@@ -305,7 +305,7 @@ class Conversation {
     if (granted === undefined || !isCount(offset) || !isCount(length) || length > MAX_DATA_BYTES)
       throw protocolError('a read out of bounds');
     const { device } = granted;
-    const data = offset >= device.byteLength ? new Uint8Array(0) : await device.read(offset, Math.min(length, device.byteLength - offset));
+    const data = await readUpTo(device, offset, length);
     return [{ type: 'bytes' }, data];
   }
 

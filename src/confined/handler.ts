@@ -1,9 +1,9 @@
 /** What a request of the confined worker is answered by. */
 import { PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 
 /** Asks the policy outside for a file whose name was found in the image. Throws: what the policy says, kind `refused` mostly. */
-export type RequestFile = (name: Uint8Array, role: string) => Promise<BlockDevice>;
+export type RequestFile = (name: Uint8Array, role: string) => Promise<ReadableDevice>;
 
 /** Says a part of the answer ahead of the rest: what JSON can carry. */
 export type TellPart = (part: unknown) => void;
@@ -11,7 +11,7 @@ export type TellPart = (part: unknown) => void;
 /** The answer is what JSON can carry. Whoever shows it treats it as a stranger's. */
 export type Handler = (
   params: unknown,
-  devices: readonly BlockDevice[],
+  devices: readonly ReadableDevice[],
   signal: AbortSignal,
   requestFile: RequestFile,
   tellPart: TellPart,

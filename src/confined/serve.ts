@@ -1,6 +1,6 @@
 /** The inside of the wall: seals the process, says so, answers one request, ends. */
 import { asPlimsollError, type PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readableDevice } from '#block';
 import { CHANNEL_FD, FIRST_FILE_FD, inheritedDevice, readFully, sealProcess, writeFully } from '#host';
 import { sealFilter } from './filters.ts';
 import { errorInside } from './error-inside.ts';
@@ -71,7 +71,7 @@ function tellPart(value: unknown): void {
   say({ type: 'part', value });
 }
 
-function requestFile(name: Uint8Array, role: string): Promise<BlockDevice> {
+function requestFile(name: Uint8Array, role: string): Promise<ReadableDevice> {
   return new Promise((resolve) => {
     say({ type: 'file-request', role }, name);
     const { message } = hear();
@@ -81,16 +81,15 @@ function requestFile(name: Uint8Array, role: string): Promise<BlockDevice> {
 }
 
 /** A file that the client holds open and reads for us, piece by piece. */
-function remoteDevice(file: number, byteLength: number): BlockDevice {
+function remoteDevice(file: number, byteLength: number): ReadableDevice {
   const readPiece = (offset: number, length: number): Uint8Array => {
     say({ type: 'read', file, offset, length });
     const { message, data } = hear();
     if (message.type !== 'bytes') throw replyError(message);
     return data;
   };
-  const readNow = (offset: number, length: number): Uint8Array => {
-    const wanted = Math.max(0, Math.min(length, byteLength - offset));
-    const target = new Uint8Array(wanted);
+  const readNow = (target: Uint8Array, offset: number): number => {
+    const wanted = Math.max(0, Math.min(target.byteLength, byteLength - offset));
     let filled = 0;
     while (filled < wanted) {
       const piece = readPiece(offset + filled, Math.min(wanted - filled, MAX_DATA_BYTES));
@@ -98,15 +97,15 @@ function remoteDevice(file: number, byteLength: number): BlockDevice {
       target.set(piece, filled);
       filled += piece.byteLength;
     }
-    return target.subarray(0, filled);
+    return filled;
   };
-  return {
+  return readableDevice({
     byteLength,
-    read: (offset, length) =>
+    read: (target, offset) =>
       new Promise((resolve) => {
-        resolve(readNow(offset, length));
+        resolve(readNow(target, offset));
       }),
-  };
+  });
 }
 
 function replyError(message: ClientFrame): PlimsollError {

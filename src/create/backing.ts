@@ -1,4 +1,5 @@
 /** The backing file of an overlay to be made: found, opened, its header checked; its tables are not looked at. */
+import { readUpTo } from '#block';
 import { dirname } from 'node:path';
 import { PlimsollError, roundUp } from '#base';
 import { hasQcow2Magic, probe, PROBE_BYTES, readQcow2Header } from '#formats';
@@ -23,7 +24,7 @@ export interface Backing {
 export async function readBacking(imagePath: string, backing: BackingChoice): Promise<Backing> {
   const file = await openImageFileAt(dirname(imagePath), fileName('backing_file', backing.name));
   try {
-    const prefix = await file.device.read(0, PROBE_BYTES);
+    const prefix = await readUpTo(file.device, 0, PROBE_BYTES);
     return backing.format === 'raw' ? rawBacking(file, prefix) : await qcow2Backing(file, prefix);
   } finally {
     await file.close();

@@ -1,6 +1,5 @@
 /** A disk cut into blocks of one size, each stored whole at some place of the file or not at all: what VHD and VDI share. */
-import type { BlockDevice, Extent, ExtentStatus, ImageDevice } from '#block';
-import { readWhole } from './block-table.ts';
+import { type Extent, type ExtentStatus, type ReadableDevice, readableDevice, readExactly } from '#block';
 
 /** Where a block lies; the bytes of a stored one are contiguous. */
 export interface BlockPlace {
@@ -10,7 +9,7 @@ export interface BlockPlace {
 }
 
 export interface BlockMapping {
-  readonly device: BlockDevice;
+  readonly device: ReadableDevice;
   readonly capacity: number;
   readonly blockSize: number;
   /** Synchronous and cheap: it is asked for every block of a range. */
@@ -24,26 +23,23 @@ export interface BlockMapping {
 /** Blocks looked at between two looks at the signal. */
 const BLOCKS_AT_ONCE = 65536;
 
-/** The disk of `mapping`. Reads are of at most one run at a time and may overlap. */
-export function blockMappedImage(mapping: BlockMapping): ImageDevice {
+/** The disk of `mapping`. */
+export function blockMappedImage(mapping: BlockMapping): ReadableDevice {
   const { device, capacity } = mapping;
-  return {
+  return readableDevice({
     byteLength: capacity,
-    async read(offset, length, into) {
-      const end = Math.min(offset + length, capacity);
-      const wanted = Math.max(0, end - offset);
-      let target: Uint8Array | undefined;
-      for await (const { start, end: runEnd, fileOffset } of runs(mapping, offset, end, undefined)) {
-        if (fileOffset !== undefined && start === offset && runEnd === end) return readWhole(device, fileOffset, wanted, into);
-        target ??= into !== undefined && into.byteLength >= wanted ? into.subarray(0, wanted) : new Uint8Array(wanted);
+    async read(target, offset, options) {
+      const end = Math.min(offset + target.byteLength, capacity);
+      for await (const { start, end: runEnd, fileOffset } of runs(mapping, offset, end, options?.signal)) {
         const piece = target.subarray(start - offset, runEnd - offset);
         if (fileOffset === undefined) piece.fill(0);
-        else copyInto(piece, await readWhole(device, fileOffset, runEnd - start, piece));
+        else await readExactly(device, fileOffset, runEnd - start, 'IMAGE_TRUNCATED', 'read image', piece);
       }
-      return target ?? new Uint8Array(0);
+      return Math.max(0, end - offset);
     },
-    extents: (start, end, signal) => runs(mapping, Math.max(0, start), Math.min(end, capacity), signal),
-  };
+    extents: (offset, length, options) => runs(mapping, offset, Math.min(offset + length, capacity), options?.signal),
+    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
+  });
 }
 
 /** Runs of one status that continue each other in the file, covering [start, end). */
@@ -73,9 +69,4 @@ async function* runs(mapping: BlockMapping, start: number, end: number, signal: 
     at = next;
   }
   if (run !== undefined) yield { ...run, depth: 0, compressed: false };
-}
-
-/** A device may answer with memory of its own. */
-function copyInto(target: Uint8Array, content: Uint8Array): void {
-  if (content.buffer !== target.buffer || content.byteOffset !== target.byteOffset) target.set(content);
 }

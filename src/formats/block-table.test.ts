@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryDevice } from '#block';
-import { findOverlap, readEntries, readWhole } from './block-table.ts';
+import { findOverlap, readEntries } from './block-table.ts';
 
 const UNUSED = 0xffffffff;
 
@@ -18,16 +18,6 @@ describe('readEntries()', () => {
 
   it('refuses a table that the file cuts', async () => {
     await expect(readEntries(memoryDevice(new Uint8Array(10)), 4, 2, 'big')).rejects.toMatchObject({ code: 'IMAGE_TRUNCATED' });
-  });
-});
-
-describe('readWhole()', () => {
-  it('says how much there was', async () => {
-    await expect(readWhole(memoryDevice(new Uint8Array(10)), 4, 7)).rejects.toMatchObject({
-      kind: 'corrupt',
-      code: 'IMAGE_TRUNCATED',
-      where: { at: 4, found: '6 bytes' },
-    });
   });
 });
 

@@ -1,7 +1,6 @@
 /** Tables of 32-bit entries, one for each block of a disk: VHD's block allocation table and VDI's block map. */
 import type { Endian } from '#base';
-import type { BlockDevice } from '#block';
-import { readOrThrow } from './read-whole.ts';
+import { type ReadableDevice, readExactly } from '#block';
 
 /** A table is read in pieces of at most this size. */
 const READ_BYTES = 1024 * 1024;
@@ -16,7 +15,7 @@ const TABLE_COPIES = 3;
  * Throws: corrupt, when the file ends inside the table (it shrank since its header was checked); io, over-budget.
  */
 export async function readEntries(
-  device: BlockDevice,
+  device: ReadableDevice,
   fileOffset: number,
   count: number,
   endian: Endian,
@@ -27,20 +26,11 @@ export async function readEntries(
   for (let first = 0; first < count; first += READ_BYTES / 4) {
     signal?.throwIfAborted();
     const some = Math.min(READ_BYTES / 4, count - first);
-    const content = await readWhole(device, fileOffset + first * 4, some * 4);
+    const content = await readExactly(device, fileOffset + first * 4, some * 4, 'IMAGE_TRUNCATED', 'read image');
     const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
     for (let index = 0; index < some; index += 1) entries[first + index] = view.getUint32(index * 4, endian === 'little');
   }
   return entries;
-}
-
-/**
- * The bytes [fileOffset, fileOffset + byteLength).
- *
- * Throws: corrupt, when the file ends before them; io, over-budget.
- */
-export function readWhole(device: BlockDevice, fileOffset: number, byteLength: number, into?: Uint8Array): Promise<Uint8Array> {
-  return readOrThrow(device, fileOffset, byteLength, 'IMAGE_TRUNCATED', 'read image', into);
 }
 
 /**

@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import type { Extent, ImageDevice } from '#block';
+import { type Extent, type ReadableDevice, readableDevice } from '#block';
 import { guestDataAmong } from './data-places.ts';
 
 /** A disk of `extents`, whose walks are counted. */
-function imageOf(extents: readonly Omit<Extent, 'depth' | 'status'>[]): { image: ImageDevice; walks: () => number } {
+function imageOf(extents: readonly Omit<Extent, 'depth' | 'status'>[]): { image: ReadableDevice; walks: () => number } {
   let walks = 0;
-  const image: ImageDevice = {
+  const image = readableDevice({
     byteLength: 100,
     read: () => Promise.reject(new Error('nothing is read')),
     async *extents() {
       walks += 1;
       for (const extent of extents) yield { ...extent, depth: 0, status: 'data' };
     },
-  };
+  });
   return { image, walks: () => walks };
 }
 

@@ -1,5 +1,5 @@
 /** Where in a container file the guest's own data lies: what it stored there says nothing about the file. */
-import type { ImageDevice } from '#block';
+import type { ReadableDevice } from '#block';
 
 /**
  * Those of `places` that belong to guest data which is stored as it is.
@@ -7,11 +7,11 @@ import type { ImageDevice } from '#block';
  * Bounds: one walk over the image's extents, however many places there are; none where there are none.
  * Throws: what reading the image's tables throws; AbortError.
  */
-export async function guestDataAmong(image: ImageDevice, places: readonly number[], signal?: AbortSignal): Promise<Set<number>> {
+export async function guestDataAmong(image: ReadableDevice, places: readonly number[], signal?: AbortSignal): Promise<Set<number>> {
   const found = new Set<number>();
   const sorted = Float64Array.from(places).sort();
   if (sorted.length === 0) return found;
-  for await (const { start, end, fileOffset, compressed } of image.extents(0, image.byteLength, signal)) {
+  for await (const { start, end, fileOffset, compressed } of image.extents(0, image.byteLength, { signal })) {
     if (fileOffset === undefined || compressed) continue;
     const fileEnd = fileOffset + (end - start);
     for (let index = firstFrom(sorted, fileOffset); index < sorted.length; index += 1) {

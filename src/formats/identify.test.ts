@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, statSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type BlockDevice, memoryDevice } from '#block';
+import { memoryDevice, type ReadableDevice, readableDevice } from '#block';
 import { identify } from './identify.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'plimsoll-identify-'));
@@ -66,17 +66,14 @@ async function signsOfMade({ tool, size }: (typeof MADE)[number]): Promise<strin
   }
 }
 
-function fileDevice(fd: number, byteLength: number): BlockDevice {
-  return {
+function fileDevice(fd: number, byteLength: number): ReadableDevice {
+  return readableDevice({
     byteLength,
-    read(offset, length) {
-      const bytes = new Uint8Array(length);
-      return Promise.resolve(bytes.subarray(0, readSync(fd, bytes, 0, length, offset)));
-    },
-  };
+    read: (target, offset) => Promise.resolve(readSync(fd, target, 0, target.byteLength, offset)),
+  });
 }
 
-async function names(content: Uint8Array | BlockDevice): Promise<string[]> {
+async function names(content: Uint8Array | ReadableDevice): Promise<string[]> {
   return (await identify(content instanceof Uint8Array ? memoryDevice(content) : content)).map(({ name }) => name);
 }
 

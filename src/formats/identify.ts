@@ -4,7 +4,7 @@
  *
  * Sources: the specifications of the formats; for VMDK descriptors, what QEMU 7.2 takes for one.
  */
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { FileEnds } from './file-ends.ts';
 import { FILESYSTEM_MAGICS, filesystemsOfHead, filesystemsOfTail, VOLUME_MAGICS } from './filesystem-signs.ts';
 import { isWrapping, probe, PROBE_BYTES, probeFooter, VHD_COOKIE } from './probe.ts';
@@ -61,11 +61,11 @@ const FOOTER_MAGICS: readonly Magic[] = [
  *
  * Reads the first 512 KiB and the last 768 KiB, and 4 bytes more where nothing is found there. Throws: io, over-budget.
  */
-export async function identify(device: BlockDevice): Promise<Sign[]> {
+export async function identify(device: ReadableDevice): Promise<Sign[]> {
   const { byteLength } = device;
-  const head = (await device.read(0, Math.min(IDENTIFY_HEAD_BYTES, byteLength))).slice();
+  const head = await readUpTo(device, 0, IDENTIFY_HEAD_BYTES);
   const tailAt = Math.max(0, byteLength - TAIL_BYTES);
-  const ends = new FileEnds(byteLength, head, await device.read(tailAt, byteLength - tailAt));
+  const ends = new FileEnds(byteLength, head, await readUpTo(device, tailAt, byteLength - tailAt));
   const signs = [...signsOfHead(head, ends), ...signsOfTail(ends)].sort((a, b) => a.at - b.at);
   return signs.length === 0 && (await isVmfs(device)) ? [{ name: 'vmfs', class: 'filesystem', at: VMFS.at }] : signs;
 }
@@ -73,10 +73,10 @@ export async function identify(device: BlockDevice): Promise<Sign[]> {
 /** The first volume header of VMFS, so far behind the start that it is read only where nothing else is found. Source: libblkid. */
 const VMFS = { at: 2 ** 20, magic: [0x0d, 0xd0, 0x01, 0xc0] } as const;
 
-async function isVmfs(device: BlockDevice): Promise<boolean> {
+async function isVmfs(device: ReadableDevice): Promise<boolean> {
   const { at, magic } = VMFS;
   if (device.byteLength < at + magic.length) return false;
-  const found = await device.read(at, magic.length);
+  const found = await readUpTo(device, at, magic.length);
   return magic.every((byte, index) => found[index] === byte);
 }
 

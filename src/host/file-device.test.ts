@@ -2,7 +2,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { memoryDevice, type StoredRange } from '#block';
+import { memoryDevice, readUpTo, type StoredRange, withTrace } from '#block';
 import { fileDevice, holesAsZeros, isHole } from './file-device.ts';
 
 const content = Buffer.from(Array.from({ length: 10_000 }, (_, index) => index % 251));
@@ -36,7 +36,7 @@ describe('fileDevice()', () => {
     ['behind the end', 20_000, 100, 0],
     ['nothing', 10, 0, 0],
   ])('reads %s', async (_, offset, length, expected) => {
-    const bytes = await fileDevice(fd, content.byteLength, 'file').read(offset, length);
+    const bytes = await readUpTo(fileDevice(fd, content.byteLength, 'file'), offset, length);
     expect(Buffer.from(bytes)).toEqual(content.subarray(offset, offset + expected));
     expect(bytes.byteLength).toBe(expected);
   });
@@ -44,7 +44,7 @@ describe('fileDevice()', () => {
   it('reads concurrently, each its own bytes', async () => {
     const device = fileDevice(fd, content.byteLength, 'file');
     const offsets = Array.from({ length: 100 }, (_, index) => index * 97);
-    const all = await Promise.all(offsets.map((offset) => device.read(offset, 50)));
+    const all = await Promise.all(offsets.map((offset) => readUpTo(device, offset, 50)));
     expect(all.map((bytes) => Buffer.from(bytes))).toEqual(offsets.map((offset) => content.subarray(offset, offset + 50)));
   });
 
@@ -54,12 +54,12 @@ describe('fileDevice()', () => {
     const own = openSync(path, 'r+');
     const device = fileDevice(own, content.byteLength, path);
     ftruncateSync(own, 6000);
-    expect((await device.read(5000, 4000)).byteLength).toBe(1000);
+    expect((await readUpTo(device, 5000, 4000)).byteLength).toBe(1000);
     closeSync(own);
   });
 
   it('reports a failing read with the errno and the file', async () => {
-    await expect(fileDevice(1_000_000, 10, 'gone.img').read(0, 10)).rejects.toMatchObject({
+    await expect(readUpTo(fileDevice(1_000_000, 10, 'gone.img'), 0, 10)).rejects.toMatchObject({
       kind: 'io',
       code: 'IO_EBADF',
       where: { image: 'gone.img' },
@@ -89,20 +89,14 @@ describe('holesAsZeros()', () => {
     const reads: number[] = [];
     const below = memoryDevice(content);
     const device = holesAsZeros(
-      {
-        byteLength: below.byteLength,
-        read: (offset, length) => {
-          reads.push(offset);
-          return below.read(offset, length);
-        },
-      },
+      withTrace(below, ({ offset }) => reads.push(offset)),
       [stored(4096, 4096)],
     );
-    expect(Buffer.from(await device.read(0, 4096))).toEqual(Buffer.alloc(4096));
-    expect((await device.read(9000, 5000)).byteLength).toBe(1000);
+    expect(Buffer.from(await readUpTo(device, 0, 4096))).toEqual(Buffer.alloc(4096));
+    expect((await readUpTo(device, 9000, 5000)).byteLength).toBe(1000);
     expect(reads).toEqual([]);
-    expect(Buffer.from(await device.read(4000, 200))).toEqual(content.subarray(4000, 4200));
-    expect((await device.read(20_000, 10)).byteLength).toBe(0);
+    expect(Buffer.from(await readUpTo(device, 4000, 200))).toEqual(content.subarray(4000, 4200));
+    expect((await readUpTo(device, 20_000, 10)).byteLength).toBe(0);
     expect(reads).toEqual([4000, 20_000]);
   });
 });

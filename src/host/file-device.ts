@@ -1,7 +1,7 @@
-/** An open file as a BlockDevice, and a filter that knows its holes. */
+/** An open file as a device, and a filter that answers reads of its holes. */
 import { read } from 'node:fs';
 import { asPlimsollError, pauseDue } from '#base';
-import type { BlockDevice, StorageMap } from '#block';
+import { type ReadableDevice, readableDevice, type StorageMap } from '#block';
 import type { Ffi } from './ffi.ts';
 
 /** Node refuses a single read of 2^31 bytes or more. */
@@ -14,24 +14,25 @@ const MAX_BYTES_PER_READ = 2 ** 30;
  * What lies in the page cache is read at once; only what the disk has to bring goes through the thread pool. `ffi` may be
  * known later than the device is made.
  */
-export function fileDevice(fd: number, byteLength: number, image: string, ffi: () => Ffi | undefined = () => undefined): BlockDevice {
-  return {
+export function fileDevice(fd: number, byteLength: number, image: string, ffi: () => Ffi | undefined = () => undefined): ReadableDevice {
+  return readableDevice({
     byteLength,
-    async read(offset, length, into) {
-      const wanted = Math.max(0, Math.min(length, byteLength - offset));
-      const target = into !== undefined && into.byteLength >= wanted ? into : Buffer.allocUnsafe(wanted);
+    async read(target, offset, options) {
+      options?.signal?.throwIfAborted();
+      const wanted = Math.max(0, Math.min(target.byteLength, byteLength - offset));
       let filled = Math.max(0, ffi()?.readCached(fd, target.subarray(0, wanted), offset) ?? 0);
       while (filled < wanted) {
         const count = await readOnce(fd, target, { at: filled, length: wanted - filled, position: offset + filled }, image);
         if (count === 0) break;
         filled += count;
+        options?.signal?.throwIfAborted();
       }
-      // What lies in memory is read without waiting, so a large image would keep everybody else waiting.
+      // Cached content is read without waiting: a large image would hold up everything else.
       const pause = pauseDue();
       if (pause !== undefined) await pause;
-      return target.subarray(0, filled);
+      return filled;
     },
-  };
+  });
 }
 
 /** `fs.promises` costs more per call: it wraps each descriptor in a FileHandle. */
@@ -50,15 +51,21 @@ function readOnce(fd: number, target: Uint8Array, piece: { at: number; length: n
  *
  * Only for a map as new as the file's content: a file that somebody writes to meanwhile would be read as it never was.
  */
-export function holesAsZeros(device: BlockDevice, map: StorageMap): BlockDevice {
-  return {
+export function holesAsZeros(device: ReadableDevice, map: StorageMap): ReadableDevice {
+  return readableDevice({
     byteLength: device.byteLength,
-    read(offset, length, into) {
-      const end = Math.min(offset + length, device.byteLength);
-      if (end <= offset || !isHole(map, offset, end - offset)) return device.read(offset, length, into);
-      return Promise.resolve(new Uint8Array(end - offset));
+    memory: device.memory,
+    peek: (offset, length) => device.peek?.(offset, length),
+    read(target, offset, options) {
+      const end = Math.min(offset + target.byteLength, device.byteLength);
+      if (end <= offset || !isHole(map, offset, end - offset)) return device.read(target, offset, options);
+      if (options?.signal?.aborted === true) return Promise.reject(options.signal.reason);
+      target.fill(0, 0, end - offset);
+      return Promise.resolve(end - offset);
     },
-  };
+    extents: (offset, length, options) => device.extents(offset, length, options),
+    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
+  });
 }
 
 /** Whether none of the bytes [fileOffset, fileOffset + byteLength) has storage. */

@@ -4,33 +4,33 @@
  */
 import { readSync, writeSync } from 'node:fs';
 import { asPlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readableDevice } from '#block';
 
 const MAX_BYTES_PER_READ = 2 ** 30;
 
 /** The first `byteLength` bytes of a file that was inherited open. A file that has shrunk meanwhile ends earlier. */
-export function inheritedDevice(fd: number, byteLength: number, image: string): BlockDevice {
-  const readNow = (offset: number, length: number, into?: Uint8Array): Uint8Array => {
-    const wanted = Math.max(0, Math.min(length, byteLength - offset));
-    const target = into !== undefined && into.byteLength >= wanted ? into : Buffer.allocUnsafe(wanted);
+export function inheritedDevice(fd: number, byteLength: number, image: string): ReadableDevice {
+  const readNow = (target: Uint8Array, offset: number): number => {
+    const wanted = Math.max(0, Math.min(target.byteLength, byteLength - offset));
     let filled = 0;
     while (filled < wanted) {
       const count = readSync(fd, target, filled, Math.min(wanted - filled, MAX_BYTES_PER_READ), offset + filled);
       if (count === 0) break;
       filled += count;
     }
-    return target.subarray(0, filled);
+    return filled;
   };
-  return {
+  return readableDevice({
     byteLength,
-    read: (offset, length, into) => {
+    read: (target, offset, options) => {
+      if (options?.signal?.aborted === true) return Promise.reject(options.signal.reason);
       try {
-        return Promise.resolve(readNow(offset, length, into));
+        return Promise.resolve(readNow(target, offset));
       } catch (error) {
         return Promise.reject(asPlimsollError(error, 'read file', image));
       }
     },
-  };
+  });
 }
 
 /** Exactly `length` bytes from a pipe or socket, or undefined when it ends before. */

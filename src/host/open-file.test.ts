@@ -1,3 +1,4 @@
+import { readUpTo } from '#block';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
@@ -57,7 +58,7 @@ describe('openImageFile()', () => {
   it('reads the file and knows its real place', async () => {
     symlinkSync('image', at('link'));
     await using file = await openImageFile(at('link'));
-    expect(Buffer.from(await file.device.read(0, 100)).toString()).toBe('content of the image');
+    expect(Buffer.from(await readUpTo(file.device, 0, 100)).toString()).toBe('content of the image');
     expect(file).toMatchObject({ path: at('link'), realPath: at('image') });
     expect(file.realPathBytes.toString()).toBe(at('image'));
     const { dev, ino } = statSync(at('image'));
@@ -177,7 +178,7 @@ describe('openImageFile()', () => {
     {
       await using file = await openImageFile(at('image'));
       await file.facts();
-      await file.device.read(0, 10);
+      await readUpTo(file.device, 0, 10);
     }
     const after = statSync(at('image'), { bigint: true });
     expect([after.mtimeNs, after.ctimeNs, after.size, after.ino]).toEqual([before.mtimeNs, before.ctimeNs, before.size, before.ino]);
@@ -216,7 +217,7 @@ describe('openImageFileAt()', () => {
     writeFileSync(at('second'), 'the second');
     const permit = (): void => renameSync(at('second'), at('first'));
     await using file = await openImageFileAt(directory, 'first', { permit });
-    expect(Buffer.from(await file.device.read(0, 20)).toString()).toBe('first');
+    expect(Buffer.from(await readUpTo(file.device, 0, 20)).toString()).toBe('first');
   });
 });
 

@@ -2,7 +2,7 @@
 import { type BigIntStats, closeSync, fstatSync, realpath, stat } from 'node:fs';
 import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError } from '#base';
-import type { BlockDevice, FileFacts, StorageMap } from '#block';
+import type { FileFacts, ReadableDevice, StorageMap } from '#block';
 import { displayPath, type OpenOptions, openRegular, type RealPlace } from './descriptor.ts';
 import { type Ffi, loadFfi } from './ffi.ts';
 import { fileDevice } from './file-device.ts';
@@ -92,7 +92,7 @@ export interface OpenFile extends RealPlace {
   /** `device:inode`, as in FileFacts. */
   readonly identity: string;
   /** The file's bytes, as long as it was when opened. */
-  readonly device: BlockDevice;
+  readonly device: ReadableDevice;
   /** Read anew at each call. Throws: io; unsupported, FILE_TOO_LONG. */
   facts(): Promise<FileFacts>;
   /** The facts that need no map, as `facts`. */

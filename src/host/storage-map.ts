@@ -4,7 +4,7 @@
  * Source: linux/fiemap.h, Documentation/filesystems/fiemap.rst; lseek(2).
  */
 import { roundDown, roundUp, yieldToEventLoop } from '#base';
-import { storedBytes, type StorageMap, type StoredRange } from '#block';
+import { type StorageMap, storedBytes, type StoredRange } from '#block';
 import { ERRNO, type Ffi, loadFfi, SEEK_DATA, SEEK_HOLE } from './ffi.ts';
 
 /**

@@ -1,6 +1,6 @@
 /** The files an image refers to: backing files, one behind the other, and the external data file. */
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
-import type { FileFacts, TableMemory } from '#block';
+import { type FileFacts, readUpTo, type TableMemory } from '#block';
 import { hasQcow2Magic, openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { rawFigures, vmdkFigures } from '#commitment';
@@ -156,7 +156,7 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, pla
     length: facts.length,
     allocation: facts.allocation,
   } as const;
-  const prefix = await file.device.read(0, PROBE_BYTES);
+  const prefix = await readUpTo(file.device, 0, PROBE_BYTES);
   const [evidence] = probe(prefix);
   const format = reference.format ?? evidence?.format ?? 'raw';
   const target: CommitTarget = { ...walk, file, facts, path, capacityAbove };

@@ -1,6 +1,6 @@
 /** What a commit into a backing file can add to its commitment: QEMU extends the file to the capacity of the overlay first. */
 import { asPlimsollError, formatBytes, PlimsollError, quoteForHumans, roundUp } from '#base';
-import type { BlockDevice, FileFacts, TableMemory } from '#block';
+import type { FileFacts, ReadableDevice, TableMemory } from '#block';
 import { type LuksHeader, openQed, type Qcow2Header, type QedHeader, readCensus } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, type RealPlace } from '#host';
 import { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from '#commitment';
@@ -67,7 +67,7 @@ export async function commitGrowthOfQcow2(target: CommitTarget, header: Qcow2Hea
 }
 
 /** Throws: AbortError. */
-async function knownOrFound(target: CommitTarget, find: (device: BlockDevice) => Promise<number>): Promise<CommitGrowth> {
+async function knownOrFound(target: CommitTarget, find: (device: ReadableDevice) => Promise<number>): Promise<CommitGrowth> {
   const { file, facts, capacityAbove, cache } = target;
   const known = KNOWN.get(cache) ?? new Map<string, Promise<CommitGrowth>>();
   KNOWN.set(cache, known);
@@ -89,7 +89,7 @@ const SECTOR = 512;
 /** Many overlays share one base: what a run found of it, by identity, storage and the capacity above. */
 const KNOWN = new WeakMap<HostCache, Map<string, Promise<CommitGrowth>>>();
 
-async function growthFromTables(target: CommitTarget, find: (device: BlockDevice) => Promise<number>): Promise<CommitGrowth> {
+async function growthFromTables(target: CommitTarget, find: (device: ReadableDevice) => Promise<number>): Promise<CommitGrowth> {
   const { file, facts, signal, tables } = target;
   try {
     return { commitGrowth: await find(metadataDevice(file.device, facts, undefined, tables)) };
@@ -101,7 +101,7 @@ async function growthFromTables(target: CommitTarget, find: (device: BlockDevice
   }
 }
 
-async function qcow2Growth(target: CommitTarget, device: BlockDevice, header: Qcow2Header): Promise<number> {
+async function qcow2Growth(target: CommitTarget, device: ReadableDevice, header: Qcow2Header): Promise<number> {
   const census = await readCensus(device, header, target.signal);
   const own = qcow2CommitGrowth(census, target.facts, target.capacityAbove);
   if (own === undefined || !header.externalDataFile) return own ?? 0;

@@ -16,7 +16,7 @@ import {
   saturated,
   type SerializedError,
 } from '#base';
-import { type BlockDevice, type FileFacts, type TableMemory, withTableMemory } from '#block';
+import { type FileFacts, type ReadableDevice, readUpTo, type TableMemory, withTableMemory } from '#block';
 import {
   type Evidence,
   hasQcow2Magic,
@@ -192,7 +192,7 @@ async function examineWithin(path: string | Buffer, options: ExamineOptions, tab
     facts = await file.facts();
     known = { ...UNKNOWN, length: facts.length, allocation: facts.allocation, openForWriting: facts.openForWriting ?? null };
     const device = metadataDevice(file.device, facts, memory, tables);
-    const prefix = await (facts.length <= SMALL_FILE_BYTES ? device : file.device).read(0, PROBE_BYTES);
+    const prefix = await readUpTo(facts.length <= SMALL_FILE_BYTES ? device : file.device, 0, PROBE_BYTES);
     const evidence = await gatherEvidence(file.device, prefix);
     const declared = options.rawFiles?.has(facts.identity) === true ? 'raw' : options.format;
     if (declared === undefined) unproven = unprovenFile(shown, facts, evidence, options);
@@ -282,7 +282,7 @@ function rawReport(
 
 interface OpenImage {
   readonly file: OpenFile;
-  readonly device: BlockDevice;
+  readonly device: ReadableDevice;
   readonly facts: FileFacts;
   /** The first bytes. */
   readonly prefix: Uint8Array;

@@ -2,7 +2,7 @@
  * Files that machines read and no guest writes: optical discs, backups, exported disks. Both the name, which is the host's, and
  * the content must agree: a guest can write such bytes onto a raw disk, and a raw disk can be called anything.
  */
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import type { ImageReport } from '#wire';
 
 /** What a file is that no guest writes, in words. */
@@ -15,11 +15,11 @@ const ISO_MAGIC = 'CD001';
 const VMA_MAGIC = 'VMA\0';
 
 /** What the name and the first bytes of an undeclared file agree on. Reads five bytes of an .iso. */
-export async function exportKindOf(path: string, prefix: Uint8Array, device: BlockDevice): Promise<ExportKind | undefined> {
+export async function exportKindOf(path: string, prefix: Uint8Array, device: ReadableDevice): Promise<ExportKind | undefined> {
   const name = path.toLowerCase();
   if (name.endsWith('.vma') && hasText(prefix, 0, VMA_MAGIC)) return 'VMA backup';
   if (!name.endsWith('.iso') || device.byteLength < ISO_AT + ISO_MAGIC.length) return undefined;
-  return hasText(await device.read(ISO_AT, ISO_MAGIC.length), 0, ISO_MAGIC) ? 'optical disc' : undefined;
+  return hasText(await readUpTo(device, ISO_AT, ISO_MAGIC.length), 0, ISO_MAGIC) ? 'optical disc' : undefined;
 }
 
 /** The same of a container, by its report. */

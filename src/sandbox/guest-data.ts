@@ -1,6 +1,6 @@
 /** Which guest bytes of an image, its backing chain included, are data: what a copy of it has to hold. */
 import { PlimsollError, roundUp } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { type GuestRun, guestRuns, hasQcow2Magic, PROBE_BYTES, readQcow2Header, readSplitDisk } from '#formats';
 import { newHostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { type Finding, IMAGE_FORMATS, type ImageFormat } from '#wire';
@@ -92,7 +92,7 @@ async function closeAndThrow(file: OpenFile, error: unknown): Promise<never> {
 
 async function openLayer(file: OpenFile, declared: string | undefined, access: ExtentFileAccess): Promise<OpenedLayer> {
   const facts = await file.facts();
-  const prefix = await file.device.read(0, PROBE_BYTES);
+  const prefix = await readUpTo(file.device, 0, PROBE_BYTES);
   const format = await formatOf(file, prefix, declared);
   if (format === 'raw') {
     const capacity = roundUp(facts.length, SECTOR);
@@ -104,7 +104,7 @@ async function openLayer(file: OpenFile, declared: string | undefined, access: E
   const split = format === 'vmdk' ? await readSplitDisk(device) : undefined;
   if (split !== undefined) return { layer: { file, capacity: split.capacity, runs: splitDiskRuns(split, access) }, findings: [] };
   const { device: guest, isWholeInFile, findings, backing } = await GUEST_DEVICES[format](device, signal);
-  const extents = guest.extents(0, guest.byteLength, signal);
+  const extents = guest.extents(0, guest.byteLength, { signal });
   const runs = isWholeInFile && facts.map !== undefined ? storedRuns(extents, facts.map) : extentRuns(extents);
   const layer = { file, capacity: guest.byteLength, runs };
   return backing === undefined ? { layer, findings } : { layer, findings, backing: { ...backing, format: backing.format ?? undefined } };
@@ -131,7 +131,7 @@ const QEMU_NAME_OF_VHD = 'vpc';
 
 async function openQcow2Layer(
   file: OpenFile,
-  device: BlockDevice,
+  device: ReadableDevice,
   prefix: Uint8Array,
   signal: AbortSignal | undefined,
 ): Promise<OpenedLayer> {

@@ -1,5 +1,5 @@
 /** The formats, raw and qcow2 aside, whose guest bytes are located by their own reader: one line for each. */
-import type { BlockDevice, ImageDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { openLuks, openQed, openVdi, openVhd, openVhdx, openVmdk } from '#formats';
 import { vhdFindings } from '#commitment';
 import type { Finding } from '#wire';
@@ -7,7 +7,7 @@ import { type BackingReference, referencesOfQed } from './file-references.ts';
 import type { OtherFormat } from './other-formats.ts';
 
 export interface GuestDevice {
-  readonly device: ImageDevice;
+  readonly device: ReadableDevice;
   /** All of the disk lies in the file, so that holes of the file are zeros of the disk: QEMU reads it so, too. */
   readonly isWholeInFile: boolean;
   readonly findings: readonly Finding[];
@@ -15,7 +15,7 @@ export interface GuestDevice {
   readonly backing?: BackingReference | undefined;
 }
 
-type Opener = (device: BlockDevice, signal: AbortSignal | undefined) => Promise<GuestDevice>;
+type Opener = (device: ReadableDevice, signal: AbortSignal | undefined) => Promise<GuestDevice>;
 
 /**
  * Throws: corrupt, unsupported, over-budget, io; refused, for a differencing VHDX. The extents of a differencing VHD or VDI throw
@@ -39,6 +39,6 @@ export const GUEST_DEVICES: Readonly<Record<OtherFormat, Opener>> = {
   },
 };
 
-function opened(device: ImageDevice): GuestDevice {
+function opened(device: ReadableDevice): GuestDevice {
   return { device, isWholeInFile: false, findings: [] };
 }

@@ -6,7 +6,7 @@
  * no file can be opened, so no `import()`, and no thread can be made.
  */
 import { MiB } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import type { Handler, Handlers } from '#confined';
 import { vetHandler, vetManyHandler, vetPlacesHandler } from './vet/handler.ts';
 
@@ -15,14 +15,14 @@ const PIECE_BYTES = MiB;
 const ADLER_MODULUS = 65_521;
 
 /** The length and the Adler-32 of the first device: does the wall let through what it should, and all of it? */
-async function probeHash(_params: unknown, [device]: readonly BlockDevice[], signal: AbortSignal): Promise<object> {
+async function probeHash(_params: unknown, [device]: readonly ReadableDevice[], signal: AbortSignal): Promise<object> {
   let low = 1;
   let high = 0;
   let byteLength = 0;
   const end = device?.byteLength ?? 0;
   for (let at = 0; at < end; at += PIECE_BYTES) {
     signal.throwIfAborted();
-    const piece = (await device?.read(at, PIECE_BYTES)) ?? [];
+    const piece = device === undefined ? [] : await readUpTo(device, at, PIECE_BYTES);
     for (const byte of piece) {
       low += byte;
       high += low;

@@ -1,6 +1,6 @@
 /** The bytes of an image as its parser gets them: holes for free, the beginning read once, all reading bounded. */
 import { KiB, MiB } from '#base';
-import { type BlockDevice, type FileFacts, type TableMemory, withPrefix, withReadBudget } from '#block';
+import { type FileFacts, type ReadableDevice, type TableMemory, withPrefix, withReadBudget } from '#block';
 import { holesAsZeros } from '#host';
 
 /** Metadata read beyond what the file stores: room for small files on filesystems that compress. */
@@ -11,11 +11,11 @@ export const PREFIX_BYTES = 256 * KiB;
 
 /** Holes cost no reading, and all reading together is bounded by what the file stores; what is made of it, by `tables`. */
 export function metadataDevice(
-  device: BlockDevice,
+  device: ReadableDevice,
   facts: FileFacts,
   memory: Uint8Array = new Uint8Array(PREFIX_BYTES),
   tables?: TableMemory,
-): BlockDevice {
+): ReadableDevice {
   const quick = withPrefix(device, memory);
   const sparse = facts.map === undefined || facts.openForWriting === true ? quick : holesAsZeros(quick, facts.map);
   return { ...withReadBudget(sparse, metadataBudget(facts)), memory: tables };

@@ -1,6 +1,6 @@
 /** The formats without files of their own beside them: opened by their own reader, counted by their own rules. */
 import { PlimsollError } from '#base';
-import { type BlockDevice, type FileFacts, withTableMemory } from '#block';
+import { type FileFacts, type ReadableDevice, withTableMemory } from '#block';
 import {
   hasTwoVhdSizes,
   openLuks,
@@ -41,7 +41,7 @@ export interface CountedImage {
   readonly references?: FileReferences;
 }
 
-type Reader = (device: BlockDevice, facts: FileFacts, signal: AbortSignal | undefined) => Promise<CountedImage>;
+type Reader = (device: ReadableDevice, facts: FileFacts, signal: AbortSignal | undefined) => Promise<CountedImage>;
 
 /** Throws: corrupt, unsupported, over-budget, io. */
 export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
@@ -91,7 +91,7 @@ export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
 };
 
 /** A descriptor of its own, an image in one file, or one extent of a split image. */
-async function readVmdk(device: BlockDevice, facts: FileFacts, signal: AbortSignal | undefined): Promise<CountedImage> {
+async function readVmdk(device: ReadableDevice, facts: FileFacts, signal: AbortSignal | undefined): Promise<CountedImage> {
   const image = await openVmdkFile(device, signal);
   if ('files' in image) {
     const { createType, files, parent } = image;
@@ -104,7 +104,7 @@ async function readVmdk(device: BlockDevice, facts: FileFacts, signal: AbortSign
   return { figures, details: { subformat, grainBytes: image.header.grainBytes }, parent: undefined };
 }
 
-async function openVmdkFile(device: BlockDevice, signal: AbortSignal | undefined): Promise<SplitDisk | VmdkImage | VmdkExtentImage> {
+async function openVmdkFile(device: ReadableDevice, signal: AbortSignal | undefined): Promise<SplitDisk | VmdkImage | VmdkExtentImage> {
   try {
     return (await readSplitDisk(device)) ?? (await openVmdk(device, signal));
   } catch (thrown) {

@@ -1,15 +1,15 @@
 /** Which format a file is read as: the declared one, else the one that its signature proves, else raw as a guess. */
 import { PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { type Evidence, isWrapping, probe, PROBE_BYTES, probeFooter } from '#formats';
 import { type FormatSource, IMAGE_FORMATS, type ImageFormat } from '#wire';
 
 /** Signatures at the start; where there are none, in the last sector. */
-export async function gatherEvidence(device: BlockDevice, prefix: Uint8Array): Promise<Evidence[]> {
+export async function gatherEvidence(device: ReadableDevice, prefix: Uint8Array): Promise<Evidence[]> {
   const found = probe(prefix);
   if (found.length > 0 || device.byteLength < 2 * PROBE_BYTES) return found;
   const at = device.byteLength - PROBE_BYTES;
-  return probeFooter(await device.read(at, PROBE_BYTES)).map((one) => ({ ...one, at: at + one.at }));
+  return probeFooter(await readUpTo(device, at, PROBE_BYTES)).map((one) => ({ ...one, at: at + one.at }));
 }
 
 /** `option` declares the format on the command line. Throws: unsupported, refused. */

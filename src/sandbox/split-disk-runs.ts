@@ -51,7 +51,7 @@ async function* runsOfPiece({ file, byteLength, fileOffset }: Piece, access: Ext
     if (file.kind === 'sparse') {
       const { device } = await openVmdkExtent(metadataDevice(opened.device, facts), access.signal);
       const end = Math.min(byteLength, device.byteLength);
-      yield* extentRuns(device.extents(0, end, access.signal));
+      yield* extentRuns(device.extents(0, end, { signal: access.signal }));
       if (end < byteLength) yield { start: end, end: byteLength, status: 'zero' };
     } else if (facts.map === undefined) yield { start: 0, end: byteLength, status: 'data' };
     else yield* storedWithin(facts.map, fileOffset, byteLength);

@@ -46,7 +46,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'formats',
     layers: {
       base: 'structure tables, errors, checked numbers',
-      block: 'a parser gets its bytes from a BlockDevice and does no I/O of its own choosing',
+      block: 'a parser gets its bytes from a device and does no I/O of its own choosing',
       codec: 'compressed clusters, checksums',
     },
     node: nothing,
@@ -65,7 +65,7 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     name: 'host',
-    layers: { base: 'errors and checked numbers', block: 'a file is a BlockDevice with facts' },
+    layers: { base: 'errors and checked numbers', block: 'a file is a device with facts' },
     node: {
       'node:child_process': 'the jail of a confined worker; systemd-notify where there is no koffi',
       'node:crypto': 'names of temporary files that nobody can foresee',
@@ -83,7 +83,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'confined',
     layers: {
       base: 'errors and checked numbers',
-      block: `${TYPES_ONLY}what a worker reads is a BlockDevice`,
+      block: 'what a worker reads is a device',
       host: 'starts the confined process, and restricts the system calls of this one',
     },
     node: nothing,
@@ -119,7 +119,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'create',
     layers: {
       base: 'errors, sizes, numbers',
-      block: `${TYPES_ONLY}by what rules a filesystem gives storage`,
+      block: 'a backing file is a device; by what rules a filesystem gives storage',
       formats: "a writer, not a reader: the layout of a new image is the format's own",
       commitment: 'the figures that an image would have',
       host: 'allocation and files that get their name when they are whole',

@@ -2,22 +2,21 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { expect } from 'vitest';
-import type { BlockDevice, Extent, ImageDevice } from '#block';
+import { type Extent, type ReadableDevice, readableDevice, readUpTo } from '#block';
 import { runTool } from '../support/qemu.ts';
 
 export type JudgedFormat = 'vpc' | 'vdi';
 
 /** `task` with a device over the file at `path`, read by nothing of ours. */
-export async function withFile<R>(path: string, task: (device: BlockDevice) => Promise<R>): Promise<R> {
+export async function withFile<R>(path: string, task: (device: ReadableDevice) => Promise<R>): Promise<R> {
   const fd = openSync(path, 'r');
   try {
-    return await task({
-      byteLength: fstatSync(fd).size,
-      read: (offset, length) => {
-        const content = new Uint8Array(length);
-        return Promise.resolve(content.subarray(0, readSync(fd, content, 0, length, offset)));
-      },
-    });
+    return await task(
+      readableDevice({
+        byteLength: fstatSync(fd).size,
+        read: (target, offset) => Promise.resolve(readSync(fd, target, 0, target.byteLength, offset)),
+      }),
+    );
   } finally {
     closeSync(fd);
   }
@@ -29,15 +28,14 @@ export async function capacityByQemu(path: string, format: JudgedFormat): Promis
 }
 
 /** The image's bytes, read in pieces of `piece` bytes (an odd one finds errors at edges), are those of QEMU's raw copy. */
-export async function expectSameBytes(image: ImageDevice, path: string, format: JudgedFormat, piece: number): Promise<void> {
+export async function expectSameBytes(image: ReadableDevice, path: string, format: JudgedFormat, piece: number): Promise<void> {
   const raw = `${path}.raw`;
   await runTool('qemu-img', ['convert', '-f', format, '-O', 'raw', path, raw], { cwd: dirname(path) });
   await withFile(raw, async (judge) => {
     expect(image.byteLength).toBe(judge.byteLength);
-    const memory = new Uint8Array(piece).fill(0xee);
     for (let at = 0; at < judge.byteLength; at += piece) {
-      const ours = await image.read(at, piece, at % 2 === 0 ? memory : undefined);
-      if (Buffer.compare(ours, await judge.read(at, piece)) !== 0) throw new Error(`${path}: other bytes than QEMU's from ${at} on`);
+      const ours = await readUpTo(image, at, piece);
+      if (Buffer.compare(ours, await readUpTo(judge, at, piece)) !== 0) throw new Error(`${path}: other bytes than QEMU's from ${at} on`);
     }
   });
 }
@@ -52,7 +50,7 @@ interface QemuExtent {
 }
 
 /** The image's extents cover it, are as long as can be, and have data where QEMU has it, at the same offset of the file. */
-export async function expectSameExtents(image: ImageDevice, path: string, format: JudgedFormat): Promise<Extent[]> {
+export async function expectSameExtents(image: ReadableDevice, path: string, format: JudgedFormat): Promise<Extent[]> {
   const judge = JSON.parse(await runTool('qemu-img', ['map', '-f', format, '--output=json', path])) as QemuExtent[];
   const ours: Extent[] = [];
   for await (const extent of image.extents(0, image.byteLength)) ours.push(extent);

@@ -6,7 +6,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFi
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { ImageDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { hasQcow2Magic, openQcow2, openRaw, readQcow2Header } from '#formats';
 import { newHostCache, openImageFile, type OpenFile } from '#host';
 import { qemuImg, qemuIo, runTool } from '../support/qemu.ts';
@@ -26,7 +26,7 @@ afterAll(async () => {
 const cache = newHostCache();
 
 /** The image at `path` with its chain and data file, as someone would open it who trusts the names in it. */
-async function openChain(path: string, format: 'qcow2' | 'raw', snapshot?: string): Promise<ImageDevice> {
+async function openChain(path: string, format: 'qcow2' | 'raw', snapshot?: string): Promise<ReadableDevice> {
   const file = await openImageFile(Buffer.from(path), { cache });
   opened.push(file);
   if (format === 'raw') return openRaw(file.device, (await file.facts()).map);
@@ -37,9 +37,9 @@ async function openChain(path: string, format: 'qcow2' | 'raw', snapshot?: strin
   return openQcow2(file.device, header, { backing, dataFile, snapshot });
 }
 
-async function openBacking(path: string): Promise<ImageDevice> {
+async function openBacking(path: string): Promise<ReadableDevice> {
   const file = await openImageFile(Buffer.from(path), { cache });
-  const isQcow2 = hasQcow2Magic(await file.device.read(0, 512));
+  const isQcow2 = hasQcow2Magic(await readUpTo(file.device, 0, 512));
   await file.close();
   return openChain(path, isQcow2 ? 'qcow2' : 'raw');
 }
@@ -53,7 +53,7 @@ function newDirectory(): string {
 }
 
 /** Both judgements: every byte, every extent; and the extents of a part. */
-async function expectAgreement(path: string, format: 'qcow2' | 'raw' = 'qcow2'): Promise<ImageDevice> {
+async function expectAgreement(path: string, format: 'qcow2' | 'raw' = 'qcow2'): Promise<ReadableDevice> {
   // What is written and not yet stored has no place that a map could tell.
   await runTool('sync', ['-f', path]);
   const image = await openChain(path, format);

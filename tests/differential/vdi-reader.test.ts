@@ -1,4 +1,5 @@
 /** VDI images of QEMU: capacity, bytes and extents as QEMU's own tools see them. */
+import { readUpTo } from '#block';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,7 +76,7 @@ describe('a VDI by QEMU', () => {
     await withFile(path, async (file) => {
       const image = await openVdi(file);
       expect(image.capacity).toBe(16 * 1024 * 1024 * MiB);
-      expect(await image.device.read(15 * 1024 * 1024 * MiB + 4095, 2)).toEqual(Uint8Array.of(3, 0));
+      expect(await readUpTo(image.device, 15 * 1024 * 1024 * MiB + 4095, 2)).toEqual(Uint8Array.of(3, 0));
       expect(image.allocatedBlocks).toBe(6);
     });
   });

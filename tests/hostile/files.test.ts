@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, truncateSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type BlockDevice, memoryDevice } from '#block';
+import { memoryDevice, type ReadableDevice, readableDevice } from '#block';
 import { readCensus, readQcow2Header } from '#formats';
 import { examineImage } from '#sandbox';
 import { PlimsollError } from '#base';
@@ -85,12 +85,12 @@ describe('an image that shrinks after its header was read', () => {
   const bytes = image.bytes();
 
   /** Reads from offset `from` on see a file that ends at `end`. */
-  function shrinking(end: number): BlockDevice {
+  function shrinking(end: number): ReadableDevice {
     const whole = memoryDevice(bytes);
-    return {
+    return readableDevice({
       byteLength: bytes.byteLength,
-      read: async (offset, length) => (await whole.read(offset, length)).subarray(0, Math.max(0, end - offset)),
-    };
+      read: (target, offset) => whole.read(target.subarray(0, Math.max(0, end - offset)), offset),
+    });
   }
 
   it('is whole to begin with', async () => {

@@ -1,6 +1,6 @@
 /** Images made to hurt, read as their guest would: an answer or a named error, in bounded memory and work. */
 import { describe, expect, it } from 'vitest';
-import { type BlockDevice, type ImageDevice, memoryDevice } from '#block';
+import { memoryDevice, type ReadableDevice, readUpTo, withTrace } from '#block';
 import { openQcow2, readQcow2Header } from '#formats';
 import { READER_VECTORS, type ReaderVector } from './qcow2-reader-vectors.ts';
 
@@ -9,31 +9,27 @@ const MAX_TIMES_READ = 8;
 /** The largest capacity of these images that is read to its end. */
 const MAX_GUEST_BYTES = 2 ** 30;
 
-async function opened({ image, snapshot, dataFile = false }: ReaderVector, counted: { bytes: number }): Promise<ImageDevice> {
+async function opened({ image, snapshot, dataFile = false }: ReaderVector, counted: { bytes: number }): Promise<ReadableDevice> {
   const memory = memoryDevice(image.bytes());
-  const device: BlockDevice = {
-    byteLength: memory.byteLength,
-    read: (offset, length) => {
-      counted.bytes += length;
-      return memory.read(offset, length);
-    },
-  };
+  const device = withTrace(memory, ({ length }) => {
+    counted.bytes += length;
+  });
   const header = await readQcow2Header(device);
   return openQcow2(device, header, { snapshot, dataFile: dataFile ? memoryDevice(new Uint8Array(header.capacity)) : undefined });
 }
 
 /** All bytes, in pieces, as long as they are all the same: which. */
-async function onlyByte(image: ImageDevice): Promise<number | undefined> {
+async function onlyByte(image: ReadableDevice): Promise<number | undefined> {
   let byte: number | undefined;
   for (let at = 0; at < image.byteLength; at += 2 ** 20) {
-    const piece = await image.read(at, 2 ** 20);
+    const piece = await readUpTo(image, at, 2 ** 20);
     byte ??= piece[0];
     if (!piece.every((one) => one === byte)) throw new Error(`other bytes than ${byte} in the piece at ${at}`);
   }
   return byte;
 }
 
-async function drain(image: ImageDevice): Promise<void> {
+async function drain(image: ReadableDevice): Promise<void> {
   let end = 0;
   for await (const extent of image.extents(0, image.byteLength)) {
     expect(extent.start).toBe(end);

@@ -1,6 +1,6 @@
 /** VDI images with a few bytes changed at random: a value or a named error, within few reads. */
 import { describe, expect, it } from 'vitest';
-import { memoryDevice, withReadBudget } from '#block';
+import { memoryDevice, readUpTo, withReadBudget } from '#block';
 import { openVdi } from '#formats';
 import { vdiFigures } from '#commitment';
 import { HANG_MS } from '../support/hang.ts';
@@ -40,7 +40,8 @@ function outcome(bytes: Uint8Array): Promise<string> {
     }
     if (at !== end) throw new Error('extents end early');
     if (
-      (await image.device.read(end - Math.min(end, 4096), 8192)).byteLength !== Math.min(8192, image.capacity - end + Math.min(end, 4096))
+      (await readUpTo(image.device, end - Math.min(end, 4096), 8192)).byteLength !==
+      Math.min(8192, image.capacity - end + Math.min(end, 4096))
     )
       throw new Error('a short read');
     return 'report';

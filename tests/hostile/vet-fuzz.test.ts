@@ -3,7 +3,7 @@
  * `judge`, each within its bounds and never a bug. A fixed seed; the long run is `npm run fuzz`.
  */
 import { describe, expect, it } from 'vitest';
-import { type BlockDevice, memoryDevice, withReadBudget } from '#block';
+import { memoryDevice, type ReadableDevice, withReadBudget } from '#block';
 import { identify, type Sign, tablePlaces } from '#formats';
 import { conclude, DEFAULT_POLICY, VET_FORMATS } from '#sandbox';
 import { FILESYSTEM_MAGICS } from '../../src/formats/filesystem-signs.ts';
@@ -137,7 +137,7 @@ function attempt(run: number, random: () => number, outcome: (bytes: Uint8Array)
   };
 }
 
-function requireSound(signs: readonly Sign[], { byteLength }: BlockDevice): void {
+function requireSound(signs: readonly Sign[], { byteLength }: ReadableDevice): void {
   let before = 0;
   for (const { at, name } of signs) {
     if (!Number.isSafeInteger(at) || at < before || at >= byteLength) throw new Error(`${name} at ${at}, behind ${before}`);

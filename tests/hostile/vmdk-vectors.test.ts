@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { asPlimsollError, type PlimsollError } from '#base';
-import { type BlockDevice, memoryDevice } from '#block';
+import { memoryDevice, readUpTo, withTrace } from '#block';
 import { openVmdk } from '#formats';
 import { VMDK_VECTORS } from './vmdk-vectors.ts';
 
@@ -8,14 +8,13 @@ import { VMDK_VECTORS } from './vmdk-vectors.ts';
 async function readAll(content: Uint8Array): Promise<{ error: PlimsollError | undefined; bytesRead: number }> {
   const inner = memoryDevice(content);
   let bytesRead = 0;
-  const read: BlockDevice['read'] = (offset, length, into) => {
+  const traced = withTrace(inner, ({ length }) => {
     bytesRead += length;
-    return inner.read(offset, length, into);
-  };
+  });
   try {
-    const { device, census } = await openVmdk({ byteLength: inner.byteLength, read });
+    const { device, census } = await openVmdk(traced);
     for await (const extent of device.extents(0, device.byteLength)) expect(extent.end).toBeGreaterThan(extent.start);
-    for (let at = 0; at < device.byteLength; at += 65536) await device.read(at, 65536);
+    for (let at = 0; at < device.byteLength; at += 65536) await readUpTo(device, at, 65536);
     await census();
     return { error: undefined, bytesRead };
   } catch (thrown) {

@@ -2,6 +2,7 @@
  * A worker that has been taken over: handlers that try everything they should not. Bundled by wall.test.ts, never shipped.
  * koffi stays loaded behind the seal, so they can make any system call there is.
  */
+import { readUpTo } from '#block';
 import { spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import fs from 'node:fs';
@@ -235,7 +236,7 @@ const ATTACKS: Record<string, Handler> = {
     for (const name of params as string[]) {
       try {
         const device = await requestFile(Buffer.from(name, 'latin1'), 'backing');
-        const bytes = await device.read(1, 5 * 2 ** 20);
+        const bytes = await readUpTo(device, 1, 5 * 2 ** 20);
         answers.push({ byteLength: device.byteLength, read: bytes.byteLength, text: Buffer.from(bytes).toString('latin1', 0, 8) });
       } catch (error) {
         answers.push(error);

@@ -1,19 +1,16 @@
-/** A file as a BlockDevice, for tests that judge parsers. */
+/** A file as a device, for tests that judge parsers. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readableDevice } from '#block';
 
-export interface OpenedFile extends BlockDevice {
+export interface OpenedFile extends ReadableDevice {
   close(): void;
 }
 
 export function openBytes(path: string): OpenedFile {
   const fd = openSync(path, 'r');
-  return {
+  const device = readableDevice({
     byteLength: fstatSync(fd).size,
-    read(offset, length) {
-      const bytes = new Uint8Array(length);
-      return Promise.resolve(bytes.subarray(0, readSync(fd, bytes, 0, length, offset)));
-    },
-    close: () => closeSync(fd),
-  };
+    read: (target, offset) => Promise.resolve(readSync(fd, target, 0, target.byteLength, offset)),
+  });
+  return { ...device, close: () => closeSync(fd) };
 }

@@ -5,7 +5,7 @@
  */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { KiB, MiB } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readableDevice } from '#block';
 import { crc32c } from '#codec';
 import {
   HEADER,
@@ -235,7 +235,7 @@ export class VhdxBuilder {
   }
 
   /** The image as it stands; later changes do not show. */
-  device(): BlockDevice {
+  device(): ReadableDevice {
     this.#seal();
     return pagedDevice(this.#share(), this.#length);
   }
@@ -316,11 +316,11 @@ export class VhdxBuilder {
 }
 
 /** A device over pages, zeros where there are none. */
-function pagedDevice(pages: ReadonlyMap<number, Uint8Array>, byteLength: number): BlockDevice {
-  return {
+function pagedDevice(pages: ReadonlyMap<number, Uint8Array>, byteLength: number): ReadableDevice {
+  return readableDevice({
     byteLength,
-    read(offset, length) {
-      const bytes = new Uint8Array(Math.max(0, Math.min(offset + length, byteLength) - offset));
+    read(target, offset) {
+      const bytes = target.subarray(0, Math.max(0, byteLength - offset)).fill(0);
       for (let index = Math.floor(offset / PAGE); index * PAGE < offset + bytes.length; index += 1) {
         const page = pages.get(index);
         if (page === undefined) continue;
@@ -328,9 +328,9 @@ function pagedDevice(pages: ReadonlyMap<number, Uint8Array>, byteLength: number)
         const to = Math.min(PAGE, offset + bytes.length - index * PAGE);
         bytes.set(page.subarray(from, to), index * PAGE + from - offset);
       }
-      return Promise.resolve(bytes);
+      return Promise.resolve(bytes.length);
     },
-  };
+  });
 }
 
 function logEntry(at: number, fileLength: number, choice: LogEntryChoice): Uint8Array {

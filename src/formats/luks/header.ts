@@ -1,7 +1,6 @@
 /** The header of a LUKS volume in a file, checked as far as the figures need it: where the encrypted disk lies. */
 import { type ErrorValue, PlimsollError, roundUp } from '#base';
-import type { BlockDevice } from '#block';
-import { readOrThrow } from '../read-whole.ts';
+import { type ReadableDevice, readExactly, readUpTo } from '#block';
 import { HEADER_BYTES, HEADER_V1, HEADER_V2, LIMITS, MAGIC_BYTES, SECTOR } from './layout.ts';
 import { segmentsOf } from './segments.ts';
 
@@ -25,8 +24,8 @@ const DOING = 'read LUKS header';
  * Bounds: reads 4 KiB, of LUKS2 at most 4 MiB. Keyslots and checksums are not read: no figure follows from them.
  * Throws: corrupt (another signature, a payload outside of the file), unsupported (version); io, over-budget.
  */
-export async function readLuksHeader(device: BlockDevice): Promise<LuksHeader> {
-  const content = await device.read(0, HEADER_BYTES);
+export async function readLuksHeader(device: ReadableDevice): Promise<LuksHeader> {
+  const content = await readUpTo(device, 0, HEADER_BYTES);
   const start = content.subarray(0, MAGIC_BYTES.length);
   if (!MAGIC_BYTES.every((byte, index) => start[index] === byte))
     throw wrong('corrupt', 'LUKS_MAGIC', 'magic', 0, `0x${hex(start)}`, `0x${hex(Uint8Array.from(MAGIC_BYTES))}`);
@@ -50,13 +49,13 @@ function headerV1(view: DataView, fileLength: number): LuksHeader {
   return { version: 1, capacity: disk - payloadOffset, payloadOffset, cipher, uuid: text(raw.uuid) };
 }
 
-async function headerV2(view: DataView, device: BlockDevice): Promise<LuksHeader> {
+async function headerV2(view: DataView, device: ReadableDevice): Promise<LuksHeader> {
   const { headerSize, uuid } = HEADER_V2.read(view);
   if (headerSize < LIMITS.leastHeaderV2 || headerSize > LIMITS.mostHeaderV2 || headerSize > device.byteLength) {
     const expected = `${LIMITS.leastHeaderV2} to ${LIMITS.mostHeaderV2}, inside of the file of ${device.byteLength} bytes`;
     throw wrong('corrupt', 'LUKS_HEADER_SIZE', 'header size', 8, headerSize, expected);
   }
-  const area = await readOrThrow(device, HEADER_BYTES, headerSize - HEADER_BYTES, 'IMAGE_TRUNCATED', DOING);
+  const area = await readExactly(device, HEADER_BYTES, headerSize - HEADER_BYTES, 'IMAGE_TRUNCATED', DOING);
   const found = segmentsOf(area, roundUp(device.byteLength, SECTOR));
   if (typeof found === 'string')
     throw wrong('corrupt', 'LUKS_SEGMENTS', 'JSON area', HEADER_BYTES, found, 'segments of the disk, inside of the file');

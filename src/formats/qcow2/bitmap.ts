@@ -1,11 +1,11 @@
 /** Persistent dirty bitmaps: directory and tables. Source: qcow2 spec, "Bitmaps". */
 import { PlimsollError, readUint64, roundUp } from '#base';
 import { decodeName } from './extension.ts';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import type { BitmapsPointer } from './extension.ts';
 import type { Header } from './header.ts';
 import { BITMAP_AUTO, BITMAP_ENTRY, BITMAP_IN_USE, LIMITS } from './layout.ts';
-import { readExactly } from './table-reader.ts';
+import { readTable } from './table-reader.ts';
 
 export interface Bitmap {
   readonly name: string;
@@ -29,8 +29,8 @@ export interface Bitmap {
  * Bounds: directory and tables inside the file; at most 65535 bitmaps.
  * Throws: corrupt, over-budget.
  */
-export async function readBitmaps(device: BlockDevice, header: Header, pointer: BitmapsPointer): Promise<Bitmap[]> {
-  const directory = await readExactly(device, pointer.directoryOffset, pointer.directorySize, 'bitmap directory');
+export async function readBitmaps(device: ReadableDevice, header: Header, pointer: BitmapsPointer): Promise<Bitmap[]> {
+  const directory = await readTable(device, pointer.directoryOffset, pointer.directorySize, 'bitmap directory');
   const view = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
   const bitmaps: Bitmap[] = [];
   let at = 0;
@@ -61,7 +61,7 @@ export async function readBitmaps(device: BlockDevice, header: Header, pointer: 
         'cluster-aligned and inside the file',
       );
     }
-    const table = await readTable(device, header, entry.tableOffset, entry.tableSize);
+    const table = await readBitmapTable(device, header, entry.tableOffset, entry.tableSize);
     bitmaps.push({
       name: decodeName(directory.subarray(nameAt, end)),
       tableOffset: entry.tableOffset,
@@ -84,8 +84,8 @@ const MAX_TABLE_ENTRIES = 2 ** 19;
 const CHUNK = 1024 * 1024;
 
 /** Bitmap table entries: the offset of a data cluster in bits 9-55, or without one bit 0 for all ones. */
-async function readTable(
-  device: BlockDevice,
+async function readBitmapTable(
+  device: ReadableDevice,
   header: Header,
   tableOffset: number,
   tableSize: number,
@@ -93,7 +93,7 @@ async function readTable(
   const dataClusters: number[] = [];
   let allOnesCount = 0;
   for (let done = 0; done < tableSize * 8; done += CHUNK) {
-    const chunk = await readExactly(device, tableOffset + done, Math.min(CHUNK, tableSize * 8 - done), 'bitmap table');
+    const chunk = await readTable(device, tableOffset + done, Math.min(CHUNK, tableSize * 8 - done), 'bitmap table');
     const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     for (let at = 0; at + 8 <= chunk.byteLength; at += 8) {
       const entry = readUint64(view, at, 'read qcow2 bitmap table', 'entry', tableOffset + done);

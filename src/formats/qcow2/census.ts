@@ -3,7 +3,7 @@
  * on and keeps no table. Theory: docs/commitment.md; source: qcow2 spec, "Cluster mapping", "Host cluster management".
  */
 import { divideUp, PlimsollError, type Range } from '#base';
-import { type BlockDevice, withTableMemory } from '#block';
+import { type ReadableDevice, readUpTo, withTableMemory } from '#block';
 import { type Bitmap, readBitmaps } from './bitmap.ts';
 import { ChunkAllowance } from './cluster-chunks.ts';
 import { ClusterSet } from './cluster-set.ts';
@@ -14,7 +14,7 @@ import { type L2Visitor, lastClusterBytes, lastInPlaceBytes, visitL2Table } from
 import { MetadataClaims } from './metadata-claims.ts';
 import { addUsedClusters, refcountOf } from './refcount.ts';
 import { type InternalSnapshot, readSnapshotTable, type SnapshotTable } from './snapshot.ts';
-import { nonZeroEntries, readExactly, readTables } from './table-reader.ts';
+import { nonZeroEntries, readTable, readTables } from './table-reader.ts';
 
 /** What the file's own bytes say; host clusters are indexes. */
 export interface Census {
@@ -71,11 +71,11 @@ export interface Census {
 }
 
 /** The checked header of `device`. Throws: corrupt, unsupported, io. */
-export async function readHeader(device: BlockDevice): Promise<Header> {
-  const prefix = await device.read(0, 4096);
+export async function readHeader(device: ReadableDevice): Promise<Header> {
+  const prefix = await readUpTo(device, 0, 4096);
   const first = parseHeader(prefix, device.byteLength);
   if (!('needs' in first)) return first;
-  const whole = parseHeader(await device.read(0, first.needs), device.byteLength);
+  const whole = parseHeader(await readUpTo(device, 0, first.needs), device.byteLength);
   if ('needs' in whole)
     throw new PlimsollError('corrupt', 'QCOW2_HEADER_END', {
       doing: 'read qcow2 header',
@@ -91,13 +91,13 @@ export async function readHeader(device: BlockDevice): Promise<Header> {
  * Bounds: each table is read once; the device's budget bounds the bytes, its memory and ClusterSet what is made of them.
  * Throws: corrupt (tables that overlap, entries unaligned, outside the file), over-budget, io; AbortError.
  */
-export async function readCensus(device: BlockDevice, header: Header, signal?: AbortSignal): Promise<Census> {
+export async function readCensus(device: ReadableDevice, header: Header, signal?: AbortSignal): Promise<Census> {
   const taker = withTableMemory(device.memory, () => new CensusTaker(device, header, signal));
   return taker.take();
 }
 
 class CensusTaker {
-  readonly #device: BlockDevice;
+  readonly #device: ReadableDevice;
   readonly #header: Header;
   readonly #signal: AbortSignal | undefined;
   readonly #allowance = new ChunkAllowance();
@@ -131,7 +131,7 @@ class CensusTaker {
   #isTableShared = false;
   #beyondEnd = 0;
 
-  constructor(device: BlockDevice, header: Header, signal: AbortSignal | undefined) {
+  constructor(device: ReadableDevice, header: Header, signal: AbortSignal | undefined) {
     this.#device = device;
     this.#header = header;
     this.#signal = signal;
@@ -215,7 +215,7 @@ class CensusTaker {
   }
 
   async #readL1(offset: number, entryCount: number): Promise<L1Table> {
-    return parseL1Table(await readExactly(this.#device, offset, entryCount * 8, 'L1 table'), offset, this.#header, this.#device.byteLength);
+    return parseL1Table(await readTable(this.#device, offset, entryCount * 8, 'L1 table'), offset, this.#header, this.#device.byteLength);
   }
 
   /** The active L1 table: entries the capacity needs are counted, those behind it (VM state, shrunk) only referenced. */
@@ -434,7 +434,7 @@ class CensusTaker {
   /** Index and cluster of every refcount block. */
   async #readRefcountTable(): Promise<Map<number, number>> {
     const { clusterSize, dirty, refcountTableOffset, refcountTableClusters } = this.#header;
-    const table = await readExactly(this.#device, refcountTableOffset, refcountTableClusters * clusterSize, 'refcount table');
+    const table = await readTable(this.#device, refcountTableOffset, refcountTableClusters * clusterSize, 'refcount table');
     const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
     const refcountBlocks = new Map<number, number>();
     const seen = new ClusterSet(this.#allowance);
@@ -458,11 +458,11 @@ interface CountedTable {
 }
 
 /** The table of one cluster at `offset`. Throws: corrupt, when it is not aligned or not wholly inside the file. */
-export async function readCluster(device: BlockDevice, header: Header, offset: number): Promise<Uint8Array> {
+export async function readCluster(device: ReadableDevice, header: Header, offset: number): Promise<Uint8Array> {
   if (offset % header.clusterSize !== 0 || offset + header.clusterSize > device.byteLength) {
     throw tableOutside('QCOW2_L1_ENTRY', 'read qcow2 L1 table', 'L2 table offset', header.l1TableOffset, offset, header, device.byteLength);
   }
-  return readExactly(device, offset, header.clusterSize, 'L2 table');
+  return readTable(device, offset, header.clusterSize, 'L2 table');
 }
 
 /** Runs of used clusters that are worked with: the arithmetic goes through them a dozen times. 8 TiB with every 32nd cluster free. */

@@ -3,7 +3,7 @@
  * Source: qcow2 spec, "Compressed Clusters Descriptor", header byte 104 compression_type.
  */
 import { type ErrorValue, PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { inflate, loadZstd } from '#codec';
 import type { Header } from './header.ts';
 import type { MappedRun } from './mapping.ts';
@@ -16,12 +16,12 @@ const READ_BYTES = 1024 * 1024;
 const DOING = 'read qcow2 compressed cluster';
 
 export class CompressedData {
-  readonly #device: BlockDevice;
+  readonly #device: ReadableDevice;
   readonly #header: Header;
   /** The cluster decompressed last: reads smaller than a cluster come back to it. */
   #last: { readonly hostOffset: number; readonly byteLength: number; readonly content: Uint8Array } | undefined;
 
-  constructor(device: BlockDevice, header: Header) {
+  constructor(device: ReadableDevice, header: Header) {
     this.#device = device;
     this.#header = header;
   }
@@ -52,7 +52,7 @@ export class CompressedData {
     if (start >= byteLength)
       throw wrong('QCOW2_COMPRESSED_OFFSET', start, `0x${start.toString(16)}`, `inside the file of ${byteLength} bytes`);
     // The last sectors may reach behind the end of the file.
-    const data = await this.#device.read(start, Math.min(end, byteLength) - start);
+    const data = await readUpTo(this.#device, start, Math.min(end, byteLength) - start);
     const decompress = await this.#decompressor();
     for (const run of group) {
       use(run, this.known(run) ?? this.#decompressed(run, data.subarray(run.hostOffset - start), decompress));

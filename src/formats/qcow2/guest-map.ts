@@ -3,11 +3,11 @@
  * "Cluster mapping"; subclusters: "Extended L2 Entries".
  */
 import { divideUp } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { readCluster } from './census.ts';
 import type { Header } from './header.ts';
 import { type L2Slice, mapRun } from './mapping.ts';
-import { readExactly } from './table-reader.ts';
+import { readTable } from './table-reader.ts';
 
 export type GuestStatus = 'data' | 'zero' | 'unallocated';
 
@@ -22,9 +22,9 @@ export interface GuestRun {
  *
  * Bounds: one L2 table is held at a time. Throws: corrupt, io; AbortError.
  */
-export async function* guestRuns(device: BlockDevice, header: Header, signal?: AbortSignal): AsyncGenerator<GuestRun> {
+export async function* guestRuns(device: ReadableDevice, header: Header, signal?: AbortSignal): AsyncGenerator<GuestRun> {
   const { clusterSize, l2Entries, capacity } = header;
-  const l1 = await readExactly(device, header.l1TableOffset, header.l1Size * 8, 'L1 table');
+  const l1 = await readTable(device, header.l1TableOffset, header.l1Size * 8, 'L1 table');
   const view = new DataView(l1.buffer, l1.byteOffset, l1.byteLength);
   const tableBytes = l2Entries * clusterSize;
   for (let index = 0; index < divideUp(capacity, tableBytes); index += 1) {

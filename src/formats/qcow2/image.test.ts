@@ -1,13 +1,13 @@
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type BlockDevice, type Extent, type ImageDevice, memoryDevice } from '#block';
+import { type Extent, memoryDevice, type ReadableDevice, readableDevice, readUpTo, withTrace } from '#block';
 import { aQcow2, COMPRESSED, COPIED, type Qcow2Builder } from '../../../tests/support/qcow2-builder.ts';
 import { openQcow2, type Qcow2Options, readQcow2Header } from './index.ts';
 
 const CLUSTER = 4096;
 
 interface Opened {
-  readonly image: ImageDevice;
+  readonly image: ReadableDevice;
   /** What has been read of the file, `[offset, length]`, since it was opened. */
   readonly reads: [number, number][];
 }
@@ -15,13 +15,7 @@ interface Opened {
 async function open(image: Qcow2Builder, options: Qcow2Options = {}): Promise<Opened> {
   const memory = memoryDevice(image.bytes());
   const reads: [number, number][] = [];
-  const device: BlockDevice = {
-    byteLength: memory.byteLength,
-    read: (offset, length) => {
-      reads.push([offset, length]);
-      return memory.read(offset, length);
-    },
-  };
+  const device = withTrace(memory, ({ offset, length }) => reads.push([offset, length]));
   const header = await readQcow2Header(memory);
   return { image: await openQcow2(device, header, options), reads };
 }
@@ -37,9 +31,9 @@ function inOrder(count: number, capacity = count * CLUSTER): Qcow2Builder {
   );
 }
 
-async function extentsOf(image: ImageDevice, signal?: AbortSignal): Promise<Extent[]> {
+async function extentsOf(image: ReadableDevice, signal?: AbortSignal): Promise<Extent[]> {
   const extents: Extent[] = [];
-  for await (const extent of image.extents(0, image.byteLength, signal)) extents.push(extent);
+  for await (const extent of image.extents(0, image.byteLength, { signal })) extents.push(extent);
   return extents;
 }
 
@@ -47,8 +41,8 @@ describe('read()', () => {
   it('reads neighbouring clusters at once, and a table once', async () => {
     const { image, reads } = await open(inOrder(8));
     const data = 4 * CLUSTER;
-    expect((await image.read(100, 5 * CLUSTER))[5 * CLUSTER - 1]).toBe(6);
-    await image.read(7 * CLUSTER, CLUSTER);
+    expect((await readUpTo(image, 100, 5 * CLUSTER))[5 * CLUSTER - 1]).toBe(6);
+    await readUpTo(image, 7 * CLUSTER, CLUSTER);
     expect(reads.slice(2)).toEqual([
       [data + 100, 5 * CLUSTER],
       [data + 7 * CLUSTER, CLUSTER],
@@ -66,10 +60,11 @@ describe('read()', () => {
       return COMPRESSED + BigInt(end - stream.byteLength);
     });
     const { image: opened, reads } = await open(image.withL2(0, l2));
-    const whole = await opened.read(0, 4 * CLUSTER);
+    const whole = await readUpTo(opened, 0, 4 * CLUSTER);
     expect([0, 1, 2, 3].map((index) => whole[index * CLUSTER])).toEqual([1, 2, 3, 4]);
     expect(reads).toHaveLength(3);
-    for (let place = 0; place < CLUSTER; place += 512) expect(await opened.read(CLUSTER + place, 512)).toEqual(new Uint8Array(512).fill(2));
+    for (let place = 0; place < CLUSTER; place += 512)
+      expect(await readUpTo(opened, CLUSTER + place, 512)).toEqual(new Uint8Array(512).fill(2));
     expect(reads).toHaveLength(4);
   });
 
@@ -79,7 +74,7 @@ describe('read()', () => {
     const { image: opened, reads } = await open(image);
     const touch = async (index: number): Promise<number> => {
       const before = reads.length;
-      await opened.read(index * 64 * 512, 1);
+      await readUpTo(opened, index * 64 * 512, 1);
       return reads.length - before;
     };
     for (let index = 0; index < 16; index += 1) await touch(index);
@@ -93,15 +88,15 @@ describe('read()', () => {
     const memory = memoryDevice(inOrder(8).bytes());
     let calls = 0;
     let fails = true;
-    const device: BlockDevice = {
+    const device = readableDevice({
       byteLength: memory.byteLength,
-      read: (offset, length) => {
+      read: (target, offset) => {
         calls += 1;
-        return fails ? Promise.reject(new Error('not now')) : memory.read(offset, length);
+        return fails ? Promise.reject(new Error('not now')) : memory.read(target, offset);
       },
-    };
+    });
     const image = await openQcow2(device, await readQcow2Header(memory));
-    const everywhere = (): Promise<unknown>[] => Array.from({ length: 8 }, (_, index) => image.read(index * CLUSTER, 1));
+    const everywhere = (): Promise<unknown>[] => Array.from({ length: 8 }, (_, index) => readUpTo(image, index * CLUSTER, 1));
     const failed = await Promise.allSettled(everywhere());
     expect(failed.map(({ status }) => status)).toEqual(Array(8).fill('rejected'));
     expect(calls).toBe(1);
@@ -110,32 +105,32 @@ describe('read()', () => {
     expect(calls).toBe(1 + 2 + 8);
   });
 
-  it('lends memory on and fills no more than is asked', async () => {
+  it('fills the memory of the caller and no more of it than was read', async () => {
     const { image } = await open(inOrder(2).withL2(0, [0, 1]));
     const lent = new Uint8Array(10).fill(9);
-    expect(await image.read(CLUSTER - 2, 4, lent)).toEqual(new Uint8Array(4));
+    expect(await image.read(lent.subarray(0, 4), CLUSTER - 2)).toBe(4);
     expect(lent).toEqual(Uint8Array.from([0, 0, 0, 0, 9, 9, 9, 9, 9, 9]));
   });
 
   it('ends with the capacity', async () => {
     const { image } = await open(inOrder(2, CLUSTER + 100));
     expect(image.byteLength).toBe(CLUSTER + 100);
-    expect(await image.read(CLUSTER, CLUSTER)).toEqual(new Uint8Array(100).fill(2));
-    expect(await image.read(CLUSTER + 100, 1)).toEqual(new Uint8Array());
-    expect(await image.read(2 ** 40, 1)).toEqual(new Uint8Array());
+    expect(await readUpTo(image, CLUSTER, CLUSTER)).toEqual(new Uint8Array(100).fill(2));
+    expect(await readUpTo(image, CLUSTER + 100, 1)).toEqual(new Uint8Array());
+    expect(await readUpTo(image, 2 ** 40, 1)).toEqual(new Uint8Array());
   });
 
   it('gives the backing file where it says nothing, zeros behind it', async () => {
     const backing = memoryDevice(new Uint8Array(CLUSTER + 10).fill(7));
     const { image } = await open(inOrder(1, 3 * CLUSTER), { backing });
-    const bytes = await image.read(0, 3 * CLUSTER);
+    const bytes = await readUpTo(image, 0, 3 * CLUSTER);
     expect([0, CLUSTER, CLUSTER + 9, CLUSTER + 10, 3 * CLUSTER - 1].map((at) => bytes[at])).toEqual([1, 7, 7, 0, 0]);
   });
 
   it('refuses what only the backing file has that nobody opened', async () => {
     const { image } = await open(inOrder(1, 2 * CLUSTER).withBackingFile('base.img'));
-    expect(await image.read(0, CLUSTER)).toEqual(new Uint8Array(CLUSTER).fill(1));
-    await expect(image.read(CLUSTER - 1, 2)).rejects.toMatchObject({ kind: 'refused', code: 'QCOW2_BACKING_MISSING' });
+    expect(await readUpTo(image, 0, CLUSTER)).toEqual(new Uint8Array(CLUSTER).fill(1));
+    await expect(readUpTo(image, CLUSTER - 1, 2)).rejects.toMatchObject({ kind: 'refused', code: 'QCOW2_BACKING_MISSING' });
   });
 });
 
@@ -155,13 +150,15 @@ describe('extents()', () => {
   it('asks a backing image once for all that is not allocated, however many tables say so', async () => {
     const { image: below } = await open(inOrder(3));
     const asked: [number, number][] = [];
-    const backing: ImageDevice = {
+    const backing: ReadableDevice = {
+      ...below,
       byteLength: below.byteLength,
-      read: (offset, length) => below.read(offset, length),
-      extents: (start, end) => {
-        asked.push([start, end]);
-        return below.extents(start, end);
+      read: (target, offset) => below.read(target, offset),
+      extents: (offset, length) => {
+        asked.push([offset, offset + length]);
+        return below.extents(offset, length);
       },
+      [Symbol.asyncDispose]: () => below[Symbol.asyncDispose](),
     };
     const top = aQcow2({ clusterBits: 9, capacity: 4 * CLUSTER }).withL2(0, [0, 0, 1]);
     const { image } = await open(top, { backing });

@@ -3,7 +3,7 @@
  * "Snapshots"; what is not said there follows QEMU 7.2.
  */
 import { PlimsollError } from '#base';
-import type { BlockDevice, Extent, ImageDevice } from '#block';
+import type { Extent, ReadableDevice, ReadOptions } from '#block';
 import { ExtentJoiner } from '../join-extents.ts';
 import { ClusterSet } from './cluster-set.ts';
 import { CompressedData, type CompressedRun } from './compressed-data.ts';
@@ -15,10 +15,10 @@ import { readSnapshotTable } from './snapshot.ts';
 const DOING = 'read qcow2 image';
 
 export interface Qcow2Options {
-  /** What the guest reads where the image says nothing, as far as it reaches; behind its end zeros. Closed by the caller. */
-  readonly backing?: BlockDevice | undefined;
+  /** What the guest reads where the image says nothing, as far as it reaches; behind its end zeros. */
+  readonly backing?: ReadableDevice | undefined;
   /** The external data file. */
-  readonly dataFile?: BlockDevice | undefined;
+  readonly dataFile?: ReadableDevice | undefined;
   /** Id or name of the internal snapshot to read instead of the active state; ids go before names, as in QEMU. */
   readonly snapshot?: string | undefined;
 }
@@ -34,7 +34,7 @@ export interface Qcow2Options {
  * Throws: unsupported (encryption), refused (an external data file that was not handed in), not-found (no such snapshot),
  * corrupt; io, over-budget.
  */
-export async function openQcow2(device: BlockDevice, header: Header, options: Qcow2Options = {}): Promise<ImageDevice> {
+export async function openQcow2(device: ReadableDevice, header: Header, options: Qcow2Options = {}): Promise<ReadableDevice> {
   if (header.encryption !== 'none')
     throw new PlimsollError('unsupported', 'QCOW2_ENCRYPTED', {
       doing: DOING,
@@ -58,7 +58,7 @@ function activeState({ capacity, l1TableOffset, l1Size }: Header): MappedState {
   return { capacity, l1TableOffset, l1Size };
 }
 
-async function snapshotState(device: BlockDevice, header: Header, wanted: string): Promise<MappedState> {
+async function snapshotState(device: ReadableDevice, header: Header, wanted: string): Promise<MappedState> {
   const { snapshots } = await readSnapshotTable(device, header);
   const found = snapshots.find(({ id }) => id === wanted) ?? snapshots.find(({ name }) => name === wanted);
   if (found === undefined)
@@ -80,17 +80,19 @@ async function snapshotState(device: BlockDevice, header: Header, wanted: string
   return { capacity, l1TableOffset, l1Size };
 }
 
-class Qcow2Image implements ImageDevice {
+class Qcow2Image implements ReadableDevice {
   readonly byteLength: number;
   readonly #header: Header;
   readonly #tables: MappingTables;
   readonly #compressed: CompressedData;
   /** Where normal clusters lie. */
-  readonly #data: BlockDevice;
-  readonly #backing: BlockDevice | undefined;
+  readonly #data: ReadableDevice;
+  readonly #backing: ReadableDevice | undefined;
   readonly #fileLength: number;
+  /** What disposing of the image disposes of. */
+  readonly #opened: readonly ReadableDevice[];
 
-  constructor(device: BlockDevice, header: Header, state: MappedState, { backing, dataFile }: Qcow2Options) {
+  constructor(device: ReadableDevice, header: Header, state: MappedState, { backing, dataFile }: Qcow2Options) {
     this.byteLength = state.capacity;
     this.#header = header;
     this.#tables = new MappingTables(device, header, state);
@@ -98,33 +100,25 @@ class Qcow2Image implements ImageDevice {
     this.#data = header.externalDataFile && dataFile !== undefined ? dataFile : device;
     this.#backing = backing;
     this.#fileLength = device.byteLength;
+    this.#opened = [device, dataFile, backing].filter((one) => one !== undefined);
   }
 
-  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const wanted = Math.max(0, Math.min(length, this.byteLength - offset));
-    if (wanted === 0) return new Uint8Array();
-    const slice = await this.#tables.sliceAt(offset);
-    const run = mapRun(slice, this.#header, offset, offset + wanted);
-    if (run.end === offset + wanted) {
-      // One run: what the file or the backing file gives is the answer, without a copy.
-      const bytes = await this.#wholeRun(run, offset, into);
-      if (bytes?.byteLength === wanted) return bytes;
-    }
-    const target = into !== undefined && into.byteLength >= wanted ? into.subarray(0, wanted) : new Uint8Array(wanted);
-    await this.#readInto(target, offset);
-    return target;
+  async read(target: Uint8Array, offset: number, options?: ReadOptions): Promise<number> {
+    const wanted = Math.max(0, Math.min(target.byteLength, this.byteLength - offset));
+    await this.#readInto(target.subarray(0, wanted), offset, options?.signal);
+    return wanted;
   }
 
-  #wholeRun(run: MappedRun, at: number, into: Uint8Array | undefined): Promise<Uint8Array> | undefined {
-    if (run.kind === 'data') return this.#data.read(run.hostOffset, run.end - at, into);
-    if (run.kind !== 'unallocated' || this.#backing === undefined || run.end > this.#backing.byteLength) return undefined;
-    return this.#backing.read(at, run.end - at, into);
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const one of this.#opened) await one[Symbol.asyncDispose]();
   }
 
-  async #readInto(target: Uint8Array, offset: number): Promise<void> {
+  async #readInto(target: Uint8Array, offset: number, signal: AbortSignal | undefined): Promise<void> {
     const end = offset + target.byteLength;
     let at = offset;
+    signal?.throwIfAborted();
     while (at < end) {
+      signal?.throwIfAborted();
       const found = this.#tables.sliceAt(at);
       const slice = found instanceof Promise ? await found : found;
       const stop = Math.min(end, slice.end);
@@ -184,10 +178,12 @@ class Qcow2Image implements ImageDevice {
     return end;
   }
 
-  async *extents(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Extent> {
+  async *extents(offset: number, length: number, options?: ReadOptions): AsyncGenerator<Extent> {
+    const signal = options?.signal;
+    signal?.throwIfAborted();
     const own = new ExtentJoiner();
     const joined = new ExtentJoiner();
-    for await (const batch of this.#ownBatches(Math.max(0, start), Math.min(end, this.byteLength), own, signal)) {
+    for await (const batch of this.#ownBatches(offset, Math.min(offset + length, this.byteLength), own, signal)) {
       for (const extent of batch) {
         if (extent.status !== 'unallocated' || this.#backing === undefined) {
           const whole = joined.add(extent);
@@ -243,17 +239,12 @@ class Qcow2Image implements ImageDevice {
 }
 
 /** What is behind `extent`, of which its image says nothing: the extents of `backing`, one deeper, as far as it reaches. */
-async function* behind(extent: Extent, backing: BlockDevice, signal: AbortSignal | undefined): AsyncGenerator<Extent> {
+async function* behind(extent: Extent, backing: ReadableDevice, signal: AbortSignal | undefined): AsyncGenerator<Extent> {
   const end = Math.min(extent.end, backing.byteLength);
   if (end > extent.start) {
-    if (isImage(backing)) for await (const one of backing.extents(extent.start, end, signal)) yield { ...one, depth: one.depth + 1 };
-    else yield { start: extent.start, end, status: 'data', depth: 1, compressed: false, fileOffset: undefined };
+    for await (const one of backing.extents(extent.start, end - extent.start, { signal })) yield { ...one, depth: one.depth + 1 };
   }
   if (end < extent.end) yield { ...extent, start: Math.max(extent.start, end) };
-}
-
-function isImage(device: BlockDevice): device is ImageDevice {
-  return 'extents' in device;
 }
 
 function extentOf(run: MappedRun, start: number): Extent {
@@ -269,13 +260,11 @@ function extentOf(run: MappedRun, start: number): Extent {
 }
 
 /** Fills `target` from `offset` of `device` on; what lies behind its end is zeros. */
-async function readPadded(device: BlockDevice, offset: number, target: Uint8Array): Promise<void> {
+async function readPadded(device: ReadableDevice, offset: number, target: Uint8Array): Promise<void> {
   const byteLength = Math.min(target.byteLength, device.byteLength - offset);
   if (byteLength <= 0) {
     target.fill(0);
     return;
   }
-  const bytes = await device.read(offset, byteLength, target);
-  if (bytes.buffer !== target.buffer || bytes.byteOffset !== target.byteOffset) target.set(bytes);
-  target.fill(0, bytes.byteLength);
+  target.fill(0, await device.read(target.subarray(0, byteLength), offset));
 }

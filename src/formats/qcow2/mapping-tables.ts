@@ -3,10 +3,10 @@
  * 16 slices of L2 tables and 4 of the L1 table, each at most 64 KiB. Source: qcow2 spec, "Cluster mapping".
  */
 import { PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import type { Header } from './header.ts';
 import type { L2Slice } from './mapping.ts';
-import { readExactly } from './table-reader.ts';
+import { readTable } from './table-reader.ts';
 
 /** Where the L1 table of a state lies; inside the file, checked. */
 export interface MappedState {
@@ -22,7 +22,7 @@ const L2_SLICES = 16;
 const L1_SLICES = 4;
 
 export class MappingTables {
-  readonly #device: BlockDevice;
+  readonly #device: ReadableDevice;
   readonly #header: Header;
   readonly #state: MappedState;
   /** Guest bytes of an L2 table, and of a slice of one. */
@@ -31,7 +31,7 @@ export class MappingTables {
   readonly #l2 = new RecentlyUsed<L2Slice>(L2_SLICES);
   readonly #l1 = new RecentlyUsed<DataView>(L1_SLICES);
 
-  constructor(device: BlockDevice, header: Header, state: MappedState) {
+  constructor(device: ReadableDevice, header: Header, state: MappedState) {
     this.#device = device;
     this.#header = header;
     this.#state = state;
@@ -57,7 +57,7 @@ export class MappingTables {
   async #readL1(slice: number): Promise<DataView> {
     const { l1TableOffset, l1Size } = this.#state;
     const offset = slice * SLICE_BYTES;
-    const bytes = await readExactly(this.#device, l1TableOffset + offset, Math.min(SLICE_BYTES, l1Size * 8 - offset), 'L1 table');
+    const bytes = await readTable(this.#device, l1TableOffset + offset, Math.min(SLICE_BYTES, l1Size * 8 - offset), 'L1 table');
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -81,7 +81,7 @@ export class MappingTables {
     const byteLength = Math.min(SLICE_BYTES, this.#header.clusterSize);
     const start = slice * this.#sliceSpan;
     const fileOffset = tableOffset + ((start - l1Index * this.#tableSpan) / this.#sliceSpan) * byteLength;
-    const bytes = await readExactly(this.#device, fileOffset, byteLength, 'L2 table');
+    const bytes = await readTable(this.#device, fileOffset, byteLength, 'L2 table');
     const entries = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     return { start, end: Math.min(this.#state.capacity, start + this.#sliceSpan), entries, fileOffset, l1Index };
   }

@@ -1,6 +1,6 @@
 /** The internal snapshot table. Source: qcow2 spec, "Snapshots". */
 import { PlimsollError, roundUp } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { decodeName } from './extension.ts';
 import type { Header } from './header.ts';
 import { LIMITS, SNAPSHOT_ENTRY } from './layout.ts';
@@ -36,7 +36,7 @@ const WINDOW = 256 * 1024;
  * Bounds: at most 65536 entries and 64 MiB.
  * Throws: corrupt, when an entry or its L1 table reaches outside the file.
  */
-export async function readSnapshotTable(device: BlockDevice, header: Header): Promise<SnapshotTable> {
+export async function readSnapshotTable(device: ReadableDevice, header: Header): Promise<SnapshotTable> {
   const snapshots: InternalSnapshot[] = [];
   let at = header.snapshotsOffset;
   let window: Uint8Array = new Uint8Array();
@@ -44,7 +44,7 @@ export async function readSnapshotTable(device: BlockDevice, header: Header): Pr
   for (let index = 0; index < header.nbSnapshots; index += 1) {
     const windowEnd = windowAt + window.byteLength;
     if (at + LONGEST_ENTRY > windowEnd && (windowEnd < device.byteLength || at >= windowEnd)) {
-      window = await device.read(at, WINDOW);
+      window = await readUpTo(device, at, WINDOW);
       windowAt = at;
     }
     const { snapshot, byteLength } = parseEntry(window.subarray(at - windowAt), at, header, device.byteLength);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BlockDevice, memoryDevice } from '#block';
-import { nonZeroEntries, readExactly, readTables } from './table-reader.ts';
+import { memoryDevice, readableDevice, withTrace } from '#block';
+import { nonZeroEntries, readTable, readTables } from './table-reader.ts';
 
 const CLUSTER = 512;
 /** Each cluster is filled with its own number. */
@@ -25,17 +25,15 @@ describe('readTables()', () => {
 
   it('stays right when reads end in another order than they began', async () => {
     let turn = 0;
-    const device: BlockDevice = {
+    const inner = memoryDevice(content);
+    const device = readableDevice({
       byteLength: content.byteLength,
-      read: async (offset, length, into) => {
+      read: async (target, offset) => {
         turn += 1;
         await new Promise((resolve) => setTimeout(resolve, (turn * 7) % 5));
-        const bytes = content.subarray(offset, offset + length);
-        if (into === undefined) return bytes;
-        into.set(bytes);
-        return into.subarray(0, bytes.byteLength);
+        return inner.read(target, offset);
       },
-    };
+    });
     const clusters = Array.from({ length: 60 }, (_, index) => (index * 37) % 200);
     const seen: number[] = [];
     for await (const tables of readTables(device, CLUSTER, clusters)) {
@@ -47,10 +45,7 @@ describe('readTables()', () => {
 
   it('fetches neighbours together', async () => {
     const reads: number[] = [];
-    const device: BlockDevice = {
-      byteLength: content.byteLength,
-      read: (offset, length) => (reads.push(length), memoryDevice(content).read(offset, length)),
-    };
+    const device = withTrace(memoryDevice(content), ({ length }) => reads.push(length));
     for await (const _ of readTables(device, CLUSTER, [5, 6, 7, 9, 3, 4])) continue;
     expect(reads).toEqual([3 * CLUSTER, CLUSTER, 2 * CLUSTER]);
   });
@@ -69,15 +64,15 @@ describe('readTables()', () => {
   });
 });
 
-describe('readExactly()', () => {
+describe('readTable()', () => {
   it('gives bytes that 32-bit views can be laid over', async () => {
-    const bytes = await readExactly(memoryDevice(content), 513, 16, 'table');
+    const bytes = await readTable(memoryDevice(content), 513, 16, 'table');
     expect(bytes.byteOffset % 4).toBe(0);
     expect(bytes).toEqual(content.slice(513, 529));
   });
 
   it('refuses less than was asked for', async () => {
-    await expect(readExactly(memoryDevice(content), content.byteLength - 4, 8, 'L1 table')).rejects.toMatchObject({
+    await expect(readTable(memoryDevice(content), content.byteLength - 4, 8, 'L1 table')).rejects.toMatchObject({
       where: { doing: 'read qcow2 L1 table', found: '4 bytes' },
     });
   });

@@ -1,6 +1,5 @@
 /** Reading tables from the device: whole or not at all, many of one cluster each with neighbours fetched together. */
-import { PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readExactly } from '#block';
 
 /** Neighbouring tables are read in pieces of at most this size. */
 const READ_BYTES = 1024 * 1024;
@@ -12,16 +11,14 @@ const READS_AHEAD = 6;
  *
  * Throws: corrupt, when the file ends inside them (it shrank since its header was checked); io, over-budget.
  */
-export async function readExactly(
-  device: BlockDevice,
+export async function readTable(
+  device: ReadableDevice,
   offset: number,
   byteLength: number,
   what: string,
   into?: Uint8Array,
 ): Promise<Uint8Array> {
-  const bytes = await device.read(offset, byteLength, into);
-  if (bytes.byteLength < byteLength) throw truncated(what, offset, bytes.byteLength, byteLength);
-  return aligned(bytes);
+  return aligned(await readExactly(device, offset, byteLength, 'QCOW2_TABLE_TRUNCATED', `read qcow2 ${what}`, into));
 }
 
 /**
@@ -30,7 +27,7 @@ export async function readExactly(
  *
  * Throws: corrupt, when the file ends inside one (it shrank meanwhile); io, over-budget.
  */
-export async function* readTables(device: BlockDevice, clusterSize: number, clusters: ArrayLike<number>): AsyncGenerator<Uint8Array[]> {
+export async function* readTables(device: ReadableDevice, clusterSize: number, clusters: ArrayLike<number>): AsyncGenerator<Uint8Array[]> {
   const pieces = neighbourhoods(clusters, Math.max(1, READ_BYTES / clusterSize));
   const inFlight: Promise<Uint8Array>[] = [];
   // Memory goes round: a piece is done with when the next one is asked for.
@@ -42,9 +39,9 @@ export async function* readTables(device: BlockDevice, clusterSize: number, clus
     const { first, count } = piece.value;
     const slot = fetched % (READS_AHEAD + 1);
     fetched += 1;
-    // One table alone needs no memory of its own: most often it lies in the beginning that was read already.
+    // A single table is most often in the device's memory: it is not copied.
     const into = clusters.length === 1 ? undefined : memoryOf(memory, slot, count * clusterSize);
-    const reading = Promise.resolve().then(() => readExactly(device, first * clusterSize, count * clusterSize, 'table', into));
+    const reading = Promise.resolve().then(() => readTable(device, first * clusterSize, count * clusterSize, 'table', into));
     // A failure is met when its turn comes; until then it is not unhandled.
     reading.catch(() => undefined);
     inFlight.push(reading);
@@ -111,13 +108,4 @@ function nextNonZeroBefore(entries: Float64Array, at: number, stop: number): num
 /** The same bytes where views of 16- and 32-bit words can be laid over them. */
 function aligned(bytes: Uint8Array): Uint8Array {
   return bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
-}
-
-function truncated(what: string, at: number, found: number, expected: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_TABLE_TRUNCATED', {
-    doing: `read qcow2 ${what}`,
-    at,
-    found: `${found} bytes`,
-    expected: `${expected} bytes; the file shrank while it was read`,
-  });
 }

@@ -1,5 +1,5 @@
 /** What the figures need to know of a QED image: one walk over all of its tables. */
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { ChunkAllowance } from '../qcow2/cluster-chunks.ts';
 import { ClusterSet } from '../qcow2/cluster-set.ts';
 import type { QedHeader } from './header.ts';
@@ -25,7 +25,7 @@ export interface QedCensus {
  * Bounds: each table is read once, as far as the capacity needs it.
  * Throws: corrupt; io, over-budget; AbortError.
  */
-export async function takeQedCensus(device: BlockDevice, header: QedHeader, l1: L1Table, signal?: AbortSignal): Promise<QedCensus> {
+export async function takeQedCensus(device: ReadableDevice, header: QedHeader, l1: L1Table, signal?: AbortSignal): Promise<QedCensus> {
   const { clusterSize, tableEntries, capacity } = header;
   const guestClusters = Math.ceil(capacity / clusterSize);
   const entriesOf = (index: number): number => Math.min(tableEntries, guestClusters - index * tableEntries);

@@ -1,37 +1,41 @@
 /** The guest's disk of a QED image: its map by one walk over the tables, and its bytes. */
 import { PlimsollError } from '#base';
-import type { BlockDevice, Extent, ImageDevice } from '#block';
-import { readWhole } from '../block-table.ts';
+import { type Extent, type ReadableDevice, readExactly, type ReadOptions } from '#block';
 import { ExtentJoiner } from '../join-extents.ts';
 import type { QedHeader } from './header.ts';
 import { type L1Table, PIECE_ENTRIES, readL2, UNALLOCATED, WITHOUT_TABLE, ZERO } from './tables.ts';
 
-export class QedDevice implements ImageDevice {
+export class QedDevice implements ReadableDevice {
   readonly byteLength: number;
-  readonly #file: BlockDevice;
+  readonly #file: ReadableDevice;
   readonly #header: QedHeader;
   readonly #l1: L1Table;
 
-  constructor(file: BlockDevice, header: QedHeader, l1: L1Table) {
+  constructor(file: ReadableDevice, header: QedHeader, l1: L1Table) {
     this.byteLength = header.capacity;
     this.#file = file;
     this.#header = header;
     this.#l1 = l1;
   }
 
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    const end = Math.min(offset + length, this.byteLength);
-    const target = new Uint8Array(Math.max(0, end - offset));
-    for await (const { start, end: runEnd, status, fileOffset } of this.extents(offset, end)) {
+  async read(target: Uint8Array, offset: number, options?: ReadOptions): Promise<number> {
+    const end = Math.min(offset + target.byteLength, this.byteLength);
+    for await (const { start, end: runEnd, status, fileOffset } of this.extents(offset, target.byteLength, options)) {
       if (status === 'unallocated' && this.#header.backingFile !== undefined) throw backingNeeded(start);
-      if (fileOffset !== undefined) target.set(await readWhole(this.#file, fileOffset, runEnd - start), start - offset);
+      const piece = target.subarray(start - offset, runEnd - offset);
+      if (fileOffset === undefined) piece.fill(0);
+      else await readExactly(this.#file, fileOffset, runEnd - start, 'IMAGE_TRUNCATED', 'read image', piece);
     }
-    return target;
+    return Math.max(0, end - offset);
   }
 
-  async *extents(from: number, to: number, signal?: AbortSignal): AsyncGenerator<Extent> {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file[Symbol.asyncDispose]();
+  }
+
+  async *extents(offset: number, length: number, options?: ReadOptions): AsyncGenerator<Extent> {
     const joiner = new ExtentJoiner();
-    for await (const next of this.#pieces(Math.max(0, from), Math.min(to, this.byteLength), signal)) {
+    for await (const next of this.#pieces(offset, Math.min(offset + length, this.byteLength), options?.signal)) {
       const whole = joiner.add(next);
       if (whole !== undefined) yield whole;
     }

@@ -1,7 +1,6 @@
 /** The QED header, checked as QEMU 7.2 does when it opens an image (bdrv_qed_do_open). */
 import { divideUp, type ErrorValue, isPowerOfTwo, PlimsollError, roundDown } from '#base';
-import type { BlockDevice } from '#block';
-import { readOrThrow } from '../read-whole.ts';
+import { type ReadableDevice, readExactly, readUpTo } from '#block';
 import { ENTRY_BYTES, FEATURE, HEADER, KNOWN_FEATURES, LIMITS, MAGIC, SECTOR } from './layout.ts';
 
 /** Units: bytes, unless the name says otherwise. */
@@ -35,8 +34,8 @@ const DOING = 'read QED header';
  * Throws: corrupt (a field out of its range, the L1 table outside of the file), unsupported (a feature), over-budget (an L1
  * table of more than 64 MiB); io.
  */
-export async function readQedHeader(device: BlockDevice): Promise<QedHeader> {
-  const content = await device.read(0, HEADER.byteLength);
+export async function readQedHeader(device: ReadableDevice): Promise<QedHeader> {
+  const content = await readUpTo(device, 0, HEADER.byteLength);
   const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
   const magic = content.byteLength < 4 ? 0 : view.getUint32(0, true);
   if (magic !== MAGIC) throw wrong('corrupt', 'QED_MAGIC', 'magic', `0x${magic.toString(16)}`, `0x${MAGIC.toString(16)}`);
@@ -71,14 +70,14 @@ export async function readQedHeader(device: BlockDevice): Promise<QedHeader> {
 type Backing = Pick<QedHeader, 'backingFile' | 'backingFileBytes' | 'backingFormat'>;
 type RawHeader = ReturnType<typeof HEADER.read>;
 
-async function backingOf(device: BlockDevice, raw: RawHeader, headerBytes: number): Promise<Backing> {
+async function backingOf(device: ReadableDevice, raw: RawHeader, headerBytes: number): Promise<Backing> {
   const { features, backingFilenameOffset: at, backingFilenameSize: size } = raw;
   if ((features & FEATURE.backingFile) === 0n) return { backingFile: undefined, backingFileBytes: undefined, backingFormat: undefined };
   if (at + size > headerBytes || size > LIMITS.backingFilenameBytes) {
     const expected = `a name of at most ${LIMITS.backingFilenameBytes} bytes inside of the header's ${headerBytes}`;
     throw wrong('corrupt', 'QED_BACKING_NAME', 'backingFilenameOffset', at, expected);
   }
-  const content = Uint8Array.from(await readOrThrow(device, at, size, 'IMAGE_TRUNCATED', DOING));
+  const content = Uint8Array.from(await readExactly(device, at, size, 'IMAGE_TRUNCATED', DOING));
   const end = content.indexOf(0);
   const backingFileBytes = end < 0 ? content : content.subarray(0, end);
   const backingFile = new TextDecoder('utf-8', { ignoreBOM: true }).decode(backingFileBytes);

@@ -1,8 +1,7 @@
 /** The tables of a QED image: L1 kept, L2 read in pieces. Every entry is checked as QEMU does (qed_check_cluster_offset). */
 import { PlimsollError, readUint64 } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readExactly } from '#block';
 import { findOverlap } from '../block-table.ts';
-import { readOrThrow } from '../read-whole.ts';
 import type { QedHeader } from './header.ts';
 import { ENTRY_BYTES } from './layout.ts';
 
@@ -26,7 +25,7 @@ export type L1Table = Uint32Array;
  * Bounds: the header's limit; three times the entries in the device's memory.
  * Throws: corrupt (a table outside of the file, or two entries with one table); io, over-budget; AbortError.
  */
-export async function readL1(device: BlockDevice, header: QedHeader, signal?: AbortSignal): Promise<L1Table> {
+export async function readL1(device: ReadableDevice, header: QedHeader, signal?: AbortSignal): Promise<L1Table> {
   device.memory?.take(3 * header.l1Entries * 4);
   const table = new Uint32Array(header.l1Entries).fill(WITHOUT_TABLE);
   const { clusterSize, tableBytes, l1Offset } = header;
@@ -69,7 +68,7 @@ export async function readL1(device: BlockDevice, header: QedHeader, signal?: Ab
  * Throws: corrupt (a cluster outside of the file); io, over-budget.
  */
 export async function readL2(
-  device: BlockDevice,
+  device: ReadableDevice,
   header: QedHeader,
   { tableOffset, first, count }: { readonly tableOffset: number; readonly first: number; readonly count: number },
 ): Promise<Float64Array> {
@@ -85,8 +84,8 @@ export async function readL2(
   return entries;
 }
 
-async function readEntries(device: BlockDevice, tableOffset: number, first: number, count: number): Promise<DataView> {
-  const content = await readOrThrow(device, tableOffset + first * ENTRY_BYTES, count * ENTRY_BYTES, 'IMAGE_TRUNCATED', 'read QED table');
+async function readEntries(device: ReadableDevice, tableOffset: number, first: number, count: number): Promise<DataView> {
+  const content = await readExactly(device, tableOffset + first * ENTRY_BYTES, count * ENTRY_BYTES, 'IMAGE_TRUNCATED', 'read QED table');
   return new DataView(content.buffer, content.byteOffset, content.byteLength);
 }
 

@@ -1,6 +1,6 @@
 /** A raw image: the file's bytes are the guest's. There is nothing to parse; the end and the holes need care. */
 import { roundUp } from '#base';
-import type { BlockDevice, Extent, ImageDevice, StorageMap } from '#block';
+import type { Extent, ReadableDevice, ReadOptions, StorageMap } from '#block';
 import { ExtentJoiner } from '../join-extents.ts';
 
 /** QEMU counts capacity in sectors. */
@@ -12,34 +12,38 @@ const SECTOR_BYTES = 512;
  * `stored`: which bytes have storage, where the caller knows; what has none, or was never written, is an extent of zeros.
  * Without it all of the file is one extent of data.
  */
-export function openRaw(device: BlockDevice, stored?: StorageMap): ImageDevice {
+export function openRaw(device: ReadableDevice, stored?: StorageMap): ReadableDevice {
   return new RawImage(device, stored);
 }
 
-class RawImage implements ImageDevice {
+class RawImage implements ReadableDevice {
   readonly byteLength: number;
-  readonly #device: BlockDevice;
+  readonly #device: ReadableDevice;
   readonly #stored: StorageMap | undefined;
 
-  constructor(device: BlockDevice, stored: StorageMap | undefined) {
+  constructor(device: ReadableDevice, stored: StorageMap | undefined) {
     this.byteLength = roundUp(device.byteLength, SECTOR_BYTES);
     this.#device = device;
     this.#stored = stored;
   }
 
-  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const wanted = Math.max(0, Math.min(length, this.byteLength - offset));
-    const bytes = await this.#device.read(offset, Math.max(0, Math.min(wanted, this.#device.byteLength - offset)), into);
-    if (bytes.byteLength === wanted) return bytes;
-    const padded = into !== undefined && into.byteLength >= wanted ? into.subarray(0, wanted) : new Uint8Array(wanted);
-    if (bytes.byteOffset !== padded.byteOffset || bytes.buffer !== padded.buffer) padded.set(bytes);
-    return padded.fill(0, bytes.byteLength);
+  async read(target: Uint8Array, offset: number, options?: ReadOptions): Promise<number> {
+    const wanted = Math.max(0, Math.min(target.byteLength, this.byteLength - offset));
+    const inFile = Math.max(0, Math.min(wanted, this.#device.byteLength - offset));
+    const count = await this.#device.read(target.subarray(0, inFile), offset, options);
+    target.fill(0, count, wanted);
+    return wanted;
   }
 
-  async *extents(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Extent> {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#device[Symbol.asyncDispose]();
+  }
+
+  async *extents(offset: number, length: number, options?: ReadOptions): AsyncGenerator<Extent> {
     const joiner = new ExtentJoiner();
-    for (const extent of this.#pieces(Math.max(0, start), Math.min(end, this.byteLength))) {
-      signal?.throwIfAborted();
+    options?.signal?.throwIfAborted();
+    for (const extent of this.#pieces(offset, Math.min(offset + length, this.byteLength))) {
+      options?.signal?.throwIfAborted();
       const whole = joiner.add(extent);
       if (whole !== undefined) yield whole;
     }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Extent, memoryDevice } from '#block';
+import { type Extent, memoryDevice, readUpTo } from '#block';
 import { aVdi, type VdiBuilder } from '../../../tests/support/vdi-builder.ts';
 import { openVdi, type VdiImage } from './image.ts';
 
@@ -17,7 +17,7 @@ describe('openVdi()', () => {
     const { device, header, guestBlocks, allocatedBlocks } = await open(aVdi().withBlock(2, 0x22).withBlock(0, 0x11));
     expect({ guestBlocks, allocatedBlocks }).toEqual({ guestBlocks: 3, allocatedBlocks: 2 });
     expect(header).toMatchObject({ imageType: 'dynamic', offsetData: 1024, uuidImage: '04030201-0605-0807-090a-0b0c0d0e0f10' });
-    const bytes = await device.read(MiB - 1, MiB + 2);
+    const bytes = await readUpTo(device, MiB - 1, MiB + 2);
     expect([0, 1, MiB, MiB + 1].map((at) => bytes[at])).toEqual([0x11, 0, 0, 0x22]);
   });
 
@@ -56,8 +56,8 @@ describe('openVdi()', () => {
       uuidBytes: new Uint8Array(16).fill(0xab),
       uuidLastSnap: 'cdcdcdcd-cdcd-cdcd-cdcd-cdcdcdcdcdcd',
     });
-    expect((await image.device.read(MiB - 1, 2)).join()).toBe('0,17');
-    await expect(image.device.read(2 * MiB - 1, 2)).rejects.toMatchObject({
+    expect((await readUpTo(image.device, MiB - 1, 2)).join()).toBe('0,17');
+    await expect(readUpTo(image.device, 2 * MiB - 1, 2)).rejects.toMatchObject({
       kind: 'unsupported',
       code: 'VDI_DIFFERENCING',
       where: { at: 2 * MiB },

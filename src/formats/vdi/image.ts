@@ -1,6 +1,6 @@
 /** A VDI image, opened: header and block map checked once, then the guest's bytes. */
 import { PlimsollError } from '#base';
-import type { BlockDevice, ImageDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { blockMappedImage, type BlockPlace } from '../block-mapped.ts';
 import { findOverlap, readEntries } from '../block-table.ts';
 import type { WriteHazard } from '../write-hazard.ts';
@@ -25,7 +25,7 @@ export interface VdiImage {
    *
    * Throws: unsupported VDI_DIFFERENCING, where the parent would be needed; corrupt, io, over-budget.
    */
-  readonly device: ImageDevice;
+  readonly device: ReadableDevice;
   /** Why QEMU must not write to the image, though every reader sees the same disk in it. */
   readonly writeHazards: readonly WriteHazard[];
 }
@@ -36,8 +36,8 @@ export interface VdiImage {
  * Bounds: memory of the block map, at most 128 MiB and no more than the file is long, twice while it is checked.
  * Throws: corrupt, unsupported, over-budget, io. Differencing images open; see `VdiImage.device`.
  */
-export async function openVdi(device: BlockDevice, signal?: AbortSignal): Promise<VdiImage> {
-  const { header, parent } = parseHeader(await device.read(0, HEADER.byteLength), device.byteLength);
+export async function openVdi(device: ReadableDevice, signal?: AbortSignal): Promise<VdiImage> {
+  const { header, parent } = parseHeader(await readUpTo(device, 0, HEADER.byteLength), device.byteLength);
   const { capacity, blockSize, offsetData } = header;
   const entries = await readEntries(device, header.offsetBmap, header.blocksInImage, 'little', signal);
   const guestBlocks = Math.ceil(capacity / blockSize);

@@ -1,8 +1,8 @@
 /** A VHD image, opened: footer, header and block allocation table checked once, then the guest's bytes. */
 import { PlimsollError, type Range, roundUp } from '#base';
-import type { BlockDevice, ImageDevice } from '#block';
+import { type ReadableDevice, readExactly } from '#block';
 import { blockMappedImage, type BlockMapping, type BlockPlace } from '../block-mapped.ts';
-import { findOverlap, readEntries, readWhole } from '../block-table.ts';
+import { findOverlap, readEntries } from '../block-table.ts';
 import type { WriteHazard } from '../write-hazard.ts';
 import {
   decodeLocator,
@@ -44,7 +44,7 @@ export interface VhdImage {
    *
    * Throws: unsupported VHD_DIFFERENCING, where the parent would be needed; corrupt, io, over-budget.
    */
-  readonly device: ImageDevice;
+  readonly device: ReadableDevice;
   /** Why QEMU must not write to the image, though every reader sees the same disk in it. */
   readonly writeHazards: readonly WriteHazard[];
 }
@@ -55,7 +55,7 @@ export interface VhdImage {
  * Bounds: memory of the table, at most 16 MiB and no more than the file is long, twice while it is checked.
  * Throws: corrupt, unsupported, over-budget, io. Differencing disks open; see `VhdImage.device`.
  */
-export async function openVhd(device: BlockDevice, signal?: AbortSignal): Promise<VhdImage> {
+export async function openVhd(device: ReadableDevice, signal?: AbortSignal): Promise<VhdImage> {
   const { footer, hasFooterAtEnd, endOffset } = await readFooter(device);
   const { capacity } = footer;
   if (footer.dataOffset === undefined) {
@@ -71,7 +71,7 @@ export async function openVhd(device: BlockDevice, signal?: AbortSignal): Promis
     const disk = fixedDisk(device, capacity);
     return { capacity, footer, hasFooterAtEnd, blocks: undefined, parent: undefined, device: disk, writeHazards: hazards };
   }
-  const content = (await readWhole(device, footer.dataOffset, DYNAMIC_HEADER.byteLength)).slice();
+  const content = (await readExactly(device, footer.dataOffset, DYNAMIC_HEADER.byteLength, 'IMAGE_TRUNCATED', 'read image')).slice();
   const header = parseDynamicHeader(content, footer.dataOffset, device.byteLength, capacity);
   const parent = footer.diskType === 'differencing' ? await readParent(device, content, footer.dataOffset) : undefined;
   const entries = await readEntries(device, header.tableOffset, header.maxTableEntries, 'big', signal);
@@ -91,7 +91,7 @@ export async function openVhd(device: BlockDevice, signal?: AbortSignal): Promis
  * Throws: corrupt, io, over-budget; AbortError.
  */
 export async function* vhdAmbiguousRuns(
-  device: BlockDevice,
+  device: ReadableDevice,
   { blocks, capacity, parent }: VhdImage,
   signal?: AbortSignal,
 ): AsyncGenerator<Range> {
@@ -101,18 +101,24 @@ export async function* vhdAmbiguousRuns(
     const entry = blocks.entries[block] as number;
     if (entry === BAT_UNUSED) continue;
     signal?.throwIfAborted();
-    const bitmap = await readWhole(device, entry * SECTOR, sectorBitmapBytes);
+    const bitmap = await readExactly(device, entry * SECTOR, sectorBitmapBytes, 'IMAGE_TRUNCATED', 'read image');
     const sectors = Math.min(blockSize, capacity - block * blockSize) / SECTOR;
     for (const { startSector, endSector } of [...clearRuns(bitmap, 0, sectors)]) {
       const start = startSector * SECTOR;
-      const content = await readWhole(device, entry * SECTOR + sectorBitmapBytes + start, (endSector - startSector) * SECTOR);
+      const content = await readExactly(
+        device,
+        entry * SECTOR + sectorBitmapBytes + start,
+        (endSector - startSector) * SECTOR,
+        'IMAGE_TRUNCATED',
+        'read image',
+      );
       if (content.some((byte) => byte !== 0)) yield { start: block * blockSize + start, end: block * blockSize + endSector * SECTOR };
     }
   }
 }
 
 /** The footer by QEMU's rules: a copy at 0 decides, and where there is none the disk is fixed. Two that differ are refused. */
-async function readFooter(device: BlockDevice): Promise<{ footer: VhdFooter; hasFooterAtEnd: boolean; endOffset: number }> {
+async function readFooter(device: ReadableDevice): Promise<{ footer: VhdFooter; hasFooterAtEnd: boolean; endOffset: number }> {
   const { byteLength } = device;
   if (byteLength < SECTOR) {
     throw new PlimsollError('corrupt', 'VHD_TOO_SHORT', {
@@ -121,11 +127,11 @@ async function readFooter(device: BlockDevice): Promise<{ footer: VhdFooter; has
       expected: 'at least 512',
     });
   }
-  const first = (await readWhole(device, 0, SECTOR)).slice();
+  const first = (await readExactly(device, 0, SECTOR, 'IMAGE_TRUNCATED', 'read image')).slice();
   // Old programs wrote a footer of 511 bytes. QEMU looks into the last sector, zeros where the file ends in it.
   const endOffset = Math.ceil(byteLength / SECTOR) * SECTOR - SECTOR;
   const last = new Uint8Array(SECTOR);
-  last.set(await readWhole(device, endOffset, byteLength - endOffset));
+  last.set(await readExactly(device, endOffset, byteLength - endOffset, 'IMAGE_TRUNCATED', 'read image'));
   if (!hasFooterCookie(first)) {
     const footer = parseFooter(last, endOffset);
     if (footer.diskType !== 'fixed') throw badCopy(0, `no copy of the footer of a ${footer.diskType} disk`, 'the footer');
@@ -155,11 +161,11 @@ function badCopy(at: number, found: string, expected: string): PlimsollError {
   return new PlimsollError('corrupt', 'VHD_FOOTER_COPY', { doing: 'read VHD footer', at, found, expected });
 }
 
-async function readParent(device: BlockDevice, content: Uint8Array, fileOffset: number): Promise<VhdParent> {
+async function readParent(device: ReadableDevice, content: Uint8Array, fileOffset: number): Promise<VhdParent> {
   const { parent, places } = parseParent(content, fileOffset, device.byteLength);
   const locators: VhdParentLocator[] = [];
   for (const place of places) {
-    const bytes = (await readWhole(device, place.fileOffset, place.byteLength)).slice();
+    const bytes = (await readExactly(device, place.fileOffset, place.byteLength, 'IMAGE_TRUNCATED', 'read image')).slice();
     locators.push({ ...place, bytes, text: decodeLocator(place.platformCode, bytes) });
   }
   return { ...parent, locators };
@@ -242,12 +248,12 @@ function countBlocks(
 }
 
 /** The disk is the file without its footer. */
-function fixedDisk(device: BlockDevice, capacity: number): ImageDevice {
+function fixedDisk(device: ReadableDevice, capacity: number): ReadableDevice {
   const placeOf = (): BlockPlace => ({ status: 'data', fileOffset: 0 });
   return blockMappedImage({ device, capacity, blockSize: Math.max(SECTOR, capacity), placeOf });
 }
 
-function mappingOf(device: BlockDevice, capacity: number, blocks: VhdBlocks, isDifferencing: boolean): BlockMapping {
+function mappingOf(device: ReadableDevice, capacity: number, blocks: VhdBlocks, isDifferencing: boolean): BlockMapping {
   const { entries, blockSize, sectorBitmapBytes } = blocks;
   const nothing: BlockPlace = { status: 'unallocated', fileOffset: undefined };
   const placeOf = (block: number): BlockPlace => {
@@ -261,7 +267,13 @@ function mappingOf(device: BlockDevice, capacity: number, blocks: VhdBlocks, isD
     const startSector = Math.floor(startInBlock / SECTOR);
     const endSector = Math.ceil(endInBlock / SECTOR);
     const firstByte = Math.floor(startSector / 8);
-    const bitmap = await readWhole(device, entry * SECTOR + firstByte, Math.ceil(endSector / 8) - firstByte);
+    const bitmap = await readExactly(
+      device,
+      entry * SECTOR + firstByte,
+      Math.ceil(endSector / 8) - firstByte,
+      'IMAGE_TRUNCATED',
+      'read image',
+    );
     for (const clear of clearRuns(bitmap, startSector - firstByte * 8, endSector - firstByte * 8)) {
       throw parentNeeded(block * blockSize + (firstByte * 8 + clear.startSector) * SECTOR);
     }

@@ -3,8 +3,7 @@
  * bitmap behind each chunk, which only differencing disks use. Source: [MS-VHDX] 2.5.
  */
 import { divideUp, type Range, subtractRanges, roundUp } from '#base';
-import type { BlockDevice } from '#block';
-import { readExactly } from './exactly.ts';
+import { type ReadableDevice, readExactly } from '#block';
 import { LIMITS, PAYLOAD_BLOCK, SECTORS_PER_BITMAP, UNIT_BYTES } from './layout.ts';
 import type { Metadata } from './metadata.ts';
 import type { Region, Regions } from './region-table.ts';
@@ -49,7 +48,7 @@ export class BlockAllocationTable {
   readonly blockCount: number;
   /** Bytes of the table that are in use. */
   readonly byteLength: number;
-  readonly #device: BlockDevice;
+  readonly #device: ReadableDevice;
   readonly #region: Region;
   readonly #blockSize: number;
   readonly #capacity: number;
@@ -57,7 +56,7 @@ export class BlockAllocationTable {
   #piece: { readonly index: number; readonly view: Promise<DataView> } | undefined;
 
   /** Throws: corrupt, when the region has not enough room for the entries of the disk. */
-  constructor(device: BlockDevice, region: Region, { blockSize, capacity, logicalSectorSize }: Metadata) {
+  constructor(device: ReadableDevice, region: Region, { blockSize, capacity, logicalSectorSize }: Metadata) {
     this.#device = device;
     this.#region = region;
     this.#blockSize = blockSize;
@@ -163,9 +162,13 @@ export class BlockAllocationTable {
     if (kept?.index === index) return kept.view;
     const at = index * PIECE_BYTES;
     const byteLength = Math.min(PIECE_BYTES, this.byteLength - at);
-    const view = readExactly(this.#device, this.#region.fileOffset + at, byteLength, 'block allocation table').then(
-      (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-    );
+    const view = readExactly(
+      this.#device,
+      this.#region.fileOffset + at,
+      byteLength,
+      'VHDX_TRUNCATED',
+      'read VHDX block allocation table',
+    ).then((bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     this.#piece = { index, view };
     // What failed is tried again.
     view.catch(() => {

@@ -1,8 +1,7 @@
 /** A VHDX image: its facts, and the disk as the guest sees it. Source: [MS-VHDX] 2.1 and 2.5. */
 import type { Range } from '#base';
-import type { BlockDevice, Extent, ImageDevice } from '#block';
+import { type Extent, type ReadableDevice, readExactly, type ReadOptions, readUpTo } from '#block';
 import { type BatPiece, BlockAllocationTable, type BlockCensus, type Mapping } from './bat.ts';
-import { readExactly } from './exactly.ts';
 import { type Header, parseHeader } from './header.ts';
 import { HEADER, HEADER_OFFSETS, REGION_TABLE_BYTES, REGION_TABLE_OFFSETS } from './layout.ts';
 import { replayLog } from './log.ts';
@@ -29,11 +28,11 @@ export interface PendingLog {
 /** The facts, and the file as it is once its log is replayed. */
 export interface Vhdx {
   readonly facts: VhdxFacts;
-  readonly file: BlockDevice;
+  readonly file: ReadableDevice;
 }
 
 /** An image that is opened: the disk, without parent. */
-export interface VhdxImage extends ImageDevice {
+export interface VhdxImage extends ReadableDevice {
   readonly facts: VhdxFacts;
   readonly blocks: BlockCensus;
   /** Bytes of the block allocation table that are in use. */
@@ -46,13 +45,13 @@ export interface VhdxImage extends ImageDevice {
  * Bounds: reads the header section, the log if there is one to replay, and the metadata. Throws: corrupt, unsupported,
  * over-budget, io.
  */
-export async function readVhdx(device: BlockDevice): Promise<Vhdx> {
-  const section = await device.read(0, HEADER_OFFSETS[1] + HEADER.byteLength);
+export async function readVhdx(device: ReadableDevice): Promise<Vhdx> {
+  const section = await readUpTo(device, 0, HEADER_OFFSETS[1] + HEADER.byteLength);
   const header = parseHeader(section, device.byteLength);
   const replayed = await replayLog(device, header);
   const file = replayed?.overlay ?? device;
   const [first, second] = REGION_TABLE_OFFSETS;
-  const tables = await readExactly(file, first, second - first + REGION_TABLE_BYTES, 'region tables');
+  const tables = await readExactly(file, first, second - first + REGION_TABLE_BYTES, 'VHDX_TRUNCATED', 'read VHDX region tables');
   const regions = parseRegionTables([tables.subarray(0, REGION_TABLE_BYTES), tables.subarray(second - first)], header, file.byteLength);
   const metadata = await readMetadata(file, regions.metadata);
   const log =
@@ -68,7 +67,7 @@ export async function readVhdx(device: BlockDevice): Promise<Vhdx> {
  * Bounds: reads the block allocation table once; keeps a bit for each MiB of the file, the replayed sectors and 64 KiB of
  * the table. Throws: corrupt, unsupported, over-budget, io; refused, when it is a differencing disk.
  */
-export async function openVhdx(device: BlockDevice, read?: Vhdx): Promise<VhdxImage> {
+export async function openVhdx(device: ReadableDevice, read?: Vhdx): Promise<VhdxImage> {
   const { facts, file } = read ?? (await readVhdx(device));
   if (facts.type === 'differencing') {
     const where = { doing: 'open VHDX image', field: 'HasParent', at: facts.regions.metadata.fileOffset };
@@ -88,10 +87,10 @@ class OpenedVhdx implements VhdxImage {
   readonly blocks: BlockCensus;
   readonly byteLength: number;
   readonly batBytes: number;
-  readonly #file: BlockDevice;
+  readonly #file: ReadableDevice;
   readonly #table: BlockAllocationTable;
 
-  constructor(file: BlockDevice, facts: VhdxFacts, table: BlockAllocationTable, blocks: BlockCensus) {
+  constructor(file: ReadableDevice, facts: VhdxFacts, table: BlockAllocationTable, blocks: BlockCensus) {
     this.facts = facts;
     this.blocks = blocks;
     this.byteLength = facts.capacity;
@@ -100,28 +99,25 @@ class OpenedVhdx implements VhdxImage {
     this.#table = table;
   }
 
-  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const end = Math.min(offset + length, this.byteLength);
-    if (end <= offset) return new Uint8Array(0);
-    const given = into !== undefined && into.byteLength >= end - offset ? into : new Uint8Array(end - offset);
-    const bytes = given.subarray(0, end - offset);
-    for await (const extent of this.extents(offset, end)) {
-      const part = bytes.subarray(extent.start - offset, extent.end - offset);
-      if (extent.fileOffset === undefined) {
-        part.fill(0);
-        continue;
-      }
-      const read = await readExactly(this.#file, extent.fileOffset, part.byteLength, 'payload block', part);
-      if (read.buffer !== part.buffer || read.byteOffset !== part.byteOffset) part.set(read);
+  async read(target: Uint8Array, offset: number, options?: ReadOptions): Promise<number> {
+    const end = Math.min(offset + target.byteLength, this.byteLength);
+    for await (const extent of this.extents(offset, target.byteLength, options)) {
+      const part = target.subarray(extent.start - offset, extent.end - offset);
+      if (extent.fileOffset === undefined) part.fill(0);
+      else await readExactly(this.#file, extent.fileOffset, part.byteLength, 'VHDX_TRUNCATED', 'read VHDX payload block', part);
     }
-    return bytes;
+    return Math.max(0, end - offset);
   }
 
-  async *extents(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Extent> {
-    const stop = Math.min(end, this.byteLength);
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file[Symbol.asyncDispose]();
+  }
+
+  async *extents(offset: number, length: number, options?: ReadOptions): AsyncGenerator<Extent> {
+    const stop = Math.min(offset + length, this.byteLength);
     let last: Extent | undefined;
-    for (let at = start; at < stop; ) {
-      signal?.throwIfAborted();
+    for (let at = offset; at < stop; ) {
+      options?.signal?.throwIfAborted();
       const extents = this.#extentsOf(await this.#table.pieceOf(Math.floor(at / this.facts.blockSize)), at, stop);
       for (const extent of extents) {
         if (last === undefined || !continues(last, extent)) {

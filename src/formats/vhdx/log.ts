@@ -3,8 +3,7 @@
  * is laid over it. Source: [MS-VHDX] 2.3.2 (log sequence) and 2.3.3 (log replay).
  */
 import { roundUp } from '#base';
-import type { BlockDevice } from '#block';
-import { readExactly } from './exactly.ts';
+import { type ReadableDevice, readExactly } from '#block';
 import type { Header } from './header.ts';
 import { HEADERS_END, LIMITS, LOG_SECTOR_BYTES, UNIT_BYTES } from './layout.ts';
 import { checkEntry, entryHeader, type LogEntry, updates } from './log-entry.ts';
@@ -26,7 +25,7 @@ export interface ReplayedLog {
  * Bounds: the log is at most 64 MiB and inside the file; it is read once, and checksums cover it a few times at the most.
  * Throws: corrupt (no valid sequence, one that writes where none may, a file shorter than the log knows), over-budget.
  */
-export async function replayLog(device: BlockDevice, header: Header): Promise<ReplayedLog | undefined> {
+export async function replayLog(device: ReadableDevice, header: Header): Promise<ReplayedLog | undefined> {
   const { logGuid, logOffset, logLength } = header;
   if (logGuid === undefined) return undefined;
   if (logLength > LIMITS.logBytes) {
@@ -34,7 +33,7 @@ export async function replayLog(device: BlockDevice, header: Header): Promise<Re
   }
   // The log, and the entries that wrap around its end or are laid over the file.
   device.memory?.take(2 * logLength);
-  const log = new Log(await readExactly(device, logOffset, logLength, 'log'), logOffset, logGuid);
+  const log = new Log(await readExactly(device, logOffset, logLength, 'VHDX_TRUNCATED', 'read VHDX log'), logOffset, logGuid);
   const sequence = log.activeSequence();
   return { entryCount: sequence.length, overlay: overlayOf(device, log, sequence, header) };
 }
@@ -139,7 +138,7 @@ function sequenceTo(
 }
 
 /** Later updates win: the newest is looked at first, and what it covers is not touched again. */
-function overlayOf(device: BlockDevice, log: Log, sequence: readonly LogEntry[], header: Header): Overlay {
+function overlayOf(device: ReadableDevice, log: Log, sequence: readonly LogEntry[], header: Header): Overlay {
   const fileLength = replayedLength(device, log, sequence);
   const overlay = new Overlay(device, fileLength);
   let zeroDescriptors = 0;
@@ -168,7 +167,7 @@ function overlayOf(device: BlockDevice, log: Log, sequence: readonly LogEntry[],
 }
 
 /** How long the file is once the log is replayed: it holds all structures that the log knows of, in whole MiB. */
-function replayedLength(device: BlockDevice, log: Log, sequence: readonly LogEntry[]): number {
+function replayedLength(device: ReadableDevice, log: Log, sequence: readonly LogEntry[]): number {
   let length = device.byteLength;
   for (const { at, flushedFileOffset, lastFileOffset } of sequence) {
     if (flushedFileOffset > BigInt(device.byteLength)) {

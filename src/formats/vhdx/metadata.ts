@@ -1,6 +1,5 @@
 /** The metadata of the disk: its capacity, block and sector sizes, identity and parent. Source: [MS-VHDX] 2.6.2. */
-import type { BlockDevice } from '#block';
-import { readExactly } from './exactly.ts';
+import { type ReadableDevice, readExactly } from '#block';
 import { guidText } from './guid.ts';
 import {
   FILE_PARAMETERS,
@@ -39,8 +38,11 @@ export interface Metadata {
  *
  * Bounds: reads the table and at most 1 MiB an item. Throws: corrupt, unsupported, io, over-budget.
  */
-export async function readMetadata(device: BlockDevice, region: Region): Promise<Metadata> {
-  const items = parseMetadataTable(await readExactly(device, region.fileOffset, METADATA_TABLE_BYTES, 'metadata table'), region);
+export async function readMetadata(device: ReadableDevice, region: Region): Promise<Metadata> {
+  const items = parseMetadataTable(
+    await readExactly(device, region.fileOffset, METADATA_TABLE_BYTES, 'VHDX_TRUNCATED', 'read VHDX metadata table'),
+    region,
+  );
   const parameters = await readItem(device, region, items, 'fileParameters', FILE_PARAMETERS.byteLength);
   const { blockSize, flags } = FILE_PARAMETERS.read(viewOf(parameters.bytes));
   if (blockSize < LIMITS.minBlockSize || blockSize > LIMITS.maxBlockSize || !Number.isInteger(Math.log2(blockSize))) {
@@ -75,7 +77,7 @@ interface ReadItem {
 
 /** The bytes of an item of exactly `byteLength` bytes, or of any length if that is undefined. */
 async function readItem(
-  device: BlockDevice,
+  device: ReadableDevice,
   region: Region,
   items: ReadonlyMap<ItemName, MetadataItem>,
   name: ItemName,
@@ -88,11 +90,11 @@ async function readItem(
     const expected = `${byteLength} bytes`;
     throw vhdxError('corrupt', 'VHDX_METADATA_ITEM', place(name, item.fileOffset), `${item.byteLength} bytes`, expected);
   }
-  return { bytes: await readExactly(device, item.fileOffset, item.byteLength, name), at: item.fileOffset };
+  return { bytes: await readExactly(device, item.fileOffset, item.byteLength, 'VHDX_TRUNCATED', `read VHDX ${name}`), at: item.fileOffset };
 }
 
 async function readSectorSize(
-  device: BlockDevice,
+  device: ReadableDevice,
   region: Region,
   items: ReadonlyMap<ItemName, MetadataItem>,
   name: 'logicalSectorSize' | 'physicalSectorSize',

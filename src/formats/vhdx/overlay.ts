@@ -1,6 +1,6 @@
 /** A file with sectors laid over it: what the replay of a log would write. */
 import { type Range, roundDown } from '#base';
-import type { BlockDevice, TableMemory } from '#block';
+import type { Extent, ReadableDevice, ReadOptions, TableMemory } from '#block';
 import { LOG_SECTOR_BYTES } from './layout.ts';
 
 /**
@@ -8,14 +8,14 @@ import { LOG_SECTOR_BYTES } from './layout.ts';
  *
  * Sectors and zeros are added newest first: what is covered already stays.
  */
-export class Overlay implements BlockDevice {
+export class Overlay implements ReadableDevice {
   readonly byteLength: number;
   readonly memory: TableMemory | undefined;
-  readonly #file: BlockDevice;
+  readonly #file: ReadableDevice;
   readonly #sectors = new Map<number, Uint8Array>();
   readonly #zeros: Range[] = [];
 
-  constructor(file: BlockDevice, byteLength: number) {
+  constructor(file: ReadableDevice, byteLength: number) {
     this.#file = file;
     this.memory = file.memory;
     this.byteLength = byteLength;
@@ -37,19 +37,28 @@ export class Overlay implements BlockDevice {
     return [...this.#zeros, ...[...this.#sectors.keys()].map((start) => ({ start, end: start + LOG_SECTOR_BYTES }))];
   }
 
-  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const end = Math.min(offset + length, this.byteLength);
-    if (end <= offset) return new Uint8Array(0);
-    const given = into !== undefined && into.byteLength >= end - offset ? into : new Uint8Array(end - offset);
-    const bytes = given.subarray(0, end - offset);
+  async read(target: Uint8Array, offset: number, options?: ReadOptions): Promise<number> {
+    const end = Math.min(offset + target.byteLength, this.byteLength);
+    if (end <= offset) return 0;
+    const bytes = target.subarray(0, end - offset);
     const stored = Math.max(0, Math.min(end, this.#file.byteLength) - offset);
-    const read = stored === 0 ? new Uint8Array(0) : await this.#file.read(offset, stored, bytes);
-    // A file that shrank meanwhile: the caller asked for more and is told so.
-    if (read.byteLength < stored) return read;
-    if (read.buffer !== bytes.buffer || read.byteOffset !== bytes.byteOffset) bytes.set(read);
+    const count = stored === 0 ? 0 : await this.#file.read(bytes.subarray(0, stored), offset, options);
+    // A file that shrank meanwhile ends here, too.
+    if (count < stored) return count;
     bytes.fill(0, stored);
     this.#layOver(bytes, offset, end);
-    return bytes;
+    return bytes.byteLength;
+  }
+
+  /** The file, of which only the bytes matter here, is one extent. */
+  async *extents(offset: number, length: number, options?: ReadOptions): AsyncGenerator<Extent> {
+    options?.signal?.throwIfAborted();
+    const end = Math.min(offset + length, this.byteLength);
+    if (offset < end) yield { start: offset, end, status: 'data', depth: 0, compressed: false, fileOffset: undefined };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file[Symbol.asyncDispose]();
   }
 
   #layOver(bytes: Uint8Array, offset: number, end: number): void {

@@ -1,5 +1,5 @@
 /** What the figures need to know of an image: which grains are there, and where. One walk over all grain tables. */
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { ChunkAllowance } from '../qcow2/cluster-chunks.ts';
 import { ClusterSet } from '../qcow2/cluster-set.ts';
 import type { GrainDirectory } from './grain-directory.ts';
@@ -35,7 +35,12 @@ export interface VmdkCensus {
  * Bounds: each table is read once, and its twin.
  * Throws: corrupt; io, over-budget; AbortError.
  */
-export async function takeCensus(file: BlockDevice, header: Header, directory: GrainDirectory, signal?: AbortSignal): Promise<VmdkCensus> {
+export async function takeCensus(
+  file: ReadableDevice,
+  header: Header,
+  directory: GrainDirectory,
+  signal?: AbortSignal,
+): Promise<VmdkCensus> {
   const tables = new GrainTables(file, header, directory);
   const counts = { allocatedGrains: 0, zeroGrains: 0, needing: 0, missingTables: 0, needingWithoutTable: 0 };
   const allowance = new ChunkAllowance(file.memory);

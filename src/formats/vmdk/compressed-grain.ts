@@ -1,10 +1,9 @@
 /** One compressed grain: a marker, then a zlib stream. Source: VMware "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents". */
 import type { ErrorValue, PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readExactly } from '#block';
 import { inflate } from '#codec';
 import { type Header, viewOf } from './header.ts';
 import { GRAIN_MARKER, SECTOR } from './layout.ts';
-import { readWhole } from './read-whole.ts';
 import { vmdkError } from './vmdk-error.ts';
 
 const DOING = 'read VMDK grain';
@@ -18,13 +17,13 @@ const FIRST_READ_BYTES = 4096;
  * Bounds: reads and gives at most two grains.
  * Throws: corrupt (another grain's marker, a length that no writer has, no zlib stream, too few bytes); io, over-budget.
  */
-export async function readCompressedGrain(file: BlockDevice, header: Header, index: number, sector: number): Promise<Uint8Array> {
+export async function readCompressedGrain(file: ReadableDevice, header: Header, index: number, sector: number): Promise<Uint8Array> {
   const { grainBytes, capacity } = header;
   const at = sector * SECTOR;
-  const begun = await readWhole(file, at, Math.min(FIRST_READ_BYTES, file.byteLength - at));
+  const begun = await readExactly(file, at, Math.min(FIRST_READ_BYTES, file.byteLength - at), 'VMDK_TRUNCATED', 'read VMDK image');
   const size = markedSize(begun, header, index, at, file.byteLength);
   const end = GRAIN_MARKER.byteLength + size;
-  const whole = end <= begun.byteLength ? begun.subarray(0, end) : await readWhole(file, at, end);
+  const whole = end <= begun.byteLength ? begun.subarray(0, end) : await readExactly(file, at, end, 'VMDK_TRUNCATED', 'read VMDK image');
   const data = whole.subarray(GRAIN_MARKER.byteLength);
   const grain = inflate(data, { wrapping: 'zlib', mostBytes: grainBytes, doing: DOING, at: at + GRAIN_MARKER.byteLength });
   const needed = Math.min(grainBytes, capacity - index * grainBytes);

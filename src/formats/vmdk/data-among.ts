@@ -1,11 +1,10 @@
 /** Which places of the file belong to grains, compressed ones included. */
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readExactly } from '#block';
 import { firstFrom } from '../data-places.ts';
 import type { GrainDirectory } from './grain-directory.ts';
 import { GrainTables, isWithoutData } from './grain-tables.ts';
 import { type Header, viewOf } from './header.ts';
 import { GRAIN_MARKER, SECTOR } from './layout.ts';
-import { readWhole } from './read-whole.ts';
 
 /** Grain tables passed over between two looks at the signal. */
 const TABLES_AT_ONCE = 65_536;
@@ -17,7 +16,7 @@ const TABLES_AT_ONCE = 65_536;
  * Throws: corrupt; io, over-budget; AbortError.
  */
 export async function dataAmong(
-  file: BlockDevice,
+  file: ReadableDevice,
   header: Header,
   directory: GrainDirectory,
   places: readonly number[],
@@ -35,7 +34,7 @@ export async function dataAmong(
 
 /** For each of the ascending `places` where the last grain begins that does not lie behind it; -1 where there is none. */
 async function nearestGrains(
-  file: BlockDevice,
+  file: ReadableDevice,
   header: Header,
   directory: GrainDirectory,
   places: Float64Array,
@@ -59,8 +58,12 @@ async function nearestGrains(
 }
 
 /** Where the grain ends that begins at byte `start`. */
-async function grainEnd(file: BlockDevice, { kind, grainBytes }: Header, start: number): Promise<number> {
+async function grainEnd(file: ReadableDevice, { kind, grainBytes }: Header, start: number): Promise<number> {
   if (kind === 'sparse') return start + grainBytes;
-  const { size } = GRAIN_MARKER.read(viewOf(await readWhole(file, start, GRAIN_MARKER.byteLength)), 0, start);
+  const { size } = GRAIN_MARKER.read(
+    viewOf(await readExactly(file, start, GRAIN_MARKER.byteLength, 'VMDK_TRUNCATED', 'read VMDK image')),
+    0,
+    start,
+  );
   return start + GRAIN_MARKER.byteLength + Math.min(size, 2 * grainBytes);
 }

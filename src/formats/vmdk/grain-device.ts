@@ -1,11 +1,10 @@
 /** The guest's disk in a sparse extent: its bytes and its extents. */
 import { roundDown } from '#base';
-import type { BlockDevice, Extent, ImageDevice } from '#block';
+import { type Extent, type ReadableDevice, readExactly, type ReadOptions } from '#block';
 import { readCompressedGrain } from './compressed-grain.ts';
 import type { GrainEntry, GrainTables } from './grain-tables.ts';
 import type { Header } from './header.ts';
 import { GTES_PER_GT, SECTOR } from './layout.ts';
-import { readWhole } from './read-whole.ts';
 
 /** A piece of a request that lies in one grain, or in grains that lie one behind the other in the file. */
 interface Piece {
@@ -18,32 +17,36 @@ interface Piece {
 /** An extent that may go on. */
 type OpenExtent = Omit<Extent, 'end'> & { end: number };
 
-export class GrainDevice implements ImageDevice {
+export class GrainDevice implements ReadableDevice {
   readonly byteLength: number;
-  readonly #file: BlockDevice;
+  readonly #file: ReadableDevice;
   readonly #header: Header;
   readonly #tables: GrainTables;
   /** The grain that was inflated last. */
   #inflated: { readonly index: number; readonly bytes: Promise<Uint8Array> } | undefined;
 
-  constructor(file: BlockDevice, header: Header, tables: GrainTables) {
+  constructor(file: ReadableDevice, header: Header, tables: GrainTables) {
     this.byteLength = header.capacity;
     this.#file = file;
     this.#header = header;
     this.#tables = tables;
   }
 
-  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const start = Math.min(Math.max(0, offset), this.byteLength);
-    const end = Math.min(start + Math.max(0, length), this.byteLength);
-    const target = into !== undefined && into.byteLength >= end - start ? into.subarray(0, end - start) : new Uint8Array(end - start);
-    for await (const piece of this.#pieces(start, end)) await this.#fill(piece, target.subarray(piece.start - start, piece.end - start));
-    return target;
+  async read(target: Uint8Array, offset: number, options?: ReadOptions): Promise<number> {
+    const end = Math.min(offset + target.byteLength, this.byteLength);
+    for await (const piece of this.#pieces(offset, end, options?.signal)) {
+      await this.#fill(piece, target.subarray(piece.start - offset, piece.end - offset));
+    }
+    return Math.max(0, end - offset);
   }
 
-  async *extents(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Extent> {
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file[Symbol.asyncDispose]();
+  }
+
+  async *extents(offset: number, length: number, options?: ReadOptions): AsyncGenerator<Extent> {
     let open: OpenExtent | undefined;
-    for await (const piece of this.#pieces(Math.max(0, start), Math.min(end, this.byteLength), signal)) {
+    for await (const piece of this.#pieces(offset, Math.min(offset + length, this.byteLength), options?.signal)) {
       const next = this.#extentOf(piece);
       if (open !== undefined && continues(open, next)) open.end = next.end;
       else {
@@ -103,8 +106,7 @@ export class GrainDevice implements ImageDevice {
       target.set(grain.subarray(inGrain, inGrain + target.byteLength));
       return;
     }
-    const content = await readWhole(this.#file, entry.sector * SECTOR + inGrain, target.byteLength, target);
-    if (content.buffer !== target.buffer || content.byteOffset !== target.byteOffset) target.set(content);
+    await readExactly(this.#file, entry.sector * SECTOR + inGrain, target.byteLength, 'VMDK_TRUNCATED', 'read VMDK image', target);
   }
 
   async #inflate(index: number, sector: number): Promise<Uint8Array> {

@@ -1,10 +1,9 @@
 /** The grain directory and its redundant twin, read whole and checked. Source: VMware "Virtual Disk Format 5.0", "Grain Directory". */
 import { divideUp, type PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readExactly } from '#block';
 import { FOOTER_BYTES, type Header, viewOf } from './header.ts';
 import { GRAIN_TABLE_BYTES, SECTOR } from './layout.ts';
 import { type FixedPlace, MetadataPlaces } from './metadata-places.ts';
-import { readWhole } from './read-whole.ts';
 import { vmdkError } from './vmdk-error.ts';
 
 const DOING = 'read VMDK grain directory';
@@ -26,7 +25,7 @@ export interface GrainDirectory {
  * Bounds: as many entries as the header's limit allows and the file holds.
  * Throws: corrupt; io, over-budget; AbortError.
  */
-export async function readGrainDirectory(file: BlockDevice, header: Header, signal?: AbortSignal): Promise<GrainDirectory> {
+export async function readGrainDirectory(file: ReadableDevice, header: Header, signal?: AbortSignal): Promise<GrainDirectory> {
   const { grainDirectoryEntries: count, grainDirectoryOffset: offset } = header;
   const redundantOffset = redundantPlace(header);
   const tables = await readDirectory(file, offset, count, signal);
@@ -46,7 +45,7 @@ function redundantPlace({ grainDirectoryOffset, redundantDirectoryOffset }: Head
   return redundantDirectoryOffset === grainDirectoryOffset ? undefined : redundantDirectoryOffset;
 }
 
-async function readDirectory(file: BlockDevice, offset: number, count: number, signal?: AbortSignal): Promise<Uint32Array> {
+async function readDirectory(file: ReadableDevice, offset: number, count: number, signal?: AbortSignal): Promise<Uint32Array> {
   // Once more for the list of both directories, and for a copy of it.
   file.memory?.take(3 * count * 4);
   const entries = new Uint32Array(count);
@@ -54,7 +53,7 @@ async function readDirectory(file: BlockDevice, offset: number, count: number, s
   for (let first = 0; first < count; first += READ_BYTES / 4) {
     signal?.throwIfAborted();
     const some = Math.min(READ_BYTES / 4, count - first);
-    const view = viewOf(await readWhole(file, offset + first * 4, some * 4));
+    const view = viewOf(await readExactly(file, offset + first * 4, some * 4, 'VMDK_TRUNCATED', 'read VMDK image'));
     for (let index = 0; index < some; index += 1) {
       const entry = view.getUint32(index * 4, true);
       if (entry > lastStart)
@@ -70,7 +69,7 @@ async function readDirectory(file: BlockDevice, offset: number, count: number, s
   return entries;
 }
 
-function fixedPlaces(file: BlockDevice, header: Header): FixedPlace[] {
+function fixedPlaces(file: ReadableDevice, header: Header): FixedPlace[] {
   const { grainDirectoryOffset, descriptorOffset, descriptorLength } = header;
   const redundantDirectoryOffset = redundantPlace(header);
   const place = (name: string, offset: number, byteLength: number): FixedPlace => {

@@ -1,6 +1,6 @@
 /** Grain tables, read when they are asked for and checked against their twins. Source: VMware "Virtual Disk Format 5.0", "Grain Tables". */
 import type { PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import type { GrainDirectory } from './grain-directory.ts';
 import { type Header, viewOf } from './header.ts';
 import { GRAIN_MARKER, GRAIN_TABLE_BYTES, GTE_ZEROED, GTES_PER_GT, SECTOR } from './layout.ts';
@@ -19,7 +19,7 @@ export function isWithoutData(value: number, { zeroedGrains }: Header): boolean 
 }
 
 export class GrainTables {
-  readonly #file: BlockDevice;
+  readonly #file: ReadableDevice;
   readonly #header: Header;
   readonly #directory: GrainDirectory;
   readonly #window: TableWindow;
@@ -27,7 +27,7 @@ export class GrainTables {
   /** The most recently used last. */
   readonly #cache = new Map<number, Promise<Uint32Array>>();
 
-  constructor(file: BlockDevice, header: Header, directory: GrainDirectory) {
+  constructor(file: ReadableDevice, header: Header, directory: GrainDirectory) {
     this.#file = file;
     this.#header = header;
     this.#directory = directory;

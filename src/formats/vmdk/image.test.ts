@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type BlockDevice, type Extent, memoryDevice } from '#block';
+import { type Extent, memoryDevice, type ReadableDevice, readableDevice, readUpTo, withTrace } from '#block';
 import { aVmdk, descriptorText, type VmdkBuilder } from '../../../tests/support/vmdk-builder.ts';
 import { openVmdk, readVmdkFacts } from './image.ts';
 
@@ -7,19 +7,14 @@ const open = (image: VmdkBuilder): ReturnType<typeof openVmdk> => openVmdk(memor
 const grain = (value: number, length = 4096): Uint8Array => new Uint8Array(length).fill(value);
 
 /** A device that keeps what was asked of it. */
-function watched(content: Uint8Array): { device: BlockDevice; reads: [number, number][] } {
+function watched(content: Uint8Array): { device: ReadableDevice; reads: [number, number][] } {
   const reads: [number, number][] = [];
-  const inner = memoryDevice(content);
-  const read: BlockDevice['read'] = (offset, length, into) => {
-    reads.push([offset, length]);
-    return inner.read(offset, length, into);
-  };
-  return { device: { byteLength: inner.byteLength, read }, reads };
+  return { device: withTrace(memoryDevice(content), ({ offset, length }) => reads.push([offset, length])), reads };
 }
 
 async function extentsOf(image: VmdkBuilder, start = 0, end = Number.MAX_SAFE_INTEGER): Promise<Extent[]> {
   const found: Extent[] = [];
-  for await (const extent of (await open(image)).device.extents(start, end)) found.push(extent);
+  for await (const extent of (await open(image)).device.extents(start, end - start)) found.push(extent);
   return found;
 }
 
@@ -27,25 +22,25 @@ describe.each(['sparse', 'stream'] as const)('openVmdk() of a %s image', (kind) 
   it('reads grains, across tables, and zeros where there are none', async () => {
     const { device } = await open(aVmdk({ kind }).withGrain(511, grain(1)).withGrain(512, grain(2)).withGrain(0, grain(3)));
     expect(device.byteLength).toBe((4096 + 80) * 512);
-    const around = await device.read(511 * 4096 - 10, 3 * 4096);
+    const around = await readUpTo(device, 511 * 4096 - 10, 3 * 4096);
     expect([around[9], around[10], around[4105], around[4106], around[8201], around[8202]]).toEqual([0, 1, 1, 2, 2, 0]);
-    expect(await device.read(100, 5)).toEqual(grain(3, 5));
+    expect(await readUpTo(device, 100, 5)).toEqual(grain(3, 5));
   });
 
   it('ends with the disk, and fills the memory it is given', async () => {
     const image = aVmdk({ kind, capacitySectors: 4096 + 3 }).withGrain(512, grain(7, 3 * 512));
     const { device } = await open(image);
-    const memory = grain(9, 8192);
-    const answer = await device.read(device.byteLength - 4, 100, memory);
-    expect([answer, answer.buffer === memory.buffer]).toEqual([grain(7, 4), true]);
-    expect([...(await device.read(0, 3, memory)), ...(await device.read(device.byteLength + 5, 10))]).toEqual([0, 0, 0]);
+    const memory = grain(9, 100);
+    expect(await device.read(memory, device.byteLength - 4)).toBe(4);
+    expect(memory).toEqual(Uint8Array.of(...grain(7, 4), ...grain(9, 96)));
+    expect([...(await readUpTo(device, 0, 3)), ...(await readUpTo(device, device.byteLength + 5, 10))]).toEqual([0, 0, 0]);
   });
 
   it('answers concurrent reads', async () => {
     const image = aVmdk({ kind });
     for (let index = 0; index < 20; index += 1) image.withGrain(index, grain(index + 1));
     const { device } = await open(image);
-    const answers = await Promise.all(Array.from({ length: 200 }, (_, turn) => device.read((turn % 20) * 4096 + turn, 3)));
+    const answers = await Promise.all(Array.from({ length: 200 }, (_, turn) => readUpTo(device, (turn % 20) * 4096 + turn, 3)));
     expect(answers.map((answer) => answer[0])).toEqual(answers.map((_, turn) => (turn % 20) + 1));
   });
 
@@ -58,7 +53,7 @@ describe.each(['sparse', 'stream'] as const)('openVmdk() of a %s image', (kind) 
       [2, 3, 'data', kind === 'stream'],
       [3, 522, 'unallocated', false],
     ]);
-    expect(await (await open(image)).device.read(4096, 4097)).toEqual(Uint8Array.from([...grain(0), 5]));
+    expect(await readUpTo((await open(image)).device, 4096, 4097)).toEqual(Uint8Array.from([...grain(0), 5]));
   });
 
   it('has extents of any part of the disk', async () => {
@@ -71,7 +66,7 @@ describe.each(['sparse', 'stream'] as const)('openVmdk() of a %s image', (kind) 
     const image = aVmdk({ kind }).withGrain(512, grain(4));
     image.withU32(image.directory, 0).withU32(image.redundant, 0);
     const { device, census } = await open(image);
-    expect(await device.read(4096 * 512 - 1, 2)).toEqual(Uint8Array.of(0, 4));
+    expect(await readUpTo(device, 4096 * 512 - 1, 2)).toEqual(Uint8Array.of(0, 4));
     expect(await census()).toMatchObject({ allocatedGrains: 1, needing: 521, missingTables: 1, needingWithoutTable: 512 });
   });
 
@@ -104,14 +99,14 @@ describe('openVmdk()', () => {
     const { device, reads } = watched(aVmdk({ kind: 'stream' }).withGrain(0, grain(1)).bytes());
     const image = await openVmdk(device);
     reads.length = 0;
-    for (let at = 0; at < 4096; at += 512) await image.device.read(at, 512);
+    for (let at = 0; at < 4096; at += 512) await readUpTo(image.device, at, 512);
     expect(reads.length).toBe(3); // a table, its twin, a grain
   });
 
   it('takes the directory of a stream from the footer', async () => {
     const image = aVmdk({ kind: 'stream' }).withGrain(5, grain(8)).withFooter();
     const { header, device } = await open(image);
-    expect([header.hasFooter, await device.read(5 * 4096, 1)]).toEqual([true, Uint8Array.of(8)]);
+    expect([header.hasFooter, await readUpTo(device, 5 * 4096, 1)]).toEqual([true, Uint8Array.of(8)]);
   });
 
   it('takes a disk that VirtualBox counts in whole grains', async () => {
@@ -128,18 +123,19 @@ describe('openVmdk()', () => {
     const content = aVmdk({ kind: 'stream' }).withGrain(0, grain(1)).bytes();
     const broken = { is: false };
     const inner = memoryDevice(content);
-    const read: BlockDevice['read'] = (offset, length) => (broken.is ? Promise.reject(new Error('no medium')) : inner.read(offset, length));
-    const { device } = await openVmdk({ byteLength: content.byteLength, read });
+    const read: ReadableDevice['read'] = (target, offset) =>
+      broken.is ? Promise.reject(new Error('no medium')) : inner.read(target, offset);
+    const { device } = await openVmdk(readableDevice({ byteLength: content.byteLength, read }));
     broken.is = true;
-    await expect(device.read(0, 1)).rejects.toThrow('no medium');
+    await expect(readUpTo(device, 0, 1)).rejects.toThrow('no medium');
     broken.is = false;
-    expect(await device.read(0, 1)).toEqual(Uint8Array.of(1));
+    expect(await readUpTo(device, 0, 1)).toEqual(Uint8Array.of(1));
   });
 
   it('stops when it is told to', async () => {
     const { device, census } = await open(aVmdk());
     const stopped = AbortSignal.abort();
-    await expect(device.extents(0, 10, stopped)[Symbol.asyncIterator]().next()).rejects.toThrow('aborted');
+    await expect(device.extents(0, 10, { signal: stopped })[Symbol.asyncIterator]().next()).rejects.toThrow('aborted');
     await expect(census(stopped)).rejects.toThrow('aborted');
   });
 });

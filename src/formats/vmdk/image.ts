@@ -3,7 +3,7 @@
  * Source: VMware "Virtual Disk Format 5.0"; QEMU 7.2 block/vmdk.c for what QEMU would do with the same bytes.
  */
 import { PlimsollError } from '#base';
-import type { BlockDevice, ImageDevice } from '#block';
+import { type ReadableDevice, readExactly, readUpTo } from '#block';
 import type { WriteHazard } from '../write-hazard.ts';
 import { takeCensus, type VmdkCensus } from './census.ts';
 import { dataAmong } from './data-among.ts';
@@ -15,7 +15,6 @@ import { GrainTables } from './grain-tables.ts';
 import { emptyDescriptor, FOOTER_BYTES, hasSparseMagic, type Header, parseHeader } from './header.ts';
 import { judge, requestsOf, type VmdkRequest } from './judge.ts';
 import { LIMITS, SECTOR } from './layout.ts';
-import { readWhole } from './read-whole.ts';
 import { checkMarkers } from './stream-markers.ts';
 import { vmdkError } from './vmdk-error.ts';
 import { writeHazards } from './write-hazards.ts';
@@ -39,7 +38,7 @@ export interface VmdkImage {
   readonly descriptor: Descriptor;
   readonly requests: readonly VmdkRequest[];
   /** The guest's disk. */
-  readonly device: ImageDevice;
+  readonly device: ReadableDevice;
   /** Those of `places` (bytes of the file) at which the guest's bytes lie, compressed ones too. One walk over the tables. */
   readonly dataAmong: (places: readonly number[], signal?: AbortSignal) => Promise<Set<number>>;
   /** The walk that the figures rest on; each call walks anew. */
@@ -56,12 +55,12 @@ export interface VmdkImage {
  * Bounds: reads the header, the footer, and at most 1 MiB of descriptor.
  * Throws: corrupt, unsupported, refused (what is no VMDK, or can be read in two ways); io, over-budget.
  */
-export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
-  const sector = await file.read(0, SECTOR);
+export async function readVmdkFacts(file: ReadableDevice): Promise<VmdkFacts> {
+  const sector = await readUpTo(file, 0, SECTOR);
   if (hasSparseMagic(sector)) {
     const header = await readHeader(file, sector);
     const { descriptorOffset: at, descriptorLength } = header;
-    const descriptorArea = Uint8Array.from(await readWhole(file, at, descriptorLength));
+    const descriptorArea = Uint8Array.from(await readExactly(file, at, descriptorLength, 'VMDK_TRUNCATED', 'read VMDK image'));
     const text = embeddedText(descriptorArea, at);
     if (text.byteLength === 0) throw emptyDescriptor(at);
     const descriptor = parseDescriptor(text, at);
@@ -94,7 +93,7 @@ export async function readVmdkFacts(file: BlockDevice): Promise<VmdkFacts> {
  * its twin, and as much for checking it), 16 grain tables, one inflated grain.
  * Throws: as `readVmdkFacts`, and what `VmdkFacts.refusal` says.
  */
-export async function openVmdk(file: BlockDevice, signal?: AbortSignal): Promise<VmdkImage> {
+export async function openVmdk(file: ReadableDevice, signal?: AbortSignal): Promise<VmdkImage> {
   const { header, descriptor, descriptorArea, requests, refusal } = await readVmdkFacts(file);
   if (refusal !== undefined) throw refusal;
   if (header === undefined) throw new PlimsollError('bug', 'INTERNAL', { doing: 'open VMDK', found: 'no header and no refusal' });
@@ -120,8 +119,8 @@ export type VmdkExtentImage = Pick<VmdkImage, 'header' | 'device' | 'census'>;
  *
  * Bounds: as `openVmdk`. Throws: corrupt, unsupported, refused; io, over-budget.
  */
-export async function openVmdkExtent(file: BlockDevice, signal?: AbortSignal): Promise<VmdkExtentImage> {
-  const sector = await file.read(0, SECTOR);
+export async function openVmdkExtent(file: ReadableDevice, signal?: AbortSignal): Promise<VmdkExtentImage> {
+  const sector = await readUpTo(file, 0, SECTOR);
   const header = parseHeader(sector, file.byteLength, { isExtent: true });
   if ('needs' in header || header.kind !== 'sparse')
     throw vmdkError(
@@ -136,17 +135,17 @@ export async function openVmdkExtent(file: BlockDevice, signal?: AbortSignal): P
   return { header, device, census: (until) => takeCensus(file, header, directory, until) };
 }
 
-async function readHeader(file: BlockDevice, sector: Uint8Array): Promise<Header> {
+async function readHeader(file: ReadableDevice, sector: Uint8Array): Promise<Header> {
   const header = parseHeader(sector, file.byteLength);
   if (!('needs' in header)) return header;
-  const footer = await file.read(Math.max(0, file.byteLength - FOOTER_BYTES), FOOTER_BYTES);
+  const footer = await readUpTo(file, Math.max(0, file.byteLength - FOOTER_BYTES), FOOTER_BYTES);
   const whole = parseHeader(sector, file.byteLength, { footer });
   if (!('needs' in whole)) return whole;
   throw new PlimsollError('bug', 'INTERNAL', { doing: 'read VMDK header', found: 'a footer that was not taken' });
 }
 
-function readDescriptorFile(file: BlockDevice): Promise<Uint8Array> {
-  if (file.byteLength <= LIMITS.descriptorBytes) return readWhole(file, 0, file.byteLength);
+function readDescriptorFile(file: ReadableDevice): Promise<Uint8Array> {
+  if (file.byteLength <= LIMITS.descriptorBytes) return readExactly(file, 0, file.byteLength, 'VMDK_TRUNCATED', 'read VMDK image');
   const place = { doing: 'read VMDK descriptor', field: 'length', at: 0 };
   throw vmdkError('refused', 'VMDK_DESCRIPTOR_LENGTH', place, file.byteLength, `at most ${LIMITS.descriptorBytes} bytes`);
 }

@@ -2,7 +2,7 @@
  * A disk whose descriptor is a file of its own and names the files that hold its data: flat and split images. The names are
  * handed on as data and never opened here. Source: VMware "Virtual Disk Format 5.0", "The Disk Descriptor File".
  */
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { type Descriptor, hasParent } from './descriptor.ts';
 import { DOING, readLines, ownText } from './descriptor-text.ts';
 import { type DescriptorExtent, extentWrong, type RequestedName } from './extent-line.ts';
@@ -56,7 +56,7 @@ const CREATE_TYPES: ReadonlySet<string> = new Set([
  * Bounds: at most 1 MiB of text, and 4096 files.
  * Throws: as `readVmdkFacts`, and its refusal where the type is not one of those above; corrupt, over-budget.
  */
-export async function readSplitDisk(file: BlockDevice): Promise<SplitDisk | undefined> {
+export async function readSplitDisk(file: ReadableDevice): Promise<SplitDisk | undefined> {
   const { header, descriptor, descriptorArea, refusal } = await readVmdkFacts(file);
   if (header !== undefined) return undefined;
   const isRead = CREATE_TYPES.has(descriptor.createType) && descriptor.extents.every(({ type }) => type === 'ZERO' || type in KINDS);

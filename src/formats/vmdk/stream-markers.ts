@@ -2,13 +2,12 @@
  * The markers of a stream's grains. QEMU takes a grain from the grain tables and ignores whose marker it finds; others compare,
  * or take the grains one after the other and ignore the tables. All of them see one disk only where markers and tables agree.
  */
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readExactly } from '#block';
 import { markedSize } from './compressed-grain.ts';
 import type { GrainDirectory } from './grain-directory.ts';
 import { GrainTables, isWithoutData } from './grain-tables.ts';
 import type { Header } from './header.ts';
 import { GRAIN_MARKER, GTES_PER_GT, SECTOR } from './layout.ts';
-import { readWhole } from './read-whole.ts';
 import { vmdkError } from './vmdk-error.ts';
 
 /** 16 GiB of a disk, with the usual grains. */
@@ -21,7 +20,12 @@ const MOST_MARKERS = 2 ** 18;
  * Bounds: reads each grain table once, and at most 262,144 markers of 12 bytes.
  * Throws: corrupt; io, over-budget; AbortError.
  */
-export async function checkMarkers(file: BlockDevice, header: Header, directory: GrainDirectory, signal?: AbortSignal): Promise<boolean> {
+export async function checkMarkers(
+  file: ReadableDevice,
+  header: Header,
+  directory: GrainDirectory,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const tables = new GrainTables(file, header, directory);
   const grains: { readonly start: number; readonly end: number }[] = [];
   for (let table = 0; table < header.grainDirectoryEntries; table += 1) {
@@ -31,7 +35,7 @@ export async function checkMarkers(file: BlockDevice, header: Header, directory:
       if (isWithoutData(sector, header)) continue;
       if (grains.length === MOST_MARKERS) return false;
       const start = sector * SECTOR;
-      const marker = await readWhole(file, start, GRAIN_MARKER.byteLength);
+      const marker = await readExactly(file, start, GRAIN_MARKER.byteLength, 'VMDK_TRUNCATED', 'read VMDK image');
       const size = markedSize(marker, header, table * GTES_PER_GT + entry, start, file.byteLength);
       const end = start + GRAIN_MARKER.byteLength + size;
       const other = directory.places.at(sector, Math.ceil(end / SECTOR));

@@ -1,17 +1,16 @@
 /** Reading grain tables ahead, where they lie one behind the other: a terabyte has 65,536 of them, of 2 KiB each. */
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readExactly } from '#block';
 import { GRAIN_TABLE_BYTES } from './layout.ts';
-import { readWhole } from './read-whole.ts';
 
 /** 128 tables; a window grows to it as long as tables are asked for in order. */
 export const MOST_WINDOW_BYTES = 256 * 1024;
 
 export class TableWindow {
-  readonly #file: BlockDevice;
+  readonly #file: ReadableDevice;
   #start = 0;
   #content: Uint8Array = new Uint8Array(0);
 
-  constructor(file: BlockDevice) {
+  constructor(file: ReadableDevice) {
     this.#file = file;
   }
 
@@ -28,7 +27,7 @@ export class TableWindow {
     const isNext = at === this.#content.byteLength;
     const wanted = isNext ? Math.min(MOST_WINDOW_BYTES, 2 * Math.max(this.#content.byteLength, GRAIN_TABLE_BYTES)) : GRAIN_TABLE_BYTES;
     const length = Math.max(GRAIN_TABLE_BYTES, Math.min(wanted, this.#file.byteLength - offset));
-    const content = await readWhole(this.#file, offset, length);
+    const content = await readExactly(this.#file, offset, length, 'VMDK_TRUNCATED', 'read VMDK image');
     this.#start = offset;
     this.#content = content;
     return content.subarray(0, GRAIN_TABLE_BYTES);

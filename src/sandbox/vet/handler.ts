@@ -1,6 +1,6 @@
 /** Vetting as a request of the confined worker. */
 import type { Range, SerializedError } from '#base';
-import { type BlockDevice, withPrefix, withReadBudget } from '#block';
+import { type ReadableDevice, readUpTo, withPrefix, withReadBudget } from '#block';
 import { errorInside, type RequestFile, type TellPart } from '#confined';
 import { tablePlaces } from '#formats';
 import { PREFIX_BYTES } from '../metadata-device.ts';
@@ -23,7 +23,7 @@ export const KEPT_ENDS = 'kept ends of a stream';
 
 export async function vetHandler(
   params: unknown,
-  [device]: readonly BlockDevice[],
+  [device]: readonly ReadableDevice[],
   signal: AbortSignal,
   requestFile: RequestFile,
 ): Promise<Judgement> {
@@ -44,7 +44,7 @@ export type VetManyPart = { readonly judgement: Judgement } | { readonly error: 
 /** Judges one image after the other. What one cannot be judged for keeps none of the others from its verdict. */
 export async function vetManyHandler(
   params: unknown,
-  devices: readonly BlockDevice[],
+  devices: readonly ReadableDevice[],
   signal: AbortSignal,
   _requestFile: RequestFile,
   tellPart: TellPart,
@@ -78,6 +78,6 @@ export async function vetPlacesHandler(
 }
 
 /** The places to keep, as `head`, the first bytes of a stream, announces them. */
-export async function placesIn(head: BlockDevice): Promise<Range[]> {
-  return placesToKeep(tablePlaces(await head.read(0, head.byteLength)));
+export async function placesIn(head: ReadableDevice): Promise<Range[]> {
+  return placesToKeep(tablePlaces(await readUpTo(head, 0, head.byteLength)));
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { memoryDevice } from '#block';
+import { memoryDevice, readUpTo } from '#block';
 import { hashContent } from './hashed-content.ts';
 
 const BYTES = Buffer.from(Array.from({ length: 200_001 }, (_, index) => (index * 31) % 251));
@@ -16,14 +16,14 @@ describe('hashContent()', () => {
       [200_000, 5],
       [200_001, 1],
     ] as const)
-      expect(Buffer.from(await device.read(offset, length))).toEqual(BYTES.subarray(offset, offset + length));
+      expect(Buffer.from(await readUpTo(device, offset, length))).toEqual(BYTES.subarray(offset, offset + length));
   });
 
   it.each([0, 65_536, 200_000])('refuses to read on where byte %d is another by then', async (at) => {
     const bytes = Buffer.from(BYTES);
     const { device } = await hashContent(memoryDevice(bytes), undefined);
     bytes[at] = (bytes[at] as number) + 1;
-    await expect(device.read(at, 1)).rejects.toMatchObject({ kind: 'conflict', code: 'CONTENT_CHANGED' });
+    await expect(readUpTo(device, at, 1)).rejects.toMatchObject({ kind: 'conflict', code: 'CONTENT_CHANGED' });
   });
 
   it('gives a byte that was changed and changed back, since it is what was hashed', async () => {
@@ -31,6 +31,6 @@ describe('hashContent()', () => {
     const { device } = await hashContent(memoryDevice(bytes), undefined);
     bytes[7] = 0xff;
     bytes[7] = BYTES[7] as number;
-    expect((await device.read(7, 1))[0]).toBe(BYTES[7]);
+    expect((await readUpTo(device, 7, 1))[0]).toBe(BYTES[7]);
   });
 });

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { PlimsollError, roundDown, yieldToEventLoop } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readableDevice } from '#block';
 
 const LEAST_CHUNK_BYTES = 64 * 1024;
 /** So that the chunks' hashes take at most 32 MiB of memory. */
@@ -16,11 +16,11 @@ export interface HashedContent {
   /** SHA-256 of all bytes, hexadecimal. */
   readonly sha256: string;
   /** The same bytes; a read of others throws: conflict, CONTENT_CHANGED. */
-  readonly device: BlockDevice;
+  readonly device: ReadableDevice;
 }
 
 /** Reads `device` once from its start to its end. Throws: io; the signal's reason. */
-export async function hashContent(device: BlockDevice, signal: AbortSignal | undefined): Promise<HashedContent> {
+export async function hashContent(device: ReadableDevice, signal: AbortSignal | undefined): Promise<HashedContent> {
   const { byteLength } = device;
   const chunkBytes = chunkBytesFor(byteLength);
   const hashes = Buffer.alloc(Math.ceil(byteLength / chunkBytes) * HASH_BYTES);
@@ -28,7 +28,7 @@ export async function hashContent(device: BlockDevice, signal: AbortSignal | und
   const memory = new Uint8Array(chunkBytes);
   for (let at = 0; at < byteLength; at += chunkBytes) {
     signal?.throwIfAborted();
-    const chunk = await device.read(at, Math.min(chunkBytes, byteLength - at), memory);
+    const chunk = memory.subarray(0, await device.read(memory.subarray(0, byteLength - at), at, { signal }));
     whole.update(chunk);
     hashOf(chunk).copy(hashes, (at / chunkBytes) * HASH_BYTES);
     // What lies in the page cache is read without waiting: signals and workers get their turn here.
@@ -47,23 +47,24 @@ function hashOf(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
 }
 
-function verifiedDevice(device: BlockDevice, hashes: Buffer, chunkBytes: number): BlockDevice {
+function verifiedDevice(device: ReadableDevice, hashes: Buffer, chunkBytes: number): ReadableDevice {
   const { byteLength } = device;
   /** The last chunk that was read: tables are read piece by piece. */
   let last = { at: -1, bytes: new Uint8Array(0) };
   const chunkAt = async (at: number): Promise<Uint8Array> => {
     if (last.at === at) return last.bytes;
-    const bytes = (await device.read(at, Math.min(chunkBytes, byteLength - at))).slice();
+    const memory = new Uint8Array(Math.min(chunkBytes, byteLength - at));
+    const bytes = memory.subarray(0, await device.read(memory, at));
     const wanted = hashes.subarray((at / chunkBytes) * HASH_BYTES).subarray(0, HASH_BYTES);
     if (!hashOf(bytes).equals(wanted)) throw contentChanged(at);
     last = { at, bytes };
     return bytes;
   };
-  return {
+  return readableDevice({
     byteLength,
-    read: async (offset, length) => {
-      const end = Math.min(offset + length, byteLength);
-      const target = new Uint8Array(Math.max(0, end - offset));
+    read: async (target, offset, options) => {
+      const end = Math.min(offset + target.byteLength, byteLength);
+      options?.signal?.throwIfAborted();
       for (let at = offset; at < end; ) {
         const start = roundDown(at, chunkBytes);
         const piece = (await chunkAt(start)).subarray(at - start, end - start);
@@ -71,9 +72,10 @@ function verifiedDevice(device: BlockDevice, hashes: Buffer, chunkBytes: number)
         target.set(piece, at - offset);
         at += piece.byteLength;
       }
-      return target;
+      return Math.max(0, end - offset);
     },
-  };
+    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
+  });
 }
 
 function contentChanged(at: number): PlimsollError {

@@ -1,6 +1,6 @@
 /** VHD, VDI and VHDX: a table of blocks, and perhaps a parent that the rest is read from. */
 import { quoteForHumans } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import {
   guestDataAmong,
   hasTwoVhdSizes,
@@ -17,7 +17,7 @@ import type { DataAmong, Inspected, InspectContext } from './inspectors.ts';
 import { headerOnlyUnlessKept } from './reasons.ts';
 import { judgeHazards } from './write-hazards.ts';
 
-export async function inspectVhd(device: BlockDevice, context: InspectContext): Promise<Inspected> {
+export async function inspectVhd(device: ReadableDevice, context: InspectContext): Promise<Inspected> {
   const { reasons, signal } = context;
   const image = await openVhd(device, signal);
   const { parent, footer, blocks } = image;
@@ -37,7 +37,7 @@ export async function inspectVhd(device: BlockDevice, context: InspectContext): 
 }
 
 /** Says where a bitmap hides data. false: not all of it could be looked at. */
-async function judgeBitmaps(device: BlockDevice, image: VhdImage, { reasons, signal }: InspectContext): Promise<boolean> {
+async function judgeBitmaps(device: ReadableDevice, image: VhdImage, { reasons, signal }: InspectContext): Promise<boolean> {
   try {
     for await (const { start } of vhdAmbiguousRuns(device, image, signal)) {
       reasons.ambiguous('SECTOR_BITMAP', 'A sector holds data that its bitmap calls unwritten: QEMU shows it, others show zeros.', start);
@@ -50,7 +50,7 @@ async function judgeBitmaps(device: BlockDevice, image: VhdImage, { reasons, sig
   }
 }
 
-export async function inspectVdi(device: BlockDevice, context: InspectContext): Promise<Inspected> {
+export async function inspectVdi(device: ReadableDevice, context: InspectContext): Promise<Inspected> {
   const { capacity, header, parent, device: image, writeHazards } = await openVdi(device, context.signal);
   judgeHazards(writeHazards, ['VDI_BLOCKS_ALLOCATED'], context.reasons);
   if (parent !== undefined) judgeParent(parent.uuid, context);
@@ -62,7 +62,7 @@ export async function inspectVdi(device: BlockDevice, context: InspectContext): 
 /** The only logical sector size of a VHDX that QEMU 7.2 opens. */
 const QEMU_SECTOR_BYTES = 512;
 
-export async function inspectVhdx(device: BlockDevice, context: InspectContext): Promise<Inspected> {
+export async function inspectVhdx(device: ReadableDevice, context: InspectContext): Promise<Inspected> {
   const read = await readVhdx(device);
   const { facts } = read;
   judgeHazards(vhdxWriteHazards(facts), [], context.reasons);

@@ -1,6 +1,6 @@
 /** qcow2: what it refers to, what it holds, and whether its tables are sound. */
 import { quoteForHumans } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { checkTables, type Qcow2Header, readQcow2Header, type TableCheck } from '#formats';
 import { refusedName } from '../references.ts';
 import type { Inspected, InspectContext } from './inspectors.ts';
@@ -11,7 +11,7 @@ import { headerOnlyUnlessKept } from './reasons.ts';
 /** Offsets in the header: qcow2 spec, "Header". */
 const AT = { backingFile: 8, cryptMethod: 32, nbSnapshots: 60, incompatibleFeatures: 72 } as const;
 
-export async function inspectQcow2(device: BlockDevice, context: InspectContext): Promise<Inspected> {
+export async function inspectQcow2(device: ReadableDevice, context: InspectContext): Promise<Inspected> {
   const { policy, reasons } = context;
   const header = await readQcow2Header(device);
   judgeReferences(header, context);
@@ -52,7 +52,11 @@ export async function inspectQcow2(device: BlockDevice, context: InspectContext)
 }
 
 /** undefined: the tables lie in a part of a stream that was not kept. */
-async function checkIfKept(device: BlockDevice, header: Qcow2Header, { reasons, signal }: InspectContext): Promise<TableCheck | undefined> {
+async function checkIfKept(
+  device: ReadableDevice,
+  header: Qcow2Header,
+  { reasons, signal }: InspectContext,
+): Promise<TableCheck | undefined> {
   try {
     return await checkTables(device, header, signal);
   } catch (thrown) {

@@ -1,12 +1,12 @@
 /** A raw disk has no metadata to doubt; what it begins with is named. */
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import type { Inspected, InspectContext } from './inspectors.ts';
 import type { VetPolicy } from './policy.ts';
 import type { Reasons } from './reasons.ts';
 
 const SECTOR = 512;
 
-export function inspectRaw(device: BlockDevice, { reasons, signs, policy }: InspectContext): Promise<Inspected> {
+export function inspectRaw(device: ReadableDevice, { reasons, signs, policy }: InspectContext): Promise<Inspected> {
   const has = (name: string): boolean => signs.some((sign) => sign.name === name);
   if (device.byteLength % SECTOR !== 0)
     reasons.note(

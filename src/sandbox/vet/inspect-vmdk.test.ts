@@ -2,7 +2,7 @@
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { aVmdk, type VmdkBuilder } from '../../../tests/support/vmdk-builder.ts';
-import { type BlockDevice, memoryDevice } from '#block';
+import { memoryDevice, type ReadableDevice } from '#block';
 import type { VetReport } from '#wire';
 import { conclude } from './conclude.ts';
 import { judge } from './judge.ts';
@@ -14,7 +14,7 @@ const GRAIN = new Uint8Array(4096).fill(0x5a);
 const deflated = deflateSync(GRAIN);
 
 const NOBODY = { device: null, inode: null, size: 0, mtimeNs: null, sha256: null, method: 'stamp' as const };
-const verdictOn = async (device: BlockDevice): Promise<VetReport> =>
+const verdictOn = async (device: ReadableDevice): Promise<VetReport> =>
   conclude(await judge(device, { policy: ANY_USE }), { path: null, identity: NOBODY, policy: ANY_USE });
 const verdictOf = (image: VmdkBuilder): Promise<VetReport> => verdictOn(memoryDevice(image.bytes()));
 const codesOf = ({ reasons }: VetReport): string[] => reasons.map(({ level, code }) => `${level} ${code}`);
@@ -193,7 +193,7 @@ describe('vet, signs in a VMDK', () => {
       for (let index = 0; index < 512 * 64; index += 512) image.withGrain(index, GRAIN);
       const content = memoryDevice(image.bytes());
       let reads = 0;
-      const read: BlockDevice['read'] = (...words) => {
+      const read: ReadableDevice['read'] = (...words) => {
         reads += 1;
         return content.read(...words);
       };

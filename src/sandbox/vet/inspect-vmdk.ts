@@ -1,6 +1,6 @@
 /** VMDK: the one-file subformats, judged by a strict reading of the descriptor; all names of other files are shown. */
 import { PlimsollError, quoteForHumans } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { openVmdk, readVmdkFacts, type VmdkCensus, type VmdkImage } from '#formats';
 import type { Inspected, InspectContext } from './inspectors.ts';
 import type { Reasons } from './reasons.ts';
@@ -11,7 +11,7 @@ const SECTOR = 512;
 /** Hazards that no known writer leaves behind. */
 const HOSTILE_HAZARDS: readonly string[] = ['VMDK_TABLES_MISSING'];
 
-export async function inspectVmdk(device: BlockDevice, { reasons, signal }: InspectContext): Promise<Inspected> {
+export async function inspectVmdk(device: ReadableDevice, { reasons, signal }: InspectContext): Promise<Inspected> {
   const facts = await readVmdkFacts(device);
   const { createType } = facts.descriptor;
   // An extent that is the image itself is no request.

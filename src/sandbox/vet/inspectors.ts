@@ -1,5 +1,5 @@
 /** For each format: is what its bytes say sound, and does the policy accept it. */
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import type { Sign } from '#formats';
 import type { VetReport } from '#wire';
 import type { VetFormat, VetPolicy } from './policy.ts';
@@ -29,7 +29,7 @@ export interface Inspected {
 export type DataAmong = (places: readonly number[]) => Promise<ReadonlySet<number>>;
 
 /** Throws: corrupt, unsupported, refused, over-budget: what the parser finds; io; AbortError. */
-export type Inspector = (device: BlockDevice, context: InspectContext) => Promise<Inspected>;
+export type Inspector = (device: ReadableDevice, context: InspectContext) => Promise<Inspected>;
 
 const INSPECTORS: Readonly<Record<VetFormat, Inspector>> = {
   raw: inspectRaw,

@@ -1,6 +1,6 @@
 /** Reasons against a qcow2 image in what QEMU would follow: its header, the memory it asks for, its tables, its compressed data. */
 import { formatBytes } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import {
   checkBitmaps,
   decodeCompressed,
@@ -19,8 +19,8 @@ import { headerOnlyUnlessKept } from './reasons.ts';
 const AT_INCOMPATIBLE = 72;
 
 /** Judges what comes before the tables. Whether QEMU needs no more memory than the policy allows. */
-export async function judgeStructures(device: BlockDevice, header: Qcow2Header, { policy, reasons }: InspectContext): Promise<boolean> {
-  const prefix = await device.read(0, Math.min(header.clusterSize, device.byteLength));
+export async function judgeStructures(device: ReadableDevice, header: Qcow2Header, { policy, reasons }: InspectContext): Promise<boolean> {
+  const prefix = await readUpTo(device, 0, header.clusterSize);
   for (const { at, what } of headerFaults(prefix, header)) reasons.refuse('HEADER_UNSOUND', `In the header: ${what}.`, at);
   try {
     for (const { at, what } of (await checkBitmaps(device, header)).faults)
@@ -39,16 +39,16 @@ export async function judgeStructures(device: BlockDevice, header: Qcow2Header, 
 /** Magic and version of LUKS1, the only one that QEMU opens. Source: LUKS On-Disk Format Specification 1.2.3, "phdr". */
 const LUKS1_START = [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe, 0, 1] as const;
 
-async function judgeEncryptionHeader(device: BlockDevice, header: Qcow2Header, reasons: InspectContext['reasons']): Promise<void> {
+async function judgeEncryptionHeader(device: ReadableDevice, header: Qcow2Header, reasons: InspectContext['reasons']): Promise<void> {
   if (header.encryption !== 'luks' || header.encryptionHeader === undefined) return;
   const { offset } = header.encryptionHeader;
-  const start = await device.read(offset, LUKS1_START.length);
+  const start = await readUpTo(device, offset, LUKS1_START.length);
   if (!LUKS1_START.every((byte, index) => start[index] === byte))
     reasons.refuse('HEADER_UNSOUND', 'QEMU does not open the image: its encryption header is not one of LUKS1.', offset);
 }
 
 async function judgeMemory(
-  device: BlockDevice,
+  device: ReadableDevice,
   header: Qcow2Header,
   endCluster: number,
   { policy, reasons }: Pick<InspectContext, 'policy' | 'reasons'>,
@@ -73,7 +73,7 @@ async function judgeMemory(
 }
 
 /** Judges what the check of the tables found, and decodes compressed data. */
-export async function judgeTables(device: BlockDevice, header: Qcow2Header, check: TableCheck, context: InspectContext): Promise<void> {
+export async function judgeTables(device: ReadableDevice, header: Qcow2Header, check: TableCheck, context: InspectContext): Promise<void> {
   const { reasons, signal } = context;
   judgeReferences(header, check, context);
   judgeRefcounts(header, check, context);

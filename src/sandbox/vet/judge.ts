@@ -3,7 +3,7 @@
  * ambiguous. Works on any device: a file, the kept parts of a stream, in the confined worker or inline.
  */
 import { PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { identify, IDENTIFY_HEAD_BYTES, type Sign } from '#formats';
 import type { VetReport } from '#wire';
 import { type Inspected, inspectorOf } from './inspectors.ts';
@@ -31,7 +31,7 @@ export type Judgement = Pick<VetReport, 'format' | 'declared' | 'examined' | 'ca
  *
  * Throws: io; usage; the signal's reason. What is wrong with the image is in the reasons.
  */
-export async function judge(device: BlockDevice, { declared, policy, name, signal }: JudgeOptions): Promise<Judgement> {
+export async function judge(device: ReadableDevice, { declared, policy, name, signal }: JudgeOptions): Promise<Judgement> {
   const reasons = new Reasons();
   const signs = await identify(device);
   if (device.byteLength === 0) reasons.refuse('EMPTY', 'The file is empty.');

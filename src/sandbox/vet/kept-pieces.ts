@@ -1,6 +1,6 @@
 /** What is kept of a stream that goes by once: its two ends, and the places between them that were announced in time. */
 import { joinRanges, PlimsollError, type Range, sortRanges } from '#base';
-import type { BlockDevice } from '#block';
+import { type ReadableDevice, readableDevice } from '#block';
 
 /** Kept of the beginning: the header regions of every format, and the first tables. */
 export const HEAD_BYTES = 4 * 1024 * 1024;
@@ -97,24 +97,23 @@ export class KeptPieces {
   }
 
   /** The stream so far as a device; what was not kept cannot be read: over-budget, STREAM_NOT_KEPT. */
-  device(): BlockDevice {
+  device(): ReadableDevice {
     const { byteLength } = this;
-    return {
+    return readableDevice({
       byteLength,
-      read: async (offset, length) => {
-        const end = Math.min(offset + length, byteLength);
-        if (end <= offset) return new Uint8Array(0);
-        const bytes = new Uint8Array(end - offset);
+      read: async (target, offset, options) => {
+        options?.signal?.throwIfAborted();
+        const end = Math.min(offset + target.byteLength, byteLength);
         for (let at = offset; at < end; ) {
           const part = this.#from(at);
           if (part === undefined) throw notKept(offset, end);
           const some = part.subarray(0, end - at);
-          bytes.set(some, at - offset);
+          target.set(some, at - offset);
           at += some.byteLength;
         }
-        return bytes;
+        return Promise.resolve(Math.max(0, end - offset));
       },
-    };
+    });
   }
 
   /** What is kept from `at` on without a gap; a part of it, perhaps. */

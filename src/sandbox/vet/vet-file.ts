@@ -1,6 +1,6 @@
 /** The verdict on a file: opened once, judged by its descriptor, with the identity of that very object. */
 import { PlimsollError } from '#base';
-import { type BlockDevice, withReadBudget } from '#block';
+import { type ReadableDevice, withReadBudget } from '#block';
 import { type ConfinedFile, type GrantedFile, runConfined } from '#confined';
 import { type FileBasics, type FileStamp, type HostCache, newHostCache, openImageFile, type OpenFile } from '#host';
 import type { VetReason, VetReport } from '#wire';
@@ -47,7 +47,7 @@ export async function vetFile(path: string | Buffer, options: VetOptions = {}): 
 }
 
 /** A judgement that ends because the content is not what was hashed is one on a file that changed. */
-async function judgeOrChanged(opened: OpenedForVerdict, options: VetOptions, hashed: BlockDevice | undefined): Promise<Judgement> {
+async function judgeOrChanged(opened: OpenedForVerdict, options: VetOptions, hashed: ReadableDevice | undefined): Promise<Judgement> {
   try {
     return options.unconfined === true ? await judgeInline(opened, options, hashed) : await judgeConfined(opened, options, hashed);
   } catch (thrown) {
@@ -84,7 +84,7 @@ export async function openForVerdict(path: string | Buffer, cache: HostCache, is
 async function judgeInline(
   { file }: OpenedForVerdict,
   { declared, policy = DEFAULT_POLICY, signal }: VetOptions,
-  hashed: BlockDevice | undefined,
+  hashed: ReadableDevice | undefined,
 ): Promise<Judgement> {
   const facts = await file.facts();
   const device = hashed === undefined ? metadataDevice(file.device, facts) : withReadBudget(hashed, metadataBudget(facts));
@@ -95,7 +95,7 @@ async function judgeInline(
 async function judgeConfined(
   opened: OpenedForVerdict,
   { declared, policy = DEFAULT_POLICY, signal }: VetOptions,
-  hashed: BlockDevice | undefined,
+  hashed: ReadableDevice | undefined,
 ): Promise<Judgement> {
   const params: VetParams = { declared, policy, ...requestOn(opened) };
   const descriptor = descriptorOf(opened);
@@ -105,7 +105,7 @@ async function judgeConfined(
 }
 
 /** A device for a worker that has no descriptor: it asks for it piece by piece. */
-export function handing(device: BlockDevice): () => Promise<GrantedFile> {
+export function handing(device: ReadableDevice): () => Promise<GrantedFile> {
   return () => Promise.resolve({ device, close: async () => {} });
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Range } from '#base';
 import { createHash } from 'node:crypto';
-import { type BlockDevice, withReadBudget } from '#block';
+import { type ReadableDevice, withReadBudget } from '#block';
 import { runConfined } from '#confined';
 import type { VetReport } from '#wire';
 import { checkedJudgement, checkedPlaces } from './answers.ts';
@@ -50,7 +50,7 @@ export async function vetStream(source: AsyncIterable<Uint8Array>, options: Stre
   return conclude({ ...judgement, reasons }, { path: null, identity, policy });
 }
 
-async function judgeKept(device: BlockDevice, options: StreamOptions): Promise<Judgement> {
+async function judgeKept(device: ReadableDevice, options: StreamOptions): Promise<Judgement> {
   const { declared, policy = DEFAULT_POLICY, signal } = options;
   if (options.unconfined === true) return judge(withReadBudget(device, READ_BUDGET), { declared, policy, signal });
   const params = { declared, policy, name: undefined, readBudget: READ_BUDGET };
@@ -59,7 +59,7 @@ async function judgeKept(device: BlockDevice, options: StreamOptions): Promise<J
 }
 
 /** Where the tables lie that are still to come, as the head announces them: it is a stranger's, so it is read behind the wall. */
-async function announcedPlaces(head: BlockDevice, { signal, unconfined }: StreamOptions): Promise<Range[]> {
+async function announcedPlaces(head: ReadableDevice, { signal, unconfined }: StreamOptions): Promise<Range[]> {
   if (unconfined === true) return placesIn(head);
   return checkedPlaces(await runConfined({ name: 'vet-places', params: {} }, { signal, onFileRequest: handing(head) }));
 }

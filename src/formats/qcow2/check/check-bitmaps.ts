@@ -3,10 +3,10 @@
  * memory that the bitmaps take once they are loaded. Source: qcow2 spec, "Bitmaps"; limits of block/qcow2-bitmap.c.
  */
 import { divideUp, roundUp } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import type { Header } from '../header.ts';
 import { BITMAP_ENTRY, BITMAP_IN_USE } from '../layout.ts';
-import { readExactly } from '../table-reader.ts';
+import { readTable } from '../table-reader.ts';
 import type { Unsound } from './check-result.ts';
 
 export interface BitmapCheck {
@@ -22,11 +22,11 @@ const GRANULARITY_BITS = { least: 9, most: 31 } as const;
 const LEVELS_FACTOR = 64 / 63;
 
 /** Throws: corrupt, when an entry is cut off; io, over-budget. */
-export async function checkBitmaps(device: BlockDevice, header: Header): Promise<BitmapCheck> {
+export async function checkBitmaps(device: ReadableDevice, header: Header): Promise<BitmapCheck> {
   const { bitmaps: pointer } = header;
   if (pointer === undefined) return { faults: [], memoryBytes: 0 };
   const { directoryOffset, directorySize, nbBitmaps } = pointer;
-  const directory = await readExactly(device, directoryOffset, directorySize, 'bitmap directory');
+  const directory = await readTable(device, directoryOffset, directorySize, 'bitmap directory');
   const view = new DataView(directory.buffer, directory.byteOffset, directory.byteLength);
   const faults: Unsound[] = [];
   const names = new Set<string>();

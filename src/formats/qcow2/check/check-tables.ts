@@ -5,11 +5,11 @@
  * Apart from the census, which serves figures and passes over what they do not need.
  */
 import { divideUp } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { readBitmaps } from '../bitmap.ts';
 import type { Header } from '../header.ts';
 import { readSnapshotTable } from '../snapshot.ts';
-import { readExactly, readTables } from '../table-reader.ts';
+import { readTable, readTables } from '../table-reader.ts';
 import { type CompressedExtent, FaultCounter, type TableCheck, type Unsound } from './check-result.ts';
 import { ClusterOwners, type OwnerKind } from './cluster-owners.ts';
 import { compareRefcounts } from './compare-refcounts.ts';
@@ -25,12 +25,12 @@ const MAX_COMPRESSED_KEPT = 32_768;
  * Bounds: each table is read once; the device's budget bounds the bytes, ClusterOwners the memory.
  * Throws: corrupt (a table that cannot be followed), over-budget, io; AbortError.
  */
-export async function checkTables(device: BlockDevice, header: Header, signal?: AbortSignal): Promise<TableCheck> {
+export async function checkTables(device: ReadableDevice, header: Header, signal?: AbortSignal): Promise<TableCheck> {
   return new TableChecker(device, header, signal).check();
 }
 
 class TableChecker {
-  readonly #device: BlockDevice;
+  readonly #device: ReadableDevice;
   readonly #header: Header;
   readonly #signal: AbortSignal | undefined;
   readonly #owners = new ClusterOwners();
@@ -40,7 +40,7 @@ class TableChecker {
   #compressedCount = 0;
   #unsound: Unsound | undefined;
 
-  constructor(device: BlockDevice, header: Header, signal: AbortSignal | undefined) {
+  constructor(device: ReadableDevice, header: Header, signal: AbortSignal | undefined) {
     this.#device = device;
     this.#header = header;
     this.#signal = signal;
@@ -109,7 +109,7 @@ class TableChecker {
     const { clusterSize } = this.#header;
     for (let done = 0; done < entryCount; done += L1_ENTRIES_AT_ONCE) {
       const count = Math.min(L1_ENTRIES_AT_ONCE, entryCount - done);
-      const table = await readExactly(this.#device, offset + done * 8, count * 8, 'L1 table');
+      const table = await readTable(this.#device, offset + done * 8, count * 8, 'L1 table');
       const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
       for (let at = 0; at < table.byteLength; at += 8) {
         const high = view.getUint32(at);
@@ -184,7 +184,7 @@ class TableChecker {
     const { clusterSize, refcountTableOffset, refcountTableClusters } = this.#header;
     const byteLength = refcountTableClusters * clusterSize;
     this.#claim(refcountTableOffset, byteLength, 'refcount table');
-    const table = await readExactly(this.#device, refcountTableOffset, byteLength, 'refcount table');
+    const table = await readTable(this.#device, refcountTableOffset, byteLength, 'refcount table');
     const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
     const blocks = new Map<number, number>();
     for (let at = 0; at < byteLength; at += 8) {

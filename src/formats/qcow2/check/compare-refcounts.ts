@@ -1,5 +1,5 @@
 /** Compares the references to every cluster with its refcount, and the refcount with COPIED. Source: qcow2 spec, "Refcounts". */
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import type { Header } from '../header.ts';
 import { readTables } from '../table-reader.ts';
 import { FaultCounter, type TableCheck } from './check-result.ts';
@@ -22,7 +22,7 @@ export type RefcountCheck = Pick<TableCheck, 'missing' | 'tooLow' | 'copiedWrong
  * Throws: corrupt (the file shrank), io, over-budget; AbortError.
  */
 export async function compareRefcounts(
-  device: BlockDevice,
+  device: ReadableDevice,
   header: Header,
   owners: ClusterOwners,
   blocks: ReadonlyMap<number, number>,

@@ -1,6 +1,6 @@
 /** Whether the data of compressed clusters stands for one cluster each. */
 import { PlimsollError } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import { CompressedData, type CompressedRun } from '../compressed-data.ts';
 import type { Header } from '../header.ts';
 import type { CompressedExtent, TableCheck, Unsound } from './check-result.ts';
@@ -21,7 +21,7 @@ export interface DecodeCheck {
  * Bounds: 512 MiB are decoded; one cluster and its data are held. Throws: io; unsupported (the decoder does not start); AbortError.
  */
 export async function decodeCompressed(
-  device: BlockDevice,
+  device: ReadableDevice,
   header: Header,
   { compressed, compressedCount }: Pick<TableCheck, 'compressed' | 'compressedCount'>,
   signal?: AbortSignal,

@@ -3,7 +3,7 @@
  * every cluster of the file. Measured with QEMU 7.2, see docs/vet.md.
  */
 import { divideUp, MiB } from '#base';
-import type { BlockDevice } from '#block';
+import type { ReadableDevice } from '#block';
 import type { Header } from '../header.ts';
 import { readSnapshotTable, type SnapshotTable } from '../snapshot.ts';
 import { checkBitmaps } from './check-bitmaps.ts';
@@ -28,7 +28,7 @@ const SNAPSHOT_ENTRY_BYTES = 256;
  *
  * Throws: corrupt (directory or snapshot table cannot be read), io, over-budget.
  */
-export async function qemuMemory(device: BlockDevice, header: Header, endCluster = 0): Promise<QemuMemory> {
+export async function qemuMemory(device: ReadableDevice, header: Header, endCluster = 0): Promise<QemuMemory> {
   const { clusterSize, capacity, l1Size, refcountTableClusters, refcountOrder, nbSnapshots, l2Entries } = header;
   const { memoryBytes } = await checkBitmaps(device, header);
   const snapshots = nbSnapshots === 0 ? undefined : await readSnapshotTable(device, header);
