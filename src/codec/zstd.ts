@@ -1,10 +1,11 @@
 /**
- * Zstandard, with output and window bounded. Node 20 has no decoder of its own: libzstd runs as WebAssembly (package
- * zstddec), which is loaded when the first frame is met.
+ * Zstandard, with output and window bounded: by the decoder of Node's zlib, which 22.15 and 23.8 introduced. Before, libzstd runs
+ * as WebAssembly (package zstddec), loaded when the first frame is met.
  *
  * V8 reserves 10 GiB of address space for a WebAssembly memory: under a smaller RLIMIT_AS Node has to be started with
  * `--disable-wasm-trap-handler`, or there is no decoder (ZSTD_UNAVAILABLE).
  */
+import * as zlib from 'node:zlib';
 import { type ErrorValue, PlimsollError } from '#base';
 import { parseZstdFrame } from './zstd-frame.ts';
 
@@ -24,23 +25,43 @@ export interface UnzstdOptions {
  */
 export type Unzstd = (input: Uint8Array, options: UnzstdOptions) => Uint8Array;
 
-/** The largest window that libzstd takes unless told otherwise, and with it QEMU. Units: bytes. */
-const MOST_WINDOW_BYTES = 2 ** 27;
+/** The largest window that libzstd takes by default, and with it QEMU. */
+const MAX_WINDOW_LOG = 27;
+const MAX_WINDOW_BYTES = 2 ** MAX_WINDOW_LOG;
 
 let loading: Promise<Unzstd> | undefined;
 
-/** The decoder; loaded once. Throws: unsupported, when WebAssembly has no memory here. */
+/** The decoder; loaded once. Throws: unsupported, when there is only that in WebAssembly, which has no memory here. */
 export function loadZstd(): Promise<Unzstd> {
   loading ??= load();
   return loading;
 }
 
 interface Decoder {
-  /** Gives back something shorter when the frame is damaged. */
+  /** At most `byteLength` bytes. Returns fewer, or throws, when the frame is damaged or holds more. */
   decode(input: Uint8Array, byteLength: number): Uint8Array;
 }
 
+/** zlib as newer versions of Node have it. */
+interface ZlibWithZstd {
+  readonly zstdDecompressSync?: (
+    input: Uint8Array,
+    options: { readonly maxOutputLength: number; readonly params: Readonly<Record<number, number>> },
+  ) => Uint8Array;
+  readonly constants: { readonly ZSTD_d_windowLogMax?: number };
+}
+
+/** The decoder of Node; undefined where it has none. */
+function builtInDecoder({ zstdDecompressSync, constants }: ZlibWithZstd): Decoder | undefined {
+  const { ZSTD_d_windowLogMax: windowLog } = constants;
+  if (zstdDecompressSync === undefined || windowLog === undefined) return undefined;
+  const params = { [windowLog]: MAX_WINDOW_LOG };
+  return { decode: (input, byteLength) => zstdDecompressSync(input, { maxOutputLength: byteLength, params }) };
+}
+
 async function load(): Promise<Unzstd> {
+  const builtIn = builtInDecoder(zlib as ZlibWithZstd);
+  if (builtIn !== undefined) return (input, options) => unzstd(builtIn, input, options);
   try {
     const { ZSTDDecoder } = await import('zstddec');
     const decoder = new ZSTDDecoder();
@@ -78,7 +99,7 @@ function unzstd(decoder: Decoder, input: Uint8Array, { mostBytes, doing, at }: U
   if (typeof frame === 'string') throw wrong('ZSTD', frame, 'a Zstandard frame');
   const { byteLength, contentBytes, windowBytes } = frame;
   if (contentBytes !== undefined && contentBytes > mostBytes) throw wrong('ZSTD_TOO_LONG', contentBytes, `at most ${mostBytes} bytes`);
-  if (windowBytes > MOST_WINDOW_BYTES) throw wrong('ZSTD_WINDOW', windowBytes, `a window of at most ${MOST_WINDOW_BYTES} bytes`);
+  if (windowBytes > MAX_WINDOW_BYTES) throw wrong('ZSTD_WINDOW', windowBytes, `a window of at most ${MAX_WINDOW_BYTES} bytes`);
   if (contentBytes === 0 || mostBytes === 0) return new Uint8Array();
   const output = decode(decoder, input.subarray(0, byteLength), contentBytes ?? mostBytes);
   // The package gives nothing for an error. A frame that does not say its size must hold something.
@@ -87,7 +108,7 @@ function unzstd(decoder: Decoder, input: Uint8Array, { mostBytes, doing, at }: U
   return output;
 }
 
-/** A trap of the WebAssembly machine is damage of the frame, too. */
+/** An error of the decoder, a trap of WebAssembly included, means that the frame is damaged. */
 function decode(decoder: Decoder, frame: Uint8Array, byteLength: number): Uint8Array {
   try {
     return decoder.decode(frame, byteLength);

@@ -27,8 +27,8 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'codec',
     layers: { base: 'errors' },
-    node: { 'node:zlib': 'deflate' },
-    packages: { zstddec: { file: 'zstd.ts', reason: 'Zstandard, which Node 20 does not have: libzstd as WebAssembly' } },
+    node: { 'node:zlib': 'deflate, and Zstandard where Node has it' },
+    packages: { zstddec: { file: 'zstd.ts', reason: 'Zstandard for versions of Node without it: libzstd as WebAssembly' } },
   },
   {
     name: 'wire',
