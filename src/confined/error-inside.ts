@@ -1,11 +1,11 @@
-/** What is thrown behind the wall, as the error that is told outside. */
+/** An error thrown inside the worker, as the error that is sent to the client. */
 import { asPlimsollError, PlimsollError } from '#base';
 
 export function errorInside(thrown: unknown): PlimsollError {
-  return outOfMemory(thrown) ?? asPlimsollError(thrown, 'answer from inside the wall');
+  return outOfMemory(thrown) ?? asPlimsollError(thrown, 'answer a confined request');
 }
 
-/** A buffer that the limit did not let happen. (A heap that is full ends the process instead; the client knows that too.) */
+/** A buffer beyond the memory limit. (A full heap ends the process instead; the client recognises that, too.) */
 function outOfMemory(error: unknown): PlimsollError | undefined {
   if (!(error instanceof Error)) return undefined;
   const isFromNode = (error as { code?: unknown }).code === 'ERR_MEMORY_ALLOCATION_FAILED';
@@ -14,7 +14,7 @@ function outOfMemory(error: unknown): PlimsollError | undefined {
   return new PlimsollError('over-budget', 'WORKER_MEMORY', {
     doing: 'read image',
     found: error.message,
-    expected: 'less memory',
+    expected: 'an image that can be read within the memory limit',
     cause: error,
   });
 }

@@ -5,6 +5,7 @@
  *
  * Numbers: asm/unistd_64.h. Other architectures need tables of their own.
  */
+import { DESCRIPTOR_FD } from '#host';
 import { assembleFilter, type FilterRules } from './bpf.ts';
 
 /** AUDIT_ARCH_X86_64 and __X32_SYSCALL_BIT. */
@@ -117,6 +118,7 @@ const MMAP = 9;
 const CLONE = 56;
 const FCNTL = 72;
 const FSYNC = 74;
+const RECVMSG = 47;
 const MREMAP = 25;
 const CLONE3 = 435;
 const ENOSYS = 38;
@@ -134,6 +136,9 @@ const NO_LOCKS = { number: FCNTL, argument: 1, mask: 0xffffffff, oneOf: [1, 2, 3
 /** The descriptors 0 to 3: koffi flushes standard output at the end, and hangs where it may not. Not the image. */
 const OWN_OUTPUT = { number: FSYNC, argument: 0, mask: 0xfffffffc, oneOf: [0] } as const;
 
+/** Open files are received by the descriptor channel alone. */
+const DESCRIPTOR_CHANNEL = { number: RECVMSG, argument: 0, mask: 0xffffffff, oneOf: [DESCRIPTOR_FD] } as const;
+
 const START: FilterRules = {
   ...X64,
   allow: [...Object.values(ALWAYS), ...Object.values(AT_START), MMAP, MREMAP, FCNTL, FSYNC],
@@ -143,7 +148,7 @@ const START: FilterRules = {
 };
 
 /** Without mremap, by which the main stack could grow past every limit; the C library then copies. */
-const SEALED: FilterRules = { ...X64, allow: Object.values(ALWAYS), allowIf: [PRIVATE_MEMORY, NO_LOCKS, OWN_OUTPUT] };
+const SEALED: FilterRules = { ...X64, allow: Object.values(ALWAYS), allowIf: [PRIVATE_MEMORY, NO_LOCKS, OWN_OUTPUT, DESCRIPTOR_CHANNEL] };
 
 /** For bubblewrap, which installs it just before it runs Node. */
 export function startFilter(): Uint8Array {

@@ -16,7 +16,7 @@ describe('FrameDecoder', () => {
     const frame = fc.record({ value: fc.jsonValue(), data: fc.uint8Array({ maxLength: 40 }) });
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 5 }), fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1 }), (frames, steps) => {
-        const sent = frames.map(({ value, data }) => ({ message: { type: 'result', value } satisfies WorkerFrame, data }));
+        const sent = frames.map(({ value, data }) => ({ message: { type: 'result', id: 1, value } satisfies WorkerFrame, data }));
         const stream = Buffer.concat(sent.map(({ message, data }) => encodeFrame(message, data)));
         const decoder = new FrameDecoder();
         const heard: unknown[] = [];
@@ -50,7 +50,7 @@ describe('FrameDecoder', () => {
 
 describe('encodeFrame()', () => {
   it('refuses what no frame may hold', () => {
-    const long = { type: 'result', value: 'x'.repeat(MAX_JSON_BYTES) } as const;
+    const long = { type: 'result', id: 1, value: 'x'.repeat(MAX_JSON_BYTES) } as const;
     expect(() => encodeFrame(long)).toThrow(expect.objectContaining({ kind: 'over-budget', code: 'WORKER_OUTPUT' }));
   });
 });

@@ -1,5 +1,5 @@
 /**
- * What worker and client say to each other: frames of a JSON part and bytes, each with its length in front.
+ * The protocol between worker and client: frames of a JSON part and bytes, each with its length in front.
  *
  *   u32 length of the JSON part | u32 length of the bytes | JSON, UTF-8 | bytes        little-endian
  *
@@ -9,37 +9,51 @@
 import { KiB, MiB, PlimsollError, type SerializedError } from '#base';
 import { isBoundedJson } from './bounded-json.ts';
 
-/** Of the client's request: the names of several hundred files, every byte of them escaped. */
+/** JSON of a client's frame. */
 export const MAX_JSON_BYTES = 32 * MiB;
-/** Of a worker's frame: the most places that are kept of a stream take 2 MiB. */
+/** JSON of a worker's frame: the most ranges that are retained of a stream take 2 MiB. */
 export const MAX_ANSWER_BYTES = 4 * MiB;
-/** Of one read through the wall, and of a name found in an image. */
+/** Bytes of a worker's frame, of one read on its behalf, and of a name found in an image. */
 export const MAX_DATA_BYTES = MiB;
+/** Bytes of a client's frame: the storage map of a file of 16 million extents. */
+export const MAX_CLIENT_DATA_BYTES = 512 * MiB;
 export const HEADER_BYTES = 8;
 /** Of each text of an error. */
 const MAX_TEXT_CHARACTERS = 4 * KiB;
 
-/** What the worker says. */
+/** Frames of the worker. `id`: of the request that it works on. */
 export type WorkerFrame =
-  /** Sealed; the request may come. */
+  /** System calls are restricted; requests may come. */
   | { readonly type: 'ready' }
-  /** A part of the answer, as soon as it is there; the result follows the last of them. */
-  | { readonly type: 'part'; readonly value: unknown }
-  | { readonly type: 'result'; readonly value: unknown }
-  | { readonly type: 'error'; readonly error: SerializedError }
+  /** A part of the answer, which takes one credit; the result follows the last part. */
+  | { readonly type: 'part'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'result'; readonly id: number; readonly value: unknown }
+  /** The request failed. Without an `id`, before `ready`: the worker could not be started. */
+  | { readonly type: 'error'; readonly id?: number; readonly error: SerializedError }
   /** A name found in the image, as bytes: may this file be read? */
-  | { readonly type: 'file-request'; readonly role: string }
-  | { readonly type: 'read'; readonly file: number; readonly offset: number; readonly length: number };
+  | { readonly type: 'file-request'; readonly id: number; readonly role: string }
+  /** A read of a file that the client holds. */
+  | { readonly type: 'read'; readonly id: number; readonly file: number; readonly offset: number; readonly length: number };
 
-/** What the client says. */
+/** A file for the worker: its descriptor comes by the descriptor channel, or the client reads it, by `file`. */
+export interface FileFrame {
+  readonly byteLength: number;
+  readonly file: number | null;
+}
+
+/** Frames of the client. */
 export type ClientFrame =
+  /** Answered in the order in which they come. `credit`: the parts that may be sent before more credit comes. */
   | {
       readonly type: 'request';
+      readonly id: number;
       readonly name: string;
       readonly params: unknown;
-      readonly files: readonly { readonly byteLength: number }[];
+      readonly files: readonly FileFrame[];
+      readonly credit: number;
     }
-  | { readonly type: 'file'; readonly file: number; readonly byteLength: number }
+  | { readonly type: 'credit'; readonly id: number; readonly count: number }
+  | ({ readonly type: 'file'; readonly info: unknown } & FileFrame)
   | { readonly type: 'bytes' }
   | { readonly type: 'error'; readonly error: SerializedError };
 
@@ -54,10 +68,19 @@ const NOTHING = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 
-/** Throws: over-budget, WORKER_OUTPUT, for what no frame may hold; `maxJsonBytes` is MAX_ANSWER_BYTES for a worker's frame. */
-export function encodeFrame(message: WorkerFrame | ClientFrame, data: Uint8Array = NOTHING, maxJsonBytes = MAX_JSON_BYTES): Uint8Array {
+/** The most that the frames of one side may hold. */
+export interface FrameBounds {
+  readonly jsonBytes: number;
+  readonly dataBytes: number;
+}
+
+export const CLIENT_BOUNDS: FrameBounds = { jsonBytes: MAX_JSON_BYTES, dataBytes: MAX_CLIENT_DATA_BYTES };
+export const WORKER_BOUNDS: FrameBounds = { jsonBytes: MAX_ANSWER_BYTES, dataBytes: MAX_DATA_BYTES };
+
+/** Throws: over-budget, WORKER_OUTPUT, for what no frame of that side may hold. */
+export function encodeFrame(message: WorkerFrame | ClientFrame, data: Uint8Array = NOTHING, bounds = CLIENT_BOUNDS): Uint8Array {
   const json = ENCODER.encode(JSON.stringify(message));
-  if (json.byteLength > maxJsonBytes || data.byteLength > MAX_DATA_BYTES) throw tooLong(json.byteLength + data.byteLength, maxJsonBytes);
+  if (json.byteLength > bounds.jsonBytes || data.byteLength > bounds.dataBytes) throw tooLong(json.byteLength + data.byteLength, bounds);
   const frame = new Uint8Array(HEADER_BYTES + json.byteLength + data.byteLength);
   const view = new DataView(frame.buffer);
   view.setUint32(0, json.byteLength, true);
@@ -67,18 +90,18 @@ export function encodeFrame(message: WorkerFrame | ClientFrame, data: Uint8Array
   return frame;
 }
 
-/** The lengths that a frame's header announces; `maxJsonBytes` as in `encodeFrame`. Throws: bug, WORKER_PROTOCOL. */
-export function frameLengths(header: Uint8Array, maxJsonBytes = MAX_JSON_BYTES): { jsonBytes: number; dataBytes: number } {
+/** The lengths that a frame's header announces. Throws: bug, WORKER_PROTOCOL. */
+export function frameLengths(header: Uint8Array, bounds = CLIENT_BOUNDS): { jsonBytes: number; dataBytes: number } {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const jsonBytes = view.getUint32(0, true);
   const dataBytes = view.getUint32(4, true);
-  if (jsonBytes > maxJsonBytes || dataBytes > MAX_DATA_BYTES) throw protocolError(`a frame of ${jsonBytes} + ${dataBytes} bytes`);
+  if (jsonBytes > bounds.jsonBytes || dataBytes > bounds.dataBytes) throw protocolError(`a frame of ${jsonBytes} + ${dataBytes} bytes`);
   return { jsonBytes, dataBytes };
 }
 
 /** The message of a JSON part; only its size and that it is an object with a `type` is checked. Throws: bug, WORKER_PROTOCOL. */
-export function decodeMessage(json: Uint8Array): { readonly type: string } & Record<string, unknown> {
-  if (!isBoundedJson(json)) throw protocolError('a frame that is nested too deep or has too many values');
+export function decodeMessage(json: Uint8Array, bounds = WORKER_BOUNDS): { readonly type: string } & Record<string, unknown> {
+  if (bounds !== CLIENT_BOUNDS && !isBoundedJson(json)) throw protocolError('a frame that is nested too deep or has too many values');
   let value: unknown;
   try {
     value = JSON.parse(DECODER.decode(json));
@@ -105,7 +128,7 @@ export class FrameDecoder {
     for (let rest = piece; rest.byteLength > 0 || this.#held >= this.#wanted; ) {
       rest = this.#take(rest);
       if (this.#held < this.#wanted) return;
-      const { jsonBytes, dataBytes } = frameLengths(this.#buffer.subarray(0, HEADER_BYTES), MAX_ANSWER_BYTES);
+      const { jsonBytes, dataBytes } = frameLengths(this.#buffer.subarray(0, HEADER_BYTES), WORKER_BOUNDS);
       const end = HEADER_BYTES + jsonBytes + dataBytes;
       this.#wanted = end;
       if (this.#held < end) continue;
@@ -135,17 +158,17 @@ export class FrameDecoder {
 
 export function protocolError(found: string): PlimsollError {
   return new PlimsollError('bug', 'WORKER_PROTOCOL', {
-    doing: 'understand the confined reader',
+    doing: 'decode frame of the confined reader',
     found,
     expected: 'a frame of the protocol',
   });
 }
 
-function tooLong(byteLength: number, most: number): PlimsollError {
+function tooLong(byteLength: number, { jsonBytes, dataBytes }: FrameBounds): PlimsollError {
   return new PlimsollError('over-budget', 'WORKER_OUTPUT', {
-    doing: 'answer from inside the wall',
-    found: `${byteLength} bytes at once`,
-    expected: `at most ${most}`,
+    doing: 'encode an answer',
+    found: `a frame of ${byteLength} bytes`,
+    expected: `at most ${jsonBytes} bytes of JSON and ${dataBytes} of data`,
   });
 }
 
@@ -153,7 +176,7 @@ const KINDS: ReadonlySet<string> = new Set([
   ...['usage', 'not-found', 'corrupt', 'unsupported', 'refused', 'over-budget', 'busy', 'io', 'conflict', 'bug'],
 ]);
 
-/** An error that crossed the wall, checked: only what an error has, of the types it has, of bounded length. */
+/** An error of the worker, checked: the fields of an error, of their types, of bounded length. */
 export function reviveError(value: unknown, image: string): PlimsollError {
   const given = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
   const { kind, code, message } = given;
@@ -163,7 +186,7 @@ export function reviveError(value: unknown, image: string): PlimsollError {
     typeof code === 'string' &&
     /^[A-Z][A-Z0-9_]{0,63}$/.test(code) &&
     typeof message === 'string';
-  if (!isError) return protocolError('an error that is none');
+  if (!isError) return protocolError('a malformed error object');
   const serialized = {
     kind,
     code,

@@ -1,21 +1,33 @@
-/** What a request of the confined worker is answered by. */
+/** What a request to a confined worker is answered by. */
 import { PlimsollError } from '#base';
 import type { ReadableDevice } from '#block';
 
-/** Asks the policy outside for a file whose name was found in the image. Throws: what the policy says, kind `refused` mostly. */
-export type RequestFile = (name: Uint8Array, role: string) => Promise<ReadableDevice>;
+/** A file that the client granted, and what it states about the file. */
+export interface ReceivedFile {
+  readonly device: ReadableDevice;
+  /** JSON. */
+  readonly info: unknown;
+  readonly data: Uint8Array;
+}
 
-/** Says a part of the answer ahead of the rest: what JSON can carry. */
-export type TellPart = (part: unknown) => void;
+/** Requests a file whose name was found in the image. Throws: the refusal of the policy outside, mostly of kind `refused`. */
+export type RequestFile = (name: Uint8Array, role: string) => Promise<ReceivedFile>;
 
-/** The answer is what JSON can carry. Whoever shows it treats it as a stranger's. */
-export type Handler = (
-  params: unknown,
-  devices: readonly ReadableDevice[],
-  signal: AbortSignal,
-  requestFile: RequestFile,
-  tellPart: TellPart,
-) => Promise<unknown>;
+/** Sends a part of the answer ahead of the rest, JSON; waits while the client takes no more. */
+export type SendPart = (part: unknown) => void;
+
+export interface HandlerContext {
+  /** The files of the request, in their order. */
+  readonly devices: readonly ReadableDevice[];
+  /** Bytes of the request beside its parameters. */
+  readonly data: Uint8Array;
+  readonly signal: AbortSignal;
+  readonly requestFile: RequestFile;
+  readonly sendPart: SendPart;
+}
+
+/** The answer is JSON. It is untrusted: check its shape, and escape its text before showing it. */
+export type Handler = (params: unknown, context: HandlerContext) => Promise<unknown>;
 
 export type Handlers = ReadonlyMap<string, Handler>;
 

@@ -1,113 +1,199 @@
-/** The inside of the wall: seals the process, says so, answers one request, ends. */
+/** The worker's side of a session: restricts this process, reports it, answers requests one by one until the client is gone. */
+import { closeSync } from 'node:fs';
 import { asPlimsollError, type PlimsollError } from '#base';
 import { type ReadableDevice, readableDevice } from '#block';
-import { CHANNEL_FD, FIRST_FILE_FD, inheritedDevice, readFully, sealProcess, writeFully } from '#host';
-import { sealFilter } from './filters.ts';
-import { errorInside } from './error-inside.ts';
 import {
+  CHANNEL_FD,
+  DESCRIPTOR_FD,
+  descriptorReceiver,
+  inheritedDevice,
+  readFully,
+  type ReceiveDescriptors,
+  sealProcess,
+  writeFully,
+} from '#host';
+import { errorInside } from './error-inside.ts';
+import { sealFilter } from './filters.ts';
+import {
+  CLIENT_BOUNDS,
   type ClientFrame,
   decodeMessage,
   encodeFrame,
-  type Frame,
+  type FileFrame,
   frameLengths,
   HEADER_BYTES,
-  MAX_ANSWER_BYTES,
   MAX_DATA_BYTES,
   protocolError,
   reviveError,
+  WORKER_BOUNDS,
   type WorkerFrame,
 } from './frames.ts';
-import { handlerOf, type Handlers } from './handler.ts';
-import type { WorkerOrder } from './limits.ts';
+import { handlerOf, type Handlers, type ReceivedFile } from './handler.ts';
+import type { WorkerOptions } from './limits.ts';
 
-/** In messages, where others have the name of the image: the worker is not told it. */
+/** In messages, in the place of the image's name: the worker does not know it. */
 const IMAGE = 'image';
-const EXIT_NOT_SEALED = 3;
+const EXIT_NOT_RESTRICTED = 3;
 
-/** One request, answered by `handlers`; the end of the channel before it is the end of the worker. */
-export async function serve(handlers: Handlers): Promise<void> {
-  try {
-    const order = JSON.parse(process.argv[2] ?? '') as WorkerOrder;
-    await sealProcess({ ...order, filter: sealFilter() });
-  } catch (error) {
-    say({ type: 'error', error: asPlimsollError(error, 'seal the reader of the image').toJSON() });
-    process.exit(EXIT_NOT_SEALED);
-  }
-  say({ type: 'ready' });
-  const { message } = hear();
-  if (message.type !== 'request') throw protocolError(message.type);
-  writeFully(CHANNEL_FD, await answer(handlers, message));
-  process.exit(0);
+/** Answers requests by `handlers`; ends the process when the client closes the channel. */
+export async function serve(handlers: Handlers): Promise<never> {
+  const session = new ServedSession(handlers, await restricted());
+  send({ type: 'ready' });
+  for (;;) await session.answerNext();
 }
 
-async function answer(handlers: Handlers, request: Extract<ClientFrame, { type: 'request' }>): Promise<Uint8Array> {
+/** Before system calls are restricted nothing of a request has been read. */
+async function restricted(): Promise<ReceiveDescriptors> {
   try {
-    const handler = handlerOf(handlers, request.name);
-    const devices = request.files.map(({ byteLength }, index) => inheritedDevice(FIRST_FILE_FD + index, byteLength, IMAGE));
-    // To abort means to kill, from outside: nobody in here can be trusted to notice.
-    const value = await handler(request.params, devices, new AbortController().signal, requestFile, tellPart);
-    return encodeFrame({ type: 'result', value }, undefined, MAX_ANSWER_BYTES);
+    const options = JSON.parse(process.argv[2] ?? '') as WorkerOptions;
+    const receive = await descriptorReceiver();
+    await sealProcess({ ...options, filter: sealFilter() });
+    return receive;
   } catch (error) {
-    return encodeFrame({ type: 'error', error: errorInside(error).toJSON() });
+    send({ type: 'error', error: asPlimsollError(error, 'confine the reader of the image').toJSON() });
+    return process.exit(EXIT_NOT_RESTRICTED);
   }
 }
 
-function say(message: WorkerFrame, data?: Uint8Array): void {
-  writeFully(CHANNEL_FD, encodeFrame(message, data, MAX_ANSWER_BYTES));
+type RequestFrame = Extract<ClientFrame, { readonly type: 'request' }>;
+type Reply = Extract<ClientFrame, { readonly type: 'file' | 'bytes' }>;
+
+interface ReceivedRequest {
+  readonly request: RequestFrame;
+  readonly data: Uint8Array;
+  readonly fds: readonly number[];
 }
 
-/** The next frame of the client. When the client is gone, so is the worker. */
-function hear(): Frame<ClientFrame> {
-  const { jsonBytes, dataBytes } = frameLengths(expectBytes(HEADER_BYTES));
-  const message = decodeMessage(expectBytes(jsonBytes)) as unknown as ClientFrame;
-  return { message, data: expectBytes(dataBytes) };
+class ServedSession {
+  readonly #handlers: Handlers;
+  readonly #receiveDescriptors: ReceiveDescriptors;
+  /** Received while another one was being answered. */
+  readonly #waiting: ReceivedRequest[] = [];
+  /** Of the request in hand. */
+  #id = 0;
+  #credit = 0;
+  #openFds: number[] = [];
+
+  constructor(handlers: Handlers, receiveDescriptors: ReceiveDescriptors) {
+    this.#handlers = handlers;
+    this.#receiveDescriptors = receiveDescriptors;
+  }
+
+  async answerNext(): Promise<void> {
+    while (this.#waiting.length === 0) if (this.#receive() !== undefined) throw protocolError('a reply without a question');
+    const { request, data, fds } = this.#waiting.shift() as ReceivedRequest;
+    this.#id = request.id;
+    this.#credit = request.credit;
+    this.#openFds = [...fds];
+    const answer = await this.#answer(request, data);
+    for (const fd of this.#openFds) closeSync(fd);
+    writeFully(CHANNEL_FD, answer);
+  }
+
+  async #answer({ id, name, params, files }: RequestFrame, data: Uint8Array): Promise<Uint8Array> {
+    try {
+      const handler = handlerOf(this.#handlers, name);
+      const fds = [...this.#openFds];
+      const devices = files.map((file) => this.#deviceOf(file, fds));
+      const value = await handler(params, {
+        devices,
+        data,
+        // An abort kills this process, from outside: no code in here is relied on to notice it.
+        signal: new AbortController().signal,
+        requestFile: (named, role) => settled(() => this.#requestFile(named, role)),
+        sendPart: (part) => this.#sendPart(part),
+      });
+      return encodeFrame({ type: 'result', id, value }, undefined, WORKER_BOUNDS);
+    } catch (error) {
+      return encodeFrame({ type: 'error', id, error: errorInside(error).toJSON() }, undefined, WORKER_BOUNDS);
+    }
+  }
+
+  #sendPart(value: unknown): void {
+    while (this.#credit === 0) if (this.#receive() !== undefined) throw protocolError('a reply without a question');
+    this.#credit -= 1;
+    send({ type: 'part', id: this.#id, value });
+  }
+
+  #requestFile(name: Uint8Array, role: string): ReceivedFile {
+    send({ type: 'file-request', id: this.#id, role }, name);
+    const { message, data } = this.#receiveReply();
+    if (message.type !== 'file') throw protocolError(message.type);
+    const fds = message.file === null ? this.#receiveDescriptors(DESCRIPTOR_FD, 1) : [];
+    this.#openFds.push(...fds);
+    return { device: this.#deviceOf(message, [...fds]), info: message.info, data };
+  }
+
+  /** Takes the next of `fds` for a file whose descriptor was sent. */
+  #deviceOf({ byteLength, file }: FileFrame, fds: number[]): ReadableDevice {
+    return file === null ? inheritedDevice(fds.shift() as number, byteLength, IMAGE) : this.#remoteDevice(file, byteLength);
+  }
+
+  /** A file that the client holds open and reads for us, piece by piece. */
+  #remoteDevice(file: number, byteLength: number): ReadableDevice {
+    const readPiece = (offset: number, length: number): Uint8Array => {
+      send({ type: 'read', id: this.#id, file, offset, length });
+      const { message, data } = this.#receiveReply();
+      if (message.type !== 'bytes') throw protocolError(message.type);
+      return data;
+    };
+    const readNow = (target: Uint8Array, offset: number): number => {
+      const wanted = Math.max(0, Math.min(target.byteLength, byteLength - offset));
+      let filled = 0;
+      while (filled < wanted) {
+        const piece = readPiece(offset + filled, Math.min(wanted - filled, MAX_DATA_BYTES));
+        if (piece.byteLength === 0) break;
+        target.set(piece, filled);
+        filled += piece.byteLength;
+      }
+      return filled;
+    };
+    return readableDevice({ byteLength, read: (target, offset) => settled(() => readNow(target, offset)) });
+  }
+
+  #receiveReply(): { readonly message: Reply; readonly data: Uint8Array } {
+    for (;;) {
+      const reply = this.#receive();
+      if (reply !== undefined) return reply;
+    }
+  }
+
+  /** The next frame. Requests wait and credit counts; a reply is returned. When the client is gone, the process ends. */
+  #receive(): { readonly message: Reply; readonly data: Uint8Array } | undefined {
+    const { jsonBytes, dataBytes } = frameLengths(expectBytes(HEADER_BYTES));
+    const message = decodeMessage(expectBytes(jsonBytes), CLIENT_BOUNDS) as unknown as ClientFrame;
+    const data = expectBytes(dataBytes);
+    if (message.type === 'request') {
+      const count = message.files.filter(({ file }) => file === null).length;
+      // Now, not when it is answered: descriptors come in the order of the frames.
+      this.#waiting.push({ request: message, data, fds: count === 0 ? [] : this.#receiveDescriptors(DESCRIPTOR_FD, count) });
+      return undefined;
+    }
+    if (message.type === 'credit') {
+      // What comes late was meant for the request before.
+      if (message.id === this.#id) this.#credit += message.count;
+      return undefined;
+    }
+    if (message.type === 'error') throw replyError(message);
+    return { message, data };
+  }
+}
+
+function send(message: WorkerFrame, data?: Uint8Array): void {
+  writeFully(CHANNEL_FD, encodeFrame(message, data, WORKER_BOUNDS));
 }
 
 function expectBytes(length: number): Uint8Array {
   return readFully(CHANNEL_FD, length) ?? process.exit(0);
 }
 
-function tellPart(value: unknown): void {
-  say({ type: 'part', value });
-}
-
-function requestFile(name: Uint8Array, role: string): Promise<ReadableDevice> {
+/** As a promise: an error of a synchronous call rejects. */
+function settled<T>(call: () => T): Promise<T> {
   return new Promise((resolve) => {
-    say({ type: 'file-request', role }, name);
-    const { message } = hear();
-    if (message.type !== 'file') throw replyError(message);
-    resolve(remoteDevice(message.file, message.byteLength));
+    resolve(call());
   });
 }
 
-/** A file that the client holds open and reads for us, piece by piece. */
-function remoteDevice(file: number, byteLength: number): ReadableDevice {
-  const readPiece = (offset: number, length: number): Uint8Array => {
-    say({ type: 'read', file, offset, length });
-    const { message, data } = hear();
-    if (message.type !== 'bytes') throw replyError(message);
-    return data;
-  };
-  const readNow = (target: Uint8Array, offset: number): number => {
-    const wanted = Math.max(0, Math.min(target.byteLength, byteLength - offset));
-    let filled = 0;
-    while (filled < wanted) {
-      const piece = readPiece(offset + filled, Math.min(wanted - filled, MAX_DATA_BYTES));
-      if (piece.byteLength === 0) break;
-      target.set(piece, filled);
-      filled += piece.byteLength;
-    }
-    return filled;
-  };
-  return readableDevice({
-    byteLength,
-    read: (target, offset) =>
-      new Promise((resolve) => {
-        resolve(readNow(target, offset));
-      }),
-  });
-}
-
-function replyError(message: ClientFrame): PlimsollError {
-  return message.type === 'error' ? reviveError(message.error, IMAGE) : protocolError(message.type);
+function replyError(message: Extract<ClientFrame, { readonly type: 'error' }>): PlimsollError {
+  return reviveError(message.error, IMAGE);
 }

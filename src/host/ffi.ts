@@ -68,7 +68,17 @@ export interface Ffi {
    * of listen), or the negated errno.
    */
   peerUser(fd: number): CallResult;
+  /** Two connected Unix sockets that keep message boundaries (SOCK_SEQPACKET), close-on-exec; or the negated errno. */
+  socketPair(): readonly [number, number] | CallResult;
+  /** Sends one byte with duplicates of `fds` (SCM_RIGHTS) and does not wait: 1, or the negated errno (-EAGAIN: the queue is full). */
+  sendDescriptors(socket: number, fds: readonly number[]): CallResult;
 }
+
+/**
+ * Waits for one message on a Unix socket and returns the descriptors that came with it, close-on-exec; or the negated errno. `count`:
+ * the most that are expected; the kernel closes any beyond them.
+ */
+export type DescriptorReceive = (socket: number, count: number) => readonly number[] | CallResult;
 
 /** What a process can take from itself and never get back. Each returns 0, or the negated errno. */
 export interface SelfRestriction {
@@ -131,6 +141,13 @@ const SOCK_STREAM = 1;
 const CLOSING_DATAGRAMS = 0x8_0002;
 /** MSG_DONTWAIT with MSG_NOSIGNAL. */
 const NEITHER_WAIT_NOR_SIGNAL = 0x4040;
+/** SOCK_SEQPACKET with SOCK_CLOEXEC. */
+const CLOSING_PACKETS = 0x8_0005;
+const MSG_CMSG_CLOEXEC = 0x4000_0000;
+const SCM_RIGHTS = 1;
+/** struct cmsghdr: cmsg_len u64 at 0, cmsg_level i32 at 8, cmsg_type i32 at 12, data from 16, padded to 8 bytes. */
+const CMSG_TYPE_AT = 12;
+const CMSG_DATA_AT = 16;
 /** struct sockaddr_un: sun_family u16 at 0, sun_path of 108 bytes at 2. */
 /** Source: asm-generic/socket.h. struct ucred: pid, uid and gid, 32 bits each. */
 const SOL_SOCKET = 1;
@@ -162,6 +179,62 @@ export function resetFfiForTests(): void {
 export async function loadSelfRestriction(): Promise<SelfRestriction | undefined> {
   const number = SECCOMP_NUMBER[process.arch];
   return number === undefined ? undefined : withKoffi((koffi) => bindSelfRestriction(koffi, number));
+}
+
+/** For a process that is about to restrict its system calls: bound now, called later. undefined where there is no koffi. */
+export function loadDescriptorReceiver(): Promise<DescriptorReceive | undefined> {
+  return withKoffi((koffi) => {
+    const { libc, message } = messageCalls(koffi);
+    const recvmsg = libc.func('recvmsg', 'int64_t', ['int', koffi.pointer(message), 'int']);
+    return (socket, count) => {
+      const control = Buffer.alloc(controlBytes(count));
+      for (;;) {
+        const returned = recvmsg(integer(socket), messageOf(Buffer.alloc(1), control), MSG_CMSG_CLOEXEC) as number;
+        if (returned >= 0) return descriptorsIn(control);
+        const errno = koffi.errno();
+        if (errno !== ERRNO.EINTR) return -errno;
+      }
+    };
+  });
+}
+
+/** struct msghdr with one struct iovec. */
+function messageCalls(koffi: Koffi) {
+  const vector = koffi.struct({ base: 'void *', length: 'size_t' });
+  const message = koffi.struct({
+    name: 'void *',
+    nameLength: 'uint32_t',
+    vectors: koffi.pointer(vector),
+    vectorCount: 'size_t',
+    control: 'void *',
+    controlLength: 'size_t',
+    flags: 'int',
+  });
+  return { libc: koffi.load(null), message };
+}
+
+function messageOf(content: Buffer, control: Buffer): object {
+  const vectors = { base: content, length: content.byteLength };
+  return { name: null, nameLength: 0, vectors, vectorCount: 1, control, controlLength: control.byteLength, flags: 0 };
+}
+
+function controlBytes(count: number): number {
+  return CMSG_DATA_AT + 8 * Math.ceil(count / 2);
+}
+
+function rightsOf(fds: readonly number[]): Buffer {
+  const control = Buffer.alloc(controlBytes(fds.length));
+  control.writeBigUInt64LE(BigInt(CMSG_DATA_AT + 4 * fds.length), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, CMSG_TYPE_AT);
+  for (const [index, fd] of fds.entries()) control.writeInt32LE(integer(fd), CMSG_DATA_AT + 4 * index);
+  return control;
+}
+
+function descriptorsIn(control: Buffer): number[] {
+  const end = Math.min(Number(control.readBigUInt64LE(0)), control.byteLength);
+  if (end < CMSG_DATA_AT || control.readInt32LE(CMSG_TYPE_AT) !== SCM_RIGHTS) return [];
+  return Array.from({ length: Math.floor((end - CMSG_DATA_AT) / 4) }, (_, index) => control.readInt32LE(CMSG_DATA_AT + 4 * index));
 }
 
 function importKoffi(): Promise<Ffi | undefined> {
@@ -196,6 +269,8 @@ function bindCalls(koffi: Koffi): Ffi {
   const socket = libc.func('int socket(int domain, int type, int protocol)');
   const sendto = libc.func('int64_t sendto(int fd, void *message, size_t length, int flags, void *address, unsigned int addressLength)');
   const getsockopt = libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)');
+  const socketpair = libc.func('int socketpair(int domain, int type, int protocol, void *pair)');
+  const sendmsg = libc.func('sendmsg', 'int64_t', ['int', koffi.pointer(messageCalls(koffi).message), 'int']);
   const close = libc.func('int close(int fd)');
   const syscall = libc.func('syscall', 'int64_t', ['int64_t', 'uint32_t', 'uint32_t', 'uint32_t', 'void *']);
   const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
@@ -260,6 +335,12 @@ function bindCalls(koffi: Koffi): Ffi {
       const result = orErrno(getsockopt(integer(fd), SOL_SOCKET, SO_PEERCRED, credentials, length));
       return result < 0 ? result : credentials.readUInt32LE(UCRED_UID_AT);
     },
+    socketPair: () => {
+      const pair = Buffer.alloc(8);
+      const result = orErrno(socketpair(AF_UNIX, CLOSING_PACKETS, 0, pair));
+      return result < 0 ? result : ([pair.readInt32LE(0), pair.readInt32LE(4)] as const);
+    },
+    sendDescriptors: (fd, fds) => orErrno(sendmsg(integer(fd), messageOf(Buffer.of(0), rightsOf(fds)), NEITHER_WAIT_NOR_SIGNAL)),
   };
 }
 

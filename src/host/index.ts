@@ -4,7 +4,7 @@ export { descriptorsLeft } from './descriptors-left.ts';
 export type { OpenOptions, RealPlace } from './descriptor.ts';
 export { type DirectoryEvent, DirectoryWatches, MOST_WATCHES, type WatchedDirectory, type WatchLack } from './directory-watches.ts';
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
-export { holesAsZeros, isHole } from './file-device.ts';
+export { fileDevice, holesAsZeros, isHole } from './file-device.ts';
 export {
   CLOCK_DOUBT_MS,
   type FileMark,
@@ -36,7 +36,14 @@ export { type ReopenedFiles, reopenedForReading } from './reopen.ts';
 export { inheritedDevice, readFully, writeFully } from './inherited.ts';
 export { endSpeculation, markNoCow } from './ioctls.ts';
 export { JAILED_FILE, runJailedTool, type ToolAnswer } from './jailed-tool.ts';
-export { CHANNEL_FD, FIRST_FILE_FD, type Jailed, type JailEnd, type JailOrder, startJailed } from './jail.ts';
+export { CHANNEL_FD, DESCRIPTOR_FD, type Jailed, type JailEnd, type JailOptions, startJailed } from './jail.ts';
+export {
+  descriptorReceiver,
+  type DescriptorSender,
+  MAX_DESCRIPTORS_PER_MESSAGE,
+  openDescriptorSender,
+  type ReceiveDescriptors,
+} from './descriptor-channel.ts';
 export { largestFileOf } from './largest-file.ts';
 export { lockKeyOf, LockTable } from './locks.ts';
 export { type LoopDevice, type LoopSearch, type RemovedLoopFile, removedLoopFiles } from './loop-devices.ts';

@@ -1,6 +1,6 @@
 /**
- * The confined end of the wall: descriptors that were handed in, read and written by blocking calls. There is one request
- * and nothing else to do meanwhile, and what blocks needs no threads, which the seal forbids to make.
+ * Descriptors that a confined process was given, read and written by blocking calls. It answers one request at a time, and
+ * blocking calls need no threads, which its seccomp filter forbids to start.
  */
 import { readSync, writeSync } from 'node:fs';
 import { asPlimsollError } from '#base';
@@ -8,8 +8,8 @@ import { type ReadableDevice, readableDevice } from '#block';
 
 const MAX_BYTES_PER_READ = 2 ** 30;
 
-/** The first `byteLength` bytes of a file that was inherited open. A file that has shrunk meanwhile ends earlier. */
-export function inheritedDevice(fd: number, byteLength: number, image: string): ReadableDevice {
+/** The first `byteLength` bytes of a file that was received open. A file that has shrunk meanwhile ends earlier. */
+export function inheritedDevice(fd: number, byteLength: number, image: string): ReadableDevice & { readonly fd: number } {
   const readNow = (target: Uint8Array, offset: number): number => {
     const wanted = Math.max(0, Math.min(target.byteLength, byteLength - offset));
     let filled = 0;
@@ -20,7 +20,7 @@ export function inheritedDevice(fd: number, byteLength: number, image: string): 
     }
     return filled;
   };
-  return readableDevice({
+  const device = readableDevice({
     byteLength,
     read: (target, offset, options) => {
       if (options?.signal?.aborted === true) return Promise.reject(options.signal.reason);
@@ -31,6 +31,7 @@ export function inheritedDevice(fd: number, byteLength: number, image: string): 
       }
     },
   });
+  return { ...device, fd };
 }
 
 /** Exactly `length` bytes from a pipe or socket, or undefined when it ends before. */

@@ -11,19 +11,21 @@ import { type RuntimeFiles, runtimeFiles } from './runtime-files.ts';
 const INSIDE = { node: '/plimsoll/node', script: '/plimsoll/script.mjs', libraries: '/plimsoll/lib', packages: '/plimsoll/node_modules' };
 const NOBODY = '65534';
 
-/** The descriptor by which the script and its parent speak, both directions; files follow it. */
+/** The descriptor of the channel between the script and its parent, both directions. */
 export const CHANNEL_FD = 3;
-export const FIRST_FILE_FD = 4;
+/** The descriptor by which the script receives open files while it runs. */
+export const DESCRIPTOR_FD = 4;
+const FILTER_FD = 5;
 
-export interface JailOrder {
+export interface JailOptions {
   /** The script, in one file: the jail holds no other. */
   readonly script: string;
   readonly nodeFlags: readonly string[];
-  readonly words: readonly string[];
+  readonly args: readonly string[];
   /** A seccomp program as the kernel takes it, an array of struct sock_filter. */
   readonly filter: Uint8Array;
-  /** Open descriptors that the script gets, from FIRST_FILE_FD on, in this order. They stay the caller's to close. */
-  readonly fds: readonly number[];
+  /** The script's DESCRIPTOR_FD; undefined: the script receives no open files. It stays the caller's to close. */
+  readonly descriptorFd: number | undefined;
 }
 
 /** How it ended: bubblewrap turns the signal n that ended the script into the exit code 128 + n. */
@@ -34,33 +36,32 @@ export interface JailEnd {
 
 export interface Jailed {
   readonly channel: Duplex;
-  /** What bubblewrap, Node and the script say on standard error. Standard output leads nowhere. */
-  readonly complaints: Readable;
-  /** When nothing of it is left: no process, no open pipe. Never rejects but with SANDBOX_UNAVAILABLE. */
+  /** Standard error of bubblewrap, Node and the script. Standard output is discarded. */
+  readonly stderr: Readable;
+  /** Resolves once no process and no open pipe of it is left. Rejects with SANDBOX_UNAVAILABLE only. */
   readonly ended: Promise<JailEnd>;
   /** Ends all that runs inside, at once and for certain. May be called twice. */
   kill(): void;
 }
 
 /** Throws: unsupported, SANDBOX_UNAVAILABLE, and io, both here or by `ended`. */
-export function startJailed(order: JailOrder): Jailed {
-  const filterFd = FIRST_FILE_FD + order.fds.length;
-  const child = spawnBubblewrap(jailWords(order, filterFd, runtimeFiles()), order.fds);
+export function startJailed(options: JailOptions): Jailed {
+  const child = spawnBubblewrap(jailArgs(options, runtimeFiles()), options.descriptorFd);
   const ended = endOf(child);
   // The one who waits for it may not have begun to.
   ended.catch(() => {});
   // bubblewrap reads the filter to its end before it starts anything.
-  const filterPipe = child.stdio[filterFd] as Duplex | undefined;
+  const filterPipe = (child.stdio as readonly unknown[])[FILTER_FD] as Duplex | undefined;
   filterPipe?.on('error', () => {});
-  filterPipe?.end(order.filter);
+  filterPipe?.end(options.filter);
   const channel = child.stdio[CHANNEL_FD] as Duplex;
   return {
     channel,
-    complaints: child.stderr as Readable,
+    stderr: child.stderr as Readable,
     ended,
     kill: () => {
       killJail(child);
-      // What has come to life behind its back, in the moment before it would die with bubblewrap, finds nobody to speak to and ends.
+      // A script that starts in the moment before it would die with bubblewrap finds its channel closed and ends.
       channel.destroy();
     },
   };
@@ -79,10 +80,10 @@ export function killJail(child: ChildProcess): void {
   }
 }
 
-function spawnBubblewrap(words: readonly string[], fds: readonly number[]): ChildProcess {
+function spawnBubblewrap(args: readonly string[], descriptorFd: number | undefined): ChildProcess {
   try {
-    return spawn('bwrap', words, {
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...fds, 'pipe'],
+    return spawn('bwrap', args, {
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', descriptorFd ?? 'ignore', 'pipe'],
       // A process group of its own, to be killed as one.
       detached: true,
       // Nothing of it reaches the inside; bubblewrap itself needs no more.
@@ -93,7 +94,7 @@ function spawnBubblewrap(words: readonly string[], fds: readonly number[]): Chil
   }
 }
 
-function jailWords(order: JailOrder, filterFd: number, runtime: RuntimeFiles): string[] {
+function jailArgs(options: JailOptions, runtime: RuntimeFiles): string[] {
   const readOnly = (source: string, path: string): string[] => ['--ro-bind', source, path];
   return [
     ...['--unshare-user', '--unshare-pid', '--unshare-net', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
@@ -104,9 +105,9 @@ function jailWords(order: JailOrder, filterFd: number, runtime: RuntimeFiles): s
     ...(runtime.loader === undefined ? [] : readOnly(runtime.loader.source, runtime.loader.path)),
     ...[...runtime.libraries].flatMap(([name, source]) => readOnly(source, `${INSIDE.libraries}/${name}`)),
     ...[...runtime.packages].flatMap(([name, source]) => readOnly(source, `${INSIDE.packages}/${name}`)),
-    ...readOnly(order.script, INSIDE.script),
-    ...['--remount-ro', '/', '--chdir', '/', '--seccomp', String(filterFd)],
-    ...['--', INSIDE.node, ...order.nodeFlags, INSIDE.script, ...order.words],
+    ...readOnly(options.script, INSIDE.script),
+    ...['--remount-ro', '/', '--chdir', '/', '--seccomp', String(FILTER_FD)],
+    ...['--', INSIDE.node, ...options.nodeFlags, INSIDE.script, ...options.args],
   ];
 }
 
@@ -124,7 +125,7 @@ function cannotStart(cause: NodeJS.ErrnoException): PlimsollError {
   return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
     doing: 'confine the reader of the image',
     found: code === 'ENOENT' ? 'bubblewrap is not installed' : `bwrap cannot be started (${code === '' ? cause.message : code})`,
-    expected: 'the program bwrap (Debian: apt-get install bubblewrap), or --unconfined to read the image without a wall',
+    expected: 'the program bwrap (Debian: apt-get install bubblewrap), or --unconfined to read the image without sandboxing',
     cause,
   });
 }

@@ -1,21 +1,20 @@
 /**
- * What a confined worker can be asked. The same table answers behind the wall and, where a person has typed --unconfined,
- * in the process of the caller.
+ * The requests that a confined worker answers. With --unconfined the same table answers in the process of the caller.
  *
- * A handler reads nothing but its devices, and everything it needs is imported at the head of its module: behind the seal
- * no file can be opened, so no `import()`, and no thread can be made.
+ * A handler reads nothing but its devices, and imports all it needs at the head of its module: under the seccomp filter no file
+ * can be opened, so no `import()`, and no thread can be started.
  */
 import { MiB } from '#base';
-import { type ReadableDevice, readUpTo } from '#block';
-import type { Handler, Handlers } from '#confined';
-import { vetHandler, vetManyHandler, vetPlacesHandler } from './vet/handler.ts';
+import { readUpTo } from '#block';
+import type { Handler, HandlerContext, Handlers } from '#confined';
+import { vetHandler, vetPlacesHandler } from './vet/handler.ts';
 
 const PIECE_BYTES = MiB;
 /** Adler-32, RFC 1950 section 8.2: the largest prime below 2^16, and how many bytes cannot overflow 2^53 between divisions. */
 const ADLER_MODULUS = 65_521;
 
-/** The length and the Adler-32 of the first device: does the wall let through what it should, and all of it? */
-async function probeHash(_params: unknown, [device]: readonly ReadableDevice[], signal: AbortSignal): Promise<object> {
+/** The length and the Adler-32 of the first device, for tests: whether the worker reads all of it. */
+async function probeHash(_params: unknown, { devices: [device], signal }: HandlerContext): Promise<object> {
   let low = 1;
   let high = 0;
   let byteLength = 0;
@@ -38,6 +37,5 @@ async function probeHash(_params: unknown, [device]: readonly ReadableDevice[], 
 export const HANDLERS: Handlers = new Map<string, Handler>([
   ['probe-hash', probeHash],
   ['vet', vetHandler],
-  ['vet-many', vetManyHandler],
   ['vet-places', vetPlacesHandler],
 ]);

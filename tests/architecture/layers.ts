@@ -86,7 +86,7 @@ export const LAYERS: readonly Layer[] = [
       block: 'what a worker reads is a device',
       host: 'starts the confined process, and restricts the system calls of this one',
     },
-    node: nothing,
+    node: { 'node:fs': 'closes what a request left open', 'node:timers/promises': 'how long the end of a killed process is waited for' },
     packages: nothing,
   },
   {

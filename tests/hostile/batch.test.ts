@@ -173,8 +173,8 @@ describe('an image that ends the worker', () => {
     expect(told(await collected(vetSharing(each(paths), { worker })))).toEqual(['safe', 'safe', 'safe', 'safe', 'safe']);
   });
 
-  it('by more verdicts than images, or ones of no shape, is found out', async () => {
-    const paths = images('more', ['a', 'more-b', 'c']);
+  it.each(['more', 'next'])('by an answer that was not asked for (%s) is found out', async (deed) => {
+    const paths = images(deed, ['a', `${deed}-b`, 'c']);
     expect(told(await collected(vetSharing(each(paths), { worker })))).toEqual(['safe', 'WORKER_PROTOCOL', 'safe']);
   });
 });

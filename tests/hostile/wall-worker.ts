@@ -2,7 +2,6 @@
  * A worker that has been taken over: handlers that try everything they should not. Bundled by wall.test.ts, never shipped.
  * koffi stays loaded behind the seal, so they can make any system call there is.
  */
-import { readUpTo } from '#block';
 import { spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import fs from 'node:fs';
@@ -12,7 +11,8 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { deflateRawSync, inflateRaw } from 'node:zlib';
 import koffi from 'koffi';
-import { type Handler, serve } from '#confined';
+import { readUpTo } from '#block';
+import { type Handler, type HandlerContext, serve } from '#confined';
 import { HANDLERS } from '#sandbox';
 
 const libc = koffi.load(null);
@@ -27,6 +27,11 @@ function outcome(attempt: () => unknown): string {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? String(error);
   }
+}
+
+/** Of the first device. */
+function imageFd({ devices: [device] }: HandlerContext): number {
+  return (device as unknown as { readonly fd: number }).fd;
 }
 
 function raw(number: number, words: readonly number[]): string {
@@ -70,7 +75,7 @@ interface Wasm {
 const wasm = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
 
 /** What an honest parser may need behind the seal: compilers, the thread pool, much memory. */
-async function work(): Promise<Record<string, unknown>> {
+async function work(_params: unknown, context: HandlerContext): Promise<Record<string, unknown>> {
   // (module (memory (export "m") 16 2048) (func (export "f") (result i32) i32.const 42))
   const code = Buffer.from('0061736d010000000105016000017f030201000505010110801007090201660000016d02000a06010400412a0b', 'hex');
   const { instance } = await wasm.instantiate(code);
@@ -86,7 +91,7 @@ async function work(): Promise<Record<string, unknown>> {
     inflated: (await promisify(inflateRaw)(deflateRawSync(Buffer.alloc(1e6)))).byteLength,
     key: (await promisify(pbkdf2)('a', 'b', 1000, 16, 'sha256')).byteLength,
     asyncRead: await new Promise((resolve) => {
-      fs.read(4, piece, 0, 8, 1, (_, count) => resolve(count));
+      fs.read(imageFd(context), piece, 0, 8, 1, (_, count) => resolve(count));
     }),
     memory: Buffer.alloc(300 * 2 ** 20, 1).byteLength,
     eval: outcome(() => Reflect.construct(Function, ['return 1'])),
@@ -148,10 +153,15 @@ const ATTACKS: Record<string, Handler> = {
   files: () => Promise.resolve(tryFiles()),
   network: async () => ({ tcp: await connect(), udp: await sendDatagram() }),
   thread: startThread,
-  'system calls': (params) =>
-    Promise.resolve(
-      Object.fromEntries((params as [string, number, number[]][]).map(([name, number, words]) => [name, raw(number, words)])),
-    ),
+  'system calls': (params, context) => {
+    const calls = params as [string, number, (number | 'image')[]][];
+    const call = (number: number, words: (number | 'image')[]): string =>
+      raw(
+        number,
+        words.map((word) => (word === 'image' ? imageFd(context) : word)),
+      );
+    return Promise.resolve(Object.fromEntries(calls.map(([name, number, words]) => [name, call(number, words)])));
+  },
   run: () =>
     Promise.resolve({
       node: runError('/plimsoll/node', ['-e', '0']),
@@ -186,13 +196,13 @@ const ATTACKS: Record<string, Handler> = {
     return Promise.resolve(pieces);
   },
   // read(2), which moves the offset that a description has.
-  'read on': () => Promise.resolve(fs.readSync(4, Buffer.alloc(4096), 0, 4096, null)),
+  'read on': (_params, context) => Promise.resolve(fs.readSync(imageFd(context), Buffer.alloc(4096), 0, 4096, null)),
   'many values': () => {
-    say(`{"type":"result","value":[${'{},'.repeat(10 ** 6)}{}]}`);
+    say(`{"type":"result","id":1,"value":[${'{},'.repeat(10 ** 6)}{}]}`);
     return neverAgain();
   },
   'deep values': () => {
-    say(`{"type":"result","value":${'{"a":'.repeat(500_000)}1${'}'.repeat(500_000)}}`);
+    say(`{"type":"result","id":1,"value":${'{"a":'.repeat(500_000)}1${'}'.repeat(500_000)}}`);
     return neverAgain();
   },
   'small buffers': async () => {
@@ -231,11 +241,26 @@ const ATTACKS: Record<string, Handler> = {
     fs.writeSync(3, Buffer.from([100, 0, 0, 0, 0, 0, 0, 0, 0x7b]));
     process.exit(0);
   },
-  'ask for files': async (params, _devices, _signal, requestFile) => {
+  // Parts as fast as the client takes them; with an id of the request, without waiting for credit.
+  parts: async (params, { sendPart }) => {
+    const [count, id] = params as [number, number | undefined];
+    for (let index = 0; index < count; index += 1) {
+      if (id === undefined) sendPart(index);
+      else say({ type: 'part', id, value: index });
+    }
+    return count;
+  },
+  'one part, then nothing': (_params, { sendPart }) => {
+    sendPart(0);
+    return neverAgain();
+  },
+  'open descriptors': () =>
+    Promise.resolve(Array.from({ length: 256 }, (_, fd) => fd).filter((fd) => outcome(() => fs.fstatSync(fd)) !== 'EBADF')),
+  'ask for files': async (params, { requestFile }) => {
     const answers: unknown[] = [];
     for (const name of params as string[]) {
       try {
-        const device = await requestFile(Buffer.from(name, 'latin1'), 'backing');
+        const { device } = await requestFile(Buffer.from(name, 'latin1'), 'backing');
         const bytes = await readUpTo(device, 1, 5 * 2 ** 20);
         answers.push({ byteLength: device.byteLength, read: bytes.byteLength, text: Buffer.from(bytes).toString('latin1', 0, 8) });
       } catch (error) {

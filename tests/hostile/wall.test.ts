@@ -116,19 +116,20 @@ describe('behind the seal', () => {
     expect(await ask('kill all', [1, process.pid, -1])).toEqual({ 1: 'EPERM', [process.pid]: 'EPERM', '-1': 'EPERM' });
   });
 
-  /** Name, number (asm/unistd_64.h), arguments. 4 is the image. */
-  const CALLS: [string, number, number[]][] = [
+  /** Name, number (asm/unistd_64.h), arguments. IMAGE is its descriptor. */
+  const IMAGE = 'image';
+  const CALLS: [string, number, (number | string)[]][] = [
     ['open', 2, []],
     ['stat', 4, []],
-    ['lseek on the image', 8, [4, 0, 0]],
+    ['lseek on the image', 8, [IMAGE, 0, 0]],
     ['shared memory', 9, [0, 4096, 3, 0x21, -1, 0]],
     ['memory that grows down', 9, [0, 4096, 3, 0x122, -1, 0]],
     ['huge pages', 9, [0, 4096, 3, 0x40022, -1, 0]],
     ['mremap', 25, [0, 4096, 8192, 1]],
-    ['O_DIRECT on the image', 72, [4, 4, 0x4000]],
-    ['ioctl', 16, [4]],
-    ['pwrite to the image', 18, [4]],
-    ['dup', 32, [4]],
+    ['O_DIRECT on the image', 72, [IMAGE, 4, 0x4000]],
+    ['ioctl', 16, [IMAGE]],
+    ['pwrite to the image', 18, [IMAGE]],
+    ['dup', 32, [IMAGE]],
     ['socket, unix', 41, [1, 1, 0]],
     ['socket, IPv4', 41, [2, 2, 0]],
     ['socket, IPv6', 41, [10, 1, 0]],
@@ -137,32 +138,34 @@ describe('behind the seal', () => {
     ['socket, vsock', 41, [40, 1, 0]],
     ['sendmsg', 46, [3]],
     ['recvmsg', 47, [3]],
+    ['recvmsg on the image', 47, [IMAGE]],
+    ['sendmsg on the descriptor channel', 46, [4]],
     ['socketpair', 53, [1, 1, 0]],
     ['clone', 56, [17]],
     ['vfork', 58, []],
     ['execve', 59, []],
     ['kill', 62, [1, 9]],
-    ['lock on the image', 72, [4, 37, 0]],
-    ['lease on the image', 72, [4, 1024, 0]],
-    ['flock on the image', 73, [4, 2]],
-    ['fsync of the image', 74, [4]],
-    ['ftruncate of the image', 77, [4, 0]],
+    ['lock on the image', 72, [IMAGE, 37, 0]],
+    ['lease on the image', 72, [IMAGE, 1024, 0]],
+    ['flock on the image', 73, [IMAGE, 2]],
+    ['fsync of the image', 74, [IMAGE]],
+    ['ftruncate of the image', 77, [IMAGE, 0]],
     ['ptrace', 101, [16, 1]],
-    ['prctl', 157, [4, 1]],
+    ['prctl', 157, [IMAGE, 1]],
     ['setrlimit', 160, [2]],
     ['mount', 165, []],
     ['openat', 257, [-100]],
     ['unshare', 272, [0x10000000]],
     ['perf_event_open', 298, []],
     ['prlimit64', 302, [0, 2]],
-    ['setns', 308, [4, 0]],
+    ['setns', 308, [IMAGE, 0]],
     ['process_vm_readv', 310, [1]],
     ['seccomp', 317, [1]],
     ['memfd_create', 319, []],
     ['bpf', 321, []],
     ['userfaultfd', 323, []],
-    ['copy_file_range', 326, [4]],
-    ['statx', 332, [4]],
+    ['copy_file_range', 326, [IMAGE]],
+    ['statx', 332, [IMAGE]],
     ['io_uring_setup', 425, [8]],
     ['pidfd_open', 434, [1]],
     ['clone3', 435, []],
@@ -177,7 +180,7 @@ describe('behind the seal', () => {
 
   it('the image cannot be written to, and the rest goes on', async () => {
     const calls = [
-      ['write to the image', 1, [4, 0, 0]],
+      ['write to the image', 1, [IMAGE, 0, 0]],
       ['getpid', 39, []],
     ];
     expect(await ask('system calls', calls)).toEqual({ 'write to the image': 'EBADF', getpid: 'done: 2' });
@@ -228,7 +231,7 @@ describe('a worker that costs too much', () => {
   });
 
   it('names too many files', async () => {
-    const onFileRequest = () => Promise.resolve({ device: memoryDevice(CONTENT), close: () => Promise.resolve() });
+    const onFileRequest = () => Promise.resolve({ file: { device: memoryDevice(CONTENT) }, close: () => Promise.resolve() });
     const names = Array.from({ length: 65 }, (_, index) => `base-${index}`);
     expect(await errorOf(ask('ask for files', names, { onFileRequest }))).toMatchObject({ kind: 'over-budget', code: 'WORKER_FILES' });
   });
@@ -269,22 +272,22 @@ async function inside(word: string): Promise<number[]> {
 
 describe('a worker that does not speak the protocol', () => {
   const ready = { type: 'ready' };
-  const request = { type: 'file-request', role: 'backing' };
+  const request = { type: 'file-request', id: 1, role: 'backing' };
   it.each([
     ['garbage', null],
     ['frames', [['no JSON', '']]],
     ['frames', [['null', '']]],
     ['frames', [['{"type":1}', '']]],
     ['frames', [[ready, '']]],
-    ['frames', [[`{"type":"result","value":${'['.repeat(17)}${']'.repeat(17)}}`, '']]],
+    ['frames', [[`{"type":"result","id":1,"value":${'['.repeat(17)}${']'.repeat(17)}}`, '']]],
     ['many values', null],
     ['deep values', null],
-    ['frames', [[{ type: 'constructor' }, '']]],
+    ['frames', [[{ type: 'constructor', id: 1 }, '']]],
     ['frames', [[{ type: 'error' }, '']]],
-    ['frames', [[{ type: 'error', error: { kind: 'great', code: 'X', message: '' } }, '']]],
-    ['frames', [[{ type: 'error', error: { kind: 'io', code: '\u001b[2J', message: '' } }, '']]],
-    ['frames', [[{ type: 'read', file: 0, offset: 0, length: 1 }, '']]],
-    ['frames', [[{ type: 'file-request', role: 7 }, '']]],
+    ['frames', [[{ type: 'error', id: 1, error: { kind: 'great', code: 'X', message: '' } }, '']]],
+    ['frames', [[{ type: 'error', id: 1, error: { kind: 'io', code: '\u001b[2J', message: '' } }, '']]],
+    ['frames', [[{ type: 'read', id: 1, file: 0, offset: 0, length: 1 }, '']]],
+    ['frames', [[{ type: 'file-request', id: 1, role: 7 }, '']]],
     [
       'frames',
       [
@@ -305,13 +308,13 @@ describe('a worker that does not speak the protocol', () => {
     [{ offset: 0, length: 1, file: 1 }],
     [{ offset: 0, length: 1, file: '__proto__' }],
   ])('reads %j of a file it was granted', async (read) => {
-    const onFileRequest = () => Promise.resolve({ device: memoryDevice(CONTENT), close: () => Promise.resolve() });
+    const onFileRequest = () => Promise.resolve({ file: { device: memoryDevice(CONTENT) }, close: () => Promise.resolve() });
     // The second frame comes when the first is answered: `frames` does not listen, so the answer is given long before.
     const asked = ask(
       'frames',
       [
         [request, 'a'],
-        [{ type: 'read', file: 0, ...read }, ''],
+        [{ type: 'read', id: 1, file: 0, ...read }, ''],
       ],
       { onFileRequest },
     );
@@ -360,7 +363,7 @@ describe('a name found in the image', () => {
         heard.push([Buffer.from(name).toString('latin1'), role]);
         if (name[0] === 0x2f) throw new PlimsollError('refused', 'REFERENCE_OUTSIDE', { doing: 'follow a reference of the image' });
         const close = (): Promise<void> => Promise.resolve(void (closed += 1));
-        return Promise.resolve({ device: memoryDevice(CONTENT), close });
+        return Promise.resolve({ file: { device: memoryDevice(CONTENT) }, close });
       },
     });
     expect(answer).toMatchObject([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkedJudgement, checkedPart, checkedPlaces } from './answers.ts';
+import { checkedJudgement, checkedPlaces } from './answers.ts';
 import { conclude } from './conclude.ts';
 import { DEFAULT_POLICY } from './policy.ts';
 
@@ -75,18 +75,6 @@ describe('checkedJudgement()', () => {
       policy: DEFAULT_POLICY,
     });
     expect([report.verdict, report.use, report.reasons[0]?.code]).toEqual(['convert', 'convert', 'CONVERT_ONLY']);
-  });
-});
-
-describe('checkedPart()', () => {
-  it.each<[string, unknown]>([
-    ['neither', {}],
-    ['both', { judgement: GOOD, error: {} }],
-    ['more', { judgement: GOOD, next: {} }],
-    ['a judgement of another image', { judgement: { ...GOOD, length: 1 } }],
-    ['text', 'x'],
-  ])('refuses %s', (_, part) => {
-    expect(() => checkedPart(part, KNOWN)).toThrow(expect.objectContaining({ code: 'WORKER_PROTOCOL' }) as Error);
   });
 });
 

@@ -2,7 +2,7 @@
  * The answers of a confined worker to the requests of vetting, held to one shape: types, enumerations, bounds of count and
  * length, no further key. What depends on more than the bytes (the verdict, the next steps) is no part of an answer.
  */
-import type { Range, SerializedError } from '#base';
+import type { Range } from '#base';
 import { count, dictionary, either, finite, flag, listOf, nothing, object, oneOf, protocolError, type Shape, text } from '#confined';
 import { type Judgement, MAX_DETAIL_CHARACTERS } from './judge.ts';
 import { placesToKeep } from './kept-pieces.ts';
@@ -43,7 +43,6 @@ const JUDGEMENT: Shape = object({
 });
 
 const PLACES: Shape = listOf(count, 2 * MAX_PLACES);
-const PART: Shape = either(object({ judgement: JUDGEMENT }), object({ error: () => true }));
 
 /** What the client knows of the image by itself. */
 export interface KnownOfImage {
@@ -65,13 +64,6 @@ export function checkedJudgement(value: unknown, { declared, byteLength }: Known
   const isWhole = judgement.format !== null && judgement.capacity !== null && judgement.examined === 'tables';
   if ((use === 'attach' || use === 'convert') && !isWhole) throw protocolError('a judgement that contradicts itself');
   return judgement;
-}
-
-/** A part of the answer to `vet-many`: a judgement, or an error that is not checked yet. Throws: bug, WORKER_PROTOCOL. */
-export function checkedPart(value: unknown, known: KnownOfImage): { readonly judgement: Judgement } | { readonly error: SerializedError } {
-  if (!PART(value)) throw protocolError('a part that is neither a judgement nor an error');
-  const part = value as { readonly judgement: unknown } | { readonly error: SerializedError };
-  return 'error' in part ? part : { judgement: checkedJudgement(part.judgement, known) };
 }
 
 /** As the worker writes them: the start and end of each run, one after the other. */

@@ -1,7 +1,7 @@
 /** The verdict on a file: opened once, judged by its descriptor, with the identity of that very object. */
 import { PlimsollError } from '#base';
 import { type ReadableDevice, withReadBudget } from '#block';
-import { type ConfinedFile, type GrantedFile, runConfined } from '#confined';
+import { type GrantedFile, runConfined } from '#confined';
 import { type FileBasics, type FileStamp, type HostCache, newHostCache, openImageFile, type OpenFile } from '#host';
 import type { VetReason, VetReport } from '#wire';
 import { metadataBudget, metadataDevice } from '../metadata-device.ts';
@@ -21,8 +21,7 @@ export interface VetOptions {
   /** Hash the whole file, so that the consumer can compare; a stream is always hashed. */
   readonly sha256?: boolean | undefined;
   /**
-   * Reads the image in this process instead of a confined one. For whoever has typed --unconfined, and for tests: never a way
-   * out when the wall is missing.
+   * Reads the image in this process instead of a confined one. Only for --unconfined and tests; never a fallback.
    */
   readonly unconfined?: boolean | undefined;
   /** Asks `qemu-img info`, confined as well, and calls ambiguous what the two read differently. Files only. */
@@ -106,7 +105,7 @@ async function judgeConfined(
 
 /** A device for a worker that has no descriptor: it asks for it piece by piece. */
 export function handing(device: ReadableDevice): () => Promise<GrantedFile> {
-  return () => Promise.resolve({ device, close: async () => {} });
+  return () => Promise.resolve({ file: { device }, close: async () => {} });
 }
 
 /** What a confined worker is told of the file. */
@@ -115,7 +114,7 @@ export function requestOn({ file, basics }: OpenedForVerdict): Pick<VetParams, '
 }
 
 /** What a confined worker gets of the file. */
-export function descriptorOf({ file, before }: OpenedForVerdict): ConfinedFile {
+export function descriptorOf({ file, before }: OpenedForVerdict): { readonly fd: number; readonly byteLength: number } {
   return { fd: file.fd, byteLength: before.size };
 }
 

@@ -58,7 +58,7 @@ async function judgeKept(device: ReadableDevice, options: StreamOptions): Promis
   return checkedJudgement(answer, { declared, byteLength: device.byteLength });
 }
 
-/** Where the tables lie that are still to come, as the head announces them: it is a stranger's, so it is read behind the wall. */
+/** Where the tables lie that are still to come, as the head announces them: untrusted, so it is read in the sandbox. */
 async function announcedPlaces(head: ReadableDevice, { signal, unconfined }: StreamOptions): Promise<Range[]> {
   if (unconfined === true) return placesIn(head);
   return checkedPlaces(await runConfined({ name: 'vet-places', params: {} }, { signal, onFileRequest: handing(head) }));
