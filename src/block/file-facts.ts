@@ -1,5 +1,5 @@
 /** What the host knows of an open file without reading it: the other half of the figures, beside the image's own bytes. */
-import type { StorageMap } from './storage-map.ts';
+import { type StorageMap, storedBytes } from './storage-map.ts';
 
 /** The filesystems whose charging rules are known; anything else is `other`. */
 export type FilesystemKind = 'ext2' | 'ext3' | 'ext4' | 'xfs' | 'btrfs' | 'tmpfs' | 'other';
@@ -64,4 +64,23 @@ export interface FileFacts extends StorageRules {
   readonly domains?: readonly string[];
   /** The permission bits of its mode, `0o644`; left out where they were not asked. */
   readonly permissions?: number;
+}
+
+/**
+ * The facts of a file that does not exist yet, with storage in the ranges of `map`, on a filesystem that gives storage in blocks of
+ * `hostBlock` bytes and charges nothing for its own map of the file. Units: bytes.
+ */
+export function newFileFacts(length: number, map: StorageMap, hostBlock: number): FileFacts {
+  return {
+    identity: '',
+    filesystem: 'other',
+    hostBlock,
+    length,
+    allocation: storedBytes(map),
+    map,
+    extentSizeHint: 0,
+    copyStep: 0,
+    noCow: undefined,
+    openForWriting: undefined,
+  };
 }

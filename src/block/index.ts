@@ -12,7 +12,14 @@ export {
 } from './device.ts';
 export { readExactly, readUpTo } from './read.ts';
 export { storedBytes, type StorageMap, type StoredRange } from './storage-map.ts';
-export type { FileFacts, FilesystemKind, MapGeometry, StorageRules, WriteProtection } from './file-facts.ts';
+export {
+  type FileFacts,
+  type FilesystemKind,
+  type MapGeometry,
+  newFileFacts,
+  type StorageRules,
+  type WriteProtection,
+} from './file-facts.ts';
 export { FIRM_GROUND, type Ground, type GroundDoubt, type GroundLimit } from './ground.ts';
 export { withReadBudget } from './filters/budget.ts';
 export { type CacheOptions, withCache } from './filters/cache.ts';

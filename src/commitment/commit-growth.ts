@@ -5,7 +5,7 @@
  */
 import { divideUp } from '#base';
 import type { FileFacts } from '#block';
-import { type Census, ClusterSet, type Qcow2Bitmap, type QedCensus } from '#formats';
+import { ClusterSet, type GrowthModel, type Qcow2Bitmap, type QedCensus } from '#formats';
 import { chargedBound, rawFigures } from './figures.ts';
 import { qedFigures } from './qed-figures.ts';
 import { type Qcow2State, qcow2State, type TablesAdded } from './qcow2-state.ts';
@@ -29,15 +29,15 @@ function committed({ commitment }: { readonly commitment: number | null }): numb
  * Of a qcow2 file that takes `capacity` first; its external data file is not in it. undefined where QEMU refuses to extend or to
  * write it: a version 2 image with internal snapshots, an L1 table beyond QEMU's limit, an image that is marked corrupt.
  */
-export function qcow2CommitGrowth(census: Census, facts: FileFacts, capacity: number): number | undefined {
-  const { header, snapshotTable } = census;
+export function qcow2CommitGrowth(model: GrowthModel, facts: FileFacts, capacity: number): number | undefined {
+  const { header, snapshotTable } = model;
   if (capacity <= header.capacity) return 0;
   if (header.corrupt) return undefined;
   if (header.version === 2 && snapshotTable.snapshots.length > 0) return undefined;
-  const grown = extended(census, capacity);
+  const grown = extended(model, capacity);
   if (grown.l1Needed * 8 > MAX_L1_BYTES) return undefined;
-  const before = qcow2State(census, facts);
-  const after: Qcow2State = { ...qcow2State(grown, facts), ...movedL1(census, grown, facts) };
+  const before = qcow2State(model, facts);
+  const after: Qcow2State = { ...qcow2State(grown, facts), ...movedL1(model, grown, facts) };
   return least(chargedBound(after) - chargedBound(before));
 }
 
@@ -64,27 +64,27 @@ function least(bytes: number): number {
 }
 
 /** The same image with nothing in the guest clusters that it gains. What may lie in tables behind its present end is left aside. */
-function extended(census: Census, capacity: number): Census {
-  const { header } = census;
+function extended(model: GrowthModel, capacity: number): GrowthModel {
+  const { header } = model;
   const guestClusters = divideUp(capacity, header.clusterSize);
   const l1Needed = divideUp(guestClusters, header.l2Entries);
-  const clusters = header.externalDataFile ? 0 : guestClusters - census.guestClusters;
-  const tables = l1Needed - census.l1Needed;
+  const clusters = header.externalDataFile ? 0 : guestClusters - model.guestClusters;
+  const tables = l1Needed - model.l1Needed;
   return {
-    ...census,
+    ...model,
     header: { ...header, capacity },
     guestClusters,
     l1Needed,
-    needing: census.needing + clusters,
-    tablesNeeding: census.tablesNeeding + tables,
-    missingTables: census.missingTables + tables,
-    longestRun: Math.max(census.longestRun, Math.min(header.l2Entries, census.longestRun + clusters)),
-    longestRunAcrossTables: census.longestRunAcrossTables + clusters,
+    needing: model.needing + clusters,
+    tablesNeeding: model.tablesNeeding + tables,
+    missingTables: model.missingTables + tables,
+    longestRun: Math.max(model.longestRun, Math.min(header.l2Entries, model.longestRun + clusters)),
+    longestRunAcrossTables: model.longestRunAcrossTables + clusters,
     // The cluster in which the disk ended is written to its end.
     partialInPlace: undefined,
     lastClusterBytes: undefined,
     lastIsNew: true,
-    bitmaps: census.bitmaps.map((bitmap) => extendedBitmap(bitmap, capacity, header.clusterSize)),
+    bitmaps: model.bitmaps.map((bitmap) => extendedBitmap(bitmap, capacity, header.clusterSize)),
   };
 }
 
@@ -95,7 +95,7 @@ function extendedBitmap(bitmap: Qcow2Bitmap, capacity: number, clusterSize: numb
 }
 
 /** A longer L1 table is written at a new place before the old one is freed; it holds exactly the entries that are needed. */
-function movedL1({ header }: Census, { l1Needed }: Census, { hostBlock }: FileFacts): { readonly added?: TablesAdded } {
+function movedL1({ header }: GrowthModel, { l1Needed }: GrowthModel, { hostBlock }: FileFacts): { readonly added?: TablesAdded } {
   if (l1Needed <= header.l1Size) return {};
   const { clusterSize } = header;
   const clusters = divideUp(l1Needed * 8, clusterSize);

@@ -4,7 +4,7 @@
  */
 import { roundUp } from '#base';
 import { type FileFacts, storedBytes } from '#block';
-import type { Census } from '#formats';
+import type { Census, GrowthModel } from '#formats';
 import { type Component, component, type Finding, type ImageReport, sumOfComponents } from '#wire';
 import { discardFindings } from './findings-discards.ts';
 import { censusFindings, unboundedReasons, whyNoSnapshot } from './findings-qcow2.ts';
@@ -77,19 +77,37 @@ function rawTail(length: number): Finding {
 /** Figures of a qcow2 image from the census of its clusters. */
 export function qcow2Figures(census: Census, facts: FileFacts): Figures {
   const state = qcow2State(census, facts);
-  const findings = censusFindings(state);
-  if (census.header.corrupt) return frozen(facts, census, findings);
+  const findings = censusFindings(census, state);
+  if (census.header.corrupt) return unwritable(facts, census, findings);
+  const figures = figuresOf(state);
+  return {
+    ...figures,
+    nextSnapshot: nextSnapshot(state, figures.commitment as number),
+    findings: [...findings, ...figures.findings],
+  };
+}
+
+/** Figures that follow from a growth model alone: those of a planned image, with the facts that its file will have. */
+export function plannedQcow2Figures(model: GrowthModel, facts: FileFacts): Figures {
+  return figuresOf(qcow2State(model, facts));
+}
+
+function figuresOf(state: Qcow2State): Figures {
+  const { model, facts } = state;
   const bound = boundOf(state);
-  const expected = fillOnce(state).allocation ?? null;
-  const figures = finish(facts, bound.components, growthOf(state, bound), {
-    capacity: census.header.capacity,
-    expected,
+  return finish(facts, bound.components, growthOf(state, bound), {
+    capacity: model.header.capacity,
+    expected: fillOnce(state).allocation ?? null,
     maxLength: bound.maxLength,
-    unbounded: unboundedReasons(census),
+    unbounded: unboundedReasons(model),
     nextSnapshot: null,
-    findings: [...findings, ...discardFindings(bound.savedBytes, state)],
+    findings: discardFindings(bound.savedBytes, state),
   });
-  return { ...figures, nextSnapshot: nextSnapshot(state, figures.commitment as number) };
+}
+
+/** The strict bound of a planned image, without what the filesystem charges and without a replay of the guest's writes. */
+export function plannedQcow2Bound(model: GrowthModel, facts: FileFacts): Bound {
+  return boundOf(qcow2State(model, facts));
 }
 
 /** The strict bound with what the filesystem charges. Units: bytes. */
@@ -104,18 +122,18 @@ function boundOf(state: Qcow2State): Bound {
 
 /** How the file grows to its bound, for what the filesystem charges. */
 function growthOf(state: Qcow2State, { components, maxLength }: Bound): Growth {
-  const { header } = state.census;
+  const { header } = state.model;
   const storage = sumOfComponents(components);
   const grain = header.extendedL2 ? header.clusterSize / 32 : header.clusterSize;
   return { storage, maxLength, grain, scattered: scatteredBytes(state, storage) };
 }
 
 /** QEMU refuses to write an image that is marked corrupt: it stays as it is until somebody repairs it. */
-function frozen(facts: FileFacts, census: Census, findings: readonly Finding[]): Figures {
+function unwritable(facts: FileFacts, { header }: GrowthModel, findings: readonly Finding[]): Figures {
   const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.hostBlock, scattered: 0, isFixed: true };
   const components = [component('allocated', facts.map === undefined ? facts.allocation : storedBytes(facts.map))];
   return finish(facts, components, growth, {
-    capacity: census.header.capacity,
+    capacity: header.capacity,
     expected: facts.allocation,
     maxLength: facts.length,
     unbounded: [],
@@ -129,12 +147,12 @@ function scatteredBytes(state: Qcow2State, storage: number): number {
   const end = state.used.end() * state.geometry.clusterSize;
   const stored = state.facts.map === undefined ? state.facts.allocation : storedBytes(state.facts.map);
   const inPlace = Math.max(0, Math.min(storage, end) - Math.min(stored, end));
-  return inPlace + state.census.tablesNeeding * state.geometry.clusterSize;
+  return inPlace + state.model.tablesNeeding * state.geometry.clusterSize;
 }
 
 /** By how much the commitment rises when an internal snapshot is taken now; `commitment` is that of the image without it. */
 function nextSnapshot(state: Qcow2State, commitment: number): { bytes: number } | null {
-  if (whyNoSnapshot(state.census) !== undefined) return null;
+  if (whyNoSnapshot(state.model) !== undefined) return null;
   const after = afterSnapshot(state);
   const charged = chargedBound(after) + sharedBlock(state);
   const least = Math.max(charged - oldTableBytes(state), fillAfterSnapshot(state).allocation ?? 0);
@@ -147,11 +165,11 @@ function sharedBlock({ facts, geometry }: Qcow2State): number {
 }
 
 /** Storage of the present snapshot table, which is given back once the new one stands. */
-function oldTableBytes({ census, facts, geometry }: Qcow2State): number {
+function oldTableBytes({ model, facts, geometry }: Qcow2State): number {
   const { map } = facts;
   if (map === undefined || geometry.clusterSize < facts.hostBlock) return 0;
-  const start = census.header.snapshotsOffset;
-  const end = start + roundUp(census.snapshotTable.byteLength, geometry.clusterSize);
+  const start = model.header.snapshotsOffset;
+  const end = start + roundUp(model.snapshotTable.byteLength, geometry.clusterSize);
   return map.reduce(
     (sum, range) => sum + Math.max(0, Math.min(end, range.fileOffset + range.byteLength) - Math.max(start, range.fileOffset)),
     0,
@@ -159,10 +177,10 @@ function oldTableBytes({ census, facts, geometry }: Qcow2State): number {
 }
 
 /** What `finish` cannot derive. */
-export type Rest = Pick<Figures, 'capacity' | 'expected' | 'maxLength' | 'unbounded' | 'nextSnapshot' | 'findings'>;
+export type FigureContext = Pick<Figures, 'capacity' | 'expected' | 'maxLength' | 'unbounded' | 'nextSnapshot' | 'findings'>;
 
 /** Adds the host's charges and sees to it that the components sum to a commitment that is never below the allocation. */
-export function finish(facts: FileFacts, own: readonly Component[], growth: Growth, rest: Rest): Figures {
+export function finish(facts: FileFacts, own: readonly Component[], growth: Growth, rest: FigureContext): Figures {
   const components = [...own, ...hostCharges(facts, growth)];
   const sum = sumOfComponents(components);
   const least = Math.max(facts.allocation, rest.expected ?? 0);

@@ -16,8 +16,8 @@ const TABLES_OVER_LAST = 3;
  * `savedBytes`: what the commitment owes to free clusters that are used again, and to the longest the file can get.
  */
 export function discardFindings(savedBytes: number, state: Qcow2State): Finding[] {
-  const { census, facts, geometry } = state;
-  const { header, guestClusters } = census;
+  const { model, facts, geometry } = state;
+  const { header, guestClusters } = model;
   // A guest cluster alone is never in the way of another.
   if (header.externalDataFile || guestClusters < 2) return [];
   const ranges = Math.min(MAX_TABLE_BYTES / 8, Math.ceil(longestFile(facts) / (geometry.blockEntries * geometry.clusterSize)));
@@ -52,8 +52,8 @@ function refcountBytes(ranges: number, { blocks, geometry }: Qcow2State): number
 }
 
 /** A discarded last cluster is written whole when it comes again, behind the capacity, too. */
-function lastClusterRest({ census, geometry }: Qcow2State): number {
-  return census.header.capacity % geometry.clusterSize === 0 ? 0 : geometry.clusterSize;
+function lastClusterRest({ model, geometry }: Qcow2State): number {
+  return model.header.capacity % geometry.clusterSize === 0 ? 0 : geometry.clusterSize;
 }
 
 /** Where the filesystem ends a file; ext4 numbers a file's blocks by 32 bits. A qcow2 file reaches no further than 2^56. */

@@ -1,12 +1,12 @@
 /** What an administrator should know about a qcow2 image, in sentences. Codes are listed in docs/findings.md. */
 import { formatBytes, plural } from '#base';
-import type { Census } from '#formats';
+import type { Census, GrowthModel } from '#formats';
 import type { Finding, FindingLevel, Unbounded } from '#wire';
 import type { Qcow2State } from './qcow2-state.ts';
 
 /** Why the future has no bound: what is already in use and can be used again. */
-export function unboundedReasons(census: Census): Unbounded[] {
-  const count = census.snapshotTable.snapshots.length;
+export function unboundedReasons(model: GrowthModel): Unbounded[] {
+  const count = model.snapshotTable.snapshots.length;
   if (count === 0) return [];
   return [
     {
@@ -17,13 +17,13 @@ export function unboundedReasons(census: Census): Unbounded[] {
 }
 
 /** Why QEMU would not take one more internal snapshot; undefined when it would. */
-export function whyNoSnapshot(census: Census): string | undefined {
-  const { header, snapshotTable, compressed } = census;
+export function whyNoSnapshot(model: GrowthModel): string | undefined {
+  const { header, snapshotTable, compressed } = model;
   if (header.externalDataFile) return 'its data lies in an external data file';
   if (header.corrupt) return 'it is marked corrupt';
   if (snapshotTable.snapshots.length >= 65536) return 'it has as many as an image can have';
   // A snapshot of nothing shares nothing.
-  if (census.missingTables === census.l1Needed) return undefined;
+  if (model.missingTables === model.l1Needed) return undefined;
   const most = 2 ** (2 ** header.refcountOrder) - 1;
   const tooNarrow = `reference counts of ${2 ** header.refcountOrder} bits cannot count the sharers`;
   if (snapshotTable.snapshots.length + 2 > most) return tooNarrow;
@@ -38,8 +38,8 @@ export function whyNoSnapshot(census: Census): string | undefined {
 }
 
 /** Findings on the image's own state. */
-export function censusFindings(state: Qcow2State): Finding[] {
-  const { census, facts, geometry } = state;
+export function censusFindings(census: Census, state: Qcow2State): Finding[] {
+  const { facts, geometry } = state;
   const { header } = census;
   const findings: Finding[] = [];
   const say = (level: FindingLevel, code: string, message: string): void => void findings.push({ level, code, message });
@@ -89,7 +89,7 @@ export function censusFindings(state: Qcow2State): Finding[] {
     say(
       'critical',
       'REFCOUNT_MISSING',
-      `${plural(census.unaccountedCount, 'cluster')} in use ${census.unaccountedCount === 1 ? 'is' : 'are'} not marked used: the next writes may overwrite guest data. Range qemu-img check before starting the machine.`,
+      `${plural(census.unaccountedCount, 'cluster')} in use ${census.unaccountedCount === 1 ? 'is' : 'are'} not marked used: the next writes may overwrite guest data. Run qemu-img check before starting the machine.`,
     );
   if (census.beyondEnd > 0)
     say(

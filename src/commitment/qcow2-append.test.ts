@@ -1,7 +1,9 @@
 /** Appended clusters: what is counted at once is what is counted step by step. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { RefcountGeometry } from './cluster-allocator.ts';
-import { append } from './qcow2-append.ts';
+import type { RefcountGeometry } from '#formats';
+import { NaiveAllocator } from '../../tests/support/naive-allocator.ts';
+import { appendOnlyBound } from './qcow2-append.ts';
 
 const geometryOf = (clusterSize: number, refcountBits: number): RefcountGeometry => ({
   clusterSize,
@@ -10,7 +12,9 @@ const geometryOf = (clusterSize: number, refcountBits: number): RefcountGeometry
   tableCluster: 1,
 });
 
-describe('append()', () => {
+const highestOf = (clusters: Iterable<number>): number => Math.max(...clusters) + 1;
+
+describe('appendOnlyBound()', () => {
   it.each([
     [512, 16],
     [512, 64],
@@ -25,8 +29,8 @@ describe('append()', () => {
         for (const run of [1, 5, 60]) {
           const blocks = Math.ceil(from / blockEntries);
           const hasBlock = (range: number): boolean => range < blocks;
-          const stepped = append(from, count, run, geometry, hasBlock);
-          expect([from, count, run, append(from, count, run, geometry, hasBlock, blocks)]).toEqual([from, count, run, stepped]);
+          const stepped = appendOnlyBound(from, count, run, geometry, hasBlock);
+          expect([from, count, run, appendOnlyBound(from, count, run, geometry, hasBlock, blocks)]).toEqual([from, count, run, stepped]);
         }
   });
 
@@ -37,7 +41,34 @@ describe('append()', () => {
       return range < 1;
     };
     // 128 GiB in clusters of 512 bytes: a million ranges.
-    append(3, 2 ** 28, 1, geometryOf(512, 16), hasBlock, 1);
+    appendOnlyBound(3, 2 ** 28, 1, geometryOf(512, 16), hasBlock, 1);
     expect(asked).toBeLessThan(2 ** 17);
+  });
+
+  it('with requests of one cluster ends where the allocator ends that fills a file without holes', () => {
+    const packed = fc.record({
+      blockEntries: fc.constantFrom(64, 128, 256),
+      end: fc.integer({ min: 4, max: 3000 }),
+      count: fc.nat({ max: 20_000 }),
+    });
+    fc.assert(
+      fc.property(packed, ({ blockEntries, end, count }) => {
+        const geometry = { clusterSize: 512, blockEntries, tableEntries: 64, tableCluster: 1 };
+        const ranges = Array.from({ length: Math.ceil(end / blockEntries) }, (_, range) => range);
+        const used = Array.from({ length: end }, (_, cluster) => cluster);
+        const naive = new NaiveAllocator(
+          used,
+          ranges.map((range) => [range, 2 + range] as const),
+          geometry,
+        );
+        for (let done = 0; done < count; done += 1) naive.allocate(1);
+        const appended = appendOnlyBound(end, count, 1, geometry, (range) => range < ranges.length);
+        expect(appended.end).toBeGreaterThanOrEqual(highestOf(naive.used));
+        if (!naive.tableMoved)
+          expect(appended).toEqual({ end: highestOf(naive.used), metadata: naive.blocks.size - ranges.length, tableMoves: false });
+        else expect(appended.end).toBeLessThanOrEqual(highestOf(naive.used) + 2 * blockEntries);
+      }),
+      { numRuns: 60 },
+    );
   });
 });

@@ -1,6 +1,6 @@
 /** Clusters placed one by one behind everything that is in use, with the refcounts that come along. Theory: docs/commitment.md. */
 import { divideUp, roundUp } from '#base';
-import { type RefcountGeometry, refcountMetadataBlocks } from './cluster-allocator.ts';
+import { type RefcountGeometry, refcountMetadataBlocks } from '#formats';
 
 export interface Appended {
   /** Index after the last cluster, gaps of the refcount table's growth included. */
@@ -19,7 +19,7 @@ export interface Appended {
  * When the table is full it moves to the next multiple of a block's range, sized 1.5 times what is needed; the gap in
  * front of it is filled by later requests except up to `run - 1` clusters.
  */
-export function append(
+export function appendOnlyBound(
   from: number,
   count: number,
   run: number,

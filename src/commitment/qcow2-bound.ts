@@ -7,7 +7,7 @@ import { storedBytes, type StorageMap } from '#block';
 import { type Component, component, sumOfComponents } from '#wire';
 import { clusterBytes, mapBytes } from './byte-runs.ts';
 import { inPlaceBytes } from './qcow2-fill.ts';
-import { append } from './qcow2-append.ts';
+import { appendOnlyBound } from './qcow2-append.ts';
 import { bitmapSet, type Qcow2State } from './qcow2-state.ts';
 import { freedByWrites, reusedStorage } from './stored-holes.ts';
 
@@ -36,7 +36,7 @@ interface Demand {
   /** Longest run one request asks for. */
   readonly run: number;
   /** Clusters of holes that are used for certain before the file grows past its end. */
-  readonly certainHoles: number;
+  readonly provenHoles: number;
   /** Clusters that can be placed behind the end by continuing the last one in place. */
   readonly pastHoles: number;
   /** Ranges below the end without a refcount block. */
@@ -48,40 +48,40 @@ interface Demand {
 }
 
 function demandOf(state: Qcow2State): Demand {
-  const { census, facts, geometry } = state;
+  const { model, facts, geometry } = state;
   const { clusterSize, blockEntries } = geometry;
   const end = state.used.end();
   const bitmaps = bitmapSet(state, true);
   const taken = state.added;
-  const clusters = census.needing + census.tablesNeeding + (taken?.clusters ?? 0);
-  const requested = Math.min(
-    census.longestRun,
+  const clusters = model.needing + model.tablesNeeding + (taken?.clusters ?? 0);
+  const longestRequest = Math.min(
+    model.longestRun,
     MAX_REQUEST_BYTES / clusterSize,
-    census.header.encryption === 'none' ? Number.POSITIVE_INFINITY : MAX_ENCRYPTED_RUN,
+    model.header.encryption === 'none' ? Number.POSITIVE_INFINITY : MAX_ENCRYPTED_RUN,
   );
-  const run = Math.max(1, Math.floor(requested), bitmaps.longestRun, taken?.longestRun ?? 0);
-  let certainHoles = 0;
-  for (const hole of holesOf(state, end)) certainHoles += Math.max(0, hole.end - hole.start - (run - 1));
+  const run = Math.max(1, Math.floor(longestRequest), bitmaps.longestRun, taken?.longestRun ?? 0);
+  let provenHoles = 0;
+  for (const hole of holesOf(state, end)) provenHoles += Math.max(0, hole.end - hole.start - (run - 1));
   let missingBlocks = 0;
   for (let range = 0; range * blockEntries < end; range += 1) if (!state.blocks.has(range)) missingBlocks += 1;
   const bitmapClusters = BITMAP_SETS * bitmaps.clusters;
-  const asked = clusters + bitmapClusters + missingBlocks;
-  const pastHoles = canContinueAtEnd(state, end) ? census.longestRunAcrossTables : 0;
-  const behind = Math.max(asked - certainHoles, Math.min(asked, pastHoles));
-  const appended = append(end, behind, run, geometry, (range) => state.blocks.has(range));
-  const inPlaceEnd = Math.max(census.inPlace.end(), end) * clusterSize;
+  const requested = clusters + bitmapClusters + missingBlocks;
+  const pastHoles = canContinueAtEnd(state, end) ? model.longestRunAcrossTables : 0;
+  const past = Math.max(requested - provenHoles, Math.min(requested, pastHoles));
+  const appended = appendOnlyBound(end, past, run, geometry, (range) => state.blocks.has(range), endOfBlocks(state));
+  const inPlaceEnd = Math.max(model.inPlace.end(), end) * clusterSize;
   // The repair of a dirty image appends even when the guest then asks for nothing.
-  const grown = asked === 0 ? state.repaired.end() * clusterSize : appended.end * clusterSize;
+  const grown = requested === 0 ? state.repaired.end() * clusterSize : appended.end * clusterSize;
   // Direct writes go by whole blocks, and so does the length then.
   const wholeBlocks = clusterSize < facts.hostBlock ? roundUp(grown, facts.hostBlock) : grown;
-  const maxLength = Math.max(facts.length, wholeBlocks, census.beyondEnd > 0 ? inPlaceEnd : 0);
+  const maxLength = Math.max(facts.length, wholeBlocks, model.beyondEnd > 0 ? inPlaceEnd : 0);
   return {
     end,
     clusters,
     bitmapClusters,
     bitmapBytes: BITMAP_SETS * bitmaps.bytes,
     run,
-    certainHoles,
+    provenHoles,
     pastHoles,
     missingBlocks,
     endOfAppend: appended.end,
@@ -95,10 +95,17 @@ function demandOf(state: Qcow2State): Demand {
  * A request that begins in a cluster written in place goes on in the host cluster behind it: past all holes, if it is the last
  * of the file, or becomes the last when compressed data or bitmaps behind it are freed.
  */
-function canContinueAtEnd({ census }: Qcow2State, end: number): boolean {
-  const { bitmaps, compressed, header, inPlace } = census;
+function canContinueAtEnd({ model }: Qcow2State, end: number): boolean {
+  const { bitmaps, compressed, header, inPlace } = model;
   if (inPlace.has(end - 1) || bitmaps.length > 0 || header.dirty) return true;
   return compressed.count > compressed.firstCluster.length || freedByWrites(compressed).next().done !== true;
+}
+
+/** Index after the last refcount-table index with a block. */
+function endOfBlocks({ blocks }: Qcow2State): number {
+  let end = 0;
+  for (const range of blocks.keys()) end = Math.max(end, range + 1);
+  return end;
 }
 
 /** The free runs below the last used cluster, ascending. */
@@ -149,10 +156,10 @@ function storedEnd(map: StorageMap): number {
 
 /** Everything that guest writes touch without allocating a cluster. */
 function rewritten(state: Qcow2State, demand: Demand): Iterable<Range>[] {
-  const { census, geometry } = state;
-  const { header } = census;
+  const { model, geometry } = state;
+  const { header } = model;
   const { clusterSize } = geometry;
-  const l1Entries = Math.min(census.l1Needed, header.l1Size);
+  const l1Entries = Math.min(model.l1Needed, header.l1Size);
   const tableStart = geometry.tableCluster * clusterSize;
   const tableUsed = divideUp(demand.endOfAppend, geometry.blockEntries) * 8;
   const single: Range[] = [
@@ -164,8 +171,8 @@ function rewritten(state: Qcow2State, demand: Demand): Iterable<Range>[] {
   if (header.bitmaps !== undefined && header.bitmapsValid)
     single.push({ start: header.bitmaps.directoryOffset, end: header.bitmaps.directoryOffset + header.bitmaps.directorySize });
   return [
-    inPlaceBytes(census, clusterSize),
-    clusterBytes(census.copiedTables, clusterSize),
+    inPlaceBytes(model, clusterSize),
+    clusterBytes(model.copiedTables, clusterSize),
     clusterBytes(state.repaired, clusterSize),
     sortRanges(single),
     ...(state.added?.rewritten ?? []),
@@ -174,11 +181,11 @@ function rewritten(state: Qcow2State, demand: Demand): Iterable<Range>[] {
 
 /** New clusters: each takes its own size, or where clusters are smaller than host blocks, the blocks they can fall into. */
 function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Component[] {
-  const { census, facts, geometry } = state;
+  const { model, facts, geometry } = state;
   const { clusterSize } = geometry;
   const whole: Component[] = [
-    component('guest-data', census.needing * clusterSize - neverWritten(state)),
-    component('l2-tables', census.tablesNeeding * clusterSize),
+    component('guest-data', model.needing * clusterSize - neverWritten(state)),
+    component('l2-tables', model.tablesNeeding * clusterSize),
     component('refcounts', (demand.metadata + demand.missingBlocks) * clusterSize),
     ...(state.added === undefined ? [] : [component('tables-before-writes', state.added.bytes)]),
   ];
@@ -193,8 +200,8 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Compo
 }
 
 /** Of the last cluster, when it is new: with extended L2 what lies behind the capacity gets no storage. Whole host blocks. */
-function neverWritten({ census, facts, geometry }: Qcow2State): number {
-  const { lastClusterBytes, lastIsNew } = census;
+function neverWritten({ model, facts, geometry }: Qcow2State): number {
+  const { lastClusterBytes, lastIsNew } = model;
   if (lastClusterBytes === undefined || !lastIsNew || geometry.clusterSize < facts.hostBlock) return 0;
   return geometry.clusterSize - roundUp(lastClusterBytes, facts.hostBlock);
 }

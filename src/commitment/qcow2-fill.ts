@@ -4,10 +4,9 @@
  */
 import { divideUp, type Range, roundUp, sortRanges, subtractRanges, totalLength, uniteRanges } from '#base';
 import type { FileFacts } from '#block';
-import { type Census, ClusterSet } from '#formats';
+import { type GrowthModel, ClusterSet, ClusterAllocator } from '#formats';
 import { clusterBytes, mapBytes } from './byte-runs.ts';
-import { ClusterAllocator } from './cluster-allocator.ts';
-import { bitmapSet, bytesAt, type Qcow2State, snapshotTableBytes } from './qcow2-state.ts';
+import { bitmapSet, bytesAt, type Qcow2State, refcountGeometry, snapshotTableBytes } from './qcow2-state.ts';
 
 export interface Outcome {
   /** st_size afterwards. */
@@ -34,6 +33,17 @@ export function fillAfterSnapshot(state: Qcow2State): Outcome {
   return replay.outcome(false);
 }
 
+/** Index after the last cluster in use once `count` clusters were allocated one by one, with the refcounts that come along. */
+export function endAfterAllocating(model: GrowthModel, count: number): number {
+  const allocator = allocatorOf({ used: model.used, blocks: model.refcountBlocks, geometry: refcountGeometry(model) });
+  allocator.take(count);
+  return Math.max(model.used.end(), allocator.highest);
+}
+
+function allocatorOf({ used, blocks, geometry }: Pick<Qcow2State, 'used' | 'blocks' | 'geometry'>): ClusterAllocator {
+  return new ClusterAllocator(used, setOf(blocks.keys()), geometry);
+}
+
 class Replay {
   readonly #state: Qcow2State;
   readonly #allocator: ClusterAllocator;
@@ -47,7 +57,7 @@ class Replay {
 
   constructor(state: Qcow2State) {
     this.#state = state;
-    this.#allocator = new ClusterAllocator(state.used, setOf(state.blocks.keys()), state.geometry);
+    this.#allocator = allocatorOf(state);
     for (const run of state.repaired.runs())
       this.#partial.push(bytesAt(run.start, (run.end - run.start) * state.geometry.clusterSize, state.geometry));
     if (state.repaired.count() > 0) this.#punchOldRefcounts();
@@ -56,19 +66,19 @@ class Replay {
 
   /** Every guest cluster once. After a snapshot nothing is in place any more and nothing compressed is freed. */
   writeEverything(afterSnapshot: boolean): void {
-    const { census } = this.#state;
+    const { model } = this.#state;
     const allocator = this.#allocator;
-    if (afterSnapshot) allocator.take(census.guestClusters + census.l1Needed);
-    else this.#writeNeeding(census);
+    if (afterSnapshot) allocator.take(model.guestClusters + model.l1Needed);
+    else this.#writeNeeding(model);
     // The last cluster of all is the last that is taken.
-    const { lastClusterBytes } = census;
-    if (lastClusterBytes !== undefined && (afterSnapshot || census.lastIsNew))
+    const { lastClusterBytes } = model;
+    if (lastClusterBytes !== undefined && (afterSnapshot || model.lastIsNew))
       this.#shortened = { cluster: allocator.lastTaken, byteLength: lastClusterBytes };
     this.#rewritesTables = true;
   }
 
-  #writeNeeding(census: Census): void {
-    const { compressed } = census;
+  #writeNeeding(model: GrowthModel): void {
+    const { compressed } = model;
     const refcounts = new Map(compressed.refcounts);
     let done = 0;
     for (let index = 0; index < compressed.allocatedBefore.length; index += 1) {
@@ -82,7 +92,7 @@ class Replay {
         if (left === 0) this.#allocator.free(cluster);
       }
     }
-    this.#allocator.take(census.needing + census.tablesNeeding - done);
+    this.#allocator.take(model.needing + model.tablesNeeding - done);
   }
 
   /** Closing stores all consistent bitmaps anew and frees the old set afterwards. */
@@ -93,7 +103,7 @@ class Replay {
     const old = this.#liveBitmaps;
     const data: number[] = [];
     const tables: Range[] = [];
-    const bitmaps = this.#state.census.bitmaps.filter((bitmap) => !bitmap.inUse);
+    const bitmaps = this.#state.model.bitmaps.filter((bitmap) => !bitmap.inUse);
     for (const bitmap of bitmaps) {
       const count = full && bitmap.enabled ? bitmap.tableSize : bitmap.dataClusters.length + bitmap.allOnesCount;
       for (let index = 0; index < count; index += 1) {
@@ -119,22 +129,22 @@ class Replay {
 
   /** L1 copy and a new snapshot table; the old table is freed and punched. */
   takeSnapshot(): void {
-    const { census } = this.#state;
-    this.#takeBytes(census.header.l1Size * 8);
-    this.#takeBytes(snapshotTableBytes(census));
-    if (census.snapshotTable.byteLength > 0) {
-      const start = census.header.snapshotsOffset;
-      const old = { start, end: start + roundUp(census.snapshotTable.byteLength, this.#state.geometry.clusterSize) };
+    const { model } = this.#state;
+    this.#takeBytes(model.header.l1Size * 8);
+    this.#takeBytes(snapshotTableBytes(model));
+    if (model.snapshotTable.byteLength > 0) {
+      const start = model.header.snapshotsOffset;
+      const old = { start, end: start + roundUp(model.snapshotTable.byteLength, this.#state.geometry.clusterSize) };
       this.#punched.push(old);
       this.#release(old);
     }
-    this.#partial.push({ start: census.header.l1TableOffset, end: census.header.l1TableOffset + census.header.l1Size * 8 });
+    this.#partial.push({ start: model.header.l1TableOffset, end: model.header.l1TableOffset + model.header.l1Size * 8 });
     this.#rewritesTables = true;
     this.#allocator.reopen();
   }
 
   outcome(writesInPlace: boolean): Outcome {
-    const { census, facts, geometry } = this.#state;
+    const { model, facts, geometry } = this.#state;
     const highest = this.#allocator.highest * geometry.clusterSize;
     let length = Math.max(facts.length, highest);
     const shortened = this.#shortened;
@@ -147,8 +157,8 @@ class Replay {
     const touched = [
       clusterBytes(written, geometry.clusterSize),
       sortRanges([...this.#partial, ...shortenedRuns, ...this.#touchedMetadata()]),
-      this.#rewritesTables ? clusterBytes(writesInPlace ? census.rewrittenTables : census.copiedTables, geometry.clusterSize) : [],
-      writesInPlace ? inPlaceBytes(census, geometry.clusterSize) : [],
+      this.#rewritesTables ? clusterBytes(writesInPlace ? model.rewrittenTables : model.copiedTables, geometry.clusterSize) : [],
+      writesInPlace ? inPlaceBytes(model, geometry.clusterSize) : [],
     ];
     const writes = [...uniteRanges(touched, facts.hostBlock)];
     const punched = sortRanges(this.#punched);
@@ -172,18 +182,18 @@ class Replay {
 
   /** Old refcount structures are freed and punched once a rebuilt set stands. */
   #punchOldRefcounts(): void {
-    const { census } = this.#state;
-    const { header } = census;
+    const { model } = this.#state;
+    const { header } = model;
     this.#punched.push({
       start: header.refcountTableOffset,
       end: header.refcountTableOffset + header.refcountTableClusters * header.clusterSize,
     });
-    for (const cluster of census.refcountBlocks.values()) this.#punched.push(bytesAt(cluster, header.clusterSize, this.#state.geometry));
+    for (const cluster of model.refcountBlocks.values()) this.#punched.push(bytesAt(cluster, header.clusterSize, this.#state.geometry));
   }
 
   /** Refcount blocks of the ranges that changed, the table entries of new blocks, L1 entries of new tables. */
   #touchedMetadata(): Range[] {
-    const { census, geometry, blocks } = this.#state;
+    const { model, geometry, blocks } = this.#state;
     const runs: Range[] = [];
     const ranges = new Set<number>();
     for (const { start, end } of this.#allocator.written.runs()) {
@@ -200,7 +210,7 @@ class Replay {
           end: geometry.tableCluster * geometry.clusterSize + range * 8 + 8,
         });
     }
-    if (census.tablesNeeding > 0) runs.push({ start: census.header.l1TableOffset, end: census.header.l1TableOffset + census.l1Needed * 8 });
+    if (model.tablesNeeding > 0) runs.push({ start: model.header.l1TableOffset, end: model.header.l1TableOffset + model.l1Needed * 8 });
     return runs;
   }
 }
@@ -223,9 +233,9 @@ function unmapped(facts: FileFacts, writes: readonly Range[], punched: readonly 
 }
 
 /** Guest data in place, the last cluster only as far as a write fills it. */
-export function* inPlaceBytes(census: Census, clusterSize: number): Generator<Range> {
-  const partial = census.partialInPlace;
-  for (const run of clusterBytes(census.inPlace, clusterSize)) {
+export function* inPlaceBytes(model: GrowthModel, clusterSize: number): Generator<Range> {
+  const partial = model.partialInPlace;
+  for (const run of clusterBytes(model.inPlace, clusterSize)) {
     if (partial === undefined || partial.hostCluster * clusterSize < run.start || partial.hostCluster * clusterSize >= run.end) yield run;
     else {
       const at = partial.hostCluster * clusterSize;
@@ -236,7 +246,7 @@ export function* inPlaceBytes(census: Census, clusterSize: number): Generator<Ra
 }
 
 function presentBitmaps(state: Qcow2State): { data: number[]; tables: Range[]; directory: Range } | undefined {
-  const { header, bitmaps } = state.census;
+  const { header, bitmaps } = state.model;
   if (!header.bitmapsValid || header.bitmaps === undefined) return undefined;
   const stored = bitmaps.filter((bitmap) => !bitmap.inUse);
   return {

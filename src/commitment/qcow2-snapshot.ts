@@ -4,19 +4,19 @@
  * Theory: docs/commitment.md, "The next snapshot".
  */
 import { divideUp, roundUp } from '#base';
-import { type Census, ClusterSet, type CompressedClusters } from '#formats';
+import { ClusterSet, type GrowthModel, NOTHING_COMPRESSED } from '#formats';
 import { clusterBytes } from './byte-runs.ts';
 import { bitmapSet, type Qcow2State, type TablesAdded, snapshotTableBytes } from './qcow2-state.ts';
 
 /** Nothing is in place any more and nothing compressed is freed: every guest cluster and L2 table is asked for anew. */
 export function afterSnapshot(state: Qcow2State): Qcow2State {
-  const { census } = state;
-  const after: Census = {
-    ...census,
-    needing: census.guestClusters,
-    tablesNeeding: census.l1Needed,
-    longestRun: Math.min(census.guestClusters, census.header.l2Entries),
-    longestRunAcrossTables: census.guestClusters,
+  const { model } = state;
+  const after: GrowthModel = {
+    ...model,
+    needing: model.guestClusters,
+    tablesNeeding: model.l1Needed,
+    longestRun: Math.min(model.guestClusters, model.header.l2Entries),
+    longestRunAcrossTables: model.guestClusters,
     inPlace: new ClusterSet(),
     inPlaceCount: 0,
     partialInPlace: undefined,
@@ -26,15 +26,15 @@ export function afterSnapshot(state: Qcow2State): Qcow2State {
     compressed: NOTHING_COMPRESSED,
     beyondEnd: 0,
   };
-  return { ...state, census: after, added: snapshotTaken(state) };
+  return { ...state, model: after, added: snapshotTaken(state) };
 }
 
 function snapshotTaken(state: Qcow2State): TablesAdded {
-  const { census, facts, geometry } = state;
+  const { model, facts, geometry } = state;
   const { clusterSize } = geometry;
-  const { header } = census;
+  const { header } = model;
   const l1Bytes = header.l1Size * 8;
-  const sizes = [l1Bytes, snapshotTableBytes(census)];
+  const sizes = [l1Bytes, snapshotTableBytes(model)];
   const runs = sizes.map((bytes) => divideUp(bytes, clusterSize));
   // Whoever takes the snapshot closes the image once more, which stores all bitmaps anew; only their data is punched.
   const bitmaps = bitmapSet(state, true);
@@ -49,20 +49,7 @@ function snapshotTaken(state: Qcow2State): TablesAdded {
     longestRun: Math.max(...runs),
     bytes,
     unwritten: clusters * clusterSize - bytes,
-    rewritten: [
-      [{ start: header.l1TableOffset, end: header.l1TableOffset + l1Bytes }],
-      [...clusterBytes(census.copiedTables, clusterSize)],
-    ],
+    rewritten: [[{ start: header.l1TableOffset, end: header.l1TableOffset + l1Bytes }], [...clusterBytes(model.copiedTables, clusterSize)]],
     freedClusters: 0,
   };
 }
-
-const NOTHING_COMPRESSED: CompressedClusters = {
-  count: 0,
-  allocatedBefore: [],
-  firstCluster: [],
-  clusterCount: [],
-  byteLength: 0,
-  refcounts: new Map(),
-  references: new Map(),
-};

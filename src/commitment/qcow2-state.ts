@@ -1,13 +1,12 @@
 /**
- * A qcow2 image as the arithmetic sees it: its census, the host's facts, and what a writable open would first repair.
+ * A qcow2 image as the arithmetic sees it: its model, the host's facts, and what a writable open would first repair.
  */
 import { divideUp, type Range, roundUp } from '#base';
 import type { FileFacts } from '#block';
-import { type Census, ClusterSet, type Qcow2Bitmap } from '#formats';
-import { ClusterAllocator, type RefcountGeometry } from './cluster-allocator.ts';
+import { type GrowthModel, ClusterSet, type Qcow2Bitmap, ClusterAllocator, type RefcountGeometry } from '#formats';
 
 export interface Qcow2State {
-  readonly census: Census;
+  readonly model: GrowthModel;
   readonly facts: FileFacts;
   readonly geometry: RefcountGeometry;
   /** Clusters in use once the image is open for writing. */
@@ -40,32 +39,41 @@ export interface TablesAdded {
  * A dirty image (lazy refcounts, not closed) has stale refcounts: the next writable open rebuilds them. A whole new set
  * of refcount structures is written before the old one is freed.
  */
-export function qcow2State(census: Census, facts: FileFacts): Qcow2State {
-  const { header } = census;
-  const geometry: RefcountGeometry = {
+export function qcow2State(model: GrowthModel, facts: FileFacts): Qcow2State {
+  const plain = {
+    model,
+    facts,
+    geometry: refcountGeometry(model),
+    used: model.used,
+    blocks: model.refcountBlocks,
+    repaired: new ClusterSet(),
+  };
+  return model.header.dirty ? repairedState(plain) : plain;
+}
+
+export function refcountGeometry({ header }: GrowthModel): RefcountGeometry {
+  return {
     clusterSize: header.clusterSize,
     blockEntries: header.refcountBlockEntries,
     tableEntries: (header.refcountTableClusters * header.clusterSize) / 8,
     tableCluster: header.refcountTableOffset / header.clusterSize,
   };
-  const plain = { census, facts, geometry, used: census.used, blocks: census.refcountBlocks, repaired: new ClusterSet() };
-  return header.dirty ? repairedState(plain) : plain;
 }
 
 function repairedState(state: Qcow2State): Qcow2State {
-  const { census, geometry } = state;
-  const { header } = census;
+  const { model, geometry } = state;
+  const { header } = model;
   const old = new ClusterSet();
   old.addRun(geometry.tableCluster, geometry.tableCluster + header.refcountTableClusters);
-  for (const cluster of census.refcountBlocks.values()) old.add(cluster);
+  for (const cluster of model.refcountBlocks.values()) old.add(cluster);
   const occupied = new ClusterSet();
-  for (const { start, end } of census.used.runs()) occupied.addRun(start, end);
+  for (const { start, end } of model.used.runs()) occupied.addRun(start, end);
   for (const { start, end } of old.runs()) occupied.addRun(start, end);
-  if (!census.needsRebuild) return { ...state, used: occupied };
+  if (!model.needsRebuild) return { ...state, used: occupied };
 
   const placer = new ClusterAllocator(occupied, everyRange(occupied, geometry), geometry);
   const used = new ClusterSet();
-  for (const { start, end } of census.used.runs()) used.addRun(start, end);
+  for (const { start, end } of model.used.runs()) used.addRun(start, end);
   const blocks = new Map<number, number>();
   for (let range = 0; range < divideUp(Math.max(used.end(), placer.highest), geometry.blockEntries); range += 1) {
     placer.take(1);
@@ -92,9 +100,9 @@ function everyRange(occupied: ClusterSet, geometry: RefcountGeometry): ClusterSe
 }
 
 /** The table with one more entry: 40 bytes and 24 of extra data each, as QEMU writes them, id and name behind. */
-export function snapshotTableBytes(census: Census): number {
-  const newEntry = { idLength: String(census.snapshotTable.snapshots.length + 1).length, nameLength: TYPICAL_NAME_BYTES };
-  return [...census.snapshotTable.snapshots, newEntry].reduce((sum, entry) => sum + roundUp(64 + entry.idLength + entry.nameLength, 8), 0);
+export function snapshotTableBytes(model: GrowthModel): number {
+  const newEntry = { idLength: String(model.snapshotTable.snapshots.length + 1).length, nameLength: TYPICAL_NAME_BYTES };
+  return [...model.snapshotTable.snapshots, newEntry].reduce((sum, entry) => sum + roundUp(64 + entry.idLength + entry.nameLength, 8), 0);
 }
 
 /** What a snapshot's name takes: only where the table crosses a host block does it matter. */
@@ -113,11 +121,11 @@ export interface BitmapSet {
 
 /** The set that the next close stores: `full` when the guest has written everything, else what is present. */
 export function bitmapSet(state: Qcow2State, full: boolean): BitmapSet {
-  const { census, facts, geometry } = state;
-  const { header } = census;
+  const { model, facts, geometry } = state;
+  const { header } = model;
   const empty = { dataClusters: 0, tables: [], directoryBytes: 0, clusters: 0, bytes: 0, longestRun: 0 };
   if (!header.bitmapsValid || header.bitmaps === undefined) return empty;
-  const stored = census.bitmaps.filter((bitmap) => !bitmap.inUse);
+  const stored = model.bitmaps.filter((bitmap) => !bitmap.inUse);
   if (stored.length === 0) return empty;
   const dataClusters = stored.reduce((sum, bitmap) => sum + dataClustersOf(bitmap, full), 0);
   const tables = stored.map((bitmap) => bitmap.tableSize * 8);

@@ -46,8 +46,8 @@ export function reusedStorage(state: Qcow2State, map: StorageMap, holes: readonl
 }
 
 /** Clusters that guest writes free, as far as they have no storage: compressed data, and a refcount table that moves. */
-function unstoredOfFreed({ census, geometry }: Qcow2State, map: StorageMap, tableMoves: boolean): number {
-  const { compressed } = census;
+function unstoredOfFreed({ model, geometry }: Qcow2State, map: StorageMap, tableMoves: boolean): number {
+  const { compressed } = model;
   if (compressed.count > compressed.firstCluster.length) return Number.POSITIVE_INFINITY;
   const touched = [...freedByWrites(compressed)].map((cluster) => ({ start: cluster, end: cluster + 1 }));
   const table = { start: geometry.tableCluster, end: geometry.tableCluster + (geometry.tableEntries * 8) / geometry.clusterSize };

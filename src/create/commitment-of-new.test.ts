@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GiB, MiB } from '#base';
 import type { FilesystemKind, StorageRules } from '#block';
-import { commitmentOfNew } from './commitment-of-new.ts';
+import { commitmentOfNew } from './measure-new.ts';
 import { parseCreateOptions } from './create-options.ts';
 
 const raw = parseCreateOptions('raw', []);

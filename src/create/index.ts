@@ -1,7 +1,6 @@
 /** New images: their options, their figures before they exist, and making them. */
 export { type CreatedImage, createImage, type CreateRequest } from './create-image.ts';
 export { type BackingChoice, type CreateOptions, type NewImageFormat, parseCreateOptions } from './create-options.ts';
-export { commitmentOfNew } from './commitment-of-new.ts';
-export { measureNew, plannedTables } from './measure-new.ts';
+export { commitmentOfNew, measureNew, plannedTables } from './measure-new.ts';
 export { type CopySource, measureCopy } from './measure-copy.ts';
 export { addInternalSnapshot } from './demo-snapshot.ts';

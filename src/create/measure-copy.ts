@@ -1,10 +1,11 @@
 /** The figures of a copy of an existing image, before it is made. */
 import { divideUp, requireArgument, requireOptions, requirePath, requirePaths, requireSignal, roundUp } from '#base';
+import { endAfterAllocating } from '#commitment';
 import { withGuestData } from '#sandbox';
 import { type Component, component, type ComponentCode, IMAGE_FORMATS, type ImageFormat, type MeasureReport, sumOfComponents } from '#wire';
 import { type CreateOptions, type NewImageFormat, requireOptionsOf } from './create-options.ts';
 import { measureNew, DEFAULT_HOST_BLOCK } from './measure-new.ts';
-import { planNewQcow2 } from '#formats';
+import { growthOfPlan, planNewQcow2 } from '#formats';
 
 export interface CopySource {
   /** Any format that is read; without it a signature decides, and raw is a guess. */
@@ -52,12 +53,11 @@ export async function measureCopy(
       return { ...empty, allocation, components: storedAlready(empty.components, allocation, held) };
     }
     const fresh = count.tables + (plan.options.dataFile === undefined ? count.grains : 0);
-    const allocator = plan.allocator.clone();
-    allocator.reopen();
-    const before = allocator.free.frontier;
-    allocator.allocateSingly(fresh);
-    const grown = (allocator.free.frontier - before) * grain;
-    const length = fresh === 0 ? empty.length : allocator.free.frontier * grain;
+    const model = growthOfPlan(plan);
+    const before = model.used.end();
+    const end = endAfterAllocating(model, fresh);
+    const grown = (end - before) * grain;
+    const length = fresh === 0 ? empty.length : end * grain;
     const allocation = Math.min(empty.allocation + grown, roundUp(length, DEFAULT_HOST_BLOCK));
     return { ...empty, length: Math.max(empty.length, length), allocation, components: storedAlready(empty.components, allocation, held) };
   });
@@ -85,7 +85,7 @@ function storedAlready(components: readonly Component[], allocation: number, hel
 }
 
 /** The components that the data of a copy takes from. */
-const COPIED_DATA: ReadonlySet<ComponentCode> = new Set(['guest-data', 'mapped-guest-data']);
+const COPIED_DATA: ReadonlySet<ComponentCode> = new Set(['guest-data', 'in-place']);
 
 /** Grains that hold any data, whether the first is among them, and tables of `perTable` grains that hold any of those. */
 async function countGrains(

@@ -2,11 +2,13 @@
 import { statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GiB, MiB, parseSize, TiB } from '#base';
 import { readCensus, readQcow2Header } from '#formats';
 import { openImageFile } from '#host';
 import { qcow2Figures } from '#commitment';
+import { component, sumOfComponents } from '#wire';
 import { qemuImg, qemuIo } from '../../tests/support/qemu.ts';
 import { createImage } from './create-image.ts';
 import { parseCreateOptions } from './create-options.ts';
@@ -22,6 +24,26 @@ afterAll(() => rm(directory, { recursive: true, force: true }));
 function measure(list: string, capacity: number) {
   return measureNew('qcow2', capacity, parseCreateOptions('qcow2', [list]));
 }
+
+/** Options and a capacity that QEMU takes; preallocated images are small. */
+const newQcow2 = fc
+  .record({
+    clusterBits: fc.integer({ min: 9, max: 21 }),
+    refcountOrder: fc.integer({ min: 0, max: 6 }),
+    isVersion2: fc.boolean(),
+    isExtended: fc.boolean(),
+    preallocation: fc.constantFrom('off', 'off', 'metadata', 'falloc'),
+    share: fc.double({ min: 0, max: 1, noNaN: true }),
+    isOdd: fc.boolean(),
+  })
+  .map(({ clusterBits, refcountOrder, isVersion2, isExtended, preallocation, share, isOdd }) => {
+    const most = preallocation === 'off' ? 2 ** Math.min(46, 2 * clusterBits + 14) : 64 * MiB;
+    const capacity = Math.floor(most ** share / 512) * 512;
+    const options = isVersion2 ? ['compat=0.10'] : [`refcount_bits=${2 ** refcountOrder}`];
+    if (!isVersion2 && isExtended && clusterBits >= 14) options.push('extended_l2=on');
+    const list = [`cluster_size=${2 ** clusterBits}`, `preallocation=${preallocation}`, ...options].join(',');
+    return { list, capacity: isOdd ? capacity + 512 : capacity };
+  });
 
 const KEY = 'encrypt.format=luks,encrypt.key-secret=s';
 
@@ -82,7 +104,7 @@ describe('measureNew()', () => {
     expect(stat.blocks * 512).toBe(measured.expected);
     expect(measured.commitment).toBeGreaterThanOrEqual(measured.expected);
     expect(measured.maxLength).toBeGreaterThanOrEqual(stat.size);
-    expect(measured.components.reduce((sum, component) => sum + component.bytes, 0)).toBe(measured.commitment);
+    expect(sumOfComponents(measured.components)).toBe(measured.commitment);
   });
 
   it.each([
@@ -149,6 +171,26 @@ describe('measureNew()', () => {
       expect(figures.commitment).toBeGreaterThanOrEqual(commitment);
       expect([expected, null]).toContain(figures.expected);
     }
+  });
+
+  it('of any options and capacity: the file has the figures of its plan, component by component', async () => {
+    const path = join(directory, 'any');
+    await fc.assert(
+      fc.asyncProperty(newQcow2, async ({ list, capacity }) => {
+        await rm(path, { force: true });
+        await createImage({ path, format: 'qcow2', capacity, options: parseCreateOptions('qcow2', [list]) });
+        await using file = await openImageFile(path);
+        const census = await readCensus(file.device, await readQcow2Header(file.device));
+        const figures = qcow2Figures(census, await file.facts());
+        const { schema: _schema, definitions: _definitions, format: _format, findings: _findings, ...planned } = measure(list, capacity);
+        const components = figures.components.map((one) =>
+          one.code === 'allocated' ? component('allocated-at-creation', one.bytes) : one,
+        );
+        if (figures.method === 'map') expect({ ...figures, components }).toMatchObject(planned);
+        else expect(figures).toMatchObject({ length: planned.length, maxLength: planned.maxLength });
+      }),
+      { numRuns: 40 },
+    );
   });
 
   it.each([

@@ -7,7 +7,8 @@ import { type ReadableDevice, readUpTo, withTableMemory } from '#block';
 import { type Bitmap, readBitmaps } from './bitmap.ts';
 import { ChunkAllowance } from './cluster-chunks.ts';
 import { ClusterSet } from './cluster-set.ts';
-import { type CompressedClusters, CompressedCollector } from './compressed-clusters.ts';
+import { CompressedCollector } from './compressed-clusters.ts';
+import type { GrowthModel } from './growth-model.ts';
 import { type Header, parseHeader } from './header.ts';
 import { type L1Table, parseL1Table } from './l1-table.ts';
 import { type L2Visitor, lastClusterBytes, lastInPlaceBytes, visitL2Table } from './l2-table.ts';
@@ -16,50 +17,12 @@ import { addUsedClusters, refcountOf } from './refcount.ts';
 import { type InternalSnapshot, readSnapshotTable, type SnapshotTable } from './snapshot.ts';
 import { nonZeroEntries, readTable, readTables } from './table-reader.ts';
 
-/** What the file's own bytes say; host clusters are indexes. */
-export interface Census {
+/** The growth model of a file, and the anomalies of its tables. */
+export interface Census extends GrowthModel {
   readonly header: Header;
-  /** Guest clusters of the capacity. */
-  readonly guestClusters: number;
-  /** L1 entries that the capacity needs. */
-  readonly l1Needed: number;
-  /** D: guest clusters that a write needs a new cluster for (0 with an external data file). */
-  readonly needing: number;
-  /** L: L1 entries whose L2 table a write has to allocate or copy. */
-  readonly tablesNeeding: number;
-  /** Of those, missing tables whose guest clusters all need one: `needing` counts them. */
-  readonly missingTables: number;
-  /** Longest run of neighbouring guest clusters in D inside one L2 table, and with table borders ignored. */
-  readonly longestRun: number;
-  readonly longestRunAcrossTables: number;
-  /** Host clusters of guest data that is written in place. */
-  readonly inPlace: ClusterSet;
-  readonly inPlaceCount: number;
-  /** The last guest cluster, when it is in place and the capacity ends inside it; and how much of it a write fills. */
-  readonly partialInPlace: { readonly hostCluster: number; readonly byteLength: number } | undefined;
-  /**
-   * How much of the last guest cluster is written once it gets a new host cluster; undefined: all of it. `lastIsNew`: the
-   * next write already gives it one; else it is in place, and gets one after a snapshot.
-   */
-  readonly lastClusterBytes: number | undefined;
-  readonly lastIsNew: boolean;
-  /** Active L2 tables with COPIED, and of those the ones with a cluster in D: they are rewritten by the guest's writes. */
-  readonly copiedTables: ClusterSet;
-  readonly rewrittenTables: ClusterSet;
-  readonly compressed: CompressedClusters;
-  /** Clusters with a refcount above 0, or with the dirty bit set: with a reference. */
-  readonly used: ClusterSet;
-  /** Refcount-table indexes that have a block, and the blocks' clusters. */
-  readonly refcountBlocks: ReadonlyMap<number, number>;
-  readonly snapshotTable: SnapshotTable;
-  readonly bitmaps: readonly Bitmap[];
   /** Used clusters that nothing refers to, and referenced clusters with refcount 0. */
   readonly leakedCount: number;
   readonly unaccountedCount: number;
-  /** The dirty bit is set and referenced clusters have refcount 0: the next writable open rebuilds all refcounts. */
-  readonly needsRebuild: boolean;
-  /** Guest data that lies behind the end of the file. */
-  readonly beyondEnd: number;
   /** Host clusters that more than one guest cluster of the active tables uses: none in an image that is sound. */
   readonly usedTwice: number;
   /** Host clusters that hold the compressed data of more places than their refcount says. */

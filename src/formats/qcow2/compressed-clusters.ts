@@ -17,6 +17,17 @@ export interface CompressedClusters {
   readonly references: ReadonlyMap<number, number>;
 }
 
+/** Of an image without compressed clusters. */
+export const NOTHING_COMPRESSED: CompressedClusters = {
+  count: 0,
+  allocatedBefore: [],
+  firstCluster: [],
+  clusterCount: [],
+  byteLength: 0,
+  refcounts: new Map(),
+  references: new Map(),
+};
+
 /** Compressed clusters whose order is remembered: 64 GiB at 64 KiB, some 100 MB; beyond, `expected` is an estimate. */
 const MAX_REMEMBERED = 2 ** 20;
 /** What one takes in the arrays, and each host cluster that it touches in the two maps. */

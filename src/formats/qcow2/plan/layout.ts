@@ -4,10 +4,10 @@
  * Source: facts from block/qcow2.c (`qcow2_co_create`, `qcow2_co_truncate`, `preallocate_co`), and measured.
  */
 import { divideUp, PlimsollError, type Range } from '#base';
-import { NewImageAllocator } from './new-image-allocator.ts';
-import { DataRuns } from './new-image-data-runs.ts';
-import { writtenTail } from './new-image-storage.ts';
-import { newQcow2Geometry, type NewQcow2Geometry, type NewQcow2Options, type Preallocation } from './new-image-options.ts';
+import { NewImageAllocator } from './allocator.ts';
+import { DataRuns } from './data-runs.ts';
+import { writtenTail } from './storage.ts';
+import { newQcow2Geometry, type NewQcow2Geometry, type NewQcow2Options, type Preallocation } from './options.ts';
 
 export interface NewQcow2Plan {
   readonly options: NewQcow2Options;
@@ -42,18 +42,18 @@ export function planNewQcow2(options: NewQcow2Options, capacity: number): NewQco
   const geometry = newQcow2Geometry(options, wholeSectors);
   const preallocation = options.dataFileRaw && options.preallocation === 'off' ? 'metadata' : options.preallocation;
   const allocator = NewImageAllocator.start(geometry);
-  const draft = new Draft(geometry, allocator);
-  draft.placeL1();
-  draft.preallocate(preallocation, options.dataFile !== undefined);
-  draft.placeLuks(options.luksHeaderBytes);
+  const builder = new LayoutBuilder(geometry, allocator);
+  builder.placeL1();
+  builder.preallocate(preallocation, options.dataFile !== undefined);
+  builder.placeLuks(options.luksHeaderBytes);
   refuseLargeRefcountTable(allocator, geometry, wholeSectors);
-  const { l1Cluster, l2Clusters, data, luks } = draft;
+  const { l1Cluster, l2Clusters, data, luks } = builder;
   const plan = { options, preallocation, geometry, capacity: wholeSectors, allocator, l1Cluster, l2Clusters, data, luks };
   return { ...plan, length: lengthOf(plan) };
 }
 
 /** The plan while it is being made. */
-class Draft {
+class LayoutBuilder {
   l1Cluster = 0;
   readonly l2Clusters: number[] = [];
   readonly data = new DataRuns();

@@ -3,8 +3,8 @@
  * Source: qcow2 specification, "Header" and "Header extensions"; which extensions there are was read off real images.
  */
 import { PlimsollError } from '#base';
-import { EXTENSION, LIMITS, MAGIC } from './layout.ts';
-import type { NewQcow2Plan } from './new-image-plan.ts';
+import { EXTENSION, LIMITS, MAGIC } from '../layout.ts';
+import type { NewQcow2Plan } from './layout.ts';
 
 export interface NewBacking {
   /** The name as it is recorded, relative to the image's directory or absolute. */

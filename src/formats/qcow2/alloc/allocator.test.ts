@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ClusterSet } from '#formats';
-import { metadataBlocks, NaiveAllocator, type NaiveGeometry } from '../../tests/support/naive-allocator.ts';
-import { ClusterAllocator, refcountMetadataBlocks } from './cluster-allocator.ts';
-import { append } from './qcow2-append.ts';
+import { ClusterSet } from '../cluster-set.ts';
+import { metadataBlocks, NaiveAllocator, type NaiveGeometry } from '../../../../tests/support/naive-allocator.ts';
+import { ClusterAllocator } from './allocator.ts';
+import { refcountMetadataBlocks } from './refcount-metadata.ts';
 
 /** A file as it stands: clusters in use, blocks for all of their ranges and some more. */
 interface State {
@@ -170,35 +170,6 @@ describe('refcountMetadataBlocks()', () => {
         const one = { clusterSize: 2 ** bits, blockEntries: 2 ** (bits + 3 - order), tableEntries: 0, tableCluster: 0 };
         expect(refcountMetadataBlocks(clusters, one, true)).toBe(metadataBlocks(clusters, one));
       }),
-    );
-  });
-});
-
-describe('append()', () => {
-  it('with requests of one cluster ends where the allocator ends that fills a file without holes', () => {
-    const packed = fc.record({
-      blockEntries: fc.constantFrom(64, 128, 256),
-      end: fc.integer({ min: 4, max: 3000 }),
-      count: fc.nat({ max: 20_000 }),
-    });
-    fc.assert(
-      fc.property(packed, ({ blockEntries, end, count }) => {
-        const geometry = { clusterSize: 512, blockEntries, tableEntries: 64, tableCluster: 1 };
-        const ranges = Array.from({ length: Math.ceil(end / blockEntries) }, (_, range) => range);
-        const used = Array.from({ length: end }, (_, cluster) => cluster);
-        const naive = new NaiveAllocator(
-          used,
-          ranges.map((range) => [range, 2 + range] as const),
-          geometry,
-        );
-        for (let done = 0; done < count; done += 1) naive.allocate(1);
-        const appended = append(end, count, 1, geometry, (range) => range < ranges.length);
-        expect(appended.end).toBeGreaterThanOrEqual(highestOf(naive.used));
-        if (!naive.tableMoved)
-          expect(appended).toEqual({ end: highestOf(naive.used), metadata: naive.blocks.size - ranges.length, tableMoves: false });
-        else expect(appended.end).toBeLessThanOrEqual(highestOf(naive.used) + 2 * blockEntries);
-      }),
-      { numRuns: 60 },
     );
   });
 });

@@ -4,39 +4,14 @@
  * `alloc_refcount_block`, `qcow2_refcount_area`), read for facts; docs/commitment.md tells the theory.
  */
 import { divideUp, type Range, roundUp } from '#base';
-import { ClusterSet } from '#formats';
+import { ClusterSet } from '../cluster-set.ts';
 import { FreedClusters } from './freed-clusters.ts';
+import { refcountMetadataBlocks, type RefcountShape } from './refcount-metadata.ts';
 
-export interface RefcountGeometry {
-  readonly clusterSize: number;
-  /** Clusters that one refcount block covers. */
-  readonly blockEntries: number;
+export interface RefcountGeometry extends RefcountShape {
   /** Entries of the refcount table, and where it lies. */
   readonly tableEntries: number;
   readonly tableCluster: number;
-}
-
-/** Blocks and table clusters for `clusters` clusters with their own refcounts counted in. */
-export function refcountMetadataBlocks(clusters: number, geometry: RefcountGeometry, generous: boolean): number {
-  const perTableCluster = geometry.clusterSize / 8;
-  let counted = clusters;
-  let table = 0;
-  let blocks = 0;
-  let total = 0;
-  let last = -1;
-  let isGenerous = generous;
-  while (total !== last) {
-    last = total;
-    blocks = divideUp(counted + table + blocks, geometry.blockEntries);
-    table = divideUp(blocks, perTableCluster);
-    total = counted + blocks + table;
-    if (total === last && isGenerous) {
-      counted += divideUp(table, 2);
-      total = 0;
-      isGenerous = false;
-    }
-  }
-  return blocks;
 }
 
 export class ClusterAllocator {

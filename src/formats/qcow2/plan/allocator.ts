@@ -6,44 +6,19 @@
  * `alloc_refcount_block`, `qcow2_refcount_area`).
  */
 import { divideUp, type Range, roundUp } from '#base';
-import { FreeRuns } from './new-image-free-runs.ts';
-
-export interface RefcountShape {
-  readonly clusterSize: number;
-  /** Clusters that one refcount block covers. */
-  readonly blockEntries: number;
-}
-
-/** Refcount blocks that `clusters` clusters need, the refcount structures' own clusters included. */
-export function refcountBlocksFor(clusters: number, shape: RefcountShape, generous: boolean): number {
-  let counted = clusters;
-  let blocks = 0;
-  let table = 0;
-  let total = -1;
-  let isGenerous = generous;
-  for (;;) {
-    blocks = divideUp(counted + table + blocks, shape.blockEntries);
-    table = divideUp(blocks * 8, shape.clusterSize);
-    const sum = counted + blocks + table;
-    if (sum === total && !isGenerous) return blocks;
-    if (sum === total) {
-      counted += divideUp(table, 2);
-      isGenerous = false;
-    }
-    total = sum;
-  }
-}
+import { refcountMetadataBlocks, type RefcountShape } from '../alloc/refcount-metadata.ts';
+import { FreeRuns } from './free-runs.ts';
 
 export class NewImageAllocator {
   readonly shape: RefcountShape;
-  #free = new FreeRuns();
+  readonly #free = new FreeRuns();
   /** Cluster of the refcount block of each range, 0 or missing where there is none. */
-  #blocks: number[] = [];
+  readonly #blocks: number[] = [];
   #blockCount = 0;
   #tableCluster = 1;
   #tableClusters = 1;
   /** Where the refcount table lay before it moved: free, but written once. */
-  #abandoned: Range[] = [];
+  readonly #abandoned: Range[] = [];
   /** No search looks below this cluster until something there is freed. */
   #next = 0;
 
@@ -79,23 +54,6 @@ export class NewImageAllocator {
     return this.#abandoned;
   }
 
-  clone(): NewImageAllocator {
-    const copy = new NewImageAllocator(this.shape);
-    copy.#free = this.#free.clone();
-    copy.#blocks = this.#blocks.slice();
-    copy.#blockCount = this.#blockCount;
-    copy.#tableCluster = this.#tableCluster;
-    copy.#tableClusters = this.#tableClusters;
-    copy.#abandoned = [...this.#abandoned];
-    copy.#next = this.#next;
-    return copy;
-  }
-
-  /** The image is closed and opened again: the search begins at its start. */
-  reopen(): void {
-    this.#next = 0;
-  }
-
   /** Takes one run of `count` clusters and returns its start. */
   allocate(count: number): number {
     let start: number;
@@ -113,35 +71,12 @@ export class NewImageAllocator {
   }
 
   /**
-   * Takes `count` clusters by requests of one cluster each, and returns the last of them (-1 for none). Ranges that have
-   * their block are taken at one go.
-   */
-  allocateSingly(count: number): number {
-    let last = -1;
-    for (let left = count; left > 0; ) {
-      const start = this.#free.firstRun(this.#next, 1);
-      const range = this.#rangeOf(start);
-      if (!this.#hasBlock(range)) {
-        last = this.allocate(1);
-        left -= 1;
-        continue;
-      }
-      const taken = this.#free.freeAt(start, Math.min(left, (range + 1) * this.shape.blockEntries - start));
-      this.#free.take(start, start + taken);
-      this.#next = start + taken;
-      last = start + taken - 1;
-      left -= taken;
-    }
-    return last;
-  }
-
-  /**
    * A new refcount table from `start` on, behind everything, with the blocks that are missing for `additional` clusters
    * behind it. Returns the cluster after it.
    */
   placeRefcountArea(start: number, additional: number, exact: boolean): number {
     const { blockEntries, clusterSize } = this.shape;
-    const blockTotal = refcountBlocksFor(start + additional, this.shape, !exact);
+    const blockTotal = refcountMetadataBlocks(start + additional, this.shape, !exact);
     const entries = roundUp(exact ? blockTotal : blockTotal + divideUp(blockTotal, 2), clusterSize / 8);
     let at = start;
     for (let range = Math.floor(start / blockEntries); range < blockTotal; range += 1) {

@@ -1,7 +1,8 @@
 /** Bytes of storage that a planned image takes: everything below its end, less what nobody has written. */
 import { joinRanges, type Range, roundDown, roundUp, sortRanges } from '#base';
-import type { NewImageAllocator } from './new-image-allocator.ts';
-import type { NewQcow2Plan } from './new-image-plan.ts';
+import type { StoredRange } from '#block';
+import type { NewImageAllocator } from './allocator.ts';
+import type { NewQcow2Plan } from './layout.ts';
 
 /**
  * Bytes with storage when the plan has been carried out, on a filesystem with blocks of `hostBlock` bytes.
@@ -9,26 +10,41 @@ import type { NewQcow2Plan } from './new-image-plan.ts';
  * What the filesystem charges for its own map of the file (extent tree blocks, extent size hints) is not in it.
  */
 export function storedBytesOf(plan: NewQcow2Plan, hostBlock: number): number {
-  const holes = [...neverWritten(plan.allocator, plan.geometry.clusterSize), ...l1Tail(plan)];
-  if (plan.preallocation === 'metadata' && plan.options.dataFile === undefined) holes.push(...mappedOnly(plan));
-  return storedBytes(plan.length, holes, hostBlock);
+  let total = 0;
+  for (const { byteLength } of storedRangesOf(plan, hostBlock)) total += byteLength;
+  return total;
 }
 
-/** Blocks of [0, length) that are not wholly inside a hole, in bytes. `holes` are byte runs in any order, disjoint. */
-export function storedBytes(length: number, holes: Range[], hostBlock: number): number {
+/** The blocks of `hostBlock` bytes that have storage then, ascending: those that are not wholly inside a hole. */
+export function* storedRangesOf(plan: NewQcow2Plan, hostBlock: number): Generator<StoredRange> {
+  const { length } = plan;
   const end = roundUp(length, hostBlock);
-  let stored = end;
-  for (const hole of joinRanges(sortRanges(holes))) {
+  let at = 0;
+  for (const hole of joinRanges(sortRanges(holesOf(plan)))) {
     if (hole.start >= length) continue;
     const from = roundUp(hole.start, hostBlock);
     const to = hole.end >= length ? end : roundDown(hole.end, hostBlock);
-    if (to > from) stored -= to - from;
+    if (to <= from) continue;
+    if (from > at) yield storedRange(at, from);
+    at = to;
   }
-  return stored;
+  if (end > at) yield storedRange(at, end);
+}
+
+/** A range of a planned file with storage; its position on the filesystem is not known yet. */
+export function storedRange(start: number, end: number): StoredRange {
+  return { fileOffset: start, byteLength: end - start, physicalOffset: undefined, shared: false, unwritten: false, encoded: false };
+}
+
+/** Byte ranges below the end of the file that nothing writes: in any order, disjoint. */
+function holesOf(plan: NewQcow2Plan): Range[] {
+  const holes = [...unwrittenRanges(plan.allocator, plan.geometry.clusterSize), ...l1Padding(plan)];
+  if (plan.preallocation === 'metadata' && plan.options.dataFile === undefined) for (const hole of mappedOnly(plan)) holes.push(hole);
+  return holes;
 }
 
 /** Byte runs of free clusters that no refcount table ever lay in. */
-export function neverWritten(allocator: NewImageAllocator, clusterSize: number): Range[] {
+function unwrittenRanges(allocator: NewImageAllocator, clusterSize: number): Range[] {
   const runs: Range[] = [];
   for (const hole of allocator.free.holes) {
     let { start } = hole;
@@ -43,7 +59,7 @@ export function neverWritten(allocator: NewImageAllocator, clusterSize: number):
 }
 
 /** The rest of the L1 table's last cluster: QEMU writes its entries and nothing behind them. */
-export function l1Tail(plan: NewQcow2Plan): Range[] {
+function l1Padding(plan: NewQcow2Plan): Range[] {
   const { clusterSize, l2Count } = plan.geometry;
   if (l2Count === 0) return [];
   const start = plan.l1Cluster * clusterSize + l2Count * 8;

@@ -4,9 +4,9 @@
  * Source: qcow2 specification, "Host cluster management" and "Cluster mapping".
  */
 import { MiB, type Range } from '#base';
-import { type NewBacking, newHeaderCluster, writeUint64 } from './new-image-header.ts';
-import type { NewQcow2Plan } from './new-image-plan.ts';
-import { writtenTail } from './new-image-storage.ts';
+import { type NewBacking, newHeaderCluster, writeUint64 } from './header.ts';
+import type { NewQcow2Plan } from './layout.ts';
+import { writtenTail } from './storage.ts';
 
 export interface FileChunk {
   readonly fileOffset: number;
@@ -28,7 +28,7 @@ export function* newQcow2Chunks(plan: NewQcow2Plan, backing?: NewBacking): Gener
   yield* l1Table(plan);
   yield* l2Tables(plan);
   // QEMU frees a refcount table that it has moved away from, and its storage stays: so it does here, as zeros.
-  for (const run of stillFree(plan)) yield* zeros(run.start * clusterSize, (run.end - run.start) * clusterSize);
+  for (const run of unusedClusters(plan)) yield* zeros(run.start * clusterSize, (run.end - run.start) * clusterSize);
   const tail = plan.preallocation === 'metadata' && plan.options.dataFile === undefined ? writtenTail(plan) : undefined;
   if (tail !== undefined) yield* zeros(tail.start, tail.end - tail.start);
 }
@@ -150,7 +150,7 @@ function writeEntry(view: DataView, at: number, offset: number, isCopied: boolea
   if (isCopied) view.setUint32(at, view.getUint32(at) + COPIED);
 }
 
-function* stillFree(plan: NewQcow2Plan): Generator<Range> {
+function* unusedClusters(plan: NewQcow2Plan): Generator<Range> {
   for (const old of plan.allocator.abandoned) {
     for (const hole of plan.allocator.free.holes) {
       const start = Math.max(old.start, hole.start);

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GiB, MiB, TiB } from '#base';
-import { newQcow2Chunks } from './new-image-chunks.ts';
-import { FreeRuns } from './new-image-free-runs.ts';
-import { NEW_QCOW2_DEFAULTS, type NewQcow2Options } from './new-image-options.ts';
-import { planNewQcow2 } from './new-image-plan.ts';
-import { storedBytesOf } from './new-image-storage.ts';
+import { newQcow2Chunks } from './chunks.ts';
+import { FreeRuns } from './free-runs.ts';
+import { NEW_QCOW2_DEFAULTS, type NewQcow2Options } from './options.ts';
+import { planNewQcow2 } from './layout.ts';
+import { storedBytesOf } from './storage.ts';
 
 function plan(options: Partial<NewQcow2Options>, capacity: number) {
   return planNewQcow2({ ...NEW_QCOW2_DEFAULTS, ...options }, capacity);

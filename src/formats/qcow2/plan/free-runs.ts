@@ -6,7 +6,7 @@ import type { Range } from '#base';
 
 export class FreeRuns {
   /** Free runs in clusters, ascending, apart from each other, all below the frontier. */
-  #holes: Range[] = [];
+  readonly #holes: Range[] = [];
   #frontier = 0;
 
   /** Index after the last cluster in use. */
@@ -16,13 +16,6 @@ export class FreeRuns {
 
   get holes(): readonly Range[] {
     return this.#holes;
-  }
-
-  clone(): FreeRuns {
-    const copy = new FreeRuns();
-    copy.#holes = [...this.#holes];
-    copy.#frontier = this.#frontier;
-    return copy;
   }
 
   /** The first of `count` neighbouring free clusters at or after `from`. */
