@@ -2,7 +2,6 @@
 import { escapeForTerminal } from '#base';
 import type { FindingLevel, ScannedImage, StoreReport } from '#wire';
 import { bySeverity, markedLines, textWithCode } from './findings.ts';
-import { mostDangerousFirst } from './image-table.ts';
 import type { Theme } from './theme.ts';
 
 interface Group {
@@ -22,7 +21,7 @@ function storeGroup(finding: StoreReport['findings'][number]): Group {
   return { level: finding.level, text: textWithCode(finding), others: 0 };
 }
 
-/** Grouped by code; which images could not be read is in the table. The most dangerous image of each group speaks for the others. */
+/** Grouped by code; the table shows which images could not be read. A group shows its image of the highest risk, the first in the report. */
 function imageGroups(images: readonly ScannedImage[]): Group[] {
   const groups = new Map<string, Group>();
   const add = (key: string, level: FindingLevel, image: ScannedImage, said: { message: string; code: string }): void => {
@@ -30,7 +29,7 @@ function imageGroups(images: readonly ScannedImage[]): Group[] {
     if (group !== undefined) group.others += 1;
     else groups.set(key, { level, text: `${escapeForTerminal(image.path)}: ${textWithCode(said)}`, others: 0 });
   };
-  for (const image of mostDangerousFirst(images)) {
+  for (const image of images) {
     if (image.error !== undefined) add(`error ${image.error.code}`, 'critical', image, image.error);
     for (const finding of image.findings) add(`${finding.level} ${finding.code}`, finding.level, image, finding);
   }

@@ -32,8 +32,9 @@ const COLUMNS: readonly Column[] = [
   },
 ];
 
+/** The first `limit` images; the report has them in order of risk. */
 export function imageTable(store: StoreReport, theme: Theme, limit: number): string[] {
-  const images = mostDangerousFirst(store.images).slice(0, limit);
+  const images = store.images.slice(0, limit);
   const columns = fittingColumns(images, theme.width);
   const widths = columns.map((column) => widthOf(column, images));
   const figures = widths.reduce((sum, width) => sum + width + GAP.length, 0);
@@ -74,17 +75,6 @@ function fittingColumns(images: readonly ScannedImage[], width: number): readonl
 
 function widthOf(column: Column, images: readonly ScannedImage[]): number {
   return Math.max(column.title.length, ...images.map((image) => column.text(image).length));
-}
-
-/** What is not known first, then by what may still be written, the largest first. */
-export function mostDangerousFirst(images: readonly ScannedImage[]): ScannedImage[] {
-  const danger = (image: ScannedImage): number => (image.neverWritten === null ? (image.residual ?? Number.POSITIVE_INFINITY) : 0);
-  return images.toSorted((a, b) => (danger(a) === danger(b) ? compareText(a.path, b.path) : danger(b) - danger(a)));
-}
-
-function compareText(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }
 
 function formatText(image: ScannedImage): string {

@@ -1,7 +1,7 @@
 import stringWidth from 'string-width';
 import { describe, expect, it } from 'vitest';
 import { anUnreadableImage, aScan, aScannedImage, aStore } from '../../../tests/support/reports.ts';
-import { commonDirectory, mostDangerousFirst } from './image-table.ts';
+import { commonDirectory } from './image-table.ts';
 import { scanLines, storeLines } from './store.ts';
 import { plainTheme } from './theme.ts';
 import { verdict } from './verdict.ts';
@@ -20,7 +20,7 @@ describe('storeLines()', () => {
       commitment: GiB / 2,
       residual: GiB / 2,
     });
-    expect(storeLines(aStore({ images: [small, aScannedImage()], shared: GiB, floor: 10 * GiB }), plainTheme(), ALL)).toEqual([
+    expect(storeLines(aStore({ images: [aScannedImage(), small], shared: GiB, floor: 10 * GiB }), plainTheme(), ALL)).toEqual([
       'Store /srv/vm (ext4), 2 images',
       '  size             500 GiB       536,870,912,000',
       '  used             300 GiB       322,122,547,200  by everything on this store',
@@ -58,10 +58,10 @@ describe('storeLines()', () => {
         residual: null,
         commitment: null,
         images: [
-          aScannedImage(),
           unread('/srv/vm/x'),
           unread('/srv/vm/y'),
           { ...unread('/srv/vm/z'), error: { kind: 'corrupt', code: 'QCOW2_MAGIC', message: 'No magic' } },
+          aScannedImage(),
         ],
       }),
       plainTheme(),
@@ -122,15 +122,11 @@ describe('storeLines()', () => {
   });
 });
 
-describe('mostDangerousFirst()', () => {
-  it('puts the unknown first, then the largest residual, then by name', () => {
-    const images = [
-      aScannedImage({ path: 'b', residual: 5 }),
-      aScannedImage({ path: 'a', residual: 5 }),
-      aScannedImage({ path: 'big', residual: 50 }),
-      aScannedImage({ path: 'unknown', residual: null }),
-    ];
-    expect(mostDangerousFirst(images).map((image) => image.path)).toEqual(['unknown', 'big', 'a', 'b']);
+describe('the images of a store', () => {
+  it('are shown in the order of the report, which is that of risk', () => {
+    const images = ['b', 'a', 'c'].map((path, index) => aScannedImage({ path: `/srv/${path}`, residual: index }));
+    const rows = storeLines(aStore({ images }), plainTheme(), ALL).filter((line) => /^ {2}[abc] /.test(line));
+    expect(rows.map((line) => line.trim()[0])).toEqual(['b', 'a', 'c']);
   });
 });
 

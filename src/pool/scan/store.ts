@@ -206,7 +206,7 @@ export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory =
     ),
     shared: sharing.shared,
     isComplete,
-    images: yield* mostDangerousFirst(rows),
+    images: yield* byRisk(rows),
     findings,
   };
 }
@@ -321,26 +321,22 @@ function countedResidual(row: ScannedImage): number {
   return Math.max(0, (row.residual ?? 0) - row.reclaimable);
 }
 
-/** What could not be read first: its risk is unknown. Then by what may still be written. */
-function* mostDangerousFirst(rows: readonly ScannedImage[]): Generator<void, ScannedImage[]> {
+/** The one order of risk, which reports keep: images of unknown growth first, then by what their guests may still write. */
+function* byRisk(rows: readonly ScannedImage[]): Generator<void, ScannedImage[]> {
   const ranked = rows.map((row) => ({
     row,
-    risk: isUnread(row) ? Number.MAX_VALUE : countedResidual(row),
+    risk: isUnbounded(row) ? Number.MAX_VALUE : countedResidual(row),
     path: row.path,
   }));
   yield;
-  ranked.sort((a, b) => b.risk - a.risk || residualOfUnread(b, a) || (a.path < b.path ? -1 : 1));
+  ranked.sort((a, b) => b.risk - a.risk || countedResidual(b.row) - countedResidual(a.row) || (a.path < b.path ? -1 : 1));
   yield;
   return ranked.map(({ row }) => row);
 }
 
-interface Ranked {
-  readonly row: ScannedImage;
-}
-
-/** Of two that could not be read; others are told apart already. */
-function residualOfUnread(a: Ranked, b: Ranked): number {
-  return isUnread(a.row) && isUnread(b.row) ? countedResidual(a.row) - countedResidual(b.row) : 0;
+/** How far it can grow is unknown. */
+function isUnbounded(row: ScannedImage): boolean {
+  return isUnread(row) || (row.commitment === null && !staysAsItIs(row));
 }
 
 /** Not read, and so of a future that nobody knows. */
