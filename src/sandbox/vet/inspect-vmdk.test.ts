@@ -2,7 +2,7 @@
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { aVmdk, type VmdkBuilder } from '../../../tests/support/vmdk-builder.ts';
-import { memoryDevice, type ReadableDevice } from '#block';
+import { memoryDevice, type ReadableDevice, withTrace } from '#block';
 import type { VetReport } from '#wire';
 import { conclude } from './conclude.ts';
 import { judge } from './judge.ts';
@@ -191,13 +191,8 @@ describe('vet, signs in a VMDK', () => {
       image.withBytes(SECTOR, image.bytes().slice(SECTOR, 2 * SECTOR)).withField('descriptorSize', 1);
       for (const [at, sign] of signs) image.withBytes(at, Buffer.from(sign, 'latin1'));
       for (let index = 0; index < 512 * 64; index += 512) image.withGrain(index, GRAIN);
-      const content = memoryDevice(image.bytes());
       let reads = 0;
-      const read: ReadableDevice['read'] = (...words) => {
-        reads += 1;
-        return content.read(...words);
-      };
-      const report = await verdictOn({ ...content, read });
+      const report = await verdictOn(withTrace(memoryDevice(image.bytes()), () => (reads += 1)));
       expect(report.signs.filter(({ name }) => name !== 'vmdk')).toHaveLength(signs.length);
       return reads;
     };
