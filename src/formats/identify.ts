@@ -7,7 +7,8 @@
 import { type ReadableDevice, readUpTo } from '#block';
 import { FileEnds } from './file-ends.ts';
 import { FILESYSTEM_MAGICS, filesystemsOfHead, filesystemsOfTail, VOLUME_MAGICS } from './filesystem-signs.ts';
-import { isWrapping, probe, PROBE_BYTES, probeFooter, VHD_COOKIE } from './probe.ts';
+import { isWrapping, probe, PROBE_BYTES, probeFooter } from './probe.ts';
+import { FOOTER_COOKIE } from './vhd/layout.ts';
 
 /**
  * container: holds a disk in a format of its own. wrapping: compressed or an archive. filesystem, partitions: what a raw
@@ -103,7 +104,7 @@ function signsOfTail(ends: FileEnds): Sign[] {
   const last = byteLength - SECTOR;
   const footers = probeFooter(ends.bytes(last, SECTOR)).map(({ format }): Sign => ({ name: format, class: 'container', at: last }));
   // Old programs wrote a footer of a byte less.
-  if (ends.has(last + 1, VHD_COOKIE)) footers.push({ name: 'vhd', class: 'container', at: last + 1 });
+  if (ends.has(last + 1, FOOTER_COOKIE)) footers.push({ name: 'vhd', class: 'container', at: last + 1 });
   return [
     ...footers,
     ...FOOTER_MAGICS.map((magic) => ({ ...magic, at: byteLength - magic.at }))

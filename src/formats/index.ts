@@ -33,8 +33,10 @@ export {
 } from './qcow2/index.ts';
 export { identify, IDENTIFY_HEAD_BYTES, type Sign, type SignClass } from './identify.ts';
 export { tablePlaces } from './table-places.ts';
-export { type LuksHeader, type LuksImage, openLuks } from './luks/index.ts';
+export { LUKS_MAGIC, type LuksHeader, type LuksImage, openLuks } from './luks/index.ts';
 export { openQed, QED_WITHOUT_TABLE, type QedCensus, type QedHeader, type QedImage, readQedHeader } from './qed/index.ts';
+export type { FormatDriver, GuestImage } from './driver.ts';
+export { type DriverFormat, driverOf, findDriver } from './registry.ts';
 export { openRaw } from './raw/index.ts';
 export { type Evidence, isNamedAs, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {
@@ -72,6 +74,7 @@ export {
   openVmdk,
   openVmdkExtent,
   readSplitDisk,
+  splitDiskOf,
   readVmdkFacts,
   type SplitDisk,
   type VmdkCensus,

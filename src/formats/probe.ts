@@ -3,15 +3,9 @@
  * is not proof of raw. Sources: the specifications of each format; signatures only, nothing is read further.
  */
 
-import {
-  CONTAINER_SIGNATURES,
-  type ContainerFormat,
-  isLzmaAlone,
-  isOldCpio,
-  isOldTar,
-  WRAPPING_SIGNATURES,
-  type WrappingFormat,
-} from './signatures.ts';
+import { CONTAINER_SIGNATURES, isLzmaAlone, isOldCpio, isOldTar, WRAPPING_SIGNATURES, type WrappingFormat } from './signatures.ts';
+import { CONTAINER_FORMATS, type ContainerFormat } from './registry.ts';
+import { FOOTER_COOKIE } from './vhd/layout.ts';
 
 /** Formats that are recognised; which of them are read is the sandbox's table. */
 export type RecognisedFormat = ContainerFormat | WrappingFormat;
@@ -43,15 +37,12 @@ export function probe(prefix: Uint8Array): Evidence[] {
   return found;
 }
 
-/** What a VHD's footer begins with. */
-export const VHD_COOKIE = 'conectix';
-
 /** What the last sector of Apple's disk images begins with. */
 const DMG_TRAILER = 'koly';
 
 /** Formats by the last sector alone: a fixed VHD begins with the guest's own bytes, a DMG with compressed ones. */
 export function probeFooter(lastSector: Uint8Array): Evidence[] {
-  if (matches(lastSector, 0, VHD_COOKIE)) return [{ format: 'vhd', at: 0 }];
+  if (matches(lastSector, 0, FOOTER_COOKIE)) return [{ format: 'vhd', at: 0 }];
   return matches(lastSector, 0, DMG_TRAILER) ? [{ format: 'dmg', at: 0 }] : [];
 }
 
@@ -61,24 +52,9 @@ function matches(prefix: Uint8Array, at: number, bytes: string): boolean {
   return true;
 }
 
-/** How the names of a format's files end. */
-const EXTENSIONS_OF: Partial<Readonly<Record<RecognisedFormat, readonly string[]>>> = {
-  qcow2: ['qcow2', 'qcow'],
-  qcow: ['qcow'],
-  vmdk: ['vmdk'],
-  vhd: ['vhd', 'vpc'],
-  vhdx: ['vhdx'],
-  vdi: ['vdi'],
-  qed: ['qed'],
-  parallels: ['hdd', 'hds', 'parallels'],
-  luks: ['luks'],
-  dmg: ['dmg'],
-  sparseimage: ['sparseimage'],
-};
-
 /** Whether the host's name of a file ends as those of `format` do. */
 export function isNamedAs(fileName: string, format: RecognisedFormat): boolean {
-  return EXTENSIONS_OF[format]?.includes(extensionOf(fileName)) === true;
+  return CONTAINER_FORMATS.some(({ name, extensions }) => name === format && extensions.includes(extensionOf(fileName)));
 }
 
 function extensionOf(fileName: string): string {

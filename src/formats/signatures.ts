@@ -1,51 +1,14 @@
 /**
- * Signatures at the start of a file: the one list that every command uses. Sources: the specification of each format, and the
+ * Signatures at the start of a file, those of containers from the registry. Sources: the specification of each format, and the
  * magic databases of file(1) and util-linux as facts. Signatures of filesystems and volumes are in filesystem-signs.ts.
  */
 
-/** Formats that hold one disk each; which of them are read is the sandbox's table. */
-export type ContainerFormat =
-  | 'qcow2'
-  | 'qcow'
-  | 'vmdk'
-  | 'vhdx'
-  | 'vhd'
-  | 'vdi'
-  | 'qed'
-  | 'parallels'
-  | 'bochs'
-  | 'cloop'
-  | 'luks'
-  | 'dmg'
-  | 'sparseimage';
+import type { Signature } from './driver.ts';
+import { CONTAINER_FORMATS, type ContainerFormat } from './registry.ts';
 
-export interface Signature<Format extends string> {
-  readonly format: Format;
-  /** Byte offset from the start of the file. */
-  readonly at: number;
-  /** Latin-1, one character a byte. */
-  readonly bytes: string;
-}
-
-export const CONTAINER_SIGNATURES: readonly Signature<ContainerFormat>[] = [
-  { format: 'qcow2', at: 0, bytes: 'QFI\xfb\0\0\0\x02' },
-  { format: 'qcow2', at: 0, bytes: 'QFI\xfb\0\0\0\x03' },
-  { format: 'qcow', at: 0, bytes: 'QFI\xfb\0\0\0\x01' },
-  { format: 'vmdk', at: 0, bytes: 'KDMV' },
-  { format: 'vmdk', at: 0, bytes: 'COWD' },
-  { format: 'vmdk', at: 0, bytes: '# Disk DescriptorFile' },
-  { format: 'vhdx', at: 0, bytes: 'vhdxfile' },
-  { format: 'vhd', at: 0, bytes: 'conectix' },
-  { format: 'vdi', at: 64, bytes: '\x7f\x10\xda\xbe' },
-  { format: 'qed', at: 0, bytes: 'QED\0' },
-  { format: 'parallels', at: 0, bytes: 'WithoutFreeSpace' },
-  { format: 'parallels', at: 0, bytes: 'WithouFreSpacExt' },
-  { format: 'bochs', at: 0, bytes: 'Bochs Virtual HD Image' },
-  { format: 'cloop', at: 0, bytes: '#!/bin/sh\n#V2.0 Format' },
-  { format: 'luks', at: 0, bytes: 'LUKS\xba\xbe' },
-  { format: 'dmg', at: 0, bytes: 'encrcdsa' }, //         an encrypted disk image of macOS
-  { format: 'sparseimage', at: 0, bytes: 'sprs\0\0\0' }, // a sparse one
-];
+export const CONTAINER_SIGNATURES: readonly Signature<ContainerFormat>[] = CONTAINER_FORMATS.flatMap(({ name, signatures }) =>
+  signatures.map((one) => ({ format: name, ...one })),
+);
 
 /** Compressed data, archives, backups: what must be unpacked before anything in it is a disk. */
 const WRAPPINGS = {

@@ -1,7 +1,7 @@
 /** The files an image refers to: backing files, one behind the other, and the external data file. */
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import { type FileFacts, readUpTo, type TableMemory } from '#block';
-import { hasQcow2Magic, openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
+import { openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { rawFigures, vmdkFigures } from '#commitment';
 import type { ChainLink, Finding } from '#wire';
@@ -190,14 +190,6 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, pla
       },
     };
   }
-  if (!hasQcow2Magic(prefix))
-    throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
-      doing: 'read qcow2 header',
-      field: 'magic',
-      at: 0,
-      found: 'another signature',
-      expected: '0x514649fb',
-    });
   const header = await readQcow2Header(file.device);
   const { isShortOfMemory, ...growth } = await commitGrowthOfQcow2(target, header);
   return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfQcow2(header), isShortOfMemory };

@@ -19,7 +19,6 @@ import {
 import { type FileFacts, type ReadableDevice, readUpTo, type TableMemory, withTableMemory } from '#block';
 import {
   type Evidence,
-  hasQcow2Magic,
   isWrapping,
   judgeUnsigned,
   probe,
@@ -209,8 +208,8 @@ async function examineWithin(path: string | Buffer, options: ExamineOptions, tab
       lookedUp,
       isShortOfMemory: isShort,
     } = format === 'qcow2'
-      ? await qcow2Report(named, known, { file, device, facts, prefix }, { ...options, cache })
-      : await otherReport(named, known, format, { file, device, facts, prefix }, { ...options, cache });
+      ? await qcow2Report(named, known, { file, device, facts }, { ...options, cache })
+      : await otherReport(named, known, format, { file, device, facts }, { ...options, cache });
     const report = unproven === undefined ? own : withRawReading(own, unproven);
     return { ...rest, report, facts, filesystem, exported: exportKindOfReport(report), lookedUp, isShortOfMemory: isShort };
   } catch (thrown) {
@@ -284,25 +283,14 @@ interface OpenImage {
   readonly file: OpenFile;
   readonly device: ReadableDevice;
   readonly facts: FileFacts;
-  /** The first bytes. */
-  readonly prefix: Uint8Array;
 }
 
 async function qcow2Report(
   path: string | Buffer,
   known: Omit<ImageReport, 'path'>,
-  { file, device, facts, prefix }: OpenImage,
+  { file, device, facts }: OpenImage,
   options: ExamineOptions & { cache: HostCache },
 ): Promise<Pick<Examined, 'report' | 'lookedUp' | 'isShortOfMemory'>> {
-  if (!hasQcow2Magic(prefix)) {
-    throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
-      doing: 'read qcow2 header',
-      field: 'magic',
-      at: 0,
-      found: `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`,
-      expected: '0x514649fb',
-    });
-  }
   const header = await readQcow2Header(device);
   const census = await readCensus(device, header, options.signal);
   const details = detailsOf(header, census);

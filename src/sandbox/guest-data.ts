@@ -1,12 +1,12 @@
 /** Which guest bytes of an image, its backing chain included, are data: what a copy of it has to hold. */
 import { PlimsollError, roundUp } from '#base';
 import { type ReadableDevice, readUpTo } from '#block';
-import { type GuestRun, guestRuns, hasQcow2Magic, PROBE_BYTES, readQcow2Header, readSplitDisk } from '#formats';
+import { type GuestRun, guestRuns, PROBE_BYTES, readQcow2Header, readSplitDisk } from '#formats';
 import { newHostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
 import { type Finding, IMAGE_FORMATS, type ImageFormat } from '#wire';
 import { leftOutOfCopy } from './copy-findings.ts';
 import type { ExamineOptions } from './examine.ts';
-import { GUEST_DEVICES } from './guest-devices.ts';
+import { openGuestDevice } from './guest-devices.ts';
 import { extentRuns, rawRuns, storedRuns } from './guest-runs.ts';
 import { metadataDevice } from './metadata-device.ts';
 import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
@@ -100,10 +100,10 @@ async function openLayer(file: OpenFile, declared: string | undefined, access: E
   }
   const device = metadataDevice(file.device, facts);
   const { signal } = access;
-  if (format === 'qcow2') return openQcow2Layer(file, device, prefix, signal);
+  if (format === 'qcow2') return openQcow2Layer(file, device, signal);
   const split = format === 'vmdk' ? await readSplitDisk(device) : undefined;
   if (split !== undefined) return { layer: { file, capacity: split.capacity, runs: splitDiskRuns(split, access) }, findings: [] };
-  const { device: guest, isWholeInFile, findings, backing } = await GUEST_DEVICES[format](device, signal);
+  const { device: guest, isWholeInFile, findings, backing } = await openGuestDevice(format, device, signal);
   const extents = guest.extents(0, guest.byteLength, { signal });
   const runs = isWholeInFile && facts.map !== undefined ? storedRuns(extents, facts.map) : extentRuns(extents);
   const layer = { file, capacity: guest.byteLength, runs };
@@ -129,22 +129,7 @@ async function formatOf(file: OpenFile, prefix: Uint8Array, declared: string | u
 /** What an image names as the format of a backing file comes from QEMU. */
 const QEMU_NAME_OF_VHD = 'vpc';
 
-async function openQcow2Layer(
-  file: OpenFile,
-  device: ReadableDevice,
-  prefix: Uint8Array,
-  signal: AbortSignal | undefined,
-): Promise<OpenedLayer> {
-  if (!hasQcow2Magic(prefix)) {
-    throw new PlimsollError('corrupt', 'QCOW2_MAGIC', {
-      doing: 'read qcow2 header',
-      image: file.path,
-      field: 'magic',
-      at: 0,
-      found: 'another signature',
-      expected: '0x514649fb',
-    });
-  }
+async function openQcow2Layer(file: OpenFile, device: ReadableDevice, signal: AbortSignal | undefined): Promise<OpenedLayer> {
   const header = await readQcow2Header(device);
   const layer = { file, capacity: header.capacity, runs: guestRuns(device, header, signal) };
   const findings = leftOutOfCopy(header);

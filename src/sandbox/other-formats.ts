@@ -10,8 +10,9 @@ import {
   openVhdx,
   openVmdk,
   openVmdkExtent,
-  readSplitDisk,
+  readVmdkFacts,
   type SplitDisk,
+  splitDiskOf,
   type VmdkExtentImage,
   type VmdkImage,
 } from '#formats';
@@ -106,7 +107,8 @@ async function readVmdk(device: ReadableDevice, facts: FileFacts, signal: AbortS
 
 async function openVmdkFile(device: ReadableDevice, signal: AbortSignal | undefined): Promise<SplitDisk | VmdkImage | VmdkExtentImage> {
   try {
-    return (await readSplitDisk(device)) ?? (await openVmdk(device, signal));
+    const facts = await readVmdkFacts(device);
+    return splitDiskOf(facts) ?? (await openVmdk(device, signal, facts));
   } catch (thrown) {
     if (!(thrown instanceof PlimsollError) || thrown.code !== 'VMDK_NO_DESCRIPTOR') throw thrown;
     return openVmdkExtent(device, signal);

@@ -1,7 +1,7 @@
 /** The header of a LUKS volume in a file, checked as far as the figures need it: where the encrypted disk lies. */
 import { type ErrorValue, PlimsollError, roundUp } from '#base';
 import { type ReadableDevice, readExactly, readUpTo } from '#block';
-import { HEADER_BYTES, HEADER_V1, HEADER_V2, LIMITS, MAGIC_BYTES, SECTOR } from './layout.ts';
+import { HEADER_BYTES, HEADER_V1, HEADER_V2, LIMITS, MAGIC, SECTOR } from './layout.ts';
 import { segmentsOf } from './segments.ts';
 
 /** Units: bytes. */
@@ -26,9 +26,9 @@ const DOING = 'read LUKS header';
  */
 export async function readLuksHeader(device: ReadableDevice): Promise<LuksHeader> {
   const content = await readUpTo(device, 0, HEADER_BYTES);
-  const start = content.subarray(0, MAGIC_BYTES.length);
-  if (!MAGIC_BYTES.every((byte, index) => start[index] === byte))
-    throw wrong('corrupt', 'LUKS_MAGIC', 'magic', 0, `0x${hex(start)}`, `0x${hex(Uint8Array.from(MAGIC_BYTES))}`);
+  const start = content.subarray(0, MAGIC.length);
+  if (String.fromCharCode(...start) !== MAGIC)
+    throw wrong('corrupt', 'LUKS_MAGIC', 'magic', 0, `0x${hex(start)}`, `0x${Buffer.from(MAGIC, 'latin1').toString('hex')}`);
   const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
   const version = content.byteLength < 8 ? 1 : view.getUint16(6);
   if (version === 1) return headerV1(view, device.byteLength);

@@ -6,8 +6,8 @@ import { bytes, reserved, struct, u16, u32, u64 } from '#base';
 
 export const SECTOR = 512;
 
-/** The six bytes `LUKS` 0xba 0xbe, as a number. */
-export const MAGIC_BYTES = [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe] as const;
+/** The six bytes that both versions begin with, in Latin-1. */
+export const MAGIC = 'LUKS\xba\xbe';
 
 /** Bytes of the file that both headers fit into. */
 export const HEADER_BYTES = 4096;

@@ -65,9 +65,11 @@ export function hasMagic(prefix: Uint8Array): boolean {
  * Throws: corrupt (a field out of its range, a table outside the file), unsupported (version, feature bits).
  */
 export function parseHeader(prefix: Uint8Array, fileLength: number): Header | { needs: number } {
+  // First of all: in a file of another kind, every other field is noise.
+  if (!hasMagic(prefix))
+    throw wrong('corrupt', 'QCOW2_MAGIC', 'magic', 0, `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`, '0x514649fb');
   const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength);
   const fixed = HEADER_V2.read(view);
-  if (fixed.magic !== MAGIC) throw wrong('corrupt', 'QCOW2_MAGIC', 'magic', 0, `0x${fixed.magic.toString(16)}`, '0x514649fb');
   const { version } = fixed;
   if (version !== 2 && version !== 3) throw wrong('unsupported', 'QCOW2_VERSION', 'version', 4, version, '2 or 3');
   const { clusterBits } = fixed;

@@ -87,14 +87,14 @@ export async function readVmdkFacts(file: ReadableDevice): Promise<VmdkFacts> {
 }
 
 /**
- * The image in `file`.
+ * The image in `file`. `known`: its facts, where they were read already.
  *
  * Bounds: as `readVmdkFacts`, and the grain directory; then as much as is asked for. Memory: the directory (at most 32 MiB with
  * its twin, and as much for checking it), 16 grain tables, one inflated grain.
  * Throws: as `readVmdkFacts`, and what `VmdkFacts.refusal` says.
  */
-export async function openVmdk(file: ReadableDevice, signal?: AbortSignal): Promise<VmdkImage> {
-  const { header, descriptor, descriptorArea, requests, refusal } = await readVmdkFacts(file);
+export async function openVmdk(file: ReadableDevice, signal?: AbortSignal, known?: VmdkFacts): Promise<VmdkImage> {
+  const { header, descriptor, descriptorArea, requests, refusal } = known ?? (await readVmdkFacts(file));
   if (refusal !== undefined) throw refusal;
   if (header === undefined) throw new PlimsollError('bug', 'INTERNAL', { doing: 'open VMDK', found: 'no header and no refusal' });
   const directory = await readGrainDirectory(file, header, signal);

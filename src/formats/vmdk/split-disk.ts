@@ -6,7 +6,7 @@ import type { ReadableDevice } from '#block';
 import { type Descriptor, hasParent } from './descriptor.ts';
 import { DOING, readLines, ownText } from './descriptor-text.ts';
 import { type DescriptorExtent, extentWrong, type RequestedName } from './extent-line.ts';
-import { readVmdkFacts } from './image.ts';
+import { readVmdkFacts, type VmdkFacts } from './image.ts';
 import { LIMITS, SECTOR } from './layout.ts';
 import { vmdkError } from './vmdk-error.ts';
 
@@ -57,7 +57,11 @@ const CREATE_TYPES: ReadonlySet<string> = new Set([
  * Throws: as `readVmdkFacts`, and its refusal where the type is not one of those above; corrupt, over-budget.
  */
 export async function readSplitDisk(file: ReadableDevice): Promise<SplitDisk | undefined> {
-  const { header, descriptor, descriptorArea, refusal } = await readVmdkFacts(file);
+  return splitDiskOf(await readVmdkFacts(file));
+}
+
+/** As `readSplitDisk`, of facts that were read already. */
+export function splitDiskOf({ header, descriptor, descriptorArea, refusal }: VmdkFacts): SplitDisk | undefined {
   if (header !== undefined) return undefined;
   const isRead = CREATE_TYPES.has(descriptor.createType) && descriptor.extents.every(({ type }) => type === 'ZERO' || type in KINDS);
   if (!isRead && refusal !== undefined) throw refusal;

@@ -5,6 +5,7 @@ import {
   checkBitmaps,
   decodeCompressed,
   headerFaults,
+  LUKS_MAGIC,
   type Qcow2Header,
   qemuMemory,
   readSnapshotTable,
@@ -37,13 +38,13 @@ export async function judgeStructures(device: ReadableDevice, header: Qcow2Heade
 }
 
 /** Magic and version of LUKS1, the only one that QEMU opens. Source: LUKS On-Disk Format Specification 1.2.3, "phdr". */
-const LUKS1_START = [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe, 0, 1] as const;
+const LUKS1_START = `${LUKS_MAGIC}\0\x01`;
 
 async function judgeEncryptionHeader(device: ReadableDevice, header: Qcow2Header, reasons: InspectContext['reasons']): Promise<void> {
   if (header.encryption !== 'luks' || header.encryptionHeader === undefined) return;
   const { offset } = header.encryptionHeader;
   const start = await readUpTo(device, offset, LUKS1_START.length);
-  if (!LUKS1_START.every((byte, index) => start[index] === byte))
+  if (String.fromCharCode(...start) !== LUKS1_START)
     reasons.refuse('HEADER_UNSOUND', 'QEMU does not open the image: its encryption header is not one of LUKS1.', offset);
 }
 

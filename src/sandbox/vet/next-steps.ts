@@ -1,27 +1,15 @@
 /** How to use an image that has a use, so that no tool has to guess its format or can mistake its name. */
 import { fileArgument, MiB, shellLine } from '#base';
+import { driverOf, findDriver } from '#formats';
 import type { VetConversion, VetNext, VetUse } from '#wire';
 import type { VetFormat } from './policy.ts';
-
-/** QEMU's names of the formats. */
-const QEMU_DRIVERS: Readonly<Record<VetFormat, string>> = {
-  raw: 'raw',
-  qcow2: 'qcow2',
-  vmdk: 'vmdk',
-  vhd: 'vpc',
-  vhdx: 'vhdx',
-  vdi: 'vdi',
-};
-
-/** Formats whose driver in QEMU knows backing files, and must be told that there is none. */
-const DRIVERS_WITH_BACKING: ReadonlySet<string> = new Set(['qcow2', 'vmdk']);
 
 /** Stands for a byte that is not UTF-8, which QEMU's JSON has no way to write. */
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
-/** What QEMU calls the format. */
+/** QEMU's name of the format. */
 export function qemuDriverOf(format: VetFormat): string {
-  return QEMU_DRIVERS[format];
+  return format === 'raw' ? 'raw' : driverOf(format).qemuDriver;
 }
 
 export interface NextFacts {
@@ -48,7 +36,7 @@ export function nextSteps({ format, use, capacity, standsAlone, path }: NextFact
     blockdev: {
       driver,
       ...(path === null || LONE_SURROGATE.test(path) ? {} : { file: { driver: 'file', filename: file } }),
-      ...(standsAlone && DRIVERS_WITH_BACKING.has(driver) ? { backing: null } : {}),
+      ...(standsAlone && findDriver(format)?.hasQemuBacking === true ? { backing: null } : {}),
     },
     convert: null,
   };

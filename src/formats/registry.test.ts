@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest';
+import { memoryDevice } from '#block';
+import { CONTAINER_FORMATS, findDriver } from './registry.ts';
+
+const DRIVERS = CONTAINER_FORMATS.flatMap(({ name }) => findDriver(name) ?? []);
+
+describe('the registry', () => {
+  it('has each name and each signature once', () => {
+    const names = CONTAINER_FORMATS.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    const signatures = CONTAINER_FORMATS.flatMap(({ signatures: list }) => list.map(({ at, bytes }) => `${at} ${bytes}`));
+    expect(new Set(signatures).size).toBe(signatures.length);
+  });
+
+  it('has a driver for every format that has figures, but raw', () => {
+    expect(DRIVERS.map(({ name }) => name).sort()).toEqual(['luks', 'qcow2', 'qed', 'vdi', 'vhd', 'vhdx', 'vmdk']);
+  });
+
+  it.each(DRIVERS.map((driver) => [driver.name, driver] as const))('refuses bytes that are not %s by a typed error', async (_, driver) => {
+    await expect(driver.open(memoryDevice(new Uint8Array(4096)))).rejects.toMatchObject({ kind: expect.stringMatching(/corrupt|refused/) });
+  });
+
+  it('knows nothing of what it does not list', () => {
+    expect([findDriver('raw'), findDriver('parallels'), findDriver('__proto__'), findDriver('')]).toEqual(Array(4).fill(undefined));
+  });
+});
