@@ -16,7 +16,7 @@ import {
   ReservationRefusalSchema,
   ReservationRequestSchema,
   ReservationSchema,
-} from './schemas.ts';
+} from '#wire/schemas';
 import type { TypedApp } from './type-provider.ts';
 
 /** `decisionMs`: a decision looks at the store first, and a filesystem that hangs must not keep the client for ever. */

@@ -1,6 +1,6 @@
 /** What a route says of its answers: for the OpenAPI document. */
 import type { TSchema } from 'typebox';
-import { ApiErrorSchema } from './schemas.ts';
+import { ApiErrorSchema } from '#wire/schemas';
 
 /** A phrase for each status that is an error. */
 const ERRORS: Readonly<Record<number, string>> = {

@@ -18,7 +18,7 @@ import {
   StatusReportSchema,
   StoreSampleSchema,
   StoreViewSchema,
-} from './schemas.ts';
+} from '#wire/schemas';
 import type { TypedApp } from './type-provider.ts';
 
 export function addReadRoutes(app: TypedApp, service: StoreService): void {

@@ -2,6 +2,8 @@
  * Components of sums: what a commitment or the sum that decides an admission consists of. The codes are a closed set, listed in
  * docs/json.md; they never change their meaning, while the names are for people.
  */
+import type { ComponentSchema } from './schemas/common.ts';
+import type { Shape } from './shape.ts';
 
 /** The name of each component, by its code. */
 export const COMPONENT_NAMES = {
@@ -58,14 +60,7 @@ export type ComponentCode = keyof typeof COMPONENT_NAMES;
 export const COMPONENT_CODES = Object.keys(COMPONENT_NAMES) as readonly ComponentCode[];
 
 /** One component of a sum. The components of an image sum exactly to its commitment, those of a store to what remains. */
-export interface Component {
-  readonly code: ComponentCode;
-  /** For people; can carry a detail in parentheses. */
-  readonly name: string;
-  /** Signed: what is subtracted is negative. */
-  readonly bytes: number;
-  readonly explanation?: string;
-}
+export type Component = Shape<typeof ComponentSchema>;
 
 /** The component `code`; `detail` is appended to its name in parentheses. */
 export function component(code: ComponentCode, bytes: number, detail?: string): Component {

@@ -34,7 +34,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'wire',
     layers: { base: 'the kinds of errors, for the table of exit codes' },
     node: nothing,
-    packages: nothing,
+    packages: { typebox: { file: '*', reason: 'the schemas, and the types that follow from them' } },
   },
   {
     name: 'block',

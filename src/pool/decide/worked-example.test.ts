@@ -1,7 +1,7 @@
 /** The example of docs/admission.md, worked out: every block of it stands on the page. */
 import { readFileSync } from 'node:fs';
 import { formatBytes, GiB, MiB } from '#base';
-import type { PolicySum } from '#wire';
+import type { PolicySum, Outlook } from '#wire';
 import { expect, it } from 'vitest';
 import { explainVerdict, type StoreFacts, sumOf } from './admission.ts';
 import { forecastStore, growthOf, type SizePoint } from './forecast.ts';
@@ -55,7 +55,7 @@ const GROWTH = [
 ];
 
 const FORECAST = [
-  ...Object.entries(forecastStore(FACTS, RULES))
+  ...Object.entries(forecastStore(FACTS, RULES) as unknown as Readonly<Record<string, Outlook>>)
     .filter(([name]) => name !== 'growth')
     .map(
       ([name, { outcome, earliest, latest }]) =>

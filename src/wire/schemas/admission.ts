@@ -1,0 +1,87 @@
+/** Requests for space, and the answers to them. */
+import { Type } from 'typebox';
+import { LONGEST_TTL_SECONDS, SHORTEST_TTL_SECONDS, MAX_KEY_LENGTH } from '../reservation-limits.ts';
+import { shape, nullable, Bytes, Time, ErrorSchema, PolicySchema, Assumptions } from './common.ts';
+import { PolicySumSchema } from './stores.ts';
+
+/** Nothing need not be held. */
+const HeldBytes = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
+/** Of a request for space; strict, so that a misspelt key is not overlooked. */
+const REQUEST = {
+  store: Type.String({ minLength: 1, maxLength: 4096, description: "the store's id, or a path on it" }),
+  /** What would be committed, in bytes; or an image to be made, whose commitment is worked out. */
+  bytes: Type.Optional(Bytes),
+  image: Type.Optional(
+    Type.Object(
+      {
+        format: Type.Enum(['raw', 'qcow2']),
+        capacity: Bytes,
+        options: Type.Optional(Type.String({ maxLength: 4096, description: 'as `qemu-img create -o` takes them' })),
+      },
+      { additionalProperties: false },
+    ),
+  ),
+  /** Instead of the store's own. */
+  policy: Type.Optional(PolicySchema),
+  idleShare: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  /** Declared for this answer, beside what the store's rules declare. */
+  assume: Type.Optional(Assumptions),
+};
+
+export const AdmissionRequestSchema = Type.Object(REQUEST, {
+  title: 'AdmissionRequest',
+  description: 'exactly one of bytes and image',
+  additionalProperties: false,
+});
+
+export const ReservationRequestSchema = Type.Object(
+  {
+    ...REQUEST,
+    bytes: Type.Optional(HeldBytes),
+    /** The client's own name for it: asked for twice by the same key, it is held once. */
+    key: Type.String({
+      minLength: 1,
+      maxLength: MAX_KEY_LENGTH,
+      description: "the client's own name for it; asked for twice, it is held once",
+    }),
+    ttlSeconds: Type.Number({ minimum: SHORTEST_TTL_SECONDS, maximum: LONGEST_TTL_SECONDS }),
+    /** The image it is for; when that appears, it is released. */
+    path: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 4096, description: 'the image it is for; when that appears, it is released' }),
+    ),
+    /** Hold it even if it does not fit. */
+    overcommit: Type.Optional(Type.Boolean()),
+  },
+  { title: 'ReservationRequest', description: 'exactly one of bytes and image', additionalProperties: false },
+);
+
+export const ReservationSchema = shape('Reservation', {
+  key: Type.String(),
+  store: Type.String(),
+  bytes: Bytes,
+  path: nullable(Type.String()),
+  createdAt: Time,
+  expiresAt: Time,
+  /** held; or how it ended: released by its key, expired, fulfilled by the image it was for. */
+  state: Type.Enum(['held', 'released', 'expired', 'fulfilled']),
+});
+
+export const AdmissionDecisionSchema = shape('AdmissionDecision', {
+  schema: Type.Literal('plimsoll.admission/1'),
+  /** null: could not be told, `sum.unknown` says why. */
+  admitted: nullable(Type.Boolean()),
+  store: Type.String(),
+  /** What the request would commit. */
+  bytes: Bytes,
+  /** The sum with the request in it. */
+  sum: PolicySumSchema,
+  /** The verdict in a sentence. */
+  message: Type.String(),
+  /** The administrator's declarations that the answer rests on. */
+  assumed: Assumptions,
+  scannedAt: Time,
+  reservation: nullable(ReservationSchema),
+});
+
+export const ReservationRefusalSchema = shape('ReservationRefusal', { error: ErrorSchema, decision: AdmissionDecisionSchema });

@@ -1,0 +1,64 @@
+/** What several shapes of the API have in common. */
+import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
+import { ASSUMPTIONS } from '#base';
+import { COMPONENT_CODES } from '../components.ts';
+import { POLICIES } from '../serve-reports.ts';
+
+/** An object that the OpenAPI document lists under `title`. */
+export function shape<P extends TProperties>(title: string, properties: P): TObject<P> {
+  return Type.Object(properties, { title });
+}
+
+export function nullable<S extends TSchema>(schema: S) {
+  return Type.Union([schema, Type.Null()]);
+}
+
+export const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+
+/** Sums and what is left of them can be below zero. */
+export const SignedBytes = Type.Integer({ minimum: -Number.MAX_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER });
+
+export const Seconds = Type.Number();
+
+export const Count = Type.Integer({ minimum: 0 });
+
+export const Time = Type.String({ format: 'date-time' });
+
+// Apart from their messages: a test takes the two together for an error that is made.
+const ERROR_CODE = { code: Type.String({ description: 'listed in docs/errors.md; never changes its meaning' }) };
+
+const FINDING_CODE = { code: Type.String({ description: 'listed in docs/findings.md; never changes its meaning' }) };
+
+export const ErrorSchema = shape('Error', {
+  kind: Type.Enum(['usage', 'not-found', 'corrupt', 'unsupported', 'refused', 'over-budget', 'busy', 'io', 'conflict', 'bug']),
+  ...ERROR_CODE,
+  message: Type.String(),
+  field: Type.Optional(Type.String()),
+  at: Type.Optional(Type.Number()),
+  found: Type.Optional(Type.Union([Type.String(), Type.Number(), Type.Boolean()])),
+  expected: Type.Optional(Type.Union([Type.String(), Type.Number(), Type.Boolean()])),
+});
+
+export const ApiErrorSchema = shape('ApiError', { error: ErrorSchema });
+
+export const FindingSchema = shape('Finding', {
+  level: Type.Enum(['info', 'warning', 'critical']),
+  ...FINDING_CODE,
+  message: Type.String(),
+});
+
+export const ComponentSchema = shape('Component', {
+  code: Type.Enum([...COMPONENT_CODES], { description: 'listed in docs/json.md; never changes its meaning' }),
+  /** For people; can carry a detail in parentheses. */
+  name: Type.String(),
+  /** Signed: what is subtracted is negative. */
+  bytes: SignedBytes,
+  explanation: Type.Optional(Type.String()),
+});
+
+export const PolicySchema = Type.Enum([...POLICIES]);
+
+export const Assumptions = Type.Array(Type.Enum([...ASSUMPTIONS]), {
+  maxItems: 8,
+  description: "the administrator's declarations of what lies below",
+});

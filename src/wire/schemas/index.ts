@@ -1,0 +1,56 @@
+/**
+ * The shapes of reports and of the HTTP API as JSON Schema: the source of their types, of the checks of requests and of the OpenAPI
+ * document. A door of its own, `#wire/schemas`, since typebox is not needed for the types.
+ */
+export {
+  ErrorSchema,
+  ApiErrorSchema,
+  FindingSchema,
+  ComponentSchema,
+} from './common.ts';
+export {
+  ChainLinkSchema,
+  GrowthSchema,
+  OutlookSchema,
+  ImageReportSchema,
+  ScannedImageSchema,
+  ImageViewSchema,
+  ImagePageSchema,
+  ImageSampleSchema,
+} from './images.ts';
+export {
+  StoreForecastSchema,
+  PolicySumSchema,
+  LevelRuleSchema,
+  StoreRulesSchema,
+  AlertSchema,
+  StoreReportSchema,
+  StoreViewSchema,
+  StoreSampleSchema,
+  StatusReportSchema,
+  MoveSchema,
+  MovePlanSchema,
+} from './stores.ts';
+export {
+  AdmissionRequestSchema,
+  ReservationRequestSchema,
+  ReservationSchema,
+  AdmissionDecisionSchema,
+  ReservationRefusalSchema,
+} from './admission.ts';
+export {
+  ServeEventSchema,
+  HelloEventSchema,
+} from './events.ts';
+export {
+  IdParameters,
+  KeyParameters,
+  MOST_IMAGES_OF_PAGE,
+  ImageQuerySchema,
+  MOST_HISTORY_POINTS,
+  HistoryQuerySchema,
+  MovesQuerySchema,
+  ReservationsQuerySchema,
+  RescanRequestSchema,
+  RescanAnswerSchema,
+} from './queries.ts';
