@@ -11,6 +11,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmS
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { licencesOf } from './licences.js';
+import { expandSchemaTypes } from './schema-types.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const DIST = join(ROOT, 'dist');
@@ -98,8 +99,9 @@ async function bundleWeb() {
   return output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : (file.originalFileNames ?? [])));
 }
 
-function emitTypes() {
+async function emitTypes() {
   run(join(ROOT, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json', '--outDir', join(NEXT, 'types')], 'inherit');
+  await expandSchemaTypes(await loadEsbuild(), ROOT, join(NEXT, 'types'));
 }
 
 function generate() {
@@ -124,7 +126,7 @@ const withTypes = !process.argv.includes('--no-types');
 rmSync(NEXT, { recursive: true, force: true });
 const inputs = [...(await bundle()), ...(await bundleWeb())];
 writeFileSync(join(NEXT, 'LICENCES'), licencesOf(ROOT, inputs));
-if (withTypes) emitTypes();
+if (withTypes) await emitTypes();
 else if (existsSync(join(DIST, 'types'))) cpSync(join(DIST, 'types'), join(NEXT, 'types'), { recursive: true });
 generate();
 rmSync(DIST, { recursive: true, force: true });
