@@ -9,6 +9,7 @@
  * ```
  */
 export { type ErrorKind, PlimsollError } from '#base';
+export { DaemonClient, socketPath } from '#client';
 export {
   createImage,
   type CreatedImage,
@@ -36,6 +37,8 @@ export {
   type WhoOptions,
 } from '#sandbox';
 export {
+  type AdmissionDecision,
+  type AdmissionRequest,
   type Component,
   type ComponentCode,
   type ChainLink,
@@ -49,8 +52,11 @@ export {
   type LoopUser,
   type MeasureReport,
   type ProcessUser,
+  type Reservation,
+  type ReservationRequest,
   type ScannedImage,
   type ScanReport,
+  type StatusReport,
   type StoreReport,
   type Unbounded,
   type UseReport,

@@ -9,7 +9,7 @@ import { type Assumption, escapeForTerminal, PlimsollError } from '#base';
 import { commitmentOfNew, type CreateOptions } from '#create';
 import { filesystemOf, storageRulesOf } from '#host';
 import type { AdmissionDecision } from '#wire';
-import { DaemonClient, socketPath } from './daemon-client.ts';
+import { DaemonClient, socketPath } from '#client';
 import type { Session } from './session.ts';
 
 /** Milliseconds until the daemon must have answered; it may scan the store first. */

@@ -159,6 +159,21 @@ export const LAYERS: readonly Layer[] = [
     },
   },
   {
+    name: 'client',
+    layers: {
+      base: 'errors',
+      wire: 'requests and answers',
+      host: 'whether the listener of the socket is trusted',
+    },
+    node: {
+      'node:fs': 'whether a socket exists',
+      'node:http': 'requests over the socket',
+      'node:net': 'the connection, whose listener is judged before anything is sent',
+      'node:path': 'the place of the socket',
+    },
+    packages: nothing,
+  },
+  {
     name: 'cli',
     layers: {
       base: 'errors and units',
@@ -167,6 +182,7 @@ export const LAYERS: readonly Layer[] = [
       sandbox: 'the figures of an image',
       pool: 'stores',
       create: 'new images',
+      client: 'the running daemon',
       server: 'what serve starts',
     },
     node: {
@@ -175,8 +191,6 @@ export const LAYERS: readonly Layer[] = [
       'node:fs': 'constants and standard streams',
       'node:fs/promises': 'the demonstration store, the configuration',
       'node:timers/promises': 'how long the start waits for the first scan',
-      'node:http': 'asking the daemon over its socket',
-      'node:net': 'the connection to it, whose listener is judged before anything is sent',
       'node:module': 'the compile cache',
       'node:os': 'the temporary directory, signals',
       'node:path': 'names',
@@ -211,6 +225,7 @@ export const LAYERS: readonly Layer[] = [
       sandbox: 'figures()',
       pool: 'scan()',
       create: 'create() and measure()',
+      client: 'DaemonClient',
     },
     node: nothing,
     packages: nothing,

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { Option } from 'commander';
 import { type Assumption, escapeForTerminal, parseDuration, parseSize, PlimsollError, jsonText } from '#base';
 import { type AdmissionDecision, type AdmissionRequest, EXIT_CODES, POLICIES, type Policy } from '#wire';
-import { DaemonClient, socketPath } from '../daemon-client.ts';
+import { DaemonClient, socketPath } from '#client';
 import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';

@@ -1,7 +1,7 @@
 /** `plimsoll check`: the stores as a plugin of Nagios and its relatives tells it, in a line and an exit code. */
 import { PlimsollError, escapeForTerminal, formatBytes } from '#base';
 import type { Level, StatusReport, StoreView } from '#wire';
-import { DaemonClient, socketPath } from '../daemon-client.ts';
+import { DaemonClient, socketPath } from '#client';
 import { NAGIOS_EXITS } from '../nagios.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';

@@ -1,7 +1,7 @@
 /** `plimsoll release`: lets go of space that was held. */
 import { Argument } from 'commander';
 import { escapeForTerminal, formatBytes, jsonText } from '#base';
-import { DaemonClient, socketPath } from '../daemon-client.ts';
+import { DaemonClient, socketPath } from '#client';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';

@@ -1,6 +1,6 @@
 /** `plimsoll status`: what the daemon knows of its stores. */
 import { jsonText } from '#base';
-import { DaemonClient, socketPath } from '../daemon-client.ts';
+import { DaemonClient, socketPath } from '#client';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
