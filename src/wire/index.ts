@@ -2,9 +2,9 @@
 export type { Verdict, VetConversion, VetIdentity, VetNext, VetReason, VetReport, VetUse } from './vet-report.ts';
 export { EXIT_CODE_OF_KIND, EXIT_CODES, exitCodeOfError, httpStatusOf } from './kinds.ts';
 export { type Component, component, COMPONENT_CODES, COMPONENT_NAMES, type ComponentCode, sumOfComponents } from './components.ts';
+export { DEFINITIONS, GLOSSARY, WORDS } from './glossary.ts';
 export {
   type ChainLink,
-  DEFINITIONS,
   type Finding,
   type FindingLevel,
   type FormatSource,

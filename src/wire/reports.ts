@@ -70,16 +70,3 @@ export interface ScanReport {
   /** What could not be read and belongs to no store: a directory that is missing, for example. */
   readonly errors: readonly (SerializedError & { readonly path: string })[];
 }
-
-/** The definition printed with each figure, in --help, JSON and metrics. */
-export const DEFINITIONS = {
-  capacity: 'bytes the guest sees',
-  length: 'highest byte offset of the file (st_size)',
-  allocation: 'storage consumed now (st_blocks x 512)',
-  commitment: 'the most storage the image can come to consume, without a new internal snapshot, bitmap or resize',
-  expected: 'storage after the guest has written every byte once',
-  residual: 'commitment - allocation: what may still be written',
-  exclusive: 'bytes freed if this image were deleted',
-  shared: 'bytes that another file shares',
-  headroom: 'available - residual - reserved - floor; negative means overcommitted',
-} as const;

@@ -89,7 +89,7 @@ export function Ago({ at }: { readonly at: string }): JSX.Element {
 export function Glossary(): JSX.Element {
   return (
     <details class="glossary">
-      <summary>What the words mean</summary>
+      <summary>Glossary</summary>
       <dl>
         {(Object.entries(WORDS) as [Word, string][]).map(([word, meaning]) => (
           <div key={word}>

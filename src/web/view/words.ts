@@ -1,5 +1,5 @@
-/** What each word on the page means: the definitions of the reports, and those of the words that only a store has. */
-import { DEFINITIONS } from '#wire';
+/** The words that the dashboard explains, and where on the page their definitions are. */
+import { WORDS } from '#wire';
 
 export const WORDS = {
   ...DEFINITIONS,
