@@ -123,9 +123,9 @@ function errnoText(errno: string): string {
     ELOOP: 'too many symbolic links',
     EFBIG: 'file too large for the filesystem',
     EROFS: 'read-only filesystem',
-    EADDRINUSE: 'another program has it',
-    EADDRNOTAVAIL: 'no address of this machine',
-    ECONNREFUSED: 'nobody listens there',
+    EADDRINUSE: 'address already in use',
+    EADDRNOTAVAIL: 'address not available on this host',
+    ECONNREFUSED: 'connection refused',
   };
   return words[errno] ?? errno;
 }

@@ -100,6 +100,6 @@ describe('parseDuration()', () => {
     [' 5M ', 300],
   ])('%s is %d seconds', (text, seconds) => expect(parseDuration(text, '--ttl')).toBe(seconds));
   it.each(['', ' ', '90', 's', '-5m', '5 m', '1m1h', '1e3s', '5min', '99999999999s'])('%j is refused', (text) =>
-    expect(() => parseDuration(text, '--ttl')).toThrow(/^Cannot understand --ttl: /),
+    expect(() => parseDuration(text, '--ttl')).toThrow(/^Cannot parse --ttl: /),
   );
 });

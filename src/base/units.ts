@@ -73,7 +73,7 @@ export function parseDuration(text: string, option: string): number {
   const parts = units.map((unit, index) => Number(match?.[index + 1] ?? 0) * (SECONDS_OF[unit] ?? 0));
   if (match !== null && text.trim() !== '') return parts.reduce((sum, part) => sum + part, 0);
   throw new PlimsollError('usage', 'DURATION_SYNTAX', {
-    doing: `understand ${option}`,
+    doing: `parse ${option}`,
     found: text,
     expected: 'a duration such as 90s, 15m, 24h, 7d or 1h30m',
   });

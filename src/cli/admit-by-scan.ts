@@ -10,15 +10,15 @@ import type { AdmissionDecision, AdmissionRequest, Growth, StoreReport } from '#
 import { collectScan } from './commands/scan.ts';
 import type { Session } from './session.ts';
 
-const NO_GROWTH: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, unknown: 'no daemon has kept a history' };
+const NO_GROWTH: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, unknown: 'no history: no daemon is running' };
 
-/** Throws: usage, ADMIT_GROWTH; not-found, when there is no such directory, or no store was found there. */
+/** Throws: usage, ADMIT_GROWTH; not-found, when there is no such directory, or no stores there. */
 export async function admitByScan(request: AdmissionRequest, session: Session): Promise<AdmissionDecision> {
   if (request.policy === 'growth') {
     throw new PlimsollError('usage', 'ADMIT_GROWTH', {
       doing: 'admit',
       found: 'the policy growth without a daemon',
-      expected: 'promise or entitled: without history no growth is known',
+      expected: 'promise or entitled: growth is unknown without history',
     });
   }
   const directory = await directoryOf(request.store);

@@ -8,7 +8,7 @@ export async function allowedDirectories(given: readonly string[] = []): Promise
     const found = await whyNotDirectory(directory);
     if (found !== undefined)
       throw new PlimsollError('usage', 'ALLOW_DIR', {
-        doing: 'understand --allow-dir',
+        doing: 'parse --allow-dir',
         found: `${directory}: ${found}`,
         expected: 'a directory',
       });

@@ -101,11 +101,11 @@ export class CreateAdmission {
     // The answer may be lost, and the space reserved.
     this.#mayBeHeld = error.code === 'DAEMON_SILENT' || error.code === 'DAEMON_LOST';
     if (this.#wish.overcommit) {
-      this.#session.warn(`plimsoll: overcommitted: not known whether it fits: ${escapeForTerminal(error.message)}`);
+      this.#session.warn(`plimsoll: overcommitted: unknown whether it fits: ${escapeForTerminal(error.message)}`);
       return;
     }
     if (error.kind === 'conflict') throw error;
-    const message = `Cannot create image: not known whether it fits, so nothing was made (--overcommit makes it). ${error.message}`;
+    const message = `Cannot create image: unknown whether it fits, so nothing was created (--overcommit creates it anyway). ${error.message}`;
     throw new PlimsollError('busy', 'FIT_UNANSWERED', { doing: 'create image', cause: error }, message);
   }
 }

@@ -30,7 +30,7 @@ describe('reportFailure()', () => {
   it('knows what the system says', () => {
     const { session, said } = aSession();
     expect(reportFailure(Object.assign(new Error('ENOSPC: no space'), { code: 'ENOSPC' }), session)).toBe(18);
-    expect(said).toEqual(['plimsoll: Cannot finish the command: no space left on device']);
+    expect(said).toEqual(['plimsoll: Cannot complete the command: no space left on device']);
   });
 
   it('shows the stack of a bug, and whom to tell', () => {

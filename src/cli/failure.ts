@@ -12,7 +12,7 @@ export function reportFailure(thrown: unknown, session: Session): number {
     session.warn('plimsoll: interrupted');
     return EXIT_CODES.interrupted;
   }
-  const error = asPlimsollError(thrown, 'finish the command');
+  const error = asPlimsollError(thrown, 'complete the command');
   session.warn(`plimsoll: ${failureText(error)}`);
   if (error.kind === 'bug') for (const line of bugReport(error)) session.warn(line);
   return exitCodeOfError(error);

@@ -10,7 +10,7 @@ export interface OutputFlags {
 }
 
 export function addOutputOptions<C extends Command>(command: C): C {
-  command.addOption(new Option('--output <style>', 'how to print: for people, or as JSON').choices(['human', 'json']).default('human'));
+  command.addOption(new Option('--output <style>', 'output style: text or JSON').choices(['human', 'json']).default('human'));
   command.addOption(new Option('--json', 'the same as --output json').implies({ output: 'json' }));
   return command;
 }
@@ -19,7 +19,7 @@ export function addOutputOptions<C extends Command>(command: C): C {
 export function addAssumeOption<C extends Command>(command: C): C {
   return command.option(
     '--assume <declaration>',
-    `declare what plimsoll cannot find out: ${ASSUMPTIONS.join(', ')} (may be repeated, or a list with commas)`,
+    `declare a fact that plimsoll cannot determine: ${ASSUMPTIONS.join(', ')} (may be repeated, or a list with commas)`,
     collectAssumptions,
   );
 }
@@ -28,7 +28,7 @@ function collectAssumptions(text: string, declared: readonly Assumption[] = []):
   const words = text.split(',').map((word) => word.trim());
   for (const word of words) {
     if (ASSUMPTIONS.includes(word as Assumption)) continue;
-    throw new PlimsollError('usage', 'ASSUME_SYNTAX', { doing: 'understand --assume', found: word, expected: ASSUMPTIONS.join(', ') });
+    throw new PlimsollError('usage', 'ASSUME_SYNTAX', { doing: 'parse --assume', found: word, expected: ASSUMPTIONS.join(', ') });
   }
   return [...new Set([...declared, ...(words as Assumption[])])];
 }

@@ -53,7 +53,7 @@ export async function loadVerbs(names: readonly string[], session: Session): Pro
 
 function assemble(verbs: readonly VerbCommand[], session: Session): Command {
   const program = new Command('plimsoll')
-    .description(`plimsoll: ${PURPOSE}.\nHow deep disk images can still sink the filesystem that they lie on.`)
+    .description(`plimsoll: ${PURPOSE}.\nReports how much storage disk images use now and can ever use, and whether it fits.`)
     .version(`plimsoll ${VERSION}`, '-V, --version')
     .usage('COMMAND [OPTION]... [ARGUMENT]...')
     .helpCommand('help [COMMAND]', 'help for one command')

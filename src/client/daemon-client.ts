@@ -73,7 +73,7 @@ export class DaemonClient {
     // Held is what this request asked for, and nothing that was refused.
     const isOwn = reservation?.key === asked.key && reservation.state === 'held';
     const isAllowed = admitted === true || asked.overcommit === true;
-    if (isRefusal ? reservation !== null : !isOwn || !isAllowed) throw malformed('a decision that contradicts itself');
+    if (isRefusal ? reservation !== null : !isOwn || !isAllowed) throw malformed('an inconsistent decision');
     return decision;
   }
 
@@ -116,7 +116,7 @@ export class DaemonClient {
       doing: DOING,
       image: this.#path,
       found: `no answer within ${this.#timeoutMs / 1000} s`,
-      expected: 'a daemon that answers',
+      expected: 'a responding daemon',
     });
   }
 
@@ -126,22 +126,22 @@ export class DaemonClient {
     if (code === undefined || code.startsWith('HPE_')) return malformed('an answer that is not HTTP');
     const where = { doing: DOING, image: this.#path };
     if (code === 'ENOENT' || code === 'ENOTDIR' || (code === 'ECONNREFUSED' && !isSocketFile(this.#path))) {
-      const expected = 'a running plimsoll serve (--socket or PLIMSOLL_SOCKET names another)';
-      return new PlimsollError('not-found', 'DAEMON_ABSENT', { ...where, found: 'nobody listens there', expected });
+      const expected = 'a running plimsoll serve (set the socket with --socket or PLIMSOLL_SOCKET)';
+      return new PlimsollError('not-found', 'DAEMON_ABSENT', { ...where, found: 'no daemon is listening', expected });
     }
     if (code === 'ECONNREFUSED') {
-      const found = 'a socket without a listener: the daemon has died, or is starting';
-      const expected = 'a running plimsoll serve; where it is not to run, remove the socket';
+      const found = 'a socket without a listener: the daemon has died or is starting';
+      const expected = 'a running plimsoll serve; if no daemon is wanted, remove the socket';
       return new PlimsollError('busy', 'DAEMON_STOPPED', { ...where, found, expected });
     }
     if (code === 'EACCES' || code === 'EPERM') {
-      const expected = 'a user of the group that the socket belongs to, or root';
+      const expected = 'root or a member of the group of the socket';
       return new PlimsollError('io', 'DAEMON_FORBIDDEN', { ...where, found: 'permission denied', expected });
     }
     return new PlimsollError('io', 'DAEMON_LOST', {
       ...where,
       found: `no answer (${code})`,
-      expected: 'a daemon that answers',
+      expected: 'a responding daemon',
       cause: error,
     });
   }
@@ -222,7 +222,7 @@ function isDecisionOn({ bytes }: AdmissionRequest): (value: unknown) => value is
 
 function requireShape<T>(value: unknown, isShape: (value: unknown) => value is T): T {
   if (isShape(value)) return value;
-  throw malformed('an answer of another shape');
+  throw malformed('a malformed answer');
 }
 
 function malformed(found: string): PlimsollError {

@@ -29,16 +29,16 @@ export function discardFindings(savedBytes: number, state: Qcow2State): Finding[
   const isReused = isPunched && savedBytes >= geometry.clusterSize;
   const range = formatBytes(geometry.blockEntries * geometry.clusterSize);
   const why = [
-    ...(isReused ? ['free space breaks up and is not used again'] : []),
+    ...(isReused ? ['free space fragments and is not reused'] : []),
     isPunched
-      ? `the file gets longer without limit, and each ${range} of it keep a refcount block of ${formatBytes(geometry.clusterSize)}`
-      : 'the file gets longer without limit, and discarded clusters keep their storage',
+      ? `the file grows without limit, and each ${range} of it retain a refcount block of ${formatBytes(geometry.clusterSize)}`
+      : 'the file grows without limit, and discarded clusters keep their storage',
   ];
   return [
     {
       level: isReused ? 'warning' : 'info',
       code: 'DISCARDS_EXCEED',
-      message: `The commitment holds without guest discards. With them (discard=unmap, without discard-no-unref=on) the file can take up to ${inMebibytes(excess)} more: ${why.join('; ')}.`,
+      message: `The commitment holds without guest discards. With them (discard=unmap, without discard-no-unref=on) the file can use up to ${inMebibytes(excess)} more: ${why.join('; ')}.`,
     },
   ];
 }

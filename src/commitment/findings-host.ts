@@ -30,12 +30,12 @@ export function hostFindings(facts: FileFacts): Finding[] {
   if (behind > 0) {
     const why =
       facts.filesystem === 'xfs'
-        ? 'XFS speculative preallocation, given back after the file is closed, or space reserved on purpose'
-        : 'space reserved behind its end';
+        ? 'XFS speculative preallocation, released after the file is closed, or deliberately reserved space'
+        : 'space reserved beyond its end';
     findings.push({
       level: 'info',
       code: 'ALLOCATION_ABOVE_LENGTH',
-      message: `${formatBytes(behind)} of storage behind the file's end: ${why}.`,
+      message: `${formatBytes(behind)} of storage beyond the end of the file: ${why}.`,
     });
   }
   if (facts.filesystem === 'btrfs' && facts.noCow !== true) {
@@ -50,7 +50,7 @@ export function hostFindings(facts: FileFacts): Finding[] {
     findings.push({
       level: 'info',
       code: 'EXTENT_SIZE_HINT',
-      message: `The file carries an extent size hint of ${formatBytes(facts.extentSizeHint)} (QEMU sets it on XFS): every piece of data takes storage in steps of that.`,
+      message: `The file carries an extent size hint of ${formatBytes(facts.extentSizeHint)} (QEMU sets it on XFS): storage is allocated in multiples of it.`,
     });
   }
   if (facts.map === undefined) {
@@ -58,7 +58,7 @@ export function hostFindings(facts: FileFacts): Finding[] {
       level: 'info',
       code: 'NO_STORAGE_MAP',
       message:
-        'The filesystem gave no map of the file: the figures rest on its allocation alone and can be too high, or on files with holes in use and storage in free clusters too low.',
+        'The filesystem provided no map of the file: the figures are derived from its allocation alone and can be too high, or too low for files with holes in used clusters and storage in free ones.',
     });
   }
   return findings;
@@ -73,7 +73,7 @@ export function mapFindings({ filesystem }: FileFacts, excess: number): Finding[
       {
         level: 'info',
         code: 'EXT4_MAP_ORDER',
-        message: `A guest that writes, zeroes or discards single blocks in an order made to split ext4's map of the file can make that map take ${most} (mapExcess), or deeper than ext4 accepts, and then writes fail. Usual writes do neither.`,
+        message: `A guest that writes, zeroes or discards single blocks in an order chosen to split ext4's extent map of the file can enlarge that map to ${most} (mapExcess), or make it deeper than ext4 accepts, which makes writes fail. Usual writes do neither.`,
       },
     ];
   }
@@ -81,7 +81,7 @@ export function mapFindings({ filesystem }: FileFacts, excess: number): Finding[
     {
       level: 'info',
       code: 'XFS_MAP_ORDER',
-      message: `A guest that zeroes or discards single blocks of stored data can make XFS's map of the file take ${most} (mapExcess).`,
+      message: `A guest that zeroes or discards single blocks of stored data can enlarge XFS's extent map of the file to ${most} (mapExcess).`,
     },
   ];
 }

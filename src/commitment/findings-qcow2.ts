@@ -11,7 +11,7 @@ export function unboundedReasons(model: GrowthModel): Unbounded[] {
   return [
     {
       reason: 'internal-snapshots',
-      detail: `The image holds ${plural(count, 'internal snapshot')}: every further one keeps what the guest then overwrites, without limit. The commitment holds as long as no new one is taken.`,
+      detail: `The image holds ${plural(count, 'internal snapshot')}: each further snapshot retains overwritten data, so growth is unbounded; the commitment assumes no new snapshot.`,
     },
   ];
 }
@@ -53,11 +53,7 @@ export function censusFindings(census: Census, state: Qcow2State): Finding[] {
     );
   const snapshots = census.snapshotTable.snapshots.length;
   if (snapshots > 0)
-    say(
-      'warning',
-      'INTERNAL_SNAPSHOTS',
-      `${plural(snapshots, 'internal snapshot')} inside: the figures hold as long as no further one is taken.`,
-    );
+    say('warning', 'INTERNAL_SNAPSHOTS', `${plural(snapshots, 'internal snapshot')} : the figures assume no further snapshot.`);
   const obstacle = header.corrupt ? undefined : whyNoSnapshot(census);
   if (obstacle !== undefined) say('info', 'NO_NEXT_SNAPSHOT', `QEMU would refuse a further internal snapshot: ${obstacle}.`);
   const vmState = census.snapshotTable.snapshots.reduce((sum, one) => sum + one.vmStateSize, 0);
@@ -65,19 +61,19 @@ export function censusFindings(census: Census, state: Qcow2State): Finding[] {
     say(
       'info',
       'VM_STATE',
-      `The snapshots hold ${formatBytes(vmState)} of machine state; a live snapshot adds the machine's memory on top of what the next snapshot costs.`,
+      `The snapshots hold ${formatBytes(vmState)} of VM state; a live snapshot adds the memory of the VM to the cost of the next snapshot.`,
     );
   if (header.dirty)
     say(
       'warning',
       'LAZY_REFCOUNTS_DIRTY',
-      `The image was not closed cleanly and its reference counts are stale${census.needsRebuild ? '; the next writable open rebuilds them, and the figures count that in' : ''}.`,
+      `The image was not closed cleanly and its reference counts are stale${census.needsRebuild ? '; the next writable open rebuilds them, and the figures include that' : ''}.`,
     );
   else if (header.lazyRefcounts)
     say(
       'info',
       'LAZY_REFCOUNTS',
-      'Lazy refcounts are on: after a crash the next open rebuilds the reference counts, which takes one more set of them for a moment.',
+      'Lazy refcounts are on: after a crash the next open rebuilds the reference counts, which temporarily needs a second set of them.',
     );
   if (census.leakedCount > 0 && !header.dirty)
     say(
@@ -95,15 +91,11 @@ export function censusFindings(census: Census, state: Qcow2State): Finding[] {
     say(
       'warning',
       'DATA_BEYOND_END',
-      `${plural(census.beyondEnd, 'guest cluster')} ${census.beyondEnd === 1 ? 'lies' : 'lie'} behind the end of the file: it is truncated, or a writer is at work.`,
+      `${plural(census.beyondEnd, 'guest cluster')} ${census.beyondEnd === 1 ? 'lies' : 'lie'} beyond the end of the file: it is truncated, or is being written.`,
     );
   const trailing = facts.length - Math.max(state.used.end() * geometry.clusterSize, 0);
   if (trailing >= geometry.clusterSize)
-    say(
-      'info',
-      'TRAILING_BYTES',
-      `The file goes on for ${formatBytes(trailing)} behind its last used cluster; the next allocations land there.`,
-    );
+    say('info', 'TRAILING_BYTES', `The file extends ${formatBytes(trailing)} beyond its last used cluster; the next allocations go there.`);
   const lost = census.bitmaps.filter((bitmap) => bitmap.inUse).length;
   if (lost > 0)
     say(
@@ -115,26 +107,26 @@ export function censusFindings(census: Census, state: Qcow2State): Finding[] {
     say(
       'info',
       'BITMAPS',
-      `${plural(census.bitmaps.length - lost, 'persistent bitmap')}: every close stores the set anew before it frees the old one; over many sessions the length can grow past its bound.`,
+      `${plural(census.bitmaps.length - lost, 'persistent bitmap')}: every close rewrites the set before it frees the old one; over many sessions the length can exceed its bound.`,
     );
   const free = state.used.end() - state.used.count();
   if (free > 0)
     say(
       'info',
       'FREE_CLUSTERS',
-      `${plural(free, 'free cluster')} (${bytesOf(free)}) between used ones: new data goes there first, but requests larger than a hole pass it by.`,
+      `${plural(free, 'free cluster')} (${bytesOf(free)}) between used ones: new data goes there first, but allocations larger than a gap cannot use it.`,
     );
   if (header.version === 2 && header.backingFile === undefined)
     say(
       'info',
       'VERSION_2_ZERO_WRITES',
-      'Version 2 image without a backing file: when the guest writes zeroes QEMU frees the clusters without giving back their storage, and storage can exceed the commitment over time. qemu-img amend -o compat=1.1 ends that.',
+      'Version 2 image without a backing file: when the guest writes zeroes QEMU frees the clusters without releasing their storage, and storage can exceed the commitment over time. qemu-img amend -o compat=1.1 ends that.',
     );
   if (geometry.clusterSize < facts.hostBlock)
     say(
       'info',
       'CLUSTER_BELOW_BLOCK',
-      `Clusters of ${geometry.clusterSize} bytes are smaller than the host's blocks of ${facts.hostBlock}: guest discards give nothing back.`,
+      `Clusters of ${geometry.clusterSize} bytes are smaller than the host's blocks of ${facts.hostBlock}: guest discards release no storage.`,
     );
   return findings;
 }

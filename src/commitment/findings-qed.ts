@@ -9,7 +9,7 @@ export function qedFindings({ needsCheck }: QedHeader): Finding[] {
       level: 'warning',
       code: 'QED_NEEDS_CHECK',
       message:
-        'The image is marked as open: a machine uses it, or it was not closed cleanly. QEMU checks it at the next start; clusters that an interrupted write leaked stay in the file, and each further interruption can add to them.',
+        'The image is marked as open: a VM uses it, or it was not closed cleanly. QEMU checks it at the next start; clusters leaked by an interrupted write stay in the file, and each further interruption can leak more.',
     },
   ];
 }

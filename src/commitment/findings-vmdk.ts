@@ -11,15 +11,15 @@ export function vmdkFindings({ header, needing, missingTables }: VmdkCensus): Fi
       code: 'VMDK_STREAM_OPTIMIZED',
       message:
         needing === 0
-          ? 'streamOptimized with all grains there: nothing can write to it, so it stays as it is.'
-          : 'streamOptimized is made for transport: a grain that is there cannot be written again. QEMU adds grains that are missing when a guest writes them whole, and the commitment counts them as if they could not be compressed. Where no machine writes to it, the image stays as it is.',
+          ? 'streamOptimized with all grains present: it is not writable, so it does not grow.'
+          : 'streamOptimized is a transport format: an existing grain cannot be rewritten. QEMU adds a missing grain when a guest writes it whole, and the commitment counts these as incompressible. If no VM writes to the image, it does not grow.',
     });
   }
   if (missingTables > 0) {
     findings.push({
       level: header.kind === 'sparse' ? 'critical' : 'warning',
       code: 'VMDK_TABLES_MISSING',
-      message: `${missingTables} grain table${missingTables === 1 ? ' is' : 's are'} missing: QEMU writes what a guest puts there over the header of the image.`,
+      message: `${missingTables} grain table${missingTables === 1 ? ' is' : 's are'} missing: QEMU writes guest data for them over the header of the image.`,
     });
   }
   if (header.kind === 'sparse' && header.zeroedGrains) {
@@ -27,14 +27,14 @@ export function vmdkFindings({ header, needing, missingTables }: VmdkCensus): Fi
       level: 'info',
       code: 'VMDK_ZEROED_GRAINS',
       message:
-        'When a guest writes zeros, QEMU gives up the place of a whole grain and never uses it again: the figures hold as long as no zeros are written so.',
+        'When a guest writes zeros, QEMU abandons the space of a whole grain and never reuses it: the figures assume no such writes.',
     });
   }
   if (header.uncleanShutdown) {
     findings.push({
       level: 'warning',
       code: 'VMDK_UNCLEAN',
-      message: 'The image is marked as open: a machine uses it, or it was not closed cleanly.',
+      message: 'The image is marked as open: a VM uses it, or it was not closed cleanly.',
     });
   }
   return findings;

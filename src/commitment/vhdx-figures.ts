@@ -119,7 +119,7 @@ function findingsOf({ facts, blocks }: VhdxImage): Finding[] {
     findings.push({
       level: 'warning',
       code: 'VHDX_FIXED_WITHOUT_BLOCKS',
-      message: `The image is fixed, but ${missing} of its ${blocks.blockCount} blocks have no place: QEMU puts each behind the end of the file, so that the file can come to be twice as long.`,
+      message: `The image is fixed, but ${missing} of its ${blocks.blockCount} blocks have no place: QEMU appends each to the file, so the file can grow to twice its length.`,
     });
   }
   if (facts.log !== undefined) {
@@ -127,7 +127,7 @@ function findingsOf({ facts, blocks }: VhdxImage): Finding[] {
       level: 'warning',
       code: 'VHDX_LOG_PENDING',
       message:
-        'The image was not closed cleanly: its log has to be replayed. plimsoll reads it as it will be then; QEMU opens it only for writing, or after `qemu-img check -r all`.',
+        'The image was not closed cleanly: its log has to be replayed. plimsoll reads it as it will be after the replay; QEMU opens it only for writing, or after `qemu-img check -r all`.',
     });
   }
   return findings;

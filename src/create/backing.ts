@@ -38,7 +38,7 @@ function rawBacking(file: OpenFile, prefix: Uint8Array): Backing {
     findings.push({
       level: 'warning',
       code: 'RAW_WITH_SIGNATURE',
-      message: `The backing file is declared raw, but its first bytes are those of ${evidence.format}: the guest will see those bytes, not the disk inside.`,
+      message: `The backing file is declared raw, but its first bytes are those of ${evidence.format}: the guest sees those bytes, not the disk inside.`,
     });
   }
   return { capacity: roundUp(file.device.byteLength, SECTOR), findings };

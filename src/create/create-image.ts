@@ -140,7 +140,7 @@ async function createDataFile(request: CreateRequest, plan: NewQcow2Plan): Promi
   const path = resolve(dirname(request.path), name);
   if (path === resolve(request.path)) {
     throw new PlimsollError('usage', 'OPTION_VALUE', {
-      doing: 'understand -o',
+      doing: 'parse -o',
       field: 'data_file',
       found: name,
       expected: 'another file than the image',

@@ -124,7 +124,7 @@ function backingOf(reader: OptionReader): BackingChoice | undefined {
   const name = reader.text('backing_file');
   const format = reader.choice('backing_fmt', ['raw', 'qcow2'] as const);
   if (name === undefined && format === undefined) return undefined;
-  if (name === undefined) throw contradiction('backing_fmt', 'without backing_file', 'both or none');
+  if (name === undefined) throw contradiction('backing_fmt', 'without backing_file', 'both or neither');
   if (format === undefined) throw contradiction('backing_file', 'without backing_fmt', 'its format beside it: backing_fmt=raw or qcow2');
   return { name: fileName('backing_file', name), format };
 }
@@ -178,9 +178,9 @@ function refuseExtentSizeHint(reader: OptionReader): void {
   const hint = reader.size('extent_size_hint');
   if (hint === undefined || hint === 0) return;
   throw new PlimsollError('unsupported', 'CREATE_EXTENT_SIZE_HINT', {
-    doing: 'understand -o',
+    doing: 'parse -o',
     field: 'extent_size_hint',
     found: hint,
-    expected: '0: images are made without a hint',
+    expected: '0: images are created without a hint',
   });
 }

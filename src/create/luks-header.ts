@@ -75,6 +75,6 @@ export function refuseEncryption(encryption: Encryption): void {
     doing: 'create an encrypted image',
     field: 'encrypt.format',
     found: encryption,
-    expected: 'no encryption; qemu-img can make such an image, and measure can say how large it gets',
+    expected: 'no encryption; create such an image with qemu-img, and compute its size with measure',
   });
 }

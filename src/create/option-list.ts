@@ -1,7 +1,7 @@
 /** `-o key=value,key=value` as qemu-img takes it: a doubled comma is a comma of the value, a bare key means `on`. */
 import { parseSize, PlimsollError } from '#base';
 
-const DOING = 'understand -o';
+const DOING = 'parse -o';
 /** What `on` is where it can hardly have been meant: a bare key. */
 const NO_VALUE = 'on, as a key without a value is';
 

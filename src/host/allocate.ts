@@ -25,14 +25,14 @@ export interface AllocateOptions {
  */
 export async function allocateSpace(fd: number, fileOffset: number, byteLength: number, options: AllocateOptions = {}): Promise<void> {
   const ffi = await loadFfi();
-  if (ffi === undefined) throw cannotAllocate('the system call is not reachable (koffi could not be loaded)');
+  if (ffi === undefined) throw cannotAllocate('the system call is unavailable (koffi could not be loaded)');
   let done = 0;
   while (done < byteLength) {
     options.signal?.throwIfAborted();
     const step = Math.min(ALLOCATION_STEP, byteLength - done);
     const result = await ffi.fallocate(fd, 0, fileOffset + done, step);
     if (result === -ERRNO.EINTR) continue;
-    if (result === -ERRNO.EOPNOTSUPP || result === -ERRNO.ENOSYS) throw cannotAllocate('the filesystem has no fallocate');
+    if (result === -ERRNO.EOPNOTSUPP || result === -ERRNO.ENOSYS) throw cannotAllocate('the filesystem does not support fallocate');
     if (result < 0) throw asPlimsollError(systemError(result), 'allocate space');
     done += step;
     options.onProgress?.(done);

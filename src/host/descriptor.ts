@@ -101,7 +101,7 @@ function explainOpening(error: NodeJS.ErrnoException, image: string): PlimsollEr
     return new PlimsollError('busy', 'FILE_LEASED', {
       doing: 'open file',
       image,
-      found: 'another program holds a lease on it',
+      found: 'another process holds a lease on it',
       cause: error,
     });
   }
@@ -117,7 +117,7 @@ function readingFlags(more: number): number {
       doing: 'open file',
       field: 'flags',
       found: more,
-      expected: 'none that write or create',
+      expected: 'flags that neither write nor create',
     });
   }
   return O_RDONLY | O_NONBLOCK | O_NOCTTY | more;
@@ -139,7 +139,7 @@ function refuseImpossibleName(path: string | Buffer, image: string): void {
 }
 
 function notRegular(stats: Stats, image: string): PlimsollError {
-  const expected = stats.isBlockDevice() ? 'a regular file; block devices are not read yet' : 'a regular file';
+  const expected = stats.isBlockDevice() ? 'a regular file; block devices are not supported' : 'a regular file';
   return new PlimsollError('refused', 'NOT_A_REGULAR_FILE', { doing: 'open image', image, found: describeType(stats), expected });
 }
 

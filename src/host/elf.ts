@@ -54,9 +54,10 @@ type Read = (offset: number, length: number) => Buffer;
 
 function needsOf(read: Read, path: string): ElfNeeds {
   const header = read(0, HEADER_BYTES);
-  if (header.length < HEADER_BYTES || header.toString('latin1', 0, 6) !== '\u007fELF\u0002\u0001') throw notElf(path, 'not such a file');
+  if (header.length < HEADER_BYTES || header.toString('latin1', 0, 6) !== '\u007fELF\u0002\u0001')
+    throw notElf(path, 'not an ELF file of that kind');
   const segmentCount = header.readUInt16LE(56);
-  if (header.readUInt16LE(54) !== SEGMENT_BYTES || segmentCount > MAX_SEGMENTS) throw notElf(path, 'program headers of an unknown shape');
+  if (header.readUInt16LE(54) !== SEGMENT_BYTES || segmentCount > MAX_SEGMENTS) throw notElf(path, 'program headers of an unknown layout');
   const table = read(Number(header.readBigUInt64LE(32)), segmentCount * SEGMENT_BYTES);
   if (table.length < segmentCount * SEGMENT_BYTES) throw notElf(path, 'cut off');
   const segments = Array.from({ length: segmentCount }, (_, index) => segmentAt(table, index * SEGMENT_BYTES));
@@ -103,7 +104,7 @@ function textAt(read: Read, offset: number): string {
 
 function notElf(path: string, found: string): PlimsollError {
   return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
-    doing: 'find what a confined process needs',
+    doing: 'find the files of a sandboxed process',
     image: path,
     found,
     expected: 'a 64-bit little-endian ELF file',

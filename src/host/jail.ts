@@ -121,9 +121,9 @@ function endOf(child: ChildProcess): Promise<JailEnd> {
 /** No memory or descriptors left is trouble of the moment; whatever else it is, there is no bubblewrap to be had. */
 function cannotStart(cause: NodeJS.ErrnoException): PlimsollError {
   const { code = '' } = cause;
-  if (['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'].includes(code)) return asPlimsollError(cause, 'start the confined reader of the image');
+  if (['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'].includes(code)) return asPlimsollError(cause, 'start the sandboxed reader of the image');
   return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
-    doing: 'confine the reader of the image',
+    doing: 'sandbox the reader of the image',
     found: code === 'ENOENT' ? 'bubblewrap is not installed' : `bwrap cannot be started (${code === '' ? cause.message : code})`,
     expected: 'the program bwrap (Debian: apt-get install bubblewrap), or --unconfined to read the image without sandboxing',
     cause,

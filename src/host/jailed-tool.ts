@@ -74,7 +74,7 @@ export function runJailedTool(words: readonly string[], options: JailedToolOptio
     };
     child.on('error', (error: NodeJS.ErrnoException) => {
       settle();
-      reject(error.code === 'ENOENT' ? notInstalled(error) : asPlimsollError(error, 'run a tool in a jail'));
+      reject(error.code === 'ENOENT' ? notInstalled(error) : asPlimsollError(error, 'run a tool in a sandbox'));
     });
     child.on('close', (code) => {
       settle();
@@ -107,14 +107,14 @@ const NAME_GONE = /^bwrap: Can't find source path \/proc\/self\/fd\//;
 function fileReplaced(): PlimsollError {
   return new PlimsollError('conflict', 'FILE_REPLACED', {
     doing: 'run a tool on the image',
-    found: 'another file or none has its name by now',
-    expected: 'a file that keeps its name while it is judged',
+    found: 'its name now leads to another file or is gone',
+    expected: 'a file that keeps its name while it is vetted',
   });
 }
 
 function cannotRun(tool: string, stderr: string): PlimsollError {
   return new PlimsollError('unsupported', 'JAILED_TOOL', {
-    doing: `run ${tool} in a jail`,
+    doing: `run ${tool} in a sandbox`,
     found: stderr.trim().split('\n')[0] ?? '',
     expected: `${tool} (Debian: qemu-utils), prlimit and user namespaces`,
   });
@@ -122,7 +122,7 @@ function cannotRun(tool: string, stderr: string): PlimsollError {
 
 function notInstalled(cause: unknown): PlimsollError {
   return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
-    doing: 'run a tool in a jail',
+    doing: 'run a tool in a sandbox',
     found: 'bubblewrap is not installed',
     expected: 'the program bwrap (Debian: apt-get install bubblewrap)',
     cause,

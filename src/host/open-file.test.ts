@@ -115,7 +115,7 @@ describe('openImageFile()', () => {
     await expect(openImageFile(at('block'))).rejects.toMatchObject({
       kind: 'refused',
       code: 'NOT_A_REGULAR_FILE',
-      where: { expected: expect.stringContaining('block devices are not read yet') },
+      where: { expected: expect.stringContaining('block devices are not supported') },
     });
   });
 

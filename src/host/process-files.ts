@@ -216,7 +216,7 @@ export function pidsIn(proc: string): number[] {
       .filter((name) => /^\d+$/.test(name))
       .map(Number);
   } catch (error) {
-    throw asPlimsollError(error, 'look at the processes');
+    throw asPlimsollError(error, 'inspect the processes');
   }
 }
 

@@ -26,7 +26,7 @@ export function reopenedForReading(fds: readonly number[]): ReopenedFiles {
     for (const fd of fds) opened.push(openSync(`/proc/self/fd/${fd}`, O_RDONLY + O_NONBLOCK + O_NOCTTY));
   } catch (error) {
     close();
-    throw asPlimsollError(error, 'open the image for the confined reader');
+    throw asPlimsollError(error, 'open the image for the sandboxed reader');
   }
   return { fds: [...opened], [Symbol.dispose]: close };
 }

@@ -33,7 +33,7 @@ export function runtimeFiles(): RuntimeFiles {
     found ??= findRuntimeFiles();
     return found;
   } catch (error) {
-    throw asPlimsollError(error, 'find what a confined process needs');
+    throw asPlimsollError(error, 'find the files of a sandboxed process');
   }
 }
 
@@ -104,7 +104,7 @@ function koffiPackages(): { binary: string; packages: Map<string, string> } {
 
 function missing(name: string, expected: string, cause?: unknown): PlimsollError {
   return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
-    doing: 'find what a confined process needs',
+    doing: 'find the files of a sandboxed process',
     found: name,
     expected,
     ...(cause === undefined ? {} : { cause }),

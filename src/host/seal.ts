@@ -37,9 +37,9 @@ const STACK_BYTES = 8 * MiB;
  */
 export async function sealProcess({ filter, cpuSeconds, memoryBytes, boundsAddressSpace }: SealOrder): Promise<void> {
   const self = await loadSelfRestriction();
-  if (self === undefined) throw unavailable('koffi', 'cannot be loaded inside');
+  if (self === undefined) throw unavailable('koffi', 'cannot be loaded in the sandbox');
   await warmThreadPool();
-  if (!canOpen(PROBE)) throw unavailable('the probe', 'could not be opened even before the seal');
+  if (!canOpen(PROBE)) throw unavailable('the probe', 'could not be opened even before the seccomp filter');
   // Two values: the first ends the process by SIGXCPU, which tells why; the second by SIGKILL, if it lives on.
   limit(self, 'CPU', cpuSeconds, cpuSeconds + 1);
   limit(self, 'DATA', memoryInUse(self, 'DATA') + memoryBytes);
@@ -90,7 +90,7 @@ function memoryInUse(self: SelfRestriction, name: 'DATA' | 'AS'): number {
   };
   let enough = 2 * GiB;
   while (!isEnough(enough)) {
-    if (enough > 64 * TiB) throw unavailable(`RLIMIT_${name}`, 'no memory at all');
+    if (enough > 64 * TiB) throw unavailable(`RLIMIT_${name}`, 'no memory left even with a limit of 64 TiB');
     enough *= 2;
   }
   while (enough > step && isEnough(enough - step)) enough -= step;
@@ -103,16 +103,16 @@ function succeed(step: string, result: number): void {
 
 function unavailable(step: string, found: string): PlimsollError {
   return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
-    doing: 'seal the reader of the image',
+    doing: 'sandbox the reader of the image',
     field: step,
     found,
-    expected: 'a kernel and a koffi that can, or --unconfined to read the image without a wall',
+    expected: 'a kernel and a koffi that support it, or --unconfined to read the image without sandboxing',
   });
 }
 
 function notSealed(call: string): PlimsollError {
   return new PlimsollError('unsupported', 'SANDBOX_NOT_SEALED', {
-    doing: 'seal the reader of the image',
+    doing: 'sandbox the reader of the image',
     field: call,
     found: 'still answered',
     expected: 'refused by the seccomp filter',

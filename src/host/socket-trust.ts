@@ -44,7 +44,7 @@ export async function loadPeerUsers(): Promise<((socket: Socket) => number | und
 
 function trustByPeer(ffi: Ffi, fd: number, path: string): SocketTrust {
   const user = ffi.peerUser(fd);
-  if (user < 0) return { isTrusted: false, found: `a listener whose user is not known (errno ${-user})` };
+  if (user < 0) return { isTrusted: false, found: `a listener whose user is unknown (errno ${-user})` };
   return { isTrusted: isSelfOrRoot(user) || user === serviceUser(path), found: `user ${user} listens` };
 }
 

@@ -207,7 +207,7 @@ function freeName(file: string, nowMs: number): string {
     const isTaken = ['', '-wal', '-journal'].some((suffix) => lstatSync(`${name}${suffix}`, { throwIfNoEntry: false }) !== undefined);
     if (!isTaken) return name;
   }
-  throw new PlimsollError('conflict', 'FILE_EXISTS', { doing: 'keep damaged file aside', image: file, found: `${MOST_NAMES} of them` });
+  throw new PlimsollError('conflict', 'FILE_EXISTS', { doing: 'quarantine damaged file', image: file, found: `${MOST_NAMES} of them` });
 }
 
 function refuseUnsafe(directory: string, stats: Stats): void {
@@ -217,8 +217,8 @@ function refuseUnsafe(directory: string, stats: Stats): void {
   throw new PlimsollError('refused', 'STATE_DIRECTORY_UNSAFE', {
     doing: 'use state directory',
     image: directory,
-    found: stats.isDirectory() ? `a directory of user ${stats.uid} with mode ${mode}` : 'no directory',
-    expected: 'a directory of its own, that nobody else may write',
+    found: stats.isDirectory() ? `a directory of user ${stats.uid} with mode ${mode}` : 'not a directory',
+    expected: 'a directory writable only by this user',
   });
 }
 

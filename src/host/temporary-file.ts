@@ -142,7 +142,7 @@ export async function renameWithoutReplacing(temporaryPath: string, path: string
     throw new PlimsollError('unsupported', 'NO_ATOMIC_NAME', {
       doing: DOING,
       image: path,
-      found: 'the filesystem can neither link a file nor rename it without replacing another',
+      found: 'filesystem supports neither linkat nor renameat2(RENAME_NOREPLACE)',
       cause,
     });
   }

@@ -196,14 +196,14 @@ async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, pla
 }
 
 function comesBack(link: ChainLink): ChainLink {
-  return { ...link, status: 'refused', reason: 'the chain comes back to a file it went through before' };
+  return { ...link, status: 'refused', reason: 'the chain returns to a file it already contains' };
 }
 
 function linkFindings(link: ChainLink): Finding[] {
   const what = link.role === 'data' ? 'external data file' : 'backing file';
   const name = quoteForHumans(link.name, 200);
   // Without it the figures are those of the tables alone.
-  const missing = link.role === 'data' ? " The guest's data lies in it, and is in none of these figures." : '';
+  const missing = link.role === 'data' ? " It holds the guest's data, which these figures do not include." : '';
   if (link.status === 'opened') return [];
   if (link.status === 'refused')
     return [
@@ -214,7 +214,7 @@ function linkFindings(link: ChainLink): Finding[] {
       },
     ];
   if (link.status === 'missing')
-    return [{ level: 'critical', code: 'REFERENCE_MISSING', message: `The ${what} "${name}" does not exist: the machine cannot start.` }];
+    return [{ level: 'critical', code: 'REFERENCE_MISSING', message: `The ${what} "${name}" does not exist: the VM cannot start.` }];
   return [
     {
       level: 'critical',
@@ -228,7 +228,7 @@ function undeclared(reference: Reference): Finding {
   return {
     level: 'warning',
     code: 'BACKING_FORMAT_UNDECLARED',
-    message: `The image does not say which format its backing file "${quoteForHumans(reference.name, 200)}" has; QEMU would guess, and a guest can forge that. qemu-img rebase -u -F sets it; QED can record raw only.`,
+    message: `The image does not declare the format of its backing file "${quoteForHumans(reference.name, 200)}"; QEMU would probe it, and a guest can forge the result. qemu-img rebase -u -F sets it; QED can record raw only.`,
   };
 }
 
@@ -247,6 +247,6 @@ function loop(image: string, reference: Reference): PlimsollError {
     image,
     field: `${reference.role} file at depth ${reference.depth}`,
     found: reference.name,
-    expected: 'a file the chain has not gone through before',
+    expected: 'a file that the chain does not contain yet',
   });
 }

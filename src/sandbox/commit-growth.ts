@@ -34,7 +34,7 @@ const NEVER_EXTENDED: ReadonlySet<string> = new Set(['vmdk', 'vpc', 'vhd', 'vhdx
 /** Of a backing file in a format whose tables are not read. */
 export function commitGrowthOfOther(format: string): CommitGrowth {
   if (NEVER_EXTENDED.has(format)) return { commitGrowth: 0 };
-  return { commitGrowth: null, commitUnknown: `${quoteForHumans(format)} is not read` };
+  return { commitGrowth: null, commitUnknown: `${quoteForHumans(format)} is not supported` };
 }
 
 /** Of a LUKS volume: its disk lies behind the header and reaches the end of the file. */
@@ -145,10 +145,10 @@ function dataFileRefused(name: string, why: string): PlimsollError {
 export function commitFindings({ name, commitGrowth, commitUnknown }: ChainLink, capacityAbove: number): Finding[] {
   const base = quoteForHumans(name, 200);
   if (commitUnknown !== undefined) {
-    const message = `What a commit into the backing file "${base}" can add to its commitment is not known: ${commitUnknown}.`;
+    const message = `The growth that a commit can cause in the backing file "${base}" is unknown: ${commitUnknown}.`;
     return [{ level: 'warning', code: 'COMMIT_GROWTH_UNKNOWN', message }];
   }
   if (commitGrowth === undefined || commitGrowth === null || commitGrowth === 0) return [];
-  const message = `A commit into the backing file "${base}" extends it to ${formatBytes(capacityAbove)} first: it can then come to take ${formatBytes(commitGrowth)} (${commitGrowth} bytes) more than its own commitment.`;
+  const message = `A commit into the backing file "${base}" extends it to ${formatBytes(capacityAbove)} first: it can then exceed its own commitment by ${formatBytes(commitGrowth)} (${commitGrowth} bytes).`;
   return [{ level: 'warning', code: 'COMMIT_GROWS_BASE', message }];
 }

@@ -11,13 +11,13 @@ export function leftOutOfCopy({ bitmaps, bitmapsValid, nbSnapshots }: Qcow2Heade
     findings.push({
       level: 'warning',
       code: 'COPY_WITHOUT_BITMAPS',
-      message: `The ${plural(count, 'persistent bitmap')} of the source ${count === 1 ? 'is' : 'are'} in none of the figures: a copy has none, unless qemu-img convert --bitmaps makes it.`,
+      message: `The ${plural(count, 'persistent bitmap')} of the source ${count === 1 ? 'is' : 'are'} not in the figures: a copy has no bitmaps, except with qemu-img convert --bitmaps.`,
     });
   if (nbSnapshots > 0)
     findings.push({
       level: 'warning',
       code: 'COPY_WITHOUT_SNAPSHOTS',
-      message: `The ${plural(nbSnapshots, 'internal snapshot')} of the source ${nbSnapshots === 1 ? 'is' : 'are'} in none of the figures: a copy holds the present state of the disk alone.`,
+      message: `The ${plural(nbSnapshots, 'internal snapshot')} of the source ${nbSnapshots === 1 ? 'is' : 'are'} not in the figures: a copy holds only the current state of the disk.`,
     });
   return findings;
 }

@@ -244,9 +244,9 @@ function isOtherFile(evidence: readonly Evidence[], path: string, length: number
   if (evidence.length > 0) return verdict === 'other' && evidence.every((one) => isWrapping(one.format));
   if (verdict === 'container') {
     throw new PlimsollError('corrupt', 'SIGNATURE_MISSING', {
-      doing: 'tell the image format',
+      doing: 'detect the image format',
       found: 'no signature',
-      expected: 'the signature that the name promises',
+      expected: 'a signature matching the file extension',
     });
   }
   return verdict === 'other';
@@ -266,14 +266,14 @@ function rawReport(
     findings.push({
       level: 'warning',
       code: 'NAME_PROMISES_CONTAINER',
-      message: 'The name promises an image format whose signature is not there: taken for raw, as a guess.',
+      message: 'The file extension is that of an image format whose signature is missing: treated as raw, as a guess.',
     });
   }
   if (evidence !== undefined) {
     findings.push({
       level: 'warning',
       code: 'RAW_WITH_SIGNATURE',
-      message: `${known.formatSource === 'declared' ? 'Declared raw' : 'Taken for raw by its name'}, but the first bytes are those of ${evidence.format}: the guest may have written them. Never let a tool guess this file's format.`,
+      message: `${known.formatSource === 'declared' ? 'Declared raw' : 'Treated as raw by its name'}, but the first bytes are those of ${evidence.format}: the guest may have written them. Always declare the format of this file.`,
     });
   }
   return combined(path, known, arithmetic, { findings, chain: [], details: {}, error: undefined });
@@ -345,7 +345,7 @@ function extentFindings(format: OtherFormat, links: readonly ChainLink[]): Findi
   }
   const bytes = saturated([...most.values()].reduce((sum, one) => sum + one, 0));
   const files = `${most.size} extent file${most.size === 1 ? '' : 's'}`;
-  const message = `The figures are those of the descriptor alone. The ${files} that could be read can come to take ${formatBytes(bytes)} (${bytes} bytes) together; in a scan each counts by itself.`;
+  const message = `The figures are those of the descriptor alone. The ${files} that could be read can grow to ${formatBytes(bytes)} (${bytes} bytes) together; a scan counts each separately.`;
   return [{ level: 'info', code: 'VMDK_EXTENT_FILES', message }];
 }
 
@@ -355,7 +355,7 @@ function differencing(parent: string): Finding {
   return {
     level: 'warning',
     code: 'PARENT_NOT_FOLLOWED',
-    message: `The image is a difference to another one, "${quoteForHumans(parent, 200)}", which is not looked for: the figures are those of this file alone.`,
+    message: `The image is a differencing image with the parent "${quoteForHumans(parent, 200)}", which is not opened: the figures are those of this file alone.`,
   };
 }
 

@@ -73,7 +73,7 @@ async function openLayers(path: string, options: ExamineOptions, layers: Layer[]
     const { layer, backing, findings } = await openLayer(file, format, access).catch((error: unknown) => closeAndThrow(file, error));
     if (layers.length === 0) onTop = findings;
     layers.push(layer);
-    if (seen.has(file.identity)) throw chainError('CHAIN_LOOP', path, file.realPath, 'a file the chain has not gone through before');
+    if (seen.has(file.identity)) throw chainError('CHAIN_LOOP', path, file.realPath, 'a file that the chain does not contain yet');
     seen.add(file.identity);
     if (backing === undefined) return onTop;
     if (layers.length > MAX_CHAIN_DEPTH)

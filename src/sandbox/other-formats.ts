@@ -36,7 +36,7 @@ export type OtherFormat = Exclude<ImageFormat, 'raw' | 'qcow2'>;
 export interface CountedImage {
   readonly figures: Figures;
   readonly details: ImageReport['details'];
-  /** The image is a difference to another one, which it names so. */
+  /** The image is a differencing image, which it names so. */
   readonly parent: string | undefined;
   /** Files that it names and that are followed. Left out: none. */
   readonly references?: FileReferences;

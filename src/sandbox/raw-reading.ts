@@ -56,7 +56,7 @@ function withEitherReading(report: ImageReport, { path, wasRaw }: UnprovenFile, 
     level: 'info',
     code: 'FORMAT_UNPROVEN',
     message:
-      'Nobody declared the format, and a guest that encrypts its raw disk writes the same header. Both readings have the same commitment; the capacity is that of the LUKS volume.',
+      'The format is not declared, and a guest that encrypts its raw disk writes the same header. Both readings have the same commitment; the capacity is that of the LUKS volume.',
   };
   const expected = report.expected === null || rawExpected === null ? null : Math.max(report.expected, rawExpected);
   return { ...report, expected, findings: [...report.findings, finding] };
@@ -81,10 +81,10 @@ function unproven({ signatures }: UnprovenFile, more: number | undefined): Findi
   const counted =
     more === undefined
       ? 'It counts as a raw disk at least.'
-      : `As a raw disk it can take ${formatBytes(more)} more, and the larger figure counts.`;
+      : `As a raw disk it can use ${formatBytes(more)} more, and the larger figure counts.`;
   const message =
     signatures.length === 0
-      ? `The name promises a format whose signature is missing. ${counted}`
-      : `Nobody declared the format, and the guest of a raw disk can write the signature of ${signatures.join(' and ')} itself. ${counted} A name that ends as those of the format do, or a declaration, settles it.`;
+      ? `The file extension is that of a format whose signature is missing. ${counted}`
+      : `The format is not declared, and the guest of a raw disk can write the signature of ${signatures.join(' and ')} itself. ${counted} A matching file extension or a declared format resolves this.`;
   return { level: 'warning', code: 'FORMAT_UNPROVEN', message };
 }

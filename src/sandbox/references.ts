@@ -29,7 +29,7 @@ export function permitWithin(image: RealPlace, allowedRealPaths: readonly string
     throw new PlimsollError('refused', 'REFERENCE_OUTSIDE', {
       doing: 'follow a reference of the image',
       found: realPath,
-      expected: 'a file in the same directory tree; --allow-dir names further ones',
+      expected: 'a file in the same directory tree (allow others with --allow-dir)',
     });
   };
 }

@@ -23,10 +23,10 @@ export function chooseFormat(
   if (discovered && evidence.every((one) => isWrapping(one.format))) return { format: 'raw', source: 'guess' };
   if (evidence.length > 1) {
     throw new PlimsollError('refused', 'FORMAT_AMBIGUOUS', {
-      doing: 'tell the image format',
+      doing: 'detect the image format',
       found: evidence.map((one) => one.format).join(' and '),
       expected: discovered
-        ? "one signature; scan --raw FILE if these are a guest disk's own bytes"
+        ? 'one signature; scan --raw FILE if a guest wrote these bytes to its raw disk'
         : `one signature; declare the format with ${option}`,
     });
   }
@@ -38,6 +38,6 @@ export function chooseFormat(
     doing: 'read image',
     at: one.at,
     found: `a ${one.format} signature`,
-    expected: `a format that is read; ${discovered ? 'scan --raw FILE' : `${option} raw`} if these are a guest disk's own bytes`,
+    expected: `a supported format; ${discovered ? 'scan --raw FILE' : `${option} raw`} if a guest wrote these bytes to its raw disk`,
   });
 }

@@ -27,8 +27,8 @@ export async function* splitDiskRuns(disk: SplitDisk, access: ExtentFileAccess):
   if (disk.parent !== undefined) {
     throw new PlimsollError('refused', 'VMDK_PARENT', {
       doing: 'read guest data',
-      found: 'a disk that is the difference to a parent',
-      expected: 'a disk without a parent',
+      found: 'a differencing image',
+      expected: 'an image without a parent',
     });
   }
   let start = 0;

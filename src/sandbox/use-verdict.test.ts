@@ -108,7 +108,7 @@ describe('judgeUse()', () => {
   it('says of locks alone that it is locks alone', () => {
     const judged = judgeUse({ ...FREE, processes: undefined, loops: undefined });
     expect([judged.verdict, judged.findings]).toEqual(['free', []]);
-    expect(judged.advice).toContain("as far as QEMU's locks tell");
+    expect(judged.advice).toContain("according to QEMU's locks");
   });
 
   it('warns of a writer without a lock, and of no other', () => {

@@ -60,14 +60,14 @@ function lockGaps({ locks }: FileUse): Finding[] {
     gaps.push({
       level: 'warning',
       code: 'LOCKS_UNKNOWN',
-      message: 'Nobody could be asked for locks: neither the kernel (which needs koffi) nor /proc/locks answers.',
+      message: 'Lock query failed: neither F_OFD_GETLK (needs koffi) nor /proc/locks is available.',
     });
   }
   if (locks.possible.length > 0) {
     gaps.push({
       level: 'warning',
       code: 'LOCK_POSSIBLE',
-      message: 'There are locks on the same inode number of another device, and it could not be told whether that is this file.',
+      message: 'The same inode number is locked on another device; cannot determine whether it is this file.',
     });
   }
   return gaps;
@@ -80,13 +80,13 @@ function processGaps({ processes }: FileUse): Finding[] {
     gaps.push({
       level: 'warning',
       code: 'PROCESSES_INACCESSIBLE',
-      message: `Could not look into ${inaccessible === 1 ? '1 process' : `${inaccessible} processes`}, which may have the image open. Root can look into most.`,
+      message: `Could not look into ${inaccessible === 1 ? '1 process' : `${inaccessible} processes`}, which may have the image open. Root can inspect most processes.`,
     });
   }
   if (processes?.hidden !== undefined) {
     const why =
-      processes.hidden === 'hidepid' ? '/proc hides the processes of others' : 'this is a container with a PID namespace of its own';
-    gaps.push({ level: 'warning', code: 'PROCESSES_HIDDEN', message: `There may be processes that do not appear at all: ${why}.` });
+      processes.hidden === 'hidepid' ? '/proc hides the processes of other users' : 'this is a container with a PID namespace of its own';
+    gaps.push({ level: 'warning', code: 'PROCESSES_HIDDEN', message: `Some processes are hidden: ${why}.` });
   }
   return gaps;
 }
@@ -106,12 +106,12 @@ const REMOTE =
 
 function remoteGaps({ filesystemType }: FileUse): Finding[] {
   if (filesystemType !== undefined && !REMOTE.test(filesystemType)) return [];
-  const where = filesystemType === undefined ? 'on a filesystem that is not known' : `on ${filesystemType}`;
+  const where = filesystemType === undefined ? 'on an unknown filesystem' : `on ${filesystemType}`;
   return [
     {
       level: 'warning',
       code: 'OTHER_HOSTS_UNKNOWN',
-      message: `The image lies ${where}: others may use it from elsewhere, and that cannot be seen from here.`,
+      message: `The image is ${where}: other hosts may be using it, which is not visible on this host.`,
     },
   ];
 }
@@ -130,7 +130,7 @@ function observations({ locks, processes }: FileUse): Finding[] {
     found.push({
       level: 'info',
       code: 'LIBVIRT_LOCK',
-      message: "Byte 0 is locked, as libvirt's lock daemon does for the disks of running machines.",
+      message: "Byte 0 is locked, as libvirt's lock daemon does for the disks of running VMs.",
     });
   }
   return found;
@@ -141,14 +141,14 @@ function coversWriting({ start, end }: { readonly start: number; readonly end: n
 }
 
 function adviceOn(verdict: UseVerdict, hasGaps: boolean, asked: 'locks' | 'everything'): string {
-  if (verdict === 'writer') return 'Do not write. Reads may be torn: a writer has it open.';
-  if (verdict === 'unknown') return 'Could not tell: treat it as in use. Do not write; reads may be torn.';
+  if (verdict === 'writer') return 'Do not write. Reads may be torn: it is open for writing.';
+  if (verdict === 'unknown') return 'Unknown: treat it as in use. Do not write; reads may be torn.';
   if (verdict === 'reader') {
-    const reading = hasGaps ? 'Reads may be torn, since not everything could be looked at.' : 'Safe to read.';
-    return `Do not write: readers, such as the machine of an overlay, rely on its bytes. ${reading}`;
+    const reading = hasGaps ? 'Reads may be torn, since not every process could be inspected.' : 'Safe to read.';
+    return `Do not write: readers, such as the VM of an overlay, rely on its bytes. ${reading}`;
   }
-  if (asked === 'locks') return "Safe to read and write, as far as QEMU's locks tell: programs that take none were not looked for.";
-  return 'Safe to read and write, as long as nobody opens it meanwhile.';
+  if (asked === 'locks') return "Safe to read and write according to QEMU's locks: processes that take no QEMU lock are not detected.";
+  return 'Safe to read and write, unless a process opens it meanwhile.';
 }
 
 /** QEMU's permission bytes that the ranges cover. */

@@ -46,7 +46,7 @@ export async function examineUse(path: string | Buffer, options: ExamineUseOptio
     return reportOf(await fileUseOf(path, { processes, signal }));
   } catch (thrown) {
     if (signal?.aborted === true) throw thrown;
-    return failed(nameText(path), asPlimsollError(thrown, 'look who uses the image', nameText(path)));
+    return failed(nameText(path), asPlimsollError(thrown, 'query the users of the image', nameText(path)));
   }
 }
 
@@ -70,7 +70,7 @@ function failed(path: string, error: PlimsollError): UseReport {
     verdict: 'unknown',
     reading: 'unknown',
     writing: 'unknown',
-    advice: 'Could not tell: treat it as in use.',
+    advice: 'Unknown: treat it as in use.',
     processes: null,
     inaccessibleProcesses: null,
     loopDevices: null,

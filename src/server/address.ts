@@ -16,7 +16,7 @@ export function parseListen(text: string, name: string): TcpAddress {
   const port = Number(match?.[2]);
   if (match === null || port > 65_535) {
     throw new PlimsollError('usage', 'LISTEN_SYNTAX', {
-      doing: `understand ${name}`,
+      doing: `parse ${name}`,
       found: text,
       expected: 'ADDRESS:PORT such as 127.0.0.1:9464 or [::1]:9464',
     });

@@ -30,7 +30,7 @@ export function addAdmissionRoutes(
     '/admission/check',
     {
       schema: {
-        ...answers('Would it fit? Whatever the answer, the status is 200', AdmissionDecisionSchema, 404, 413, 415, 422),
+        ...answers('Check admission (always 200)', AdmissionDecisionSchema, 404, 413, 415, 422),
         body: AdmissionRequestSchema,
       },
     },
@@ -39,21 +39,21 @@ export function addAdmissionRoutes(
   addReserve(app, service, decisionMs, holderOf);
   app.delete(
     '/reservations/:key',
-    { schema: { ...answers('Releases what is held by this key', ReservationSchema, 404, 409), params: KeyParameters } },
+    { schema: { ...answers('Release the reservation with this key', ReservationSchema, 404, 409), params: KeyParameters } },
     ({ params }) => service.release(params.key),
   );
   app.post(
     '/rescan',
     {
       schema: {
-        summary: 'Looks at everything anew; answers before that is done, events tell of it',
+        summary: 'Start a full rescan; returns immediately, and events report its end',
         body: RescanRequestSchema,
-        response: { 202: described(RescanAnswerSchema, 'It has begun'), ...errorAnswers([404, 413, 415]) },
+        response: { 202: described(RescanAnswerSchema, 'Started'), ...errorAnswers([404, 413, 415]) },
       },
     },
     ({ body, log }, reply) => {
       const stores = body.store === undefined ? service.stores().map(({ id }) => id) : [service.store(body.store).id];
-      service.rescan(body.store).catch((error: unknown) => log.error({ err: error }, 'a rescan that was asked for failed'));
+      service.rescan(body.store).catch((error: unknown) => log.error({ err: error }, 'a requested rescan failed'));
       return reply.status(202).send({ rescanning: stores });
     },
   );
@@ -64,15 +64,15 @@ function addReserve(app: TypedApp, service: StoreService, decisionMs: number, ho
     '/admission/reserve',
     {
       schema: {
-        summary: 'Holds space, if it fits',
+        summary: 'Reserve space, if it fits',
         body: ReservationRequestSchema,
         response: {
-          200: described(AdmissionDecisionSchema, 'It was held already by this key'),
-          201: described(AdmissionDecisionSchema, 'It is held now'),
+          200: described(AdmissionDecisionSchema, 'Already reserved with this key'),
+          201: described(AdmissionDecisionSchema, 'Reserved'),
           ...errorAnswers([404, 413, 415, 422]),
           409: described(
             Type.Union([ReservationRefusalSchema, ApiErrorSchema]),
-            'It does not fit, with the sum; or the key holds something else, without one',
+            'It does not fit, with the calculation; or the key reserves a different request, without one',
           ),
         },
       },
@@ -98,9 +98,7 @@ async function inTime<T>(decision: Promise<T>, milliseconds: number): Promise<T>
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
       const found = `no decision within ${milliseconds / 1000} s`;
-      reject(
-        new PlimsollError('busy', 'ANSWER_TOO_SLOW', { doing: 'answer the request', found, expected: 'a store that can be looked at' }),
-      );
+      reject(new PlimsollError('busy', 'ANSWER_TOO_SLOW', { doing: 'answer the request', found, expected: 'a store that can be scanned' }));
     }, milliseconds);
   });
   try {
@@ -126,7 +124,7 @@ function sized(request: Static<typeof AdmissionRequestSchema>): SizedRequest;
 function sized({ bytes, image, ...rest }: AdmissionRequest): SizedRequest {
   if ((bytes === undefined) === (image === undefined)) {
     throw new PlimsollError('usage', 'ADMISSION_WHAT', {
-      doing: 'understand the request',
+      doing: 'parse request',
       found: bytes === undefined ? 'neither bytes nor image' : 'both bytes and image',
       expected: 'exactly one of bytes and image',
     });
@@ -146,9 +144,9 @@ function commitmentOf({ format, capacity, options }: NonNullable<AdmissionReques
   const tables = plannedTables(parsed, capacity);
   if (tables > MOST_PLANNED_TABLES) {
     throw new PlimsollError('over-budget', 'PLAN_TOO_LARGE', {
-      doing: 'work out the commitment of the image',
+      doing: 'compute the commitment of the image',
       found: `${tables} preallocated tables`,
-      expected: `at most ${MOST_PLANNED_TABLES}; work it out with plimsoll measure, and ask for bytes`,
+      expected: `at most ${MOST_PLANNED_TABLES}; compute it with plimsoll measure, and request bytes`,
     });
   }
   commitmentOfNew(format, capacity, parsed);

@@ -4,17 +4,17 @@ import { ApiErrorSchema } from '#wire/schemas';
 
 /** A phrase for each status that is an error. */
 const ERRORS: Readonly<Record<number, string>> = {
-  400: 'The request is not as its schema says',
-  401: 'No token, or a wrong one',
-  403: 'A page of another site',
-  404: 'No such store, image or reservation',
-  409: 'In conflict with what is',
-  413: 'Too large a body, or too much held already',
+  400: 'The request does not match its schema',
+  401: 'Missing or invalid token',
+  403: 'Cross-site request',
+  404: 'Store, image or reservation not found',
+  409: 'Conflict with the current state',
+  413: 'Request body too large, or limit of reservations reached',
   415: 'Not JSON',
-  421: 'A foreign Host header',
-  422: 'What was found there cannot be understood',
+  421: 'Host header of another site',
+  422: 'Malformed content',
   500: 'A bug in plimsoll',
-  503: 'Not now',
+  503: 'Temporarily unavailable',
 };
 
 /** How every route can fail. */

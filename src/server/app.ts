@@ -92,7 +92,7 @@ function addEntry(app: TypedApp, { doorOf }: AppParts): void {
       throw new PlimsollError('busy', 'CONNECTIONS_MANY', {
         doing: 'answer the request',
         found: 'too many connections',
-        expected: 'fewer; try again later',
+        expected: 'fewer; retry later',
       });
     }
     checkEntry(request.raw, door, openPartOf(request));
@@ -148,7 +148,7 @@ function takeJsonOnly(app: TypedApp): void {
 }
 
 function addEvents(api: TypedApp, events: EventStream): void {
-  const schema = { summary: 'Server-sent events: `hello` with all stores, then what happens', produces: ['text/event-stream'] };
+  const schema = { summary: 'Server-sent events: `hello` with all stores, then every change', produces: ['text/event-stream'] };
   api.get('/events', { exposeHeadRoute: false, schema }, (_request, reply) => {
     events.requireRoom();
     reply.hijack();

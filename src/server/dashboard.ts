@@ -14,7 +14,7 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 };
 
 const NOT_BUILT =
-  'plimsoll watches. The dashboard was not built (npm run build); the API is under /api/v1, its description at /api/v1/openapi.json.\n';
+  'plimsoll is running. The dashboard was not built (npm run build); the API is under /api/v1, its description at /api/v1/openapi.json.\n';
 
 /** `directory`: the built page, or undefined where there is none. */
 export async function addDashboard(app: FastifyInstance, directory: string | undefined): Promise<void> {

@@ -39,7 +39,7 @@ export class EventStream {
     throw new PlimsollError('busy', 'SUBSCRIBERS_MANY', {
       doing: 'subscribe to the events',
       found: `${this.#subscribers.size} subscribers`,
-      expected: 'fewer; try again later',
+      expected: 'fewer; retry later',
     });
   }
 

@@ -37,7 +37,7 @@ export function checkEntry(request: IncomingMessage, door: Door, open: OpenPart)
   if (open === 'all' || (open === 'figures' && door.hasOpenMetrics) || isEntitled(request, door)) return;
   throw new PlimsollError('refused', 'TOKEN_WRONG', {
     doing: DOING,
-    found: authorization === undefined ? 'no token' : 'a wrong token',
+    found: authorization === undefined ? 'a missing token' : 'an invalid token',
     expected: door.token === undefined ? 'a request on the Unix socket' : 'the header Authorization: Bearer TOKEN',
   });
 }
@@ -68,6 +68,6 @@ function foreignOrigin(found: string): PlimsollError {
     doing: DOING,
     field: 'Origin',
     found,
-    expected: 'a page of this server, or no browser',
+    expected: 'a same-origin request',
   });
 }

@@ -162,18 +162,18 @@ const DAEMON_METRICS: readonly Metric<Daemon>[] = [
   },
   {
     name: 'plimsoll_start_timestamp_seconds',
-    help: 'when the daemon was started, seconds since 1970',
+    help: 'start time of the daemon, seconds since 1970',
     samples: ({ status }) => [[secondsOf(status.startedAt)]],
   },
   {
     name: 'plimsoll_findings',
-    help: 'what the daemon found wrong with itself and its configuration; `plimsoll status` says what',
+    help: 'findings about the daemon and its configuration; listed by `plimsoll status`',
     samples: ({ status }) =>
       FINDING_LEVELS.map((level) => [status.findings.filter((finding) => finding.level === level).length, { level }]),
   },
   {
     name: 'plimsoll_images_omitted',
-    help: `images that have no samples, because there are more than ${MAX_METRIC_IMAGES}; those with the smallest residual`,
+    help: `images without samples, because there are more than ${MAX_METRIC_IMAGES}; those with the smallest residual`,
     samples: ({ omittedCount }) => [[omittedCount]],
   },
 ];
@@ -181,50 +181,50 @@ const DAEMON_METRICS: readonly Metric<Daemon>[] = [
 const STORE_METRICS: readonly Metric<StoreView>[] = [
   {
     name: 'plimsoll_store_present',
-    help: '1: the filesystem is there; 0: it has vanished, and what is known of it only is of old',
+    help: '1 if the filesystem is present, 0 if it has disappeared (figures are the last known)',
     samples: ({ presence }) => [[presence === 'present' ? 1 : 0]],
   },
   ofStore('size_bytes', 'size of the filesystem', ({ size }) => size),
-  ofStore('available_bytes', 'bytes that an unprivileged process may still write to the filesystem', ({ available }) => available),
+  ofStore('available_bytes', 'bytes an unprivileged process can still write to the filesystem', ({ available }) => available),
   ofStore('allocation_bytes', `${DEFINITIONS.allocation}; all images together, shared blocks once`, ({ allocation }) => allocation),
   ofStore(
     'commitment_bytes',
-    `${DEFINITIONS.commitment}; all images together, each file once; absent: not known, or no bound`,
+    `${DEFINITIONS.commitment}; all images together, each file once; absent: unknown or unbounded`,
     ({ commitment }) => commitment,
   ),
   ofStore('residual_bytes', `${DEFINITIONS.residual}; all images together, un-sharing included`, ({ residual }) => residual),
   {
     name: 'plimsoll_store_reserved_bytes',
-    help: 'held by reservations for images that are not there yet',
+    help: 'bytes reserved for images that do not exist yet',
     samples: ({ reserved }) => [[reserved]],
   },
-  ofStore('shared_bytes', 'bytes that more than one file uses, counted once', ({ shared }) => shared),
+  ofStore('shared_bytes', 'bytes shared by more than one file, counted once', ({ shared }) => shared),
   ofStore('headroom_bytes', DEFINITIONS.headroom, ({ headroom }) => headroom),
   {
     name: 'plimsoll_store_floor_bytes',
-    help: 'free bytes that must always remain',
+    help: 'bytes that must always remain free',
     samples: ({ floor }) => [[floor]],
   },
   {
     name: 'plimsoll_store_seconds_to_full',
-    help: 'seconds until nothing is available: earliest at the high growth, latest at the low one; +Inf: never, not even if all is written; absent: not known',
+    help: 'seconds until available space reaches 0: earliest at the high growth estimate, latest at the low one; +Inf: never, even if every image is filled; absent: unknown',
     samples: (store) => (isKnown(store) ? boundsOf(store.forecast.toFull) : []),
   },
   {
     name: 'plimsoll_store_level',
-    help: 'how near the store is to trouble: 1 for the level that it is at, 0 for the others',
+    help: 'alert level of the store: 1 for the current level, 0 for the others',
     samples: (store) => LEVELS.map((level) => [store.level === level ? 1 : 0, { level }]),
   },
   ofStore('images', 'image files found', ({ imageCount }) => imageCount),
-  ofStore('unreadable_images', 'image files that could not be read; the sums leave them out', ({ unreadableCount }) => unreadableCount),
+  ofStore('unreadable_images', 'image files that could not be read; the sums exclude them', ({ unreadableCount }) => unreadableCount),
   {
     name: 'plimsoll_store_last_scan_timestamp_seconds',
-    help: 'when the last scan of the store ended, seconds since 1970; absent: not scanned yet',
+    help: 'end of the last scan of the store, seconds since 1970; absent: not scanned yet',
     samples: ({ scannedAt }) => [[scannedAt === null ? null : secondsOf(scannedAt)]],
   },
   {
     name: 'plimsoll_store_last_scan_duration_seconds',
-    help: 'how long the last scan of the store took',
+    help: 'duration of the last scan of the store',
     samples: ({ scanSeconds }) => [[scanSeconds]],
   },
 ];

@@ -15,7 +15,7 @@ export async function addOpenApi(app: FastifyInstance, version: string): Promise
       info: {
         title: 'plimsoll',
         version,
-        description: 'The load line of virtualization stores. Bytes are numbers, times are ISO 8601 in UTC, what is not known is null.',
+        description: 'The load line of virtualization stores. Bytes are numbers, times are ISO 8601 in UTC, unknown values are null.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },

@@ -31,9 +31,9 @@ function isFastifyProblem(thrown: unknown): thrown is FastifyProblem {
 }
 
 function ofFastify({ statusCode = 500, message }: FastifyProblem): PlimsollError {
-  const doing = 'understand the request';
+  const doing = 'parse request';
   if (statusCode === 413)
-    return new PlimsollError('over-budget', 'BODY_TOO_LARGE', { doing, found: 'too large a body', expected: '64 KiB at most' });
+    return new PlimsollError('over-budget', 'BODY_TOO_LARGE', { doing, found: 'a body that is too large', expected: 'at most 64 KiB' });
   if (statusCode === 415) return contentType('another type');
   if (statusCode < 500)
     return new PlimsollError('usage', 'REQUEST_INVALID', { doing, found: message, expected: 'what /api/v1/openapi.json describes' });
@@ -42,10 +42,10 @@ function ofFastify({ statusCode = 500, message }: FastifyProblem): PlimsollError
 
 function contentType(found: string): PlimsollError {
   return new PlimsollError('usage', 'CONTENT_TYPE', {
-    doing: 'understand the request',
+    doing: 'parse request',
     field: 'Content-Type',
     found,
-    expected: 'application/json, also of a request without a body',
+    expected: 'Content-Type: application/json (required even without a body)',
   });
 }
 

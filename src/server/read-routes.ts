@@ -22,9 +22,7 @@ import {
 import type { TypedApp } from './type-provider.ts';
 
 export function addReadRoutes(app: TypedApp, service: StoreService): void {
-  app.get('/status', { schema: answers('All stores, and what the daemon has to say of itself', StatusReportSchema) }, () =>
-    service.status(),
-  );
+  app.get('/status', { schema: answers('All stores, and findings about the daemon', StatusReportSchema) }, () => service.status());
   app.get('/stores', { schema: answers('All stores', Type.Array(StoreViewSchema)) }, () => service.stores());
   app.get('/stores/:id', { schema: { ...answers('One store', StoreViewSchema, 404), params: IdParameters } }, ({ params }) =>
     service.store(params.id),
@@ -42,17 +40,17 @@ export function addReadRoutes(app: TypedApp, service: StoreService): void {
     '/stores/:id/moves',
     {
       schema: {
-        ...answers('What to move off, so that the store is back under its level', MovePlanSchema, 404),
+        ...answers('Images to move off the store to return it below its level', MovePlanSchema, 404),
         params: IdParameters,
         querystring: MovesQuerySchema,
       },
     },
     ({ params, query }) => service.moves(params.id, query.target),
   );
-  app.get('/alerts', { schema: answers('What is raised now', Type.Array(AlertSchema)) }, () => service.alerts());
+  app.get('/alerts', { schema: answers('Active alerts', Type.Array(AlertSchema)) }, () => service.alerts());
   app.get(
     '/reservations',
-    { schema: { ...answers('Space that is held', Type.Array(ReservationSchema), 404), querystring: ReservationsQuerySchema } },
+    { schema: { ...answers('Reservations', Type.Array(ReservationSchema), 404), querystring: ReservationsQuerySchema } },
     ({ query }) => service.reservations(query),
   );
 }
@@ -62,7 +60,7 @@ function addHistoryRoutes(app: TypedApp, service: StoreService): void {
     '/stores/:id/history',
     {
       schema: {
-        ...answers('What a store was like', Type.Array(StoreSampleSchema), 404),
+        ...answers('History of a store', Type.Array(StoreSampleSchema), 404),
         params: IdParameters,
         querystring: HistoryQuerySchema,
       },
@@ -73,7 +71,7 @@ function addHistoryRoutes(app: TypedApp, service: StoreService): void {
     '/images/:id/history',
     {
       schema: {
-        ...answers('What an image was like', Type.Array(ImageSampleSchema), 404),
+        ...answers('History of an image', Type.Array(ImageSampleSchema), 404),
         params: IdParameters,
         querystring: HistoryQuerySchema,
       },
@@ -99,7 +97,7 @@ function timeOf(field: string, text: string): number {
 }
 
 function badRange(field: string, found: string, expected: string): PlimsollError {
-  return new PlimsollError('usage', 'HISTORY_RANGE', { doing: 'understand the request', field, found, expected });
+  return new PlimsollError('usage', 'HISTORY_RANGE', { doing: 'parse request', field, found, expected });
 }
 
 /** The most dangerous and the largest first, and paths from a to z, unless somebody asks otherwise. */

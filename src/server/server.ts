@@ -98,7 +98,7 @@ function refuseOpenAddress(listen: TcpAddress, token: AccessToken | undefined): 
   throw new PlimsollError('usage', 'LISTEN_NEEDS_TOKEN', {
     doing: `listen on ${hostAndPort(listen)}`,
     found: 'no token_file',
-    expected: 'a token file in the configuration, since others than this machine can reach that address',
+    expected: 'token_file (required: the address is reachable from other hosts)',
   });
 }
 
@@ -183,15 +183,19 @@ function answerUnparsed(error: NodeJS.ErrnoException, socket: Duplex): void {
     socket.destroy();
     return;
   }
-  const doing = 'understand the request';
+  const doing = 'parse request';
   const isLarge = error.code === 'HPE_HEADER_OVERFLOW';
   const problem = isLarge
     ? new PlimsollError('over-budget', 'HEADERS_TOO_LARGE', {
         doing,
-        found: 'too long an address or too large headers',
-        expected: '16 KiB at most',
+        found: 'an address or headers that are too long',
+        expected: 'at most 16 KiB',
       })
-    : new PlimsollError('usage', 'REQUEST_INVALID', { doing, found: 'no request of HTTP/1.1', expected: 'one, in time' });
+    : new PlimsollError('usage', 'REQUEST_INVALID', {
+        doing,
+        found: 'a malformed or incomplete HTTP/1.1 request',
+        expected: 'a complete request in time',
+      });
   const status = isLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
   const body = JSON.stringify({ error: problem.toJSON() });
   socket.end(

@@ -59,16 +59,16 @@ async function removeStale(path: string, doing: string): Promise<void> {
     throw new PlimsollError('refused', 'SOCKET_NO_SOCKET', {
       doing,
       image: path,
-      found: 'something else of that name',
-      expected: 'a socket, or nothing',
+      found: 'exists and is not a socket',
+      expected: 'a socket, or an unused path',
     });
   }
   if (await isAnswered(path)) {
     throw new PlimsollError('conflict', 'SOCKET_IN_USE', {
       doing,
       image: path,
-      found: 'a daemon that answers there',
-      expected: 'none (stop it, or choose another --socket)',
+      found: 'a daemon is already listening',
+      expected: 'an unused socket (stop that daemon, or choose another --socket)',
     });
   }
   await rm(path, { force: true });

@@ -37,9 +37,9 @@ const PLACES: Readonly<Record<string, string>> = { querystring: 'query', params:
 
 /** The first complaint says enough; the schema of the route says the rest. */
 function invalid(part: string, [first]: readonly Complaint[]): PlimsollError {
-  const doing = 'understand the request';
+  const doing = 'parse request';
   const field = `${PLACES[part] ?? part}${first?.instancePath ?? ''}`;
-  const complaint = first === undefined || first.message === 'schema is false' ? 'must not be there' : first.message;
+  const complaint = first === undefined || first.message === 'schema is false' ? 'must not be present' : first.message;
   const message = `Cannot ${doing}: ${field} ${complaint}`;
   return new PlimsollError('usage', 'REQUEST_INVALID', { doing, field, expected: 'what /api/v1/openapi.json describes' }, message);
 }

@@ -122,11 +122,11 @@ function Banner(): JSX.Element | null {
   const wait = Math.ceil((value.retryAtMs - nowMs.value) / 1000);
   return (
     <div class="banner">
-      <p role="alert">{value.message}. What you see is old.</p>
+      <p role="alert">{value.message}. Data may be out of date.</p>
       <p>
-        Last heard {describeAge(lastHeardMs.value, nowMs.value)}; {wait > 0 ? `next attempt in ${formatDuration(wait)}` : 'trying again'}.{' '}
+        Last heard {describeAge(lastHeardMs.value, nowMs.value)}; {wait > 0 ? `next attempt in ${formatDuration(wait)}` : 'retrying'}.{' '}
         <button type="button" onClick={retryNow}>
-          Try now
+          Retry now
         </button>
       </p>
     </div>
@@ -147,7 +147,7 @@ function Announcements(): JSX.Element {
 
 function TokenForm(): JSX.Element {
   const [token, setToken] = useState('');
-  const wrong = keptToken() !== null ? 'This token is not the right one' : undefined;
+  const wrong = keptToken() !== null ? 'Invalid token' : undefined;
   return (
     <form
       class="panel narrow"
@@ -158,12 +158,12 @@ function TokenForm(): JSX.Element {
         void stayConnected();
       }}
     >
-      <Heading>This server asks for a token</Heading>
+      <Heading>Token required</Heading>
       <p>
         <code>plimsoll serve</code> names the file that holds it: <code>token</code> in its state directory, or the <code>token_file</code>{' '}
         of its configuration.
       </p>
-      <Field label="Token" hint="It is kept until this tab is closed, and sent to this server only" wrong={wrong}>
+      <Field label="Token" hint="Kept until this tab is closed; sent only to this server" wrong={wrong}>
         {(ties) => (
           <input {...ties} type="password" autoComplete="off" value={token} onInput={(event) => setToken(event.currentTarget.value)} />
         )}

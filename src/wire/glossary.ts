@@ -21,7 +21,7 @@ export const WORDS = {
   ...DEFINITIONS,
   'max length': 'upper bound on the length: the highest byte offset that the file can reach',
   'next snapshot': 'what one more internal snapshot could add to the commitment',
-  growth: 'bytes per second: the lowest and the highest rate consistent with the samples',
+  'growth rate': 'bytes per second: the lowest and the highest rate consistent with the samples',
   size: 'total bytes of the filesystem',
   available: 'bytes an unprivileged process can still write, as df reports them',
   images: 'storage that all images of the store use now; shared blocks count once',
@@ -33,7 +33,7 @@ export const WORDS = {
   waterline: 'how full the store will be with everything its policy counts; above the load line it is overcommitted',
   remaining: 'bytes that remain under the policy in force; negative means that it does not fit',
   promise: 'policy: every future guest write must fit',
-  watch: 'policy: the expected growth until an administrator can react must fit',
+  growth: 'policy: the expected growth until an administrator can react must fit',
   entitled: 'policy: the allocation and a share of the residual must fit',
 } as const;
 
@@ -49,12 +49,12 @@ const CONCEPTS = {
   offset: 'a position in a file, in bytes from its start',
   scan: 'one pass over the directories: finds the images and computes the figures of each store',
   monitor: 'the part of the daemon that scans at intervals and whenever files change',
-  'watch (inotify)': 'the notification by the kernel that a directory or a file has changed',
+  watch: 'notification by the kernel (inotify) that a directory has changed',
   finding: 'a statement about an image, a store or the daemon that an administrator should know, with a level and a code',
   verdict: 'the result of vetting an untrusted image: attach, convert or refuse, among others',
   declaration: 'a fact that plimsoll cannot determine and the administrator vouches for (--assume)',
   admission: 'the decision whether a new or a growing image fits a store under its policy',
-  policy: 'the rule by which admission decides: promise, watch or entitled',
+  policy: 'the rule by which admission decides: promise, growth or entitled',
   reservation: 'space set aside for an image that does not exist yet',
   held: 'of a reservation: in force',
   released: 'of a reservation: ended by request',
@@ -72,11 +72,11 @@ export interface GlossarySection {
   readonly words: Readonly<Record<string, string>>;
 }
 
-const { promise, watch, entitled, ...WORDS_OF_FIGURES } = WORDS;
+const { promise, growth, entitled, ...WORDS_OF_FIGURES } = WORDS;
 
 export const GLOSSARY: readonly GlossarySection[] = [
   { title: 'Figures', words: WORDS_OF_FIGURES },
-  { title: 'Policies', words: { promise, watch, entitled } },
+  { title: 'Policies', words: { promise, growth, entitled } },
   { title: 'Concepts', words: CONCEPTS },
 ];
 

@@ -58,7 +58,7 @@ export class WatchedStore {
     const daemon = start(process.execPath, [COMMAND, ...words], { env: { TMPDIR: this.#place } });
     this.#daemon = daemon;
     for (const deadline = Date.now() + HANG_MS; Date.now() < deadline; ) {
-      if (daemon.stdout().includes('plimsoll watches')) return;
+      if (daemon.stdout().includes('Monitoring ')) return;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     throw new Error(`The daemon does not answer: ${daemon.stderr()}`);

@@ -72,10 +72,10 @@ describe('admit', () => {
     }
   });
 
-  it('says that it could not tell with 11, and why', async () => {
+  it('reports an unknown answer with 11, and why', async () => {
     await watchWith({ sum: { policy: 'promise', components: [], remaining: null, unknown: 'an image cannot be read' } });
     const { code, stdout } = await ask('admit', '--bytes', '1', '--store', 'vm', '--explain');
-    expect([code, stdout]).toEqual([11, expect.stringMatching(/^Could not tell\. .*an image cannot be read/s)]);
+    expect([code, stdout]).toEqual([11, expect.stringMatching(/^Unknown\. .*an image cannot be read/s)]);
   });
 
   it('hands on format, options, policy and share', async () => {
@@ -89,7 +89,7 @@ describe('admit', () => {
   it('holds with --reserve, once by one key, until it is released', async () => {
     const words = ['admit', '--bytes', '20G', '--store', 'vm', '--reserve', '--key', 'web 7', '--ttl', '15m', '--for', 'vm/web.qcow2'];
     const first = await ask(...words);
-    expect([first.code, first.stdout]).toEqual([0, expect.stringContaining('Held: 20 GiB by the key web 7, until ')]);
+    expect([first.code, first.stdout]).toEqual([0, expect.stringContaining('Reserved: 20 GiB with the key web 7, until ')]);
     expect((await ask(...words)).code).toBe(0);
     expect([...service.held.values()]).toMatchObject([{ key: 'web 7', bytes: 20 * GiB, path: join(directory, 'vm', 'web.qcow2') }]);
     expect((await ask('admit', '--bytes', '20G', '--store', 'vm', '--reserve', '--key', 'other')).code).toBe(10);
@@ -105,7 +105,7 @@ describe('admit', () => {
     await noDaemon();
     expect((await plimsoll(['create', '-q', '-f', 'raw', join(directory, 'vm', 'a.raw'), '1M'])).code).toBe(0);
     const yes = await ask('admit', '--size', '1M', '--store', 'vm', '--json');
-    expect([yes.code, yes.stderr]).toEqual([0, expect.stringMatching(/nobody listens there.*\n.*scan/)]);
+    expect([yes.code, yes.stderr]).toEqual([0, expect.stringMatching(/no daemon is listening.*\n.*scan/)]);
     const decision = JSON.parse(yes.stdout) as AdmissionDecision;
     expect([decision.admitted, decision.reservation, decision.sum.components.reduce((sum, component) => sum + component.bytes, 0)]).toEqual(
       [true, null, decision.sum.remaining],
@@ -165,11 +165,11 @@ describe('status', () => {
 
   it('says that there is no daemon: 12', async () => {
     await noDaemon();
-    expect(await ask('status')).toEqual({ code: 12, stdout: '', stderr: expect.stringMatching(/^plimsoll: .*nobody listens there/) });
+    expect(await ask('status')).toEqual({ code: 12, stdout: '', stderr: expect.stringMatching(/^plimsoll: .*no daemon is listening/) });
   });
 
   it.each([
-    ['no JSON', 'hello'],
+    ['invalid JSON', 'hello'],
     ['no object', '3'],
     ['an unknown error', '{"error":{}}'],
   ])('says that what answers is no plimsoll: %s', async (_, body) => {
@@ -239,7 +239,7 @@ describe('a daemon that is there and does not answer', () => {
     'a yes to something else': answer(201, decision),
     'a redirection': answer(302, {}),
   };
-  it.each(Object.keys(situations))('%s: could not tell, in every command', async (name) => {
+  it.each(Object.keys(situations))('%s: unknown, in every command', async (name) => {
     await situations[name]?.();
     const image = join(directory, 'vm', 'web.qcow2');
     const create = await ask('create', '-q', '-f', 'qcow2', 'vm/web.qcow2', '900G');
@@ -258,7 +258,7 @@ describe('a daemon that is there and does not answer', () => {
     expect([overcommitted.code, existsSync(image), overcommitted.stderr]).toEqual([0, true, expect.stringContaining('overcommitted')]);
   });
 
-  it('a daemon that hangs: could not tell after 10 s, and nothing is made', async () => {
+  it('a daemon that hangs: unknown after 10 s, and nothing is made', async () => {
     others.push(await insteadOfDaemon(() => {}));
     const { code, stderr } = await ask('create', '-q', '-f', 'raw', 'vm/a.raw', '1M');
     expect([code, existsSync(join(directory, 'vm', 'a.raw')), stderr]).toEqual([
@@ -310,9 +310,9 @@ describe('check', () => {
   it('is unknown, never ok, without a daemon, without stores and when misused', async () => {
     service.stores = () => [];
     service.status = () => ({ schema: 'plimsoll.status/1', version: '0.1.0', startedAt: '', stores: [], findings: [] });
-    expect(await ask('check')).toMatchObject({ code: 3, stdout: 'PLIMSOLL UNKNOWN - no store was found\n' });
+    expect(await ask('check')).toMatchObject({ code: 3, stdout: 'PLIMSOLL UNKNOWN - no stores\n' });
     await noDaemon();
-    expect(await ask('check')).toMatchObject({ code: 3, stdout: expect.stringMatching(/^PLIMSOLL UNKNOWN - .*nobody listens/) });
+    expect(await ask('check')).toMatchObject({ code: 3, stdout: expect.stringMatching(/^PLIMSOLL UNKNOWN - .*no daemon is listening/) });
     expect((await ask('check', '--nothing')).code).toBe(3);
     expect((await ask('check', '--help')).code).toBe(0);
   });

@@ -69,7 +69,7 @@ it('shows a store with the figures and the sum that the daemon has', async () =>
     expect([word, await figure(card, word)]).toEqual([word, bytes]);
   }
   await card.getByRole('heading', { level: 2 }).getByRole('link').click();
-  const panel = page.getByRole('region', { name: 'The sum that decides' });
+  const panel = page.getByRole('region', { name: 'Capacity calculation' });
   await panel.waitFor();
   expect(await sumOn(panel)).toEqual([...now.sum.components.map(({ bytes }) => bytes), now.sum.remaining]);
   expect(complaints).toEqual([]);
@@ -104,14 +104,14 @@ it('answers what if with the sum of plimsoll admit, holds the space, shows it in
   const { page, complaints, close } = await openPage(browser, daemon.url, '#/admission');
   await page.getByLabel('Store').selectOption({ label: store.path });
   await page.getByLabel('Capacity').fill('48M');
-  await page.getByRole('button', { name: 'Work it out' }).click();
+  await page.getByRole('button', { name: 'Check' }).click();
   await page.getByText('Yes, it fits').waitFor();
   const { stdout } = await daemon.ask('admit', '--size', '48M', '-f', 'qcow2', '--store', images, '--json');
   const { sum, bytes } = JSON.parse(stdout) as AdmissionDecision;
   expect(await sumOn(page.locator('.decision'))).toEqual([...sum.components.map((component) => component.bytes), sum.remaining]);
   await page.getByLabel('Key').fill('web 7');
   await page.getByRole('button', { name: 'Reserve it' }).click();
-  await page.getByText(/^Held: .* under the key web 7, until/).waitFor();
+  await page.getByText(/^Reserved: .* under the key web 7, until/).waitFor();
   await page.getByRole('link', { name: 'All reservations' }).click();
   const row = page.getByRole('row', { name: /web 7/ });
   expect(await row.locator('data').getAttribute('value')).toBe(String(bytes));
@@ -136,7 +136,7 @@ it('says why a hold is refused that no longer fits', async () => {
   const { page, close } = await openPage(browser, daemon.url, '#/admission');
   await page.getByLabel('Store').selectOption({ label: store.path });
   await page.getByLabel('Capacity').fill('100M');
-  await page.getByRole('button', { name: 'Work it out' }).click();
+  await page.getByRole('button', { name: 'Check' }).click();
   await page.getByText('Yes, it fits').waitFor();
   const other = await daemon.ask('admit', '--size', '100M', '--store', images, '--reserve', '--key', 'other');
   expect(other.code).toBe(0);
@@ -152,11 +152,11 @@ it('turns red below the load line, and announces each level as it comes', async 
   const { page, complaints, close } = await openPage(browser, daemon.url);
   const card = cardOf(page);
   await card.getByText('Fits now', { exact: true }).waitFor();
-  expect(await page.getByRole('heading', { level: 1 }).textContent()).toMatch(/^The store fits under its load line/);
+  expect(await page.getByRole('heading', { level: 1 }).textContent()).toMatch(/^The store is not overcommitted/);
   await qemuImg(images, 'create', '-q', '-f', 'raw', 'too-much.raw', '400M');
   await page.locator('[aria-live]', { hasText: /^warning: .*short by/ }).waitFor({ state: 'attached' });
-  await card.locator('.verdict', { hasText: /^Below its load line: [23]\d\d\.\d\d MiB more than it can hold are promised/ }).waitFor();
-  await page.getByRole('heading', { level: 1, name: 'The store is overloaded' }).waitFor();
+  await card.locator('.verdict', { hasText: /^Overcommitted by [23]\d\d\.\d\d MiB\. Not every future guest write fits/ }).waitFor();
+  await page.getByRole('heading', { level: 1, name: 'The store is overcommitted' }).waitFor();
   await card.locator('svg.hull.over .surface').waitFor();
   const line = await page.evaluate<string>('getComputedStyle(document.querySelector(".surface")).stroke');
   const danger = await page.evaluate<string>('getComputedStyle(document.querySelector(".badge.danger")).color');
@@ -164,7 +164,7 @@ it('turns red below the load line, and announces each level as it comes', async 
   expect(await page.getByRole('listitem').filter({ hasText: 'short by' }).count()).toBe(1);
   await qemuIo({ path: join(images, 'too-much.raw'), format: 'raw' }, ['write -q 0 190M']);
   await page.locator('[aria-live="assertive"]', { hasText: /^critical: / }).waitFor({ state: 'attached' });
-  await page.getByRole('link', { name: 'What to move, so that it fits again' }).click();
+  await page.getByRole('link', { name: 'Moves that make it fit again' }).click();
   await page.locator('.plan').getByText('too-much.raw').waitFor();
   await keepScreenshot(page, 'live-alerts');
   expect(await seriousViolations(page)).toEqual([]);
@@ -178,12 +178,12 @@ it('says that the daemon is gone, and comes back with it', async () => {
   const { page, close } = await openPage(browser, daemon.url);
   await cardOf(page).waitFor();
   await daemon.kill();
-  await page.getByRole('alert').filter({ hasText: 'What you see is old' }).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'Data may be out of date' }).waitFor();
   expect(await cardOf(page).count()).toBe(1);
   await qemuIo({ path: join(images, 'web.qcow2'), format: 'qcow2' }, ['write -q 0 8M']);
   await daemon.again();
   await page.getByText('live', { exact: true }).waitFor();
-  await page.getByText('What you see is old').waitFor({ state: 'detached' });
+  await page.getByText('Data may be out of date').waitFor({ state: 'detached' });
   await expect.poll(() => figure(cardOf(page), 'images')).toBeGreaterThan(8 * MiB);
   await close();
 });
@@ -198,7 +198,7 @@ it('asks for the token of a daemon that has one', async () => {
   const field = page.getByLabel('Token');
   await field.fill('a guess');
   await page.getByRole('button', { name: 'Open' }).click();
-  await page.getByText('This token is not the right one').waitFor();
+  await page.getByText('Invalid token').waitFor();
   await field.fill(token);
   await page.getByRole('button', { name: 'Open' }).click();
   await cardOf(page).waitFor();

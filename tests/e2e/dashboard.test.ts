@@ -41,12 +41,12 @@ describe('the dashboard, live', () => {
     const before = await surface();
     server.grow(1000);
     await expect.poll(surface).not.toBe(before);
-    await card.locator('.verdict', { hasText: '187.00 GiB left above the waterline' }).waitFor();
+    await card.locator('.verdict', { hasText: '187.00 GiB remaining' }).waitFor();
     for (let used = 1000; used <= 1200; used++) server.grow(used);
-    await card.locator('.verdict', { hasText: 'Below its load line: 13.00 GiB more than it can hold are promised.' }).waitFor();
-    await card.getByText('Overloaded', { exact: true }).waitFor();
+    await card.locator('.verdict', { hasText: 'Overcommitted by 13.00 GiB. Not every future guest write fits.' }).waitFor();
+    await card.getByText('Overcommitted', { exact: true }).waitFor();
     await page.locator('[aria-live="assertive"]', { hasText: 'critical: the promises exceed the store' }).waitFor({ state: 'attached' });
-    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('3 of 5 stores are in danger');
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('3 of 5 stores are in critical state');
     expect(complaints).toEqual([]);
     await close();
   });
@@ -56,7 +56,7 @@ describe('the dashboard, live', () => {
     await page.getByRole('article').first().waitFor();
     const { port } = server;
     await server.close();
-    await page.getByRole('alert').filter({ hasText: 'What you see is old' }).waitFor();
+    await page.getByRole('alert').filter({ hasText: 'Data may be out of date' }).waitFor();
     await page.getByText(/Last heard .* (next attempt in|trying again)/).waitFor();
     await page.locator('main.stale').waitFor();
     await keepScreenshot(page, 'lost');
@@ -64,7 +64,7 @@ describe('the dashboard, live', () => {
     server = new FixtureServer();
     await server.listen(port);
     await page.getByText('live', { exact: true }).waitFor();
-    await page.getByText('What you see is old').waitFor({ state: 'detached' });
+    await page.getByText('Data may be out of date').waitFor({ state: 'detached' });
     await close();
   });
 
@@ -101,7 +101,7 @@ describe('the dashboard, live', () => {
     const { page, close } = await openPage(browser, base, '#/image/uuid%3A1111-healthy%3A3');
     await page.getByRole('link', { name: '/srv/vm/base/ debian-13.qcow2' }).or(page.locator('.tree a')).first().click();
     await page.getByRole('heading', { level: 1, name: 'debian-13.qcow2' }).waitFor();
-    await page.getByText('stands on it').first().waitFor();
+    await page.getByText('overlay').first().waitFor();
     expect(await page.title()).toContain('plimsoll');
     await close();
   });
@@ -109,18 +109,18 @@ describe('the dashboard, live', () => {
   it('says no with a sum, holds on demand, lists what is held, and asks before it releases', async () => {
     const { page, complaints, close } = await openPage(browser, base, '#/admission/uuid%3A1111-healthy');
     await page.getByLabel('Capacity').fill('4T');
-    await page.getByRole('button', { name: 'Work it out' }).click();
+    await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText('No, it does not fit').waitFor();
     await page.getByLabel('Capacity').fill('40G');
-    await page.getByRole('button', { name: 'Work it out' }).click();
+    await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText('Yes, it fits').waitFor();
-    await page.getByLabel('Held for').fill('soon');
+    await page.getByLabel('Lifetime').fill('soon');
     await page.getByRole('button', { name: 'Reserve it' }).click();
-    await page.getByText('Give it a name of your own').waitFor();
+    await page.getByText('Enter a key').waitFor();
     await page.getByLabel('Key').fill('ticket-1');
-    await page.getByLabel('Held for').fill('2h');
+    await page.getByLabel('Lifetime').fill('2h');
     await page.getByRole('button', { name: 'Reserve it' }).click();
-    await page.getByText(/^Held: 40.01 GiB under the key ticket-1/).waitFor();
+    await page.getByText(/^Reserved: 40.01 GiB under the key ticket-1/).waitFor();
     await page.getByRole('link', { name: 'All reservations' }).click();
     await page
       .getByRole('row', { name: /ticket-1/ })
@@ -137,7 +137,7 @@ describe('the dashboard, live', () => {
     const { page, close } = await openPage(browser, base, '#/admission/uuid%3A1111-healthy');
     await page.getByLabel('Capacity').fill('1G');
     await page.getByLabel('Options').fill('wrong=1');
-    await page.getByRole('button', { name: 'Work it out' }).click();
+    await page.getByRole('button', { name: 'Check' }).click();
     const alert = page.getByRole('alert');
     await alert.waitFor();
     expect(await alert.textContent()).toBe('Cannot understand the options: wrong is no option of qcow2');
@@ -152,7 +152,7 @@ describe('the dashboard, live', () => {
     await page.goto(`${base}#/alerts`);
     const plan = page.getByText('Shortfall now');
     await plan.waitFor();
-    expect(await plan.textContent()).toMatch(/Shortfall now: 109.00 GiB; when all moves are made: /);
+    expect(await plan.textContent()).toMatch(/Shortfall now: 109.00 GiB; after all moves: /);
     await close();
   });
 
@@ -176,7 +176,7 @@ describe('the dashboard, live', () => {
     expect(await card.locator('.verdict').textContent()).toContain('42 GiB left');
     expect(await card.locator('.legend .strong').allTextContents()).toEqual([expect.stringMatching(/^remaining.*42 GiB/)]);
     const headroom = card.locator('.legend .second');
-    expect(await headroom.textContent()).toMatch(/^headroom by the promise.*117 GiB/);
+    expect(await headroom.textContent()).toMatch(/^headroom under the policy promise.*117 GiB/);
     const colourOf = (place: typeof headroom): Promise<string> => place.evaluate('(one) => getComputedStyle(one).color');
     expect(await colourOf(headroom.locator('data'))).toBe(await colourOf(headroom.locator('small')));
     await keepScreenshot(page, 'entitled');
@@ -188,7 +188,7 @@ describe('the dashboard, live', () => {
     await server.close();
     server = new FixtureServer([]);
     const { page, close } = await openPage(browser, await server.listen());
-    await page.getByRole('heading', { name: 'No store is watched' }).waitFor();
+    await page.getByRole('heading', { name: 'No store is monitored' }).waitFor();
     expect(await page.locator('main').textContent()).toContain('plimsoll serve /srv/vm');
     await close();
   });
@@ -200,7 +200,7 @@ describe('the dashboard, live', () => {
     await page.reload();
     await page.getByText('live', { exact: true }).waitFor();
     await page.evaluate("location.hash = '#token=wrong'");
-    await page.getByText('This token is not the right one').waitFor();
+    await page.getByText('Invalid token').waitFor();
     expect(await page.evaluate('location.href')).toBe(base);
     server.token = undefined;
     await close();
@@ -213,7 +213,7 @@ describe('the dashboard, live', () => {
     const field = page.getByLabel('Token');
     await field.fill('a wrong one');
     await page.getByRole('button', { name: 'Open' }).click();
-    await page.getByText('This token is not the right one').waitFor();
+    await page.getByText('Invalid token').waitFor();
     await field.fill('the right one');
     await page.getByRole('button', { name: 'Open' }).click();
     await page.getByRole('article').first().waitFor();

@@ -34,7 +34,7 @@ async function mountedAt(directory: string, mount: () => void, use: () => Promis
 }
 
 describe.skipIf(!mountable)('the ground below a store', () => {
-  it('XFS on a sparse loop file: no beyond what the filesystem below has, could not tell below that', async () => {
+  it('XFS on a sparse loop file: no beyond what the filesystem below has, unknown below that', async () => {
     await using low = await withFilesystem('ext4', 300 * MiB);
     const disk = join(low.path, 'disk.xfs');
     writeFileSync(disk, '');
@@ -102,7 +102,7 @@ describe.skipIf(!mountable)('the ground below a store', () => {
     expect(() => [fill('disk.qcow2'), fill('disk2.qcow2')]).toThrow(/quota|EDQUOT|error|failed/i);
   });
 
-  it('overlayfs: could not tell, whatever is declared', async () => {
+  it('overlayfs: unknown, whatever is declared', async () => {
     await using low = await withFilesystem('ext4', 64 * MiB);
     for (const name of ['lower', 'upper', 'work']) mkdirSync(join(low.path, name));
     const merged = join(low.path, 'merged');
@@ -116,7 +116,7 @@ describe.skipIf(!mountable)('the ground below a store', () => {
     });
   });
 
-  it('a union of three filesystems by mergerfs: could not tell', async () => {
+  it('a union of three filesystems by mergerfs: unknown', async () => {
     await using base = await withFilesystem('tmpfs', 16 * MiB);
     const branches = ['a', 'b', 'c'].map((name) => join(base.path, name));
     for (const branch of branches) mkdirSync(branch);
@@ -131,7 +131,7 @@ describe.skipIf(!mountable)('the ground below a store', () => {
     );
   });
 
-  it('another FUSE filesystem: could not tell, by name, until everything is declared; the declarations are repeated', async () => {
+  it('another FUSE filesystem: unknown, by name, until everything is declared; the declarations are repeated', async () => {
     await using base = await withFilesystem('tmpfs', 16 * MiB);
     const [source, bound] = ['source', 'bound'].map((name) => join(base.path, name)) as [string, string];
     mkdirSync(source);
@@ -245,7 +245,7 @@ describe.skipIf(!mountable)('the ground below a store', () => {
     );
   });
 
-  it('ext4: yes with room for the largest maps, could not tell with room for the residuals, no below that', async () => {
+  it('ext4: yes with room for the largest maps, unknown with room for the residuals, no below that', async () => {
     await using store = await withFilesystem('ext4', 160 * MiB, ['-b', '4096', '-m', '0']);
     const image = join(store.path, 'a.img');
     tool('qemu-img', 'create', '-q', '-f', 'raw', image, '16M');

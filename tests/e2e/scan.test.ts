@@ -45,7 +45,7 @@ describe('scan', () => {
     expect((await scanJson(directory)).code).toBe(10);
     const { code, stdout } = await plimsoll(['scan', directory]);
     expect(code).toBe(10);
-    expect(stdout).toMatch(/^NOT every future guest write fits, short by [\d.]+ TiB\.$/m);
+    expect(stdout).toMatch(/^NOT every future guest write fits: overcommitted by [\d.]+ TiB\.$/m);
   });
 
   it('ends with 10 when the floor would be touched', async () => {
@@ -63,7 +63,7 @@ describe('scan', () => {
     expect(report.stores[0]?.fits).toBeNull();
     expect(report.stores[0]?.images.find((image) => image.path === at('broken.qcow2'))?.error?.kind).toBe('corrupt');
     const { stdout } = await plimsoll(['scan', directory]);
-    expect(stdout).toContain('Could not tell whether every future guest write fits: 1 image could not be');
+    expect(stdout).toContain('Unknown whether every future guest write fits: 1 image could not be');
     expect(stdout).toContain(`CRITICAL  ${at('broken.qcow2')}: `.slice(0, 60));
   });
 

@@ -33,7 +33,7 @@ function begin(...words: string[]): Running {
 /** The line that says where it answers. */
 async function told(one: Running): Promise<string> {
   await expect.poll(() => one.stdout() + one.stderr()).toMatch(/\n/);
-  await expect.poll(() => one.stdout(), { message: one.stderr() }).toMatch(/^plimsoll watches .*\n/);
+  await expect.poll(() => one.stdout(), { message: one.stderr() }).toMatch(/^Monitoring .*\n/);
   return one.stdout();
 }
 const urlIn = (text: string): string => /http:\/\/\S+/.exec(text)?.[0] ?? '';
@@ -45,7 +45,9 @@ describe('serve', () => {
   it('says what it watches and where it answers, by HTTP and on the socket', async () => {
     const one = begin(...usual());
     const text = await told(one);
-    expect(text).toMatch(/^plimsoll watches 1 store \(2 images\): http:\/\/127\.0\.0\.1:\d+ \(the token is in .*\/state\/token\)\n/);
+    expect(text).toMatch(
+      /^Monitoring 1 store \(2 images\)\. Listening on http:\/\/127\.0\.0\.1:\d+ \(the token is in .*\/state\/token\)\n/,
+    );
     expect([(await ask(urlIn(text), '/api/v1/status')).status, (await ask(urlIn(text), '/metrics')).status]).toEqual([401, 200]);
     const { json } = await ask(openUrlIn(text), '/api/v1/status');
     const [store] = (json as StatusReport).stores;
@@ -73,7 +75,7 @@ describe('serve', () => {
   it('makes a demonstration store, serves it, and takes it away again', async () => {
     const one = begin('--demo', '--listen', '127.0.0.1:0');
     const text = await told(one);
-    expect(text).toMatch(/^plimsoll watches 1 store \(\d+ images\)/);
+    expect(text).toMatch(/^Monitoring 1 store \(\d+ images\)\./);
     expect(readdirSync(directory).filter((name) => name.startsWith('plimsoll-demo-'))).toHaveLength(1);
     const socket = /PLIMSOLL_SOCKET=(\S+)/.exec(one.stdout())?.[1] ?? '';
     expect((await ask(urlIn(text), '/api/v1/stores')).status).toBe(200);
@@ -89,7 +91,7 @@ describe('serve', () => {
     await new Promise((resolve) => taken.once('listening', resolve).once('error', resolve));
     const own = ['--socket', join(directory, 's'), '--state', join(directory, 'state'), 'vm'];
     const { code, stderr, stdout } = await begin(...own).ended;
-    expect([code, stdout, stderr]).toEqual([18, '', expect.stringContaining('another program has it')]);
+    expect([code, stdout, stderr]).toEqual([18, '', expect.stringContaining('address already in use')]);
     expect(stderr).toContain('--listen auto');
     const text = await told(begin('--listen', 'auto', ...own));
     await new Promise((resolve) => taken.close(resolve));
@@ -136,11 +138,11 @@ describe('serve', () => {
     await new Promise((resolve) => taken.once('listening', resolve));
     const port = (taken.address() as { port: number }).port;
     const refused: readonly (readonly [readonly string[], number, string])[] = [
-      [['--config', 'bad.toml'], 2, 'line 2: serve.intervall: there is no such key; did you mean interval?'],
+      [['--config', 'bad.toml'], 2, 'line 2: serve.intervall: unknown key; did you mean interval?'],
       [['--config', 'nowhere.toml', 'vm'], 12, 'nowhere.toml'],
       [['--config', 'open.toml', '--state', 'state', '--socket', socket, 'vm'], 15, 'mode is 0644'],
       [['--listen', '0.0.0.0:0', '--socket', socket, '--state', 'state', 'vm'], 2, 'token'],
-      [['--listen', `127.0.0.1:${port}`, '--socket', socket, '--state', 'state', 'vm'], 18, 'another program has it'],
+      [['--listen', `127.0.0.1:${port}`, '--socket', socket, '--state', 'state', 'vm'], 18, 'address already in use'],
       [['--listen', 'nonsense', '--socket', socket, '--state', 'state', 'vm'], 2, '127.0.0.1:9464'],
       [['--listen', 'off', '--socket', 'off', '--state', 'state', 'vm'], 2, '--socket'],
       [['--listen', 'off', '--socket', join(directory, 'vm'), '--state', 'state', 'vm'], 15, 'socket'],
@@ -172,7 +174,7 @@ describe('config check', () => {
     const { code, stdout } = await plimsoll(['config', 'check', 'c.toml'], { cwd: directory });
     expect([code, stdout]).toEqual([
       2,
-      'c.toml: line 2: serve.listen: is 1, expected an address such as "127.0.0.1:9464", or "off"\nc.toml: line 4: rules.polcy: there is no such key; did you mean policy?\n',
+      'c.toml: line 2: serve.listen: is 1, expected an address such as "127.0.0.1:9464", or "off"\nc.toml: line 4: rules.polcy: unknown key; did you mean policy?\n',
     ]);
   });
 
@@ -180,7 +182,7 @@ describe('config check', () => {
     ['[serve]\nlisten = "0.0.0.0:1"\n[[store]]\ndirectories = ["/a"]\n', 'LISTEN_NEEDS_TOKEN|no token_file'],
     ['[serve]\nlisten = "x"\n[[store]]\ndirectories = ["/a"]\n', 'serve.listen'],
     ['[rules.critical]\npercent = 50\n[[store]]\ndirectories = ["/a"]\n', 'critical.percent'],
-    ['[serve]\n', 'no directory'],
+    ['[serve]\n', 'no directories'],
   ])('finds what only shows when it is used: %j', async (text, expected) => {
     writeFileSync(join(directory, 'c.toml'), text);
     const { code, stderr } = await plimsoll(['config', 'check', 'c.toml'], { cwd: directory });

@@ -338,7 +338,7 @@ describe('what is no image', () => {
   it('an empty list is', async () => {
     const { code, stdout, stderr } = await plimsoll(['who', '-']);
     expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toContain('no name on standard input');
+    expect(stderr).toContain('no names on standard input');
   });
 });
 

@@ -39,7 +39,7 @@ describe('a wrong call of the library', () => {
     ['scan, no paths', () => anyScan([1]), 'Cannot call scan(): directories is an array, expected an array of paths'],
     ['scan, floor below 0', () => anyScan([], { floor: -5 }), 'Cannot call scan(): floor is -5, expected a whole number of bytes'],
     ['scan, floor as text', () => anyScan([], { floor: '20G' }), 'Cannot call scan(): floor is 20G, expected a whole number of bytes'],
-    ['scan, concurrency', () => anyScan([], { concurrency: 0 }), 'Cannot call scan(): concurrency is 0, expected a whole number from 1 on'],
+    ['scan, concurrency', () => anyScan([], { concurrency: 0 }), 'Cannot call scan(): concurrency is 0, expected a positive integer'],
     ['scan, exclude', () => anyScan([], { exclude: 'no' }), 'Cannot call scan(): exclude is no, expected an array of patterns'],
     [
       'scan, neverWritten',

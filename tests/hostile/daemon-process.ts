@@ -38,7 +38,7 @@ export class DaemonProcess {
     const ended = this.process.ended.then(({ code }) => `it ended with ${code}`);
     const until = Date.now() + HANG_MS;
     do {
-      if (/^plimsoll watches .*\n/.test(this.process.stdout())) return this.#grant();
+      if (/^Monitoring .*\n/.test(this.process.stdout())) return this.#grant();
     } while ((await Promise.race([ended, pause(10)])) === undefined && Date.now() < until);
     throw new Error(`The daemon does not answer: ${this.process.stderr()}`);
   }

@@ -74,7 +74,7 @@ describe('a state directory', () => {
     // And nobody else can take it meanwhile.
     const other = cleanup.watch(new Process({ directory, stores: [store], words: ['--socket', join(directory, 'other')] }));
     const { code, stderr } = await other.process.ended;
-    expect([code, stderr]).toEqual([19, expect.stringContaining('another process uses it')]);
+    expect([code, stderr]).toEqual([19, expect.stringContaining('locked by another process')]);
     await daemon.kill();
     expect(await (await ready()).heldKeys()).toEqual(['one', 'two']);
   });

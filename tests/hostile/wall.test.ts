@@ -275,7 +275,7 @@ describe('a worker that does not speak the protocol', () => {
   const request = { type: 'file-request', id: 1, role: 'backing' };
   it.each([
     ['garbage', null],
-    ['frames', [['no JSON', '']]],
+    ['frames', [['invalid JSON', '']]],
     ['frames', [['null', '']]],
     ['frames', [['{"type":1}', '']]],
     ['frames', [[ready, '']]],

@@ -248,7 +248,7 @@ export class FixtureServer {
 const MESSAGES: Readonly<Record<string, string>> = {
   true: 'It fits: all that is promised, and the new image, can be written',
   false: 'It does not fit: more would be promised than the store can hold',
-  null: 'Whether it fits could not be told',
+  null: 'It is unknown whether it fits',
 };
 
 function compare(one: ImageView, other: ImageView, sort: string): number {

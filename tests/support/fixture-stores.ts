@@ -143,9 +143,9 @@ function alertOf(left: number | null): string {
 export function sumOf(available: number, residual: number | null, reserved: number, request: number, unknown: string | null): PolicySum {
   const components = [
     { ...component('available', available), explanation: 'free for the images, as the filesystem says' },
-    ...(residual === null ? [] : [{ ...component('residual', -residual), explanation: 'what the images may still write' }]),
-    { ...component('reserved', -reserved), explanation: 'held for images that are not there yet' },
-    ...(request === 0 ? [] : [{ ...component('request', -request), explanation: 'what the new image could come to consume' }]),
+    ...(residual === null ? [] : [{ ...component('residual', -residual), explanation: 'worst-case further growth of the images' }]),
+    { ...component('reserved', -reserved), explanation: 'reserved for images that do not exist yet' },
+    ...(request === 0 ? [] : [{ ...component('request', -request), explanation: 'the request; counts in full under every policy' }]),
     { ...component('floor', -RULES.floor), explanation: 'must always remain free' },
   ];
   const remaining = residual === null ? null : available - residual - reserved - request - RULES.floor;

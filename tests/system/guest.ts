@@ -77,7 +77,7 @@ const PRELUDE = `
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 COMMAND=${COMMAND}
 plimsoll() { ${process.execPath} ${COMMAND} "$@"; }
-# Its exit code goes to /out/NAME.code, its output to /out/NAME: "could not tell" is no failure of the script.
+# Its exit code goes to /out/NAME.code, its output to /out/NAME: "unknown" is no failure of the script.
 ask() { name=$1; shift; code=0; plimsoll "$@" >/out/$name 2>/out/$name.err || code=$?; echo $code >/out/$name.code; }
 `;
 

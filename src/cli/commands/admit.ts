@@ -30,44 +30,42 @@ const DEFAULT_TTL_SECONDS = 900;
 
 export function admitCommand(session: Session): VerbCommand {
   const command = new VerbCommand('admit', {
-    summary: 'does a new image fit on a store?',
+    summary: 'check whether a new image fits a store',
     description:
-      'Asks the daemon (plimsoll serve) whether a store can take an image, and shows the sum that led to the answer. The policy ' +
-      'promise wants room for everything that can still be written; growth for what grows until the store could be relieved; entitled ' +
-      'for a share of what may be written. With --reserve the space is held, for as long as --ttl says, until it is released, or until ' +
-      'the image appears under the path given with --for. Without a daemon the store is scanned; reservations and growth are then not known.',
+      'Queries the daemon (plimsoll serve) whether an image fits a store, and shows the calculation. The policy promise requires room ' +
+      'for every write that guests can still make; growth, for the expected growth until an administrator can react; entitled, for a ' +
+      'share of the residual. With --reserve the space is reserved for --ttl, until it is released or until the image appears at the ' +
+      'path given with --for. Without a daemon the store is scanned; reservations and growth are then unknown.',
     figures: ['commitment', 'residual'],
     examples: [
-      { does: 'may a qcow2 of 40 GiB be made here?', line: 'plimsoll admit --size 40G --store /srv/vm' },
-      { does: 'hold the space, and let go of it later', line: 'plimsoll admit --size 40G --store /srv/vm --reserve --key web7 --ttl 15m' },
-      { does: 'by bytes, in a script', line: 'plimsoll admit --bytes 10G --store /srv/vm --json | jq .sum.remaining' },
+      { does: 'check a qcow2 of 40 GiB', line: 'plimsoll admit --size 40G --store /srv/vm' },
+      { does: 'reserve the space, to be released later', line: 'plimsoll admit --size 40G --store /srv/vm --reserve --key web7 --ttl 15m' },
+      { does: 'check a number of bytes, in a script', line: 'plimsoll admit --bytes 10G --store /srv/vm --json | jq .sum.remaining' },
     ],
     exits: ['doesNotFit', 'couldNotTell', 'notFound', 'conflict'],
     exitMeanings: {
-      ok: 'admitted; with --reserve: the space is held',
+      ok: 'admitted; with --reserve: the space is reserved',
       doesNotFit: 'it does not fit',
-      couldNotTell: 'could not tell, or the daemon does not answer',
-      notFound: 'no such store, and nothing to scan',
-      conflict: 'the key holds something else',
+      couldNotTell: 'unknown, or the daemon does not answer',
+      notFound: 'store not found, and no directory to scan',
+      conflict: 'the key already reserves space for a different request',
     },
   });
   command
     .requiredOption('--store <path>', 'the store: a path on it, or its id')
-    .option('--size <size>', 'the capacity of the image, such as 40G; what it can come to is worked out', (text) =>
-      parseSize(text, '--size'),
-    )
-    .option('--bytes <size>', 'what is to fit, instead of an image', (text) => parseSize(text, '--bytes'))
+    .option('--size <size>', 'the capacity of the image, such as 40G; its commitment is computed', (text) => parseSize(text, '--size'))
+    .option('--bytes <size>', 'check this many bytes instead of an image', (text) => parseSize(text, '--bytes'))
     .addOption(new Option('-f, --format <format>', 'the format of the image').choices(['raw', 'qcow2']).default('qcow2'))
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
-    .addOption(new Option('--policy <policy>', "instead of the store's own").choices(POLICIES))
+    .addOption(new Option('--policy <policy>', "use this policy instead of the store's own").choices(POLICIES))
     .option('--share <share>', 'with the policy entitled: the share of the residual that counts, 0 to 1', parseShare)
-    .option('--reserve', 'hold the space; needs --key')
-    .option('--key <key>', 'your name for what is held; asked for twice, it is held once')
-    .option('--ttl <duration>', 'hold it that long, such as 15m; 15m unless said otherwise', (text) => parseDuration(text, '--ttl'))
-    .option('--for <path>', 'the image it is for; when that appears, it is released')
-    .option('--overcommit', 'hold it even if it does not fit')
+    .option('--reserve', 'reserve the space; requires --key')
+    .option('--key <key>', 'idempotency key: repeating a request with the same key reserves once')
+    .option('--ttl <duration>', 'lifetime of the reservation, such as 30m (default: 15m)', (text) => parseDuration(text, '--ttl'))
+    .option('--for <path>', 'path of the future image; the reservation is fulfilled when it appears')
+    .option('--overcommit', 'reserve even if it does not fit')
     .option('--socket <path>', "the daemon's socket")
-    .option('--explain', 'show the sum; on a terminal it is shown anyway');
+    .option('--explain', 'show the calculation (always shown on a terminal)');
   return addOutputOptions(addAssumeOption(command)).action((flags: AdmitFlags) => runAdmit(flags, session));
 }
 
@@ -91,13 +89,13 @@ async function decisionFor(flags: AdmitFlags, request: AdmissionRequest, session
   try {
     if (flags.reserve !== true) return await client.admit(request);
     const { ttl = DEFAULT_TTL_SECONDS, key, overcommit } = flags;
-    if (key === undefined) throw misused('--reserve without --key', 'a key, by which it can be released');
+    if (key === undefined) throw misused('--reserve without --key', 'a key, with which to release it');
     const path = flags.for === undefined ? {} : { path: resolve(flags.for) };
     return await client.reserve({ ...request, key, ttlSeconds: ttl, ...path, ...(overcommit === true ? { overcommit } : {}) });
   } catch (error) {
     if (!(error instanceof PlimsollError) || error.code !== 'DAEMON_ABSENT' || flags.reserve === true || isId(flags.store)) throw error;
     session.warn(`plimsoll: ${escapeForTerminal(error.message)}`);
-    session.warn('plimsoll: the answer is from a scan of that directory alone; reservations and growth are not known');
+    session.warn('plimsoll: no daemon: only this directory was scanned; reservations and growth are unknown');
     const { admitByScan } = await import('../admit-by-scan.ts');
     return admitByScan(request, session);
   }
@@ -134,7 +132,7 @@ function isId(store: string): boolean {
 function parseShare(text: string): number {
   const share = Number(text);
   if (/^[\d.]+$/.test(text) && share >= 0 && share <= 1) return share;
-  throw new PlimsollError('usage', 'SHARE_SYNTAX', { doing: 'understand --share', found: text, expected: 'a number from 0 to 1' });
+  throw new PlimsollError('usage', 'SHARE_SYNTAX', { doing: 'parse --share', found: text, expected: 'a number from 0 to 1' });
 }
 
 function misused(found: string, expected: string): PlimsollError {

@@ -11,18 +11,18 @@ const ANSWER_MS = 8000;
 
 export function checkCommand(session: Session): VerbCommand {
   const command = new VerbCommand('check', {
-    summary: 'the worst of the stores, for Nagios',
+    summary: 'report the worst store state (Nagios plugin)',
     description:
-      'Prints one line with performance data, and ends with the exit codes that Nagios, Icinga and their relatives expect of a plugin. ' +
-      'This is the one command with exit codes of its own. No daemon, no answer and a wrong command line are UNKNOWN.',
+      'Prints one line with performance data and exits with the codes that Nagios and compatible systems expect of a plugin. ' +
+      'This is the only command with its own exit codes. A missing or unresponsive daemon and a usage error are UNKNOWN.',
     figures: ['residual'],
-    examples: [{ does: 'as a monitoring system calls it', line: 'plimsoll check --socket /run/plimsoll/plimsoll.sock' }],
+    examples: [{ does: 'as called by a monitoring system', line: 'plimsoll check --socket /run/plimsoll/plimsoll.sock' }],
     exits: [],
     ownExits: [
-      [0, 'OK: every store is'],
-      [1, 'WARNING: a store has reached its warning level, or the daemon has a critical finding about itself'],
-      [2, 'CRITICAL: a store has reached its critical level, or has vanished'],
-      [3, 'UNKNOWN: something that the answer needs is missing'],
+      [0, 'OK: every store is ok'],
+      [1, 'WARNING: a store has reached its warning level, or the daemon reports a critical finding about itself'],
+      [2, 'CRITICAL: a store has reached its critical level or has disappeared'],
+      [3, 'UNKNOWN: required information is missing'],
     ],
   });
   command.option('--socket <path>', "the daemon's socket");
@@ -66,7 +66,7 @@ export function checkLine(report: StatusReport): string {
   const worst = worstOf(report);
   const texts = stores.toSorted((a, b) => WORST_FIRST.indexOf(levelOf(a)) - WORST_FIRST.indexOf(levelOf(b))).map(storeText);
   const text = [
-    ...(texts.length === 0 ? [findings.find(({ level }) => level === 'info')?.message ?? 'no store was found'] : texts),
+    ...(texts.length === 0 ? [findings.find(({ level }) => level === 'info')?.message ?? 'no stores'] : texts),
     ...criticalOf(findings),
   ].join('; ');
   return `PLIMSOLL ${worst.toUpperCase()} - ${harmless(text)}${stores.length === 0 ? '' : ` | ${stores.flatMap(figures).join(' ')}`}`;
@@ -75,7 +75,7 @@ export function checkLine(report: StatusReport): string {
 function storeText(store: StoreView): string {
   const [alert] = store.alerts;
   const remaining =
-    store.sum.remaining === null ? 'headroom not known' : `${formatBytes(store.sum.remaining)} remaining by the policy ${store.sum.policy}`;
+    store.sum.remaining === null ? 'headroom unknown' : `${formatBytes(store.sum.remaining)} remaining by the policy ${store.sum.policy}`;
   const state = store.presence === 'vanished' ? 'vanished' : store.level;
   const unknown = store.sum.unknown ?? store.forecast.toFloor.reason;
   if (state === 'unknown' && alert === undefined && unknown !== null) return `${store.mount} unknown: ${remaining}. ${unknown}`;

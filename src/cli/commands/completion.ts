@@ -17,7 +17,7 @@ export function completionCommand(session: Session): VerbCommand {
     ],
     exits: [],
   });
-  command.addArgument(new Argument('<shell>', 'whose script to print').choices(SHELLS));
+  command.addArgument(new Argument('<shell>', 'the shell').choices(SHELLS));
   return command.action(async (shell: Shell) => {
     const { loadVerbs, VERBS } = await import('../program.ts');
     const verbs = await loadVerbs(Object.keys(VERBS), session);

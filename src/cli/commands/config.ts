@@ -10,19 +10,19 @@ export function configCommand(session: Session): VerbCommand {
   const command = new VerbCommand('config', {
     summary: 'check the configuration of the daemon',
     description:
-      'check: reads the configuration file and prints what would be in effect, with what is usual filled in; or each thing that is ' +
-      'wrong, with its line. schema: prints the JSON Schema of the file, for editors. The keys are explained in docs/config.md.',
+      'check: reads the configuration file and prints the effective configuration, defaults included, or every error with its line. ' +
+      'schema: prints the JSON Schema of the file, for editors. docs/config.md explains the keys.',
     figures: [],
     examples: [
       { does: 'before a restart', line: 'plimsoll config check /etc/plimsoll/plimsoll.toml' },
       { does: 'for an editor', line: 'plimsoll config schema > plimsoll.schema.json' },
     ],
     exits: ['notFound', 'overBudget'],
-    exitMeanings: { ok: 'the configuration is right', usage: 'the configuration or the command line is wrong' },
+    exitMeanings: { ok: 'the configuration is valid', usage: 'the configuration or the command line is invalid' },
   });
   command
-    .addArgument(new Argument('<what>', 'what to do').choices(['check', 'schema']))
-    .addArgument(new Argument('[path]', 'the file; /etc/plimsoll/plimsoll.toml if left out'));
+    .addArgument(new Argument('<what>', 'the action').choices(['check', 'schema']))
+    .addArgument(new Argument('[path]', 'the file (default: /etc/plimsoll/plimsoll.toml)'));
   return addOutputOptions(command).action((what: string, path: string | undefined, flags: OutputFlags) =>
     what === 'schema' ? printSchema(session) : runCheck(path, flags, session),
   );
@@ -60,6 +60,6 @@ async function checkPlaces(listen: string | null, tokenFile: string | undefined)
   throw new PlimsollError('usage', 'LISTEN_NEEDS_TOKEN', {
     doing: `listen on ${listen}`,
     found: 'no token_file',
-    expected: 'a token file in the configuration, since others than this machine can reach that address',
+    expected: 'token_file (required: the address is reachable from other hosts)',
   });
 }

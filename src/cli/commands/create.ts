@@ -21,36 +21,38 @@ interface CreateFlags extends OutputFlags {
 
 export function createCommand(session: Session): VerbCommand {
   const command = new VerbCommand('create', {
-    summary: 'make a disk image',
+    summary: 'create a disk image',
     description:
-      'Makes a raw or qcow2 image with the options of qemu-img. The image appears under its name only when it is whole: ' +
-      'an interrupt leaves nothing half-made behind. An existing file is never overwritten. Where a daemon (plimsoll serve) watches ' +
-      'the store, it is queried first, and what does not fit is not made, nor where the daemon cannot answer.',
+      'Creates a raw or qcow2 image with the options of qemu-img. The image appears under its name only when it is complete: ' +
+      'an interrupted command leaves no partial file. An existing file is never overwritten. If a daemon (plimsoll serve) monitors ' +
+      'the store, it is queried first, and the image is created only if it fits.',
     figures: ['capacity', 'allocation', 'commitment'],
     examples: [
       { does: 'grows on demand', line: 'plimsoll create -f qcow2 web.qcow2 40G' },
-      { does: 'all storage reserved at once, by one system call', line: 'plimsoll create -f raw -o preallocation=falloc db.raw 40G' },
+      { does: 'all storage allocated at once, by one system call', line: 'plimsoll create -f raw -o preallocation=falloc db.raw 40G' },
       { does: 'all storage written, with a progress bar', line: 'plimsoll create -f qcow2 -o preallocation=full db.qcow2 40G' },
       { does: 'an overlay', line: 'plimsoll create -f qcow2 -b base.qcow2 -F qcow2 web.qcow2' },
     ],
     exits: ['doesNotFit', 'couldNotTell', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'conflict'],
     exitMeanings: {
-      doesNotFit: 'the daemon says that it does not fit; nothing was made',
-      couldNotTell: 'not known whether it fits, or the daemon did not answer; nothing was made',
+      doesNotFit: 'it does not fit; nothing was created',
+      couldNotTell: 'unknown whether it fits, or the daemon did not answer; nothing was created',
     },
   });
   command
-    .addArgument(new Argument('<path>', 'the image to make'))
+    .addArgument(new Argument('<path>', 'the image to create'))
     .addArgument(
-      new Argument('[size]', 'its capacity, such as 40G; an overlay takes that of its base').argParser((text) => parseSize(text, 'SIZE')),
+      new Argument('[size]', 'its capacity, such as 40G (default for an overlay: that of its backing file)').argParser((text) =>
+        parseSize(text, 'SIZE'),
+      ),
     )
     .addOption(new Option('-f, --format <format>', 'its format').choices(['raw', 'qcow2']).makeOptionMandatory())
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
-    .option('-b, --backing <backing>', 'the backing file of an overlay; a relative name is meant from where the image lies')
+    .option('-b, --backing <backing>', 'the backing file of an overlay; a relative name is relative to the directory of the image')
     .addOption(new Option('-F, --backing-format <format>', 'the format of the backing file').choices(['raw', 'qcow2']))
-    .option('--overcommit', 'make it even if it does not fit, or the daemon does not answer')
+    .option('--overcommit', 'create it even if it does not fit or the daemon does not answer')
     .option('--socket <path>', "the daemon's socket")
-    .option('-q, --quiet', 'no progress and no result, only errors');
+    .option('-q, --quiet', 'print only errors');
   return addOutputOptions(addAssumeOption(command)).action((path: string, size: number | undefined, flags: CreateFlags) =>
     runCreate(path, size, flags, session),
   );
@@ -98,7 +100,7 @@ async function printRefusal(decision: AdmissionDecision, flags: CreateFlags, ses
   if (flags.output === 'json') return session.print(`${jsonText(decision)}\n`);
   const { admissionLines } = await import('../render/admission.ts');
   for (const line of admissionLines(decision, session.errorTheme, true)) session.warn(line);
-  session.warn('Nothing was made; --overcommit makes it all the same.');
+  session.warn('Nothing was created. Use --overcommit to create it anyway.');
 }
 
 interface Backing {
@@ -132,6 +134,6 @@ function resultLine(image: ImageReport): string {
     ['allocation', image.allocation],
     ['commitment', image.commitment],
   ] as const;
-  const texts = figures.map(([name, bytes]) => `${name} ${bytes === null ? 'not known' : formatBytes(bytes)}`);
+  const texts = figures.map(([name, bytes]) => `${name} ${bytes === null ? 'unknown' : formatBytes(bytes)}`);
   return `${escapeForTerminal(image.path)}: ${texts.join(', ')}`;
 }

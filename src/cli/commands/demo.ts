@@ -5,20 +5,20 @@ import { VerbCommand } from '../verb-command.ts';
 
 export function demoCommand(session: Session): VerbCommand {
   const command = new VerbCommand('demo', {
-    summary: 'make a demonstration store and scan it',
+    summary: 'create a demonstration store and scan it',
     description:
-      'Makes images of all kinds in a new directory, shows what each of them is loaded with, and removes them again. ' +
-      'It needs nothing but room for a few gigabytes of reserved, unwritten storage, and scales itself down where there is less.',
+      'Creates images of all kinds in a new directory, shows the figures of each, and removes them again. ' +
+      'It allocates a few gigabytes without writing them, and scales down where less space is available.',
     figures: [],
     examples: [
-      { does: 'look around', line: 'plimsoll demo' },
-      { does: 'keep the store, to try the other commands on', line: 'plimsoll demo --keep /srv/vm' },
+      { does: 'run the demonstration', line: 'plimsoll demo' },
+      { does: 'keep the store, to try other commands', line: 'plimsoll demo --keep /srv/vm' },
     ],
     exits: ['notFound', 'conflict'],
   });
   command
-    .addArgument(new Argument('[directory]', 'below which directory to make the store; else below that for temporary files'))
-    .option('--keep', 'leave the store there');
+    .addArgument(new Argument('[directory]', 'parent directory of the store (default: the directory for temporary files)'))
+    .option('--keep', 'do not remove the store');
   return command.action(async (directory: string | undefined, flags: { keep?: true }) => {
     const { runDemo } = await import('../demo/run-demo.ts');
     await runDemo({ ...(directory === undefined ? {} : { parent: directory }), keep: flags.keep === true }, session);

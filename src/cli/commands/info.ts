@@ -20,26 +20,26 @@ interface InfoFlags extends OutputFlags {
 
 export function infoCommand(session: Session): VerbCommand {
   const command = new VerbCommand('info', {
-    summary: 'the four figures of disk images',
+    summary: 'show the four sizes of disk images',
     description:
-      'Reads images, without ever writing to them or locking them, and says how large each is and how large it can come to be. ' +
-      'An image that a running machine uses can be read too; its figures lag behind until the machine flushes.',
+      'Reports the current sizes of images and the maximum size each can reach. Images are never written to or locked. ' +
+      'An image in use by a running VM can be read too; its figures lag until QEMU flushes its metadata.',
     figures: ['capacity', 'length', 'allocation', 'commitment', 'expected', 'residual'],
     examples: [
       { does: 'one image', line: 'plimsoll info web.qcow2' },
-      { does: 'what the commitment is made of', line: 'plimsoll info --explain web.qcow2' },
-      { does: 'every image below a directory, for a program', line: "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -" },
+      { does: 'show the components of the commitment', line: 'plimsoll info --explain web.qcow2' },
+      { does: 'every image in a directory tree, as JSON', line: "find /srv -name '*.qcow2' -print0 | plimsoll info -0 --json -" },
     ],
     exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy'],
   });
   command
-    .addArgument(new Argument('<image...>', 'images to read; - reads their names from standard input'))
-    .addOption(new Option('-f, --format <format>', 'the format, instead of recognising it').choices(FORMATS))
-    .option('--explain', 'show what the commitment is made of, as a sum')
+    .addArgument(new Argument('<image...>', 'images to examine; - reads their names from standard input'))
+    .addOption(new Option('-f, --format <format>', 'the format, instead of detecting it').choices(FORMATS))
+    .option('--explain', 'show the components of the commitment')
     .option('--allow-dir <directory>', 'also follow references into this directory (may be repeated)', collect)
-    .option('-0, --null', 'names on standard input end with NUL')
-    .option('-U, --force-share', 'accepted for qemu-img users: nothing is ever locked')
-    .option('--backing-chain', 'accepted for qemu-img users: the chain is always shown');
+    .option('-0, --null', 'names on standard input are NUL-terminated')
+    .option('-U, --force-share', 'accepted for compatibility with qemu-img: nothing is ever locked')
+    .option('--backing-chain', 'accepted for compatibility with qemu-img: the chain is always shown');
   return addOutputOptions(command).action((images: string[], flags: InfoFlags) => runInfo(images, flags, session));
 }
 
@@ -62,7 +62,7 @@ async function runInfo(operands: readonly string[], flags: InfoFlags, session: S
     await writer.image(image);
   }
   if (writer.count() === 0) {
-    throw new PlimsollError('usage', 'NO_IMAGES', { doing: 'read images', found: 'no name on standard input', expected: 'at least one' });
+    throw new PlimsollError('usage', 'NO_IMAGES', { doing: 'read images', found: 'no names on standard input', expected: 'at least one' });
   }
   await writer.end();
 }

@@ -10,7 +10,7 @@ export function manCommand(session: Session): VerbCommand {
     summary: 'print the manual page',
     description: 'The page is roff source, for man or for a file in a directory of MANPATH.',
     figures: [],
-    examples: [{ does: 'read it', line: 'plimsoll man | man -l -' }],
+    examples: [{ does: 'read the manual page', line: 'plimsoll man | man -l -' }],
     exits: [],
   });
   return command.action(async () => {

@@ -21,8 +21,8 @@ interface MeasureFlags extends OutputFlags {
 
 export function measureCommand(session: Session): VerbCommand {
   const command = new VerbCommand('measure', {
-    summary: 'the four figures an image would have, before it exists',
-    description: 'Computes what `create` or a copy would make, down to the byte, without writing anything.',
+    summary: 'compute the four sizes of an image before it exists',
+    description: 'Computes the exact sizes of the image that `create` or a copy would produce, without writing anything.',
     figures: ['capacity', 'length', 'allocation', 'commitment', 'expected'],
     examples: [
       { does: 'a new qcow2 of 40 GiB', line: 'plimsoll measure -f qcow2 --size 40G' },
@@ -31,18 +31,18 @@ export function measureCommand(session: Session): VerbCommand {
         line: 'plimsoll measure -f qcow2 --size 40G -o cluster_size=2M,preallocation=falloc',
       },
       { does: 'a copy of an existing image', line: 'plimsoll measure -f qcow2 --from old.vm.raw -F raw' },
-      { does: 'a qcow2 made of a VMDK', line: 'plimsoll measure -f qcow2 --from appliance.vmdk -F vmdk' },
+      { does: 'a qcow2 converted from a VMDK', line: 'plimsoll measure -f qcow2 --from appliance.vmdk -F vmdk' },
     ],
     exits: ['notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy'],
   });
   command
     .addArgument(new Argument('[size]', 'the capacity, such as 40G (the same as --size)').argParser((text) => parseSize(text, 'SIZE')))
     .option('--size <size>', 'the capacity, such as 40G', (text) => parseSize(text, '--size'))
-    .option('--from <image>', 'the image to be copied, instead of a size')
-    .addOption(new Option('-f, --format <format>', 'the format of the image that would be made').choices(['raw', 'qcow2']).default('qcow2'))
-    .addOption(new Option('-F, --source-format <format>', 'the format of the image to be copied').choices(IMAGE_FORMATS))
+    .option('--from <image>', 'the image to copy, instead of a size')
+    .addOption(new Option('-f, --format <format>', 'the format of the new image').choices(['raw', 'qcow2']).default('qcow2'))
+    .addOption(new Option('-F, --source-format <format>', 'the format of the image to copy').choices(IMAGE_FORMATS))
     .option('-o, --option <key=value,...>', 'creation options, as qemu-img takes them (may be repeated)', collect)
-    .option('--explain', 'show what the commitment is made of, as a sum');
+    .option('--explain', 'show the components of the commitment');
   command.option('--allow-dir <directory>', 'with --from: also follow references into this directory (may be repeated)', collect);
   return addOutputOptions(command).action((size: number | undefined, flags: MeasureFlags) => runMeasure(size, flags, session));
 }

@@ -12,20 +12,19 @@ interface ReleaseFlags extends OutputFlags {
 
 export function releaseCommand(session: Session): VerbCommand {
   const command = new VerbCommand('release', {
-    summary: 'let go of space that was reserved',
-    description:
-      'Ends a reservation that `plimsoll admit --reserve` made. One that has expired, or whose image has appeared, needs no release.',
+    summary: 'release a reservation',
+    description: 'Ends a reservation created by `plimsoll admit --reserve`. An expired or fulfilled reservation needs no release.',
     figures: [],
-    examples: [{ does: 'the machine was not made after all', line: 'plimsoll release web7' }],
+    examples: [{ does: 'the VM was not created after all', line: 'plimsoll release web7' }],
     exits: ['couldNotTell', 'notFound'],
-    exitMeanings: { couldNotTell: 'the daemon does not answer', notFound: 'no daemon, or nothing is held by this key' },
+    exitMeanings: { couldNotTell: 'the daemon does not answer', notFound: 'daemon not running, or no reservation with this key' },
   });
-  command.addArgument(new Argument('<key>', 'the name under which it was reserved')).option('--socket <path>', "the daemon's socket");
+  command.addArgument(new Argument('<key>', 'the key of the reservation')).option('--socket <path>', "the daemon's socket");
   return addOutputOptions(command).action(async (key: string, flags: ReleaseFlags) => {
     const reservation = await new DaemonClient(socketPath(flags.socket)).release(key);
     if (flags.output === 'json') return session.print(`${jsonText(reservation)}\n`);
     return session.print(
-      `Released: ${formatBytes(reservation.bytes)} on ${escapeForTerminal(reservation.store)}, held by ${escapeForTerminal(key)}\n`,
+      `Released: ${formatBytes(reservation.bytes)} on ${escapeForTerminal(reservation.store)}, key ${escapeForTerminal(key)}\n`,
     );
   });
 }

@@ -21,15 +21,15 @@ interface ScanFlags extends OutputFlags {
 
 export function scanCommand(session: Session): VerbCommand {
   const command = new VerbCommand('scan', {
-    summary: 'does every future guest write fit?',
+    summary: 'report whether stores are overcommitted',
     description:
-      'Finds every image below the directories and groups them by store: the filesystem, not the directory, so that two directories ' +
-      'on one filesystem are counted once. Says for each store what its images consume, what they can come to consume, and whether ' +
-      'that fits. What cannot be read is never skipped: it makes the answer "could not tell".',
+      'Finds every image below the directories and groups them by store (filesystem), so that two directories on one filesystem ' +
+      'count once. Reports for each store the storage its images use now, the maximum they can ever use, and whether every future ' +
+      'guest write fits. An unreadable image or directory is never skipped: it makes the answer "unknown".',
     figures: ['capacity', 'allocation', 'commitment', 'residual', 'exclusive', 'shared', 'headroom'],
     examples: [
-      { does: 'may this store be loaded further?', line: 'plimsoll scan /var/lib/libvirt/images' },
-      { does: 'keep 20 GiB free, act on the verdict', line: 'plimsoll scan --floor 20G /srv/vm || page-the-admin' },
+      { does: 'check one directory', line: 'plimsoll scan /var/lib/libvirt/images' },
+      { does: 'keep 20 GiB free, act on the result', line: 'plimsoll scan --floor 20G /srv/vm || page-the-admin' },
       {
         does: 'the three readable images of the highest risk',
         line: "plimsoll scan --json /srv/vm | jq '[.stores[0].images[] | select(.residual)][:3]'",
@@ -39,18 +39,18 @@ export function scanCommand(session: Session): VerbCommand {
     exitMeanings: {
       ok: 'every future guest write fits, in every store',
       doesNotFit: 'the images can outgrow a store',
-      couldNotTell: 'could not tell, since something could not be read or cannot be promised',
+      couldNotTell: 'unknown: part of the store is unreadable, or its properties cannot be verified',
     },
   });
   command
     .addArgument(new Argument('<directory...>', 'directories to search'))
-    .option('--floor <size>', 'free bytes that must always remain, such as 20G', (text) => parseSize(text, '--floor'))
+    .option('--floor <size>', 'bytes that must always remain free, such as 20G', (text) => parseSize(text, '--floor'))
     .option('--allow-dir <directory>', 'also follow references into this directory (may be repeated)', collect)
-    .option('--raw <image>', 'this file is raw, whatever the guest wrote into its first bytes (may be repeated)', collect)
-    .option('--exclude <pattern>', 'leave out files, or directories such as templates/ (may be repeated)', collect)
+    .option('--raw <image>', 'treat this file as raw, whatever its first bytes contain (may be repeated)', collect)
+    .option('--exclude <pattern>', 'exclude files, or directories such as templates/ (may be repeated)', collect)
     .option(
       '--never-written <pattern>',
-      'files that nobody writes any more, which can not grow; the word backing: those that overlays use (may be repeated)',
+      'files that are never written and cannot grow; the word backing: backing files of overlays (may be repeated)',
       collect,
     )
     .addOption(new Option('--frozen-backing').hideHelp())
@@ -97,9 +97,9 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
 
 function frozenBackingReplaced(): PlimsollError {
   return new PlimsollError('usage', 'OPTION_REPLACED', {
-    doing: 'understand --frozen-backing',
-    found: 'an option that there is no more',
-    expected: '--never-written backing, which counts the backing files that nobody may write, or --never-written PATTERN',
+    doing: 'parse --frozen-backing',
+    found: 'a removed option',
+    expected: '--never-written backing, for backing files without write permission, or --never-written PATTERN',
   });
 }
 
@@ -122,5 +122,5 @@ export function verdictOf(report: ScanReport): number {
 
 function parseLimit(text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new PlimsollError('usage', 'LIMIT_SYNTAX', { doing: 'understand --limit', found: text, expected: 'a whole number from 1 on' });
+  throw new PlimsollError('usage', 'LIMIT_SYNTAX', { doing: 'parse --limit', found: text, expected: 'a positive integer' });
 }

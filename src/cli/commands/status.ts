@@ -11,17 +11,17 @@ interface StatusFlags extends OutputFlags {
 
 export function statusCommand(session: Session): VerbCommand {
   const command = new VerbCommand('status', {
-    summary: 'how the watched stores are',
+    summary: 'show the state of all monitored stores',
     description:
-      'Asks the daemon for its stores: how near each is to trouble, what is used, promised and held, and when it could be full. What is ' +
-      "remaining, or shortfall, is the result of the sum by the store's policy.",
+      'Queries the daemon and shows for each store its level, what is used, committed and reserved, and when it could be full. The ' +
+      "remaining bytes, or the shortfall, are the result of the calculation under the store's policy.",
     figures: ['allocation', 'residual'],
     examples: [
       { does: 'all stores', line: 'plimsoll status' },
-      { does: 'those in trouble', line: 'plimsoll status --json | jq \'.stores[] | select(.level != "ok") | .mount\'' },
+      { does: 'stores that are not ok', line: 'plimsoll status --json | jq \'.stores[] | select(.level != "ok") | .mount\'' },
     ],
     exits: ['couldNotTell', 'notFound'],
-    exitMeanings: { ok: 'the daemon has answered', couldNotTell: 'the daemon does not answer', notFound: 'no daemon' },
+    exitMeanings: { ok: 'the daemon answered', couldNotTell: 'the daemon does not answer', notFound: 'no daemon' },
   });
   command.option('--socket <path>', "the daemon's socket");
   return addOutputOptions(command).action(async (flags: StatusFlags) => {

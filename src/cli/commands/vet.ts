@@ -33,17 +33,17 @@ const EXIT_OF_VERDICT: Readonly<Record<Verdict, number>> = {
 
 export function vetCommand(session: Session): VerbCommand {
   const command = new VerbCommand('vet', {
-    summary: "is a stranger's image safe?",
+    summary: 'check whether an untrusted image is safe',
     description:
-      'Judges an image before anything opens it: whether it reaches for other files, contradicts itself, asks for more work than its ' +
-      'size warrants, or could be taken for two things by two readers. Says why, with the place in the file, and which arguments to use ' +
-      'next. With - the image itself is read from standard input, in one pass with bounded memory, while it still arrives.',
+      'Vets an image before anything else opens it: whether it references other files, has inconsistent metadata, requires more work ' +
+      'than its size warrants, or is ambiguous between formats. Reports the reasons with their offsets, and the arguments to use ' +
+      'next. With - the image itself is read from standard input as it arrives, in one pass with bounded memory.',
     figures: ['capacity', 'length'],
     examples: [
       { does: 'before an upload is used', line: 'plimsoll vet -f qcow2 upload.qcow2' },
-      { does: 'while it still arrives', line: 'curl -s https://example.org/disk.qcow2 | tee upload.part | plimsoll vet -' },
+      { does: 'during an upload', line: 'curl -s https://example.org/disk.qcow2 | tee upload.part | plimsoll vet -' },
       { does: 'a whole directory, fast', line: 'plimsoll vet --one-worker --json incoming/*.qcow2' },
-      { does: "under a site's own rules, for a program", line: 'plimsoll vet --policy site.json --sha256 --json upload.img' },
+      { does: "with a site's own policy, as JSON", line: 'plimsoll vet --policy site.json --sha256 --json upload.img' },
     ],
     exits: [
       ...(['ok', 'usage', 'vetRefused', 'vetAmbiguous', 'vetConvert', 'vetHeaderOnly', 'vetUnrecognised', 'notFound'] as const),
@@ -51,22 +51,22 @@ export function vetCommand(session: Session): VerbCommand {
     ],
     exitMeanings: {
       ok: 'the image may be attached to a guest, with the format that is printed',
-      refused: 'no regular file: nothing was opened',
-      unsupported: 'no confined process can be made here',
+      refused: 'not a regular file: nothing was opened',
+      unsupported: 'a sandboxed process cannot be started on this host',
     },
   });
   command
-    .addArgument(new Argument('<image...>', 'images to judge; - reads one image from standard input'))
-    .addOption(new Option('-f, --format <format>', 'the format that the sender declares').choices(DECLARED_FORMATS))
-    .option('--policy <file>', 'what the site accepts, as JSON: see docs/vet.md')
-    .option('--sha256', 'also hash the whole file, so that a swap can be noticed')
-    .option('--compare', 'also ask qemu-img, itself confined, and say where the two disagree')
+    .addArgument(new Argument('<image...>', 'images to vet; - reads one image from standard input'))
+    .addOption(new Option('-f, --format <format>', 'the format declared by the sender').choices(DECLARED_FORMATS))
+    .option('--policy <file>', 'the policy of the site, as JSON: see docs/vet.md')
+    .option('--sha256', 'also hash the whole file, to detect a later replacement')
+    .option('--compare', 'also run qemu-img in a sandbox and report where the two disagree')
     .option(
       '--one-worker',
-      'one confined process for all images, not one for each: many times faster, but an image that takes it over could falsify ' +
-        'the verdicts on those that share it',
+      'one sandboxed process for all images instead of one each: many times faster, but an image that compromises it could ' +
+        'falsify the verdicts of the others',
     )
-    .option('--unconfined', 'read the image in this process: without the wall that keeps a flaw in the parser harmless');
+    .option('--unconfined', 'read the image in this process, without sandboxing');
   return addOutputOptions(command).action((images: string[], flags: VetFlags) => runVet(images, flags, session));
 }
 
@@ -148,7 +148,7 @@ function judgedSoFar(operands: readonly string[], session: Session): { oneMore()
   return {
     oneMore: () => {
       judgedCount += 1;
-      line.show(`${judgedCount} of ${operands.length} images judged`);
+      line.show(`${judgedCount} of ${operands.length} images vetted`);
     },
     clear: () => line.clear(),
   };
@@ -202,7 +202,7 @@ async function readPolicy(path: string): Promise<unknown> {
     throw new PlimsollError('usage', 'VET_POLICY', {
       doing: 'read policy',
       image: path,
-      found: 'no JSON',
+      found: 'invalid JSON',
       expected: 'a JSON object',
       cause,
     });

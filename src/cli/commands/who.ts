@@ -14,29 +14,29 @@ interface WhoFlags extends OutputFlags {
 
 export function whoCommand(session: Session): VerbCommand {
   const command = new VerbCommand('who', {
-    summary: 'who uses an image, and may it be read or written?',
+    summary: 'show which processes use an image, and whether it is safe to read or write',
     description:
-      "Asks for QEMU's own locks on the image, for the processes that have it open, and for loop devices on it. Nothing of the " +
-      'image is read, and nothing is locked. Only if everybody could be looked at is an image called free: best ask as root. ' +
-      'The answer is of this moment; who opens the image later is not held up.',
+      "Queries QEMU's locks on the image, the processes that have it open, and the loop devices on it. The image is neither read nor " +
+      'locked. An image is reported free only if every process could be inspected: best run as root. ' +
+      'The result is a snapshot: it does not keep other processes from opening the image later.',
     figures: [],
     examples: [
-      { does: 'which machine has it?', line: 'plimsoll who web.qcow2' },
-      { does: 'may it be copied now?', line: `plimsoll who --json web.qcow2 | jq -e '.images[0].reading == "safe"'` },
-      { does: 'every image that is being written', line: `plimsoll who --json *.qcow2 | jq '.images[] | select(.reading == "torn")'` },
+      { does: 'which VM uses it', line: 'plimsoll who web.qcow2' },
+      { does: 'whether it can be copied now', line: `plimsoll who --json web.qcow2 | jq -e '.images[0].reading == "safe"'` },
+      { does: 'every image open for writing', line: `plimsoll who --json *.qcow2 | jq '.images[] | select(.reading == "torn")'` },
     ],
     exits: ['ok', 'usage', 'couldNotTell', 'notFound', 'refused', 'busy', 'io', 'inUse', 'beingWritten', 'bug', 'interrupted'],
     exitMeanings: {
-      ok: 'nobody uses any of the images',
-      couldNotTell: 'nobody was seen, and not everybody could be looked at',
-      inUse: 'an image is in use, and nobody was seen to write',
+      ok: 'none of the images is in use',
+      couldNotTell: 'no user was found, but not every process could be inspected',
+      inUse: 'an image is in use, and no writer was found',
       beingWritten: 'an image is open for writing',
     },
   });
   command
-    .addArgument(new Argument('<image...>', 'images to ask about; - reads their names from standard input'))
-    .option('--locks-only', "ask for QEMU's locks alone, which every user may; who takes none is not seen")
-    .option('-0, --null', 'names on standard input end with NUL');
+    .addArgument(new Argument('<image...>', 'images to examine; - reads their names from standard input'))
+    .option('--locks-only', "query only QEMU's locks, without privileges; processes that take no QEMU lock are not detected")
+    .option('-0, --null', 'names on standard input are NUL-terminated');
   return addOutputOptions(command).action((images: string[], flags: WhoFlags) => runWho(images, flags, session));
 }
 
@@ -56,7 +56,7 @@ async function runWho(operands: readonly string[], flags: WhoFlags, session: Ses
   }
   session.signal.throwIfAborted();
   if (count === 0) {
-    throw new PlimsollError('usage', 'NO_IMAGES', { doing: 'read images', found: 'no name on standard input', expected: 'at least one' });
+    throw new PlimsollError('usage', 'NO_IMAGES', { doing: 'read images', found: 'no names on standard input', expected: 'at least one' });
   }
   await writer.end();
 }

@@ -22,63 +22,70 @@ export type Keys = Readonly<Record<string, Key>>;
 const SERVE: Keys = {
   listen: {
     kind: { is: 'address', orOff: true },
-    means:
-      'where HTTP is answered; "auto": at a free port where the usual one is taken; another than a loopback address needs a token_file',
+    means: 'HTTP listen address; "auto": a free port if the default one is in use; a non-loopback address requires token_file',
     default: '"127.0.0.1:9464"',
   },
   socket: {
     kind: { is: 'path', orOff: true },
-    means: 'the Unix socket that the commands ask',
+    means: 'the Unix socket for the commands',
     default: 'plimsoll.sock in the runtime directory',
   },
   state_directory: {
     kind: { is: 'path' },
-    means: 'where reservations and history are kept',
-    default: '/var/lib/plimsoll, or one of the user',
+    means: 'directory of reservations and history',
+    default: '/var/lib/plimsoll, or a directory of the user',
   },
   token_file: {
     kind: { is: 'path' },
-    means: 'a file with the token that HTTP asks for: a line of 32 characters or more, not readable by others',
+    means: 'file with the HTTP token: one line of at least 32 characters, not readable by other users',
     default: 'generated, in the file token of the state directory',
   },
-  interval: { kind: { is: 'duration' }, means: 'how often what changed is looked at', default: '"30s"' },
-  full_interval: { kind: { is: 'duration' }, means: 'how often everything is read anew', default: '"6h"' },
-  log_level: { kind: { is: 'choice', of: LOG_LEVELS }, means: 'the least serious of what is logged', default: '"info"' },
-  raw_files: { kind: { is: 'paths' }, means: 'images that are raw, whatever a guest wrote into their first bytes', default: '[]' },
+  interval: { kind: { is: 'duration' }, means: 'how often changes are rescanned', default: '"30s"' },
+  full_interval: { kind: { is: 'duration' }, means: 'how often everything is rescanned', default: '"6h"' },
+  log_level: { kind: { is: 'choice', of: LOG_LEVELS }, means: 'minimum log level', default: '"info"' },
+  raw_files: { kind: { is: 'paths' }, means: 'images that are raw, whatever their first bytes contain', default: '[]' },
   allow_directories: {
     kind: { is: 'paths' },
-    means: 'directories into which references are followed, besides the watched ones',
+    means: 'directories into which references are followed, besides the monitored ones',
     default: '[]',
   },
 };
 
 const RULES: Keys = {
-  policy: { kind: { is: 'choice', of: POLICIES }, means: 'what must fit', default: '"promise"' },
+  policy: { kind: { is: 'choice', of: POLICIES }, means: 'the policy of admission', default: '"promise"' },
   idle_share: { kind: { is: 'share' }, means: 'the share of the residual that counts under the policy entitled', default: '0.25' },
   floor: { kind: { is: 'size' }, means: 'bytes that must always remain free', default: '"0"' },
   assume: {
     kind: { is: 'choices', of: ASSUMPTIONS },
-    means: 'what the administrator declares of what lies below a store',
+    means: "the administrator's declarations about the storage below a store",
     default: '[]',
   },
   never_written: {
     kind: { is: 'patterns' },
-    means: 'files that nobody writes any more: they count with what they hold; the word backing means the files that overlays use',
+    means: 'files that are never written, which count with their allocation; the word backing means backing files of overlays',
     default: '[]',
   },
-  exclude: { kind: { is: 'patterns' }, means: 'files and directories that are left out', default: '[]' },
-  notice: { kind: { is: 'duration' }, means: 'until trouble is noticed', default: '"1m"' },
+  exclude: { kind: { is: 'patterns' }, means: 'files and directories to exclude', default: '[]' },
+  notice: { kind: { is: 'duration' }, means: 'time until a problem is noticed', default: '"1m"' },
   relieve: { kind: { is: 'duration' }, means: 'from then until a move has relieved the store', default: '"30m"' },
 };
 
 const level = (percent: string, time: string): Keys => ({
-  bytes: { kind: { is: 'size', orOff: true }, means: 'raised with at most so many bytes available above the floor', default: '"off"' },
-  percent: { kind: { is: 'percent', orOff: true }, means: 'raised with at most so many percent of the store available', default: percent },
+  bytes: {
+    kind: { is: 'size', orOff: true },
+    means: 'raised when at most this many bytes are available above the floor',
+    default: '"off"',
+  },
+  percent: {
+    kind: { is: 'percent', orOff: true },
+    means: 'raised when at most this percentage of the store is available',
+    default: percent,
+  },
   time: { kind: { is: 'duration', orOff: true }, means: 'raised when the floor can be reached within that time', default: time },
 });
 
 const STORE: Keys = {
-  directories: { kind: { is: 'paths' }, means: 'the directories whose images are watched; all on one filesystem', default: 'must be set' },
+  directories: { kind: { is: 'paths' }, means: 'the directories to monitor, all on one filesystem', default: 'must be set' },
   ...RULES,
 };
 
@@ -95,5 +102,5 @@ export const TABLES: Readonly<Record<string, Keys>> = {
 
 /** Keys that there were, and what stands in their place. */
 export const REPLACED_KEYS: Readonly<Record<string, string>> = {
-  frozen_backing: 'never_written = ["backing"] counts the backing files that nobody may write, and patterns name further ones',
+  frozen_backing: 'never_written = ["backing"] counts backing files without write permission, and patterns name further files',
 };

@@ -84,7 +84,7 @@ export async function parseConfig(text: string): Promise<ReadConfig> {
     return new ConfigReader(text).read(parse(text, { integersAsBigInt: 'asNeeded', maxDepth: 16 }));
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    const message = `no TOML: ${(error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '')}`;
+    const message = `not valid TOML: ${(error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '')}`;
     return { config: NO_CONFIG, problems: [{ line: error.line, key: '', message }] };
   }
 }
@@ -140,7 +140,7 @@ class ConfigReader {
       const values = isTable(table) ? table : {};
       const directories = this.#values(values, place, ['warning', 'critical'])['directories'] as readonly string[] | undefined;
       if (directories === undefined && !('directories' in values)) this.#say(place, undefined, 'needs directories');
-      else if (directories?.length === 0) this.#say(place, 'directories', 'must name one directory at least');
+      else if (directories?.length === 0) this.#say(place, 'directories', 'must list at least one directory');
       return { directories: directories ?? [], rules: this.#rules(values, place, false) };
     });
   }
@@ -199,9 +199,9 @@ class ConfigReader {
 
   #unknown(place: Place, key: string, known: readonly string[]): void {
     const replaced = Object.hasOwn(REPLACED_KEYS, key) ? REPLACED_KEYS[key] : undefined;
-    if (replaced !== undefined) return this.#say(place, key, `there is no such key any more: ${replaced}`);
+    if (replaced !== undefined) return this.#say(place, key, `is a removed key: ${replaced}`);
     const near = nearestTo(key, known);
-    this.#say(place, key, `there is no such key${near === undefined ? `; there are ${known.join(', ')}` : `; did you mean ${near}?`}`);
+    this.#say(place, key, `unknown key${near === undefined ? `; there are ${known.join(', ')}` : `; did you mean ${near}?`}`);
   }
 
   #say({ table, index }: Place, key: string | undefined, message: string): void {

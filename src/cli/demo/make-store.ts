@@ -41,14 +41,14 @@ export async function makeStore(directory: string, signal: AbortSignal): Promise
 /** The five rows of the published table. */
 async function makeTable(site: Site, plan: Plan): Promise<void> {
   const { preallocatedCapacity } = plan;
-  await make(site, 'sparse.raw', 'raw', FULL_CAPACITY, '', 'Consumes nothing yet, and may come to consume its whole capacity.');
+  await make(site, 'sparse.raw', 'raw', FULL_CAPACITY, '', 'Uses no storage yet, and can grow to its whole capacity.');
   if (preallocatedCapacity !== null) {
     await makePreallocated(
       site,
       'preallocated.raw',
       'raw',
       preallocatedCapacity,
-      'All storage is reserved; the map that a filesystem keeps of it can still grow.',
+      'All storage is allocated; only the extent map of the filesystem can still grow.',
     );
   }
   await make(
@@ -57,7 +57,7 @@ async function makeTable(site: Site, plan: Plan): Promise<void> {
     'qcow2',
     FULL_CAPACITY,
     '',
-    'Grows on demand, to a little more than its capacity: tables and refcounts come on top.',
+    'Grows on demand, to slightly more than its capacity: tables and refcounts are added.',
   );
   await make(
     site,
@@ -65,10 +65,10 @@ async function makeTable(site: Site, plan: Plan): Promise<void> {
     'qcow2',
     FULL_CAPACITY,
     'metadata',
-    'Looks full-sized by its length, but only its tables are stored: the length tells nothing.',
+    'Has its full length, but only its tables are allocated: the length does not show the allocation.',
   );
   if (preallocatedCapacity !== null) {
-    await makePreallocated(site, 'preallocated.qcow2', 'qcow2', preallocatedCapacity, 'The same as qcow2: all storage is reserved.');
+    await makePreallocated(site, 'preallocated.qcow2', 'qcow2', preallocatedCapacity, 'The same as qcow2: all storage is allocated.');
   }
 }
 
@@ -76,7 +76,7 @@ async function makeSnapshot(site: Site, plan: Plan): Promise<void> {
   const { addInternalSnapshot } = await import('#create');
   const name = 'snapshot.qcow2';
   const preallocation = plan.preallocatedCapacity === null ? 'metadata' : 'falloc';
-  const text = 'Fully stored, then an internal snapshot: all of it may have to be stored a second time.';
+  const text = 'Fully allocated, then an internal snapshot: all data may have to be stored a second time.';
   if (preallocation === 'falloc') await makePreallocated(site, name, 'qcow2', plan.smallCapacity, text);
   else await make(site, name, 'qcow2', plan.smallCapacity, preallocation, text);
   if (site.lessons.some((lesson) => lesson.name === name)) await addInternalSnapshot(join(site.directory, name), 'before-upgrade');
@@ -84,7 +84,7 @@ async function makeSnapshot(site: Site, plan: Plan): Promise<void> {
 
 async function makeOverlay(site: Site): Promise<void> {
   const { createImage, parseCreateOptions } = await import('#create');
-  await make(site, 'base.qcow2', 'qcow2', 10 * GiB, '', 'The base of an overlay; it counts once, however many overlays it has.');
+  await make(site, 'base.qcow2', 'qcow2', 10 * GiB, '', 'The backing file of an overlay; it counts once, however many overlays use it.');
   await createImage({
     path: join(site.directory, 'overlay.qcow2'),
     format: 'qcow2',
@@ -95,23 +95,23 @@ async function makeOverlay(site: Site): Promise<void> {
   });
   site.lessons.push({
     name: 'overlay.qcow2',
-    text: 'Small for as long as little differs, and may come to its whole capacity whatever the base holds.',
+    text: 'Small while it differs little, and can grow to its whole capacity whatever the backing file holds.',
   });
 }
 
 async function makeSharedCopy(site: Site, plan: Plan): Promise<void> {
   const original = join(site.directory, 'data.raw');
   await writeData(original, plan.smallCapacity, site.signal);
-  site.lessons.push({ name: 'data.raw', text: 'A raw image with data in all of it.' });
+  site.lessons.push({ name: 'data.raw', text: 'A raw image, filled with data.' });
   try {
     await copyFile(original, join(site.directory, 'data-copy.raw'), constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
     site.lessons.push({
       name: 'data-copy.raw',
-      text: 'A reflink copy: its blocks are those of data.raw, counted once, until one of the two is written.',
+      text: 'A reflink copy: it shares its blocks with data.raw, counted once, until one of the two is written.',
     });
   } catch (error) {
     if (!cannotShare(error)) throw error;
-    site.notes.push('There is no reflink copy: this filesystem cannot share blocks between files (btrfs and XFS can).');
+    site.notes.push('The reflink copy is missing: this filesystem cannot share blocks between files (btrfs and XFS can).');
   }
 }
 
@@ -149,8 +149,8 @@ async function makePreallocated(site: Site, name: string, format: Format, capaci
     await make(site, name, format, capacity, 'falloc', text);
   } catch (thrown) {
     site.signal.throwIfAborted();
-    const error = asPlimsollError(thrown, `make ${name}`);
+    const error = asPlimsollError(thrown, `create ${name}`);
     if (!(error instanceof PlimsollError) || (error.kind !== 'unsupported' && error.kind !== 'io')) throw error;
-    site.notes.push(`${name} is left out: ${error.message}.`);
+    site.notes.push(`${name} is missing: ${error.message}.`);
   }
 }

@@ -47,6 +47,6 @@ export function planFor(room: Room): Plan {
 
 function noteFor(capacity: number | null, why: string): string | null {
   if (capacity === FULL_CAPACITY) return null;
-  if (capacity === null) return `The preallocated images are left out: ${why}.`;
+  if (capacity === null) return `The preallocated images are missing: ${why}.`;
   return `The preallocated images have ${formatBytes(capacity)} instead of ${formatBytes(FULL_CAPACITY)}: ${why}.`;
 }

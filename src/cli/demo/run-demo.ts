@@ -26,14 +26,14 @@ export async function runDemo(choice: DemoChoice, session: Session): Promise<voi
     if (!choice.keep) await rm(directory, { recursive: true, force: true });
   }
   const shown = escapeForTerminal(directory);
-  await session.print(choice.keep ? `Kept: ${shown}\n` : `Removed again: ${shown} (--keep leaves it there)\n`);
+  await session.print(choice.keep ? `Kept: ${shown}\n` : `Removed again: ${shown} (--keep keeps it)\n`);
 }
 
 async function makeDirectory(parent: string): Promise<string> {
   try {
     return await mkdtemp(join(parent, 'plimsoll-demo-'));
   } catch (thrown) {
-    throw asPlimsollError(thrown, 'make a directory for the demonstration', parent);
+    throw asPlimsollError(thrown, 'create a directory for the demonstration', parent);
   }
 }
 

@@ -8,15 +8,16 @@ import type { Theme } from './theme.ts';
 export function admissionLines(decision: AdmissionDecision, theme: Theme, explain: boolean): string[] {
   const { admitted, message, reservation, sum, store } = decision;
   const style = admitted === null ? 'warning' : admitted ? 'good' : 'danger';
-  const word = admitted === null ? 'Could not tell.' : admitted ? 'Admitted.' : 'NOT admitted.';
+  const word = admitted === null ? 'Unknown.' : admitted ? 'Admitted.' : 'NOT admitted.';
   const isForced = admitted !== true && reservation !== null;
   const lines = [`${theme.paint(style, word)} ${escapeForTerminal(message)}`].flatMap((line) => wrap(line, theme.width));
   // The message of an open answer names the doubt already.
   const components = admitted === null ? { ...sum, unknown: null } : sum;
-  if (explain) lines.push('', `  On ${escapeForTerminal(store)}, by the policy ${sum.policy}:`, ...policySumLines(components, theme.width));
+  if (explain)
+    lines.push('', `  On ${escapeForTerminal(store)}, under the policy ${sum.policy}:`, ...policySumLines(components, theme.width));
   if (reservation !== null) {
     const { key, bytes, expiresAt } = reservation;
-    const text = `${isForced ? 'Held nevertheless, as --overcommit asks' : 'Held'}: ${formatBytes(bytes)} by the key ${escapeForTerminal(key)}, until ${expiresAt}.`;
+    const text = `${isForced ? 'Reserved despite the answer (--overcommit)' : 'Reserved'}: ${formatBytes(bytes)} with the key ${escapeForTerminal(key)}, until ${expiresAt}.`;
     lines.push('', ...wrap(text, theme.width));
   }
   return lines;

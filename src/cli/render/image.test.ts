@@ -51,7 +51,7 @@ describe('imageLines()', () => {
 
   it('calls a guess a guess', () => {
     const lines = plain(anImage({ format: 'raw', formatSource: 'guess', details: {} }));
-    expect(lines[1]).toBe('  format          raw (a guess: nothing in the file says so; declare it with -f)');
+    expect(lines[1]).toBe('  format          raw (a guess: the file has no signature; declare the format');
   });
 
   it('says what cannot be read, and shows no figure for it', () => {
@@ -64,12 +64,12 @@ describe('imageLines()', () => {
   it('shows figures known despite an error, and those not known as such', () => {
     const lines = plain({ ...anUnreadableImage('/x'), length: 4096, allocation: 4096 });
     expect(lines).toContain('  length                4 KiB                 4,096');
-    expect(lines).toContain('  commitment        not known');
+    expect(lines).toContain('  commitment          unknown');
   });
 
   it('says that a writer has it open, and when no map of the file was to be had', () => {
     const lines = plain(anImage({ openForWriting: true, method: 'stat' })).join('\n');
-    expect(lines).toContain('in use          a writer has it open: the figures lag behind until it flushes');
+    expect(lines).toContain('in use          open for writing: the figures lag until the writer flushes');
     expect(lines).toMatch(/commitment .* \(from stat alone\)/);
   });
 

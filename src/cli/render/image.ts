@@ -27,7 +27,7 @@ export function imageLines(image: ImageReport, theme: Theme, view: ImageView): s
   for (const link of image.chain)
     lines.push(...wrapAfter(label(link.role === 'data' ? 'data file' : 'backing file'), linkText(link), theme.width));
   if (image.openForWriting === true) lines.push(...wrapAfter(label('in use'), IN_USE, theme.width));
-  for (const one of image.unbounded) lines.push(...wrapAfter(label('no bound'), escapeForTerminal(one.detail), theme.width));
+  for (const one of image.unbounded) lines.push(...wrapAfter(label('unbounded'), escapeForTerminal(one.detail), theme.width));
   lines.push(...findingLines(image.findings, theme));
   if (view.explain && image.commitment !== null && image.components.length > 0) {
     lines.push('', '  The commitment is made of:', ...sumLines(image.components, image.commitment, theme.width));
@@ -35,12 +35,12 @@ export function imageLines(image: ImageReport, theme: Theme, view: ImageView): s
   return lines;
 }
 
-const IN_USE = 'a writer has it open: the figures lag behind until it flushes';
+const IN_USE = 'open for writing: the figures lag until the writer flushes';
 
 const SOURCE_WORDS = {
   declared: 'as declared',
   signature: 'by its signature',
-  guess: 'a guess: nothing in the file says so; declare it with -f',
+  guess: 'a guess: the file has no signature; declare the format with -f',
 } as const;
 
 function formatText(image: ImageReport): string {
@@ -71,7 +71,7 @@ function figureLines(image: ImageReport, width: number): string[] {
  * the exact count gives way, then the note (which a finding tells as well).
  */
 export function figureLine(name: string, bytes: number | null, width: number, note = ''): string {
-  if (bytes === null) return `${label(name)}${padStart('not known', 11)}`;
+  if (bytes === null) return `${label(name)}${padStart('unknown', 11)}`;
   const rounded = `${label(name)}${padStart(formatBytes(bytes), 11)}`;
   const exact = padStart(formatExact(bytes), 22);
   return [rounded + exact + note, rounded + note].find((line) => line.length <= width) ?? rounded;

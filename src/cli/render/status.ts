@@ -16,7 +16,7 @@ export function statusLines(report: StatusReport, theme: Theme): string[] {
 
 function storeLines(store: StoreView, theme: Theme): string[] {
   const { width } = theme;
-  const counts = `${store.imageCount} ${store.imageCount === 1 ? 'image' : 'images'}${store.unreadableCount > 0 ? `, ${store.unreadableCount} that cannot be read` : ''}`;
+  const counts = `${store.imageCount} ${store.imageCount === 1 ? 'image' : 'images'}${store.unreadableCount > 0 ? `, ${store.unreadableCount} unreadable` : ''}`;
   const state = store.presence === 'vanished' ? 'vanished' : levelText(store);
   const title = `${escapeForTerminal(store.mount)} (${escapeForTerminal(store.type)}), ${counts}: `;
   return [
@@ -31,7 +31,7 @@ function storeLines(store: StoreView, theme: Theme): string[] {
     figureLine('floor', store.floor, width),
     remainingLine(store.sum, width),
     ...wrapAfter(label('full'), outlookText(store.forecast.toFull), width),
-    ...wrapAfter(label('looked at'), store.scannedAt ?? 'not yet: the first scan is running', width),
+    ...wrapAfter(label('last scan'), store.scannedAt ?? 'none yet: the initial scan is in progress', width),
     ...store.alerts.flatMap((alert) =>
       markedLines(alert.level === 'critical' ? 'critical' : 'warning', escapeForTerminal(alert.message), theme),
     ),
@@ -41,13 +41,13 @@ function storeLines(store: StoreView, theme: Theme): string[] {
 
 /** The sum may hold while nothing is known yet of when it will not. */
 function levelText({ level, sum: { remaining, unknown } }: StoreView): string {
-  return level === 'unknown' && unknown === null && remaining !== null && remaining >= 0 ? 'fits now; growth is not known yet' : level;
+  return level === 'unknown' && unknown === null && remaining !== null && remaining >= 0 ? 'fits now; growth not known yet' : level;
 }
 
 /** Who is tired reads a word sooner than a sign. */
 function remainingLine({ remaining, policy }: PolicySum, width: number): string {
   const isShort = remaining !== null && remaining < 0;
-  return figureLine(isShort ? 'shortfall' : 'remaining', isShort ? -remaining : remaining, width, `  by the policy ${policy}`);
+  return figureLine(isShort ? 'shortfall' : 'remaining', isShort ? -remaining : remaining, width, `  under the policy ${policy}`);
 }
 
 function label(name: string): string {
@@ -56,13 +56,13 @@ function label(name: string): string {
 
 function outlookText({ outcome, earliest, latest, reason }: Outlook): string {
   if (outcome === 'reached') return 'now';
-  if (outcome === 'never') return 'never, not even if all is written';
-  if (outcome === 'unknown') return escapeForTerminal(`not known: ${reason ?? 'no reason given'}`);
+  if (outcome === 'never') return 'never, even if every image is filled';
+  if (outcome === 'unknown') return escapeForTerminal(`unknown: ${reason ?? 'no reason given'}`);
   const texts = [
     earliest === null ? [] : [`in ${spanText(earliest)} at the earliest`],
     latest === null ? [] : [`in ${spanText(latest)} at the latest`],
   ].flat();
-  return texts.length === 0 ? 'not at the growth that was seen' : texts.join(', ');
+  return texts.length === 0 ? 'not at the observed growth' : texts.join(', ');
 }
 
 function spanText(seconds: number): string {

@@ -26,13 +26,13 @@ describe('storeLines()', () => {
       '  used             300 GiB       322,122,547,200  by everything on this store',
       '  available        200 GiB       214,748,364,800',
       '  allocation       196 KiB               200,704  all images, shared blocks once',
-      '  commitment     40.01 GiB        42,956,451,840  what they can come to',
-      '  residual       40.01 GiB        42,956,251,136  what they may still write',
+      '  commitment     40.01 GiB        42,956,451,840  maximum they can ever use',
+      '  residual       40.01 GiB        42,956,251,136  worst-case further growth',
       '  shared             1 GiB         1,073,741,824  by more than one file',
       '  floor             10 GiB        10,737,418,240  must remain free',
       '  headroom      159.99 GiB       171,792,113,664  available - residual - floor',
       '',
-      'Every future guest write fits, with 159.99 GiB to spare and 10 GiB kept free.',
+      'Every future guest write fits, with 159.99 GiB remaining and 10 GiB kept free.',
       '',
       '  IMAGE      FORMAT  ALLOCATION  COMMITMENT   RESIDUAL',
       '  web.qcow2   qcow2     196 KiB   40.01 GiB  40.01 GiB',
@@ -67,7 +67,7 @@ describe('storeLines()', () => {
       plainTheme(),
       ALL,
     ).join('\n');
-    expect(lines).toContain('Could not tell whether every future guest write fits: 3 images could not be\nread.');
+    expect(lines).toContain('Unknown whether every future guest write fits: 3 images could not be read.');
     expect(lines).toContain(
       'CRITICAL  /srv/vm/x: Cannot open file: permission denied [IO_EACCES] (and 1\n            more image like it; --json lists them)',
     );
@@ -78,8 +78,8 @@ describe('storeLines()', () => {
 
   it('states a headroom from which something is missing as what it can be at most', () => {
     const lines = storeLines(aStore({ fits: false, residual: null, commitment: null, headroom: -3 * GiB }), plainTheme(), ALL);
-    expect(lines).toContain('  residual       not known                        what they may still write');
-    expect(lines).toContain('  headroom          -3 GiB        -3,221,225,472  at most: not all is known');
+    expect(lines).toContain('  residual         unknown                        worst-case further growth');
+    expect(lines).toContain('  headroom          -3 GiB        -3,221,225,472  at most: some figures unknown');
   });
 
   it('says how many rows a limit hides', () => {
@@ -146,29 +146,29 @@ describe('commonDirectory()', () => {
 
 describe('verdict()', () => {
   it.each([
-    [aStore({ headroom: 12 * GiB }), 'Every future guest write fits, with 12 GiB to spare.'],
-    [aStore({ fits: false, headroom: -3 * GiB }), 'NOT every future guest write fits, short by 3 GiB.'],
+    [aStore({ headroom: 12 * GiB }), 'Every future guest write fits, with 12 GiB remaining.'],
+    [aStore({ fits: false, headroom: -3 * GiB }), 'NOT every future guest write fits: overcommitted by 3 GiB.'],
     [
       aStore({ fits: false, headroom: -GiB, floor: 2 * GiB }),
-      'NOT every future guest write fits with 2 GiB to be kept free, short by 1 GiB.',
+      'NOT every future guest write fits: overcommitted by 1 GiB, with 2 GiB kept free.',
     ],
     [
       aStore({ fits: false, images: [unread('/x')], headroom: -3 * GiB, residual: null }),
-      'NOT every future guest write fits, short by at least 3 GiB.',
+      'NOT every future guest write fits: overcommitted by at least 3 GiB.',
     ],
     [
       aStore({ fits: false, headroom: -GiB, findings: [{ level: 'critical', code: 'DIRECTORY_UNREADABLE', message: 'x' }] }),
-      'NOT every future guest write fits, short by at least 1 GiB.',
+      'NOT every future guest write fits: overcommitted by at least 1 GiB.',
     ],
     [
       aStore({ fits: null, images: [unread('/x')], headroom: 5 * GiB }),
-      'Could not tell whether every future guest write fits: 1 image could not be read; what is known leaves 5 GiB of headroom.',
+      'Unknown whether every future guest write fits: 1 image could not be read; the known figures leave 5 GiB of headroom.',
     ],
     [
       aStore({ fits: null, images: [aScannedImage({ commitment: null })], headroom: null }),
-      'Could not tell whether every future guest write fits: the commitment of 1 image is not known.',
+      'Unknown whether every future guest write fits: the commitment of 1 image is unknown.',
     ],
-    [aStore({ fits: null, images: [], headroom: null }), 'Could not tell whether every future guest write fits: see the findings below.'],
+    [aStore({ fits: null, images: [], headroom: null }), 'Unknown whether every future guest write fits: see the findings below.'],
   ])('%#', (store, text) => expect(verdict(store).text).toBe(text));
 });
 

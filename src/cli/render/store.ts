@@ -46,9 +46,9 @@ function sumLines(store: StoreReport, width: number): string[] {
     ['used', store.used, 'by everything on this store'],
     ['available', store.available, ''],
     ['allocation', store.allocation, 'all images, shared blocks once'],
-    ['commitment', store.commitment, 'what they can come to'],
-    ['residual', store.residual, store.otherHoles > 0 ? 'what may still be written' : 'what they may still write'],
-    ...(store.otherHoles > 0 ? [['other files', store.otherHoles, 'of it, in their holes'] as [string, number, string]] : []),
+    ['commitment', store.commitment, 'maximum they can ever use'],
+    ['residual', store.residual, store.otherHoles > 0 ? 'worst-case further growth' : 'worst-case further growth'],
+    ...(store.otherHoles > 0 ? [['other files', store.otherHoles, 'of the residual, in holes'] as [string, number, string]] : []),
     ...(store.shared > 0 ? [['shared', store.shared, 'by more than one file'] as [string, number, string]] : []),
     ...(store.floor > 0 ? [['floor', store.floor, 'must remain free'] as [string, number, string]] : []),
     ['headroom', store.headroom, headroomNote(store)],
@@ -60,15 +60,15 @@ function sumLines(store: StoreReport, width: number): string[] {
   return fitting ?? rows.map(([name, bytes]) => sumLine([name, bytes, ''], false));
 }
 
-const MAPS = (bytes: number): [string, number, string] => ['maps', bytes, 'beyond that, by writes made for it'];
+const MAPS = (bytes: number): [string, number, string] => ['maps', bytes, 'more, on adversarial writes'];
 
 function headroomNote(store: StoreReport): string {
-  if (store.headroom !== null && isUpperBound(store)) return 'at most: not all is known';
+  if (store.headroom !== null && isUpperBound(store)) return 'at most: some figures unknown';
   return store.floor > 0 ? 'available - residual - floor' : 'available - residual';
 }
 
 function sumLine([name, bytes, note]: readonly [string, number | null, string], isExact: boolean): string {
-  const figure = padStart(bytes === null ? 'not known' : formatBytes(bytes), 11);
+  const figure = padStart(bytes === null ? 'unknown' : formatBytes(bytes), 11);
   const exact = isExact ? padStart(bytes === null ? '' : formatExact(bytes), 22) : '';
   return `  ${padEnd(name, LABEL_COLUMN)}${figure}${exact}  ${note}`.trimEnd();
 }
@@ -77,6 +77,6 @@ function errorLines(report: ScanReport, theme: Theme): string[] {
   const lines = report.errors.flatMap((error) =>
     wrapAfter('  ', `${error.path === '' ? "''" : escapeForTerminal(error.path)}: ${escapeForTerminal(error.message)}`, theme.width),
   );
-  const head = 'Could not tell whether every future guest write fits, since this could not be read:';
+  const head = 'Unknown whether every future guest write fits, because this could not be read:';
   return [...wrap(head, theme.width).map((line) => theme.paint('warning', line)), ...lines];
 }

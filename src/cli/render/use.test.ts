@@ -21,9 +21,9 @@ describe('useLines()', () => {
   it('shows that nobody has it', () => {
     expect(useLines(FREE, plainTheme())).toEqual([
       'vm/web.qcow2',
-      '  used by         nobody',
+      '  used by         no process',
       '  advice          Safe to read and write.',
-      '  locks           none (asked the kernel and /proc/locks)',
+      '  locks           none (from the kernel and /proc/locks)',
     ]);
   });
 
@@ -73,15 +73,15 @@ describe('useLines()', () => {
     };
     expect(useLines(report, plainTheme())).toEqual([
       'vm/web.qcow2',
-      '  used by         WRITTEN: somebody has it open for writing',
+      '  used by         WRITTEN: open for writing in a process',
       '  advice          Do not write.',
-      '  machine         web (qemu-system-x86_64, pid 7, uid 64055) reads and writes',
+      '  VM              web (qemu-system-x86_64, pid 7, uid 64055) reads and writes',
       '  process         sh (pid 8) writes, without a QEMU lock: sh -x',
       '  loop device     /dev/loop3, read-write, mounted on /mnt/a b, used by dm-0',
       "  locks           QEMU's: uses consistent-read, write; does not share write",
       '                  [bytes 100 101 201]; exclusive POSIX lock on byte 0 of pid 77;',
-      '                  shared FLOCK lock on the whole file; perhaps a lock on bytes',
-      '                  101 to 102, as device 0:50 (asked /proc/locks)',
+      '                  shared FLOCK lock on the whole file; possibly a lock on bytes',
+      '                  101 to 102, as device 0:50 (from /proc/locks)',
       '  warning   Something. [A_CODE]',
     ]);
   });
@@ -90,7 +90,7 @@ describe('useLines()', () => {
     const error = { kind: 'refused', code: 'NOT_A_REGULAR_FILE', message: 'Cannot open image: a fifo' } as const;
     expect(useLines({ ...FREE, locks: null, verdict: 'unknown', error }, plainTheme())).toEqual([
       'vm/web.qcow2',
-      '  cannot be asked Cannot open image: a fifo',
+      '  not examined    Cannot open image: a fifo',
     ]);
   });
 

@@ -9,19 +9,16 @@ const LABEL_COLUMN = 16;
 const MOST_COMMAND_CHARACTERS = 160;
 
 const VERDICTS: Readonly<Record<UseVerdict, { readonly words: string; readonly style: Style }>> = {
-  free: { words: 'nobody', style: 'good' },
-  reader: { words: 'READ: somebody has it open, nobody was seen to write', style: 'warning' },
-  writer: { words: 'WRITTEN: somebody has it open for writing', style: 'danger' },
-  unknown: { words: 'could not tell', style: 'warning' },
+  free: { words: 'no process', style: 'good' },
+  reader: { words: 'READ: open in a process, no writer found', style: 'warning' },
+  writer: { words: 'WRITTEN: open for writing in a process', style: 'danger' },
+  unknown: { words: 'unknown', style: 'warning' },
 };
 
 export function useLines(report: UseReport, theme: Theme): string[] {
   const head = theme.paint('strong', escapeForTerminal(report.path));
   if (report.error !== undefined) {
-    return [
-      head,
-      ...labelled('cannot be asked', escapeForTerminal(report.error.message), theme).map((line) => theme.paint('danger', line)),
-    ];
+    return [head, ...labelled('not examined', escapeForTerminal(report.error.message), theme).map((line) => theme.paint('danger', line))];
   }
   const { words, style } = VERDICTS[report.verdict];
   return [
@@ -45,9 +42,9 @@ function processLines(one: ProcessUser, theme: Theme): string[] {
     const command = one.commandLine.length === 0 ? '' : `: ${quoteForHumans(one.commandLine.join(' '), MOST_COMMAND_CHARACTERS)}`;
     return labelled('process', `${program} (${facts.join(', ')}) ${does}${command}`, theme);
   }
-  const name = one.machine.name === null ? 'without a name' : quoteForHumans(one.machine.name);
+  const name = one.machine.name === null ? 'unnamed' : quoteForHumans(one.machine.name);
   const uuid = one.machine.uuid === null ? [] : [`uuid ${quoteForHumans(one.machine.uuid)}`];
-  return labelled('machine', `${name} (${[program, ...facts, ...uuid].join(', ')}) ${does}`, theme);
+  return labelled('VM', `${name} (${[program, ...facts, ...uuid].join(', ')}) ${does}`, theme);
 }
 
 function loopText({ device, readOnly, mountPoints, usedBy }: LoopUser): string {
@@ -60,7 +57,7 @@ function lockText(locks: LockReport): string {
   const told = [
     ...(locks.held.length === 0 ? [] : [permissionsText(locks.held)]),
     ...locks.others.map(foreignText),
-    ...locks.possible.map(({ device, start, end }) => `perhaps a lock on ${range(start, end)}, as device ${device}`),
+    ...locks.possible.map(({ device, start, end }) => `possibly a lock on ${range(start, end)}, as device ${device}`),
   ];
   return `${told.length === 0 ? 'none' : told.join('; ')} (${sourceText(locks)})`;
 }
@@ -92,7 +89,7 @@ function range(start: number, end: number | null): string {
 
 function sourceText({ kernel, table }: LockReport): string {
   const asked = [...(kernel === 'asked' ? ['the kernel'] : []), ...(table === 'read' ? ['/proc/locks'] : [])];
-  return asked.length === 0 ? 'nobody could be asked' : `asked ${asked.join(' and ')}`;
+  return asked.length === 0 ? 'lock query failed' : `from ${asked.join(' and ')}`;
 }
 
 function labelled(label: string, text: string, theme: Theme): string[] {

@@ -9,12 +9,12 @@ const VERDICTS: Readonly<Record<Verdict, { readonly word: string; readonly style
   safe: {
     word: 'SAFE TO ATTACH',
     style: 'good',
-    means: 'to a guest, with the format below; it reaches no other file, its tables are sound, and it has one meaning only',
+    means: 'to a guest, with the format below: it references no other file, its tables are valid, and it is unambiguous',
   },
   convert: {
     word: 'CONVERT ONLY',
     style: 'warning',
-    means: 'a confined reader may copy it once into a clean image; do not attach this file to a guest',
+    means: 'copy it once into a clean image, with a sandboxed reader; do not attach this file to a guest',
   },
   'header-only': {
     word: 'HEADER ONLY',
@@ -24,10 +24,10 @@ const VERDICTS: Readonly<Record<Verdict, { readonly word: string; readonly style
   unrecognised: {
     word: 'NOT RECOGNISED',
     style: 'warning',
-    means: 'nothing shows that it is a disk; attach it to a guest only as raw, with the format declared',
+    means: 'the file has no sign of being a disk; attach it to a guest only as raw, with the format declared',
   },
   refused: { word: 'REFUSED', style: 'danger', means: 'do not use it as a disk' },
-  ambiguous: { word: 'AMBIGUOUS', style: 'warning', means: 'two readers could take it for two things: do not use it' },
+  ambiguous: { word: 'AMBIGUOUS', style: 'warning', means: 'it is ambiguous between formats: do not use it' },
 };
 
 const MARKS: Readonly<Record<VetReason['level'], { readonly mark: string; readonly style: Style }>> = {
@@ -42,7 +42,7 @@ const MARKS: Readonly<Record<VetReason['level'], { readonly mark: string; readon
 const EXAMINED: Readonly<Record<VetReport['examined'], string>> = {
   tables: 'header and all tables',
   header: 'the header only',
-  none: 'nothing could be read',
+  none: 'nothing was readable',
 };
 
 const LABEL = 12;
@@ -56,18 +56,18 @@ export function vetLines(report: VetReport, theme: Theme): string[] {
     ...wrapAfter(`  ${word}: `, `${means}.`, theme.width).map((line) => line.replace(word, () => theme.paint(style, word))),
     ...report.reasons.flatMap((reason) => reasonLines(reason, theme)),
     ...fact('format', formatText(report), theme),
-    ...fact('capacity', report.capacity === null ? 'not known' : sizeText(report.capacity), theme),
+    ...fact('capacity', report.capacity === null ? 'unknown' : sizeText(report.capacity), theme),
     ...fact('length', sizeText(report.length), theme),
     ...fact('examined', EXAMINED[report.examined], theme),
     ...(report.identity.sha256 === null ? [] : [`  ${'SHA-256'.padEnd(LABEL)}${report.identity.sha256}`]),
     ...nextLines(report, theme),
-    ...(report.use === 'refuse' ? [] : fact('never', 'mount it on a host: no verdict makes that safe.', theme)),
+    ...(report.use === 'refuse' ? [] : fact('never', 'mount it on a host: a verdict never makes that safe.', theme)),
   ];
 }
 
 function meaningOf({ verdict, use }: VetReport): string {
   if (verdict === 'unrecognised' && use === 'convert')
-    return 'nothing shows that it is a disk, and the policy allows to copy it only; do not attach this file to a guest';
+    return 'the file has no sign of being a disk, and the policy only allows copying it; do not attach this file to a guest';
   return VERDICTS[verdict].means;
 }
 
@@ -81,7 +81,7 @@ function reasonLines({ level, code, message, at }: VetReason, theme: Theme): str
 function formatText({ format, declared, details }: VetReport): string {
   const source = declared === null ? '' : ` (declared ${declared})`;
   const content = typeof details['content'] === 'string' ? `: ${details['content']}` : '';
-  return escapeForTerminal(`${format ?? 'none that is read'}${source}${content}`);
+  return escapeForTerminal(`${format ?? 'unsupported'}${source}${content}`);
 }
 
 function sizeText(bytes: number): string {
@@ -92,7 +92,11 @@ function nextLines({ next }: VetReport, theme: Theme): string[] {
   if (next === null) return [];
   const commands = next.convert?.commands ?? [['qemu-img', 'info', ...next.qemuImg, next.file]];
   return [
-    ...fact('next', next.convert === null ? 'give every tool the format, so that none guesses:' : 'convert it under limits:', theme),
+    ...fact(
+      'next',
+      next.convert === null ? 'declare the format to every tool, so that it is not guessed:' : 'convert it under limits:',
+      theme,
+    ),
     ...commandLines(commands, theme.width),
     ...(next.libvirt === null ? [] : fact('libvirt', next.libvirt, theme)),
   ];

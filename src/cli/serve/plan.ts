@@ -58,7 +58,7 @@ export async function planServe(directories: readonly string[], flags: ServeFlag
   if (stores.length === 0) {
     throw new PlimsollError('usage', 'SERVE_NOTHING', {
       doing: 'serve',
-      found: 'no directory',
+      found: 'no directories',
       expected: 'DIRECTORY..., --demo, or stores in a configuration file',
     });
   }

@@ -60,10 +60,10 @@ async function serveDemo(place: string, flags: ServeFlags, session: Session): Pr
 
 function demoRemarks(store: string, { name, bytesPerMinute, most }: Growing, notes: readonly string[]): string[] {
   return [
-    `The demonstration store is ${escapeForTerminal(store)}. Size and free space are those of the filesystem of this machine on which it lies.`,
-    `${name} really grows, ${formatBytes(bytesPerMinute)} a minute up to ${formatBytes(most)}, so that the dashboard has something to show.`,
+    `The demonstration store is ${escapeForTerminal(store)}. Its size and free space are those of the filesystem that holds it.`,
+    `${name} grows by ${formatBytes(bytesPerMinute)} a minute up to ${formatBytes(most)}, so that the dashboard shows growth.`,
     ...notes,
-    'Everything is removed when plimsoll ends (Ctrl-C).',
+    'All files are removed when plimsoll ends (Ctrl-C).',
   ];
 }
 
@@ -91,10 +91,10 @@ async function serve(plan: ServePlan, session: Session, demo?: readonly string[]
       await notifyManager('READY=1');
       await tell(plan, server, service, placeOf(server, access, demo !== undefined || session.theme.terminal), session);
       await session.printLines((demo ?? []).flatMap((remark) => wrap(remark, session.theme.width)));
-      log.info({ url: server.url, socket: server.socket, version: VERSION }, 'plimsoll answers');
+      log.info({ url: server.url, socket: server.socket, version: VERSION }, 'plimsoll is ready');
       if (!session.signal.aborted) await once(session.signal, 'abort');
       await notifyManager('STOPPING=1');
-      log.info('plimsoll stops');
+      log.info('plimsoll is stopping');
     } finally {
       endPings();
       await server.close();
@@ -124,7 +124,7 @@ async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>, s
     const error = asPlimsollError(thrown, 'serve');
     if (error.code !== 'IO_EADDRINUSE' || listen === undefined) throw error;
     if (isAuto) return openServer({ ...options, listen: { ...listen, port: 0 } });
-    session.warn('plimsoll: --listen names another address; with --listen auto any free port is taken');
+    session.warn('plimsoll: set another address with --listen, or use a free port with --listen auto');
     throw error;
   }
 }
@@ -157,7 +157,8 @@ async function tell(
 ): Promise<void> {
   const isScanned = await isOverWithin(FIRST_SCAN_MS, service.ready(), session.signal);
   await session.print(`plimsoll watches ${watched(plan, service, isScanned)}: ${place}\n`);
-  if (url !== null && socket !== null) await session.print(`Commands ask it by PLIMSOLL_SOCKET=${escapeForTerminal(socket)}\n`);
+  if (url !== null && socket !== null)
+    await session.print(`To use it from other commands: export PLIMSOLL_SOCKET=${escapeForTerminal(socket)}\n`);
   if (!isScanned) return;
   for (const { level, message } of service.status().findings) if (level !== 'info') session.warn(`plimsoll: ${escapeForTerminal(message)}`);
 }
@@ -172,7 +173,7 @@ async function isOverWithin(ms: number, work: Promise<void>, signal: AbortSignal
 
 function watched(plan: ServePlan, service: StoreService, isScanned: boolean): string {
   const directories = plan.stores.flatMap((one) => one.directories);
-  if (!isScanned) return `${counted(directories.length, 'directory', 'directories')} (the first scan is running)`;
+  if (!isScanned) return `${counted(directories.length, 'directory', 'directories')} (initial scan in progress)`;
   const stores = service.stores();
   const images = stores.reduce((sum, one) => sum + one.imageCount, 0);
   return `${counted(stores.length, 'store', 'stores')} (${counted(images, 'image', 'images')})`;

@@ -31,13 +31,13 @@ const PLAIN =
   /^(sd[a-z]+|hd[a-z]+|vd[a-z]+|xvd[a-z]+|ubd[a-z]+|mmcblk\d+|nvme\d+(c\d+)?n\d+|pmem\d+(\.\d+)?s?|dasd[a-z]+|mtdblock\d+|ubiblock[\d_]+|sr\d+|fd\d+)$/;
 /** Block devices that promise more than they are known to have. */
 const ELASTIC: readonly (readonly [RegExp, string])[] = [
-  [/^zd\d+$/, 'a ZFS volume, which takes storage from its pool as it is written'],
-  [/^nbd\d+$/, 'a network block device, whose server is not visible here'],
-  [/^rbd\d+$/, 'a Ceph block device, which takes storage from its pool as it is written'],
-  [/^drbd\d+$/, 'a DRBD device, whose lower disks are not read'],
-  [/^zram\d+$/, 'compressed memory, which promises more than it takes'],
-  [/^ram\d+$/, 'a RAM disk, which takes memory as it is written'],
-  [/^ublkb\d+$/, 'a block device of a user program'],
+  [/^zd\d+$/, 'a ZFS volume, which allocates from its pool on write'],
+  [/^nbd\d+$/, 'a network block device, whose server is not visible on this host'],
+  [/^rbd\d+$/, 'a Ceph block device, which allocates from its pool on write'],
+  [/^drbd\d+$/, 'a DRBD device, whose lower disks are not examined'],
+  [/^zram\d+$/, 'compressed memory, which reports more capacity than the memory it uses'],
+  [/^ram\d+$/, 'a RAM disk, which allocates memory on write'],
+  [/^ublkb\d+$/, 'a block device served by a user-space program'],
   [/^nullb\d+$/, 'the null block driver'],
 ];
 const MOST_LAYERS = 64;
@@ -51,7 +51,7 @@ export async function examineStack(devices: readonly string[], sources: StackSou
     if (seen.has(device)) continue;
     seen.add(device);
     if (seen.size > MOST_LAYERS) {
-      stack.doubts.push(unknownLayer(`More than ${MOST_LAYERS} block devices lie below the filesystem.`));
+      stack.doubts.push(unknownLayer(`More than ${MOST_LAYERS} block devices are stacked below the filesystem.`));
       break;
     }
     waiting.push(...(await examineDevice(device, stack, sources)));
@@ -79,7 +79,7 @@ async function examineDevice(device: string, stack: Stack, sources: StackSources
 
 function slavesOf(tree: SystemTree, directory: string, stack: Stack): string[] {
   const slaves = tree.names(`${directory}/slaves`).map((name) => `${directory}/slaves/${name}`);
-  if (slaves.length === 0) stack.doubts.push(unknownLayer(`What carries /dev/${basename(directory)} is not visible in sysfs.`));
+  if (slaves.length === 0) stack.doubts.push(unknownLayer(`The devices below /dev/${basename(directory)} are not visible in sysfs.`));
   return devicesAt(tree, slaves, stack);
 }
 
@@ -99,10 +99,10 @@ async function noteLoop(directory: string, stack: Stack, { tree, examineBacking 
   const { name, missing, available, remaining, doubts } = layer;
   stack.doubts.push(...doubts.map((doubt) => ({ ...doubt, message: `Below ${name}: ${doubt.message}` })));
   if (missing === 0) return [];
-  const text = `${formatBytes(missing)} of ${name} have no storage yet, and the filesystem below has ${formatBytes(Math.max(0, available))} available`;
+  const text = `${formatBytes(missing)} of ${name} are unallocated, and the filesystem below has ${formatBytes(Math.max(0, available))} available`;
   if (missing <= available) {
     // Without figures: they change from look to look, and the answer does not.
-    stack.rests.push(`${name} has holes; the filesystem below can store all of them, as long as nothing else takes its space.`);
+    stack.rests.push(`${name} has holes; the filesystem below has space for all of them, unless other files use it first.`);
     return [];
   }
   stack.doubts.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', message: `${text}.`, coveredBy: 'backed' });
@@ -127,7 +127,7 @@ async function noteMapper(device: string, directory: string, stack: Stack, sourc
 }
 
 const MAPPER_WORDS: Readonly<Record<Exclude<MapperKind, 'passes-on' | 'thin'>, string>> = {
-  snapshot: 'a snapshot: each block that is written for the first time takes space of its exception store, which can run out.',
+  snapshot: 'a snapshot: the first write to each block uses space of its exception store, which can run out.',
   vdo: 'a VDO volume: it deduplicates and compresses, and reports more space than it has.',
   unknown: 'a device-mapper device whose target could not be read without root: it may be thin.',
 };
@@ -150,19 +150,19 @@ async function noteThin(device: string, name: string, stack: Stack, { dmsetup, t
     stack.doubts.push({
       level: 'warning',
       code: 'STORAGE_BELOW_UNKNOWN',
-      message: `${name} is a thin volume: it takes storage from its pool as it is written, and how much the pool has left could not be read without root.`,
+      message: `${name} is a thin volume: it allocates from its pool on write, and the free space of the pool could not be read without root.`,
       coveredBy: 'backed',
     });
     return [];
   }
-  const text = `${name} is a thin volume: its pool has ${formatBytes(pool.free)} left, and its volumes have still to be given ${formatBytes(pool.missing)}`;
+  const text = `${name} is a thin volume: its pool has ${formatBytes(pool.free)} free, and its volumes have ${formatBytes(pool.missing)} still unallocated`;
   const isEnough = pool.isSound && pool.shared === 0 && pool.missing <= pool.free;
-  if (isEnough) stack.rests.push(`${name} is a thin volume; its pool has room for all of its volumes, as long as nothing else takes it.`);
+  if (isEnough) stack.rests.push(`${name} is a thin volume; its pool has space for all of its volumes, unless other volumes use it first.`);
   else {
     const why = !pool.isSound
-      ? '; the pool is not in order, or short of metadata'
+      ? '; the pool is degraded or short of metadata'
       : pool.shared > 0
-        ? `; ${formatBytes(pool.shared)} are shared with snapshots, and an overwrite takes them anew`
+        ? `; ${formatBytes(pool.shared)} are shared with snapshots, and an overwrite allocates them again`
         : '';
     stack.doubts.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', message: `${text}${why}.`, coveredBy: 'backed' });
   }
@@ -194,9 +194,9 @@ function noteDisk(tree: SystemTree, directory: string, name: string, stack: Stac
     );
   } else if (FABRICS.has(transport ?? '')) {
     stack.doubts.push(
-      elasticLayer(`/dev/${name} is reached over NVMe ${transport}: whether its server has all of it is not visible here.`),
+      elasticLayer(`/dev/${name} is attached over NVMe ${transport}: it is unknown whether its server has storage for all of it.`),
     );
-  } else if (!PLAIN.test(name)) stack.doubts.push(unknownLayer(`/dev/${name} is a block device that plimsoll does not know.`));
+  } else if (!PLAIN.test(name)) stack.doubts.push(unknownLayer(`/dev/${name} is a block device of an unknown type.`));
 }
 
 function elasticLayer(message: string): GroundDoubt {
@@ -207,7 +207,7 @@ function unknownLayer(what: string): GroundDoubt {
   return {
     level: 'warning',
     code: 'STORAGE_BELOW_UNKNOWN',
-    message: `${what} Whether every available byte has storage is not known.`,
+    message: `${what} It is unknown whether every available byte has storage.`,
     coveredBy: 'backed',
   };
 }

@@ -57,7 +57,7 @@ export function btrfsMetadata(
 function chunkLimit(free: number, remaining: number): GroundLimit {
   return limit(
     remaining,
-    `btrfs has room for ${formatBytes(free)} of metadata in its chunks, and data can take the space for further ones first: ${formatBytes(remaining)} of data in small extents are certain to find room for theirs.`,
+    `btrfs has room for ${formatBytes(free)} of metadata in its chunks, and data can use the space for further chunks first: metadata is certain to have room for ${formatBytes(remaining)} of data in small extents.`,
   );
 }
 
@@ -65,7 +65,7 @@ function shortDoubt(free: number): GroundDoubt {
   return {
     level: 'warning',
     code: 'BTRFS_METADATA_SHORT',
-    message: `btrfs has ${formatBytes(free)} left for metadata, and no space that is certain to become more of it: a write can fail, an overwrite too.`,
+    message: `btrfs has ${formatBytes(free)} left for metadata, and it is not certain to get more: a write can fail, even an overwrite.`,
     coveredBy: 'backed',
   };
 }
@@ -75,7 +75,7 @@ function mixedLimit({ available }: BtrfsRoom): GroundLimit {
   const remaining = Math.max(0, Math.floor((available - RESERVE) / (1 + SHARE)));
   return limit(
     remaining,
-    `Data and metadata of this btrfs share their block groups: ${formatBytes(available - remaining)} of the available space are kept for metadata.`,
+    `Data and metadata of this btrfs share their block groups: ${formatBytes(available - remaining)} of the available space are reserved for metadata.`,
   );
 }
 

@@ -40,7 +40,7 @@ export function btrfsDevices(tree: SystemTree, directory: string | undefined): s
 export function btrfsQuotas(tree: SystemTree, directory: string | undefined): BtrfsQuotas {
   if (directory === undefined) {
     return {
-      doubts: [quotaDoubt('Whether btrfs qgroups limit the images could not be read: the filesystem is not visible in sysfs.')],
+      doubts: [quotaDoubt('The btrfs qgroups could not be read: the filesystem is not visible in sysfs.')],
       limits: [],
     };
   }
@@ -49,13 +49,13 @@ export function btrfsQuotas(tree: SystemTree, directory: string | undefined): Bt
   const limited = groups.flatMap((name) => limitedGroup(tree, `${directory}/qgroups/${name}`, name) ?? []);
   const doubts: GroundDoubt[] = [];
   if (limited.length > 0 && tree.line(`${directory}/qgroups/inconsistent`) === '1') {
-    doubts.push(quotaDoubt('btrfs marks its qgroup accounting as inconsistent: what its limits leave is not known.'));
+    doubts.push(quotaDoubt('btrfs marks its qgroup accounting as inconsistent: the space left under its limits is unknown.'));
   }
   for (const { level, id, left, most } of limited) {
     if (level > 0) {
       doubts.push(
         quotaDoubt(
-          `The btrfs qgroup ${level}/${id} is limited to ${formatBytes(most)}, which leaves ${formatBytes(left)}; which subvolumes belong to it is not read.`,
+          `The btrfs qgroup ${level}/${id} is limited to ${formatBytes(most)}, which leaves ${formatBytes(left)}; its member subvolumes are not determined.`,
         ),
       );
     }
@@ -100,7 +100,7 @@ function limitOf({ id, left, most }: LimitedGroup): GroundLimit {
     code: 'QUOTA_LIMIT',
     domain: `subvolume ${id}`,
     remaining,
-    message: `The btrfs qgroup 0/${id} is limited to ${formatBytes(most)}: ${formatBytes(left)} are left, of which ${formatBytes(left - remaining)} are kept for metadata.`,
+    message: `The btrfs qgroup 0/${id} is limited to ${formatBytes(most)}: ${formatBytes(left)} remain, of which ${formatBytes(left - remaining)} are reserved for metadata.`,
   };
 }
 

@@ -72,7 +72,7 @@ export function diskQuotas({ type: kind, superOptions }: Pick<Mount, 'type' | 's
       doubts.push({
         level: 'warning',
         code: 'QUOTA_UNKNOWN',
-        message: `Limits of ${type} quotas are enforced on this filesystem; what they leave could not be read.`,
+        message: `Limits of ${type} quotas are enforced on this filesystem; the space left under them could not be read.`,
         coveredBy: 'no-quota',
       });
       continue;
@@ -100,7 +100,7 @@ function limitOf(type: QuotaType, { id, limit, used }: QuotaOfId): GroundLimit {
     code: 'QUOTA_LIMIT',
     domain: `${type} ${id}`,
     remaining,
-    message: `The quota of ${type} ${id} is ${formatBytes(limit)}, of which ${formatBytes(remaining)} are left.`,
+    message: `The quota of ${type} ${id} is ${formatBytes(limit)}, of which ${formatBytes(remaining)} remain.`,
   };
 }
 

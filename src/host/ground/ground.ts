@@ -85,7 +85,7 @@ function memoryLimit(tree: SystemTree): GroundLimit[] {
   const available = kib('MemAvailable');
   if (available === undefined) return [];
   const remaining = 1024 * (available + (kib('SwapFree') ?? 0));
-  const message = `tmpfs lies in memory: ${Math.floor(remaining / 2 ** 20)} MiB of memory and swap are left.`;
+  const message = `tmpfs lies in memory: ${Math.floor(remaining / 2 ** 20)} MiB of memory and swap remain.`;
   return [{ level: 'warning', code: 'MEMORY_LIMIT', domain: null, remaining, message }];
 }
 

@@ -42,7 +42,7 @@ function unlisted(magic: number): GroundDoubt {
   return {
     level: 'warning',
     code: 'FILESYSTEM_NOT_MODELLED',
-    message: `The mount is not listed in mountinfo (statfs reports the magic number 0x${magic.toString(16)}): which filesystem this is could not be read.`,
+    message: `The mount is not listed in mountinfo (statfs reports the magic number 0x${magic.toString(16)}): the filesystem type could not be determined.`,
     coveredBy: null,
   };
 }
@@ -51,7 +51,7 @@ function union(type: string): GroundDoubt {
   return {
     level: 'warning',
     code: 'FILESYSTEM_UNION',
-    message: `${type} joins several filesystems: a file lives on one of them, and its available space is not what ${type} reports. Scan the filesystems below it instead.`,
+    message: `${type} is a union of several filesystems: a file is stored on one of them, whose available space differs from that reported by ${type}. Scan the filesystems below it instead.`,
     coveredBy: null,
   };
 }
@@ -61,13 +61,13 @@ function shared(type: string): GroundDoubt[] {
     {
       level: 'warning',
       code: 'FILESYSTEM_SHARED',
-      message: `Other hosts can take space on ${type}, which one host does not see.`,
+      message: `Other hosts can use space on ${type}, which is not visible on this host.`,
       coveredBy: 'exclusive',
     },
     {
       level: 'warning',
       code: 'STORAGE_BELOW_UNKNOWN',
-      message: `The storage below ${type} lies on another machine: whether it has a block for every available byte is not known here.`,
+      message: `The storage below ${type} is on another host: it is unknown whether it has a block for every available byte.`,
       coveredBy: 'backed',
     },
     {
@@ -84,7 +84,7 @@ function unmodelled(type: string, canBeShared: boolean): GroundDoubt[] {
     {
       level: 'warning',
       code: 'FILESYSTEM_NOT_MODELLED',
-      message: `plimsoll has no model of ${type}: whether every byte that it reports as available can be written, and what a write takes, is not known.`,
+      message: `plimsoll has no model of ${type}: it is unknown whether every byte reported as available can be written, and how much storage a write uses.`,
       coveredBy: 'backed',
     },
     { level: 'warning', code: 'QUOTA_UNKNOWN', message: `Quotas of ${type} are not read.`, coveredBy: 'no-quota' },
@@ -95,7 +95,7 @@ function unmodelled(type: string, canBeShared: boolean): GroundDoubt[] {
     {
       level: 'warning',
       code: 'FILESYSTEM_SHARED',
-      message: `${type} lies on no block device of this host: whether others take space on it is not known.`,
+      message: `${type} is not on a block device of this host: it is unknown whether other hosts use space on it.`,
       coveredBy: 'exclusive',
     },
   ];

@@ -104,7 +104,7 @@ function notFound(name: string): GroundDoubt {
   return {
     level: 'warning',
     code: 'STORAGE_BELOW_UNKNOWN',
-    message: `The filesystem of the backing file of ${name} was not found: whether it can store what is written is not known.`,
+    message: `The filesystem of the backing file of ${name} was not found: it is unknown whether it can store every write.`,
     coveredBy: 'backed',
   };
 }
@@ -113,7 +113,7 @@ function copied(name: string, type: string): GroundDoubt {
   return {
     level: 'warning',
     code: 'STORAGE_BELOW_UNKNOWN',
-    message: `${type} copies the backing file of ${name} when it is overwritten, and can need more than the file's length.`,
+    message: `${type} copies the backing file of ${name} when it is overwritten, and can use more than the length of the file.`,
     coveredBy: 'backed',
   };
 }

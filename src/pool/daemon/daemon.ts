@@ -81,7 +81,7 @@ export async function openDaemon(options: DaemonOptions): Promise<StoreService> 
 const FIRST_SCAN: Finding = {
   level: 'info',
   code: 'FIRST_SCAN_RUNNING',
-  message: 'The first scan is running: what lies on the stores is not known yet.',
+  message: 'Initial scan in progress: the content of the stores is not known yet.',
 };
 
 class Daemon implements StoreService {
@@ -164,7 +164,7 @@ class Daemon implements StoreService {
 
   image(id: string): ImageView {
     const found = this.#images().get(id);
-    if (found === undefined) throw unknown('IMAGE_UNKNOWN', 'find image', id, 'the id of an image that a store has');
+    if (found === undefined) throw unknown('IMAGE_UNKNOWN', 'find image', id, 'the id of an image on a store');
     return found;
   }
 
@@ -232,7 +232,7 @@ class Daemon implements StoreService {
     throw new PlimsollError('over-budget', 'RESERVATION_TOO_LARGE', {
       doing: 'reserve space',
       field: 'bytes',
-      found: held === 0 ? bytes : `${bytes} beside ${held} that are reserved`,
+      found: held === 0 ? bytes : `${bytes} in addition to ${held} reserved`,
       expected: `at most ${size} together, the size of the store`,
     });
   }
@@ -469,7 +469,7 @@ class Daemon implements StoreService {
 
   #record(id: string): StoreRecord {
     const found = this.#records.get(id);
-    if (found === undefined) throw unknown('STORE_UNKNOWN', 'find store', id, 'the id of a store that is watched');
+    if (found === undefined) throw unknown('STORE_UNKNOWN', 'find store', id, 'the id of a monitored store');
     return found;
   }
 
@@ -487,7 +487,7 @@ class Daemon implements StoreService {
       return new PlimsollError('busy', 'STORE_NOT_SCANNED', { ...where, image: unscanned });
     }
     const more = watched.length > NAMED_DIRECTORIES ? ', ...' : '';
-    const expected = `a path on a filesystem that is watched, by ${watched.slice(0, NAMED_DIRECTORIES).join(', ')}${more}`;
+    const expected = `a path on a monitored filesystem: ${watched.slice(0, NAMED_DIRECTORIES).join(', ')}${more}`;
     return unknown('STORE_UNKNOWN', 'find store', path, expected);
   }
 
@@ -513,7 +513,7 @@ async function nameInLooks(path: string, directories: readonly string[]): Promis
       doing: 'reserve space',
       field: 'path',
       found: path,
-      expected: 'a name in a directory that is there',
+      expected: 'a path whose parent directory exists',
     });
   }
   for (const directory of directories) {
@@ -535,14 +535,15 @@ function refuseTaken(record: StoreRecord, path: string): void {
     doing: 'reserve space',
     field: 'path',
     found: path,
-    expected: 'the name of an image that is not there yet; to let one grow, reserve without a path, and release when it has grown',
+    expected:
+      'a path that does not exist yet; to reserve growth for an existing image, omit the path and release the reservation afterwards',
   });
 }
 
 function rulesDiffer(order: StoreOrder, other: StoreOrder): Finding[] {
   if (JSON.stringify(order.rules) === JSON.stringify(other.rules)) return [];
   const [mine, theirs] = [order, other].map(({ directories }) => directories.join(', '));
-  const message = `The rules of ${mine} hold for the whole store, also for ${theirs}, for which others are configured: a store has one set of rules.`;
+  const message = `The rules of ${mine} apply to the whole store, including ${theirs}, for which other rules are configured: a store has one set of rules.`;
   return [{ level: 'warning', code: 'RULES_OF_ANOTHER', message }];
 }
 

@@ -160,14 +160,14 @@ export class StoreRecord {
   /** Why nobody can say yes here, whatever the sums are. */
   #doubt(assume: readonly Assumption[]): string | null {
     const { report, presence, assuming } = this.#kept;
-    if (presence === 'vanished') return 'the store is not there';
+    if (presence === 'vanished') return 'the store has disappeared';
     // Whether the maps fit depends on the request, and on the policy: the sum decides that.
     const { fits } = report.fits === true ? report : assuming([...assume, USUAL_WRITES]);
     const findings = (assume.length === 0 ? report : assuming(assume)).findings.filter(({ code }) => code !== MAP_MAY_EXCEED);
     // A no with room left is about a single image: what else fits is then no promise either.
     if (fits === true || (fits === false && (report.headroom ?? -1) < 0)) return null;
     const reason = findings.find(({ level }) => level === 'critical') ?? findings.find(({ level }) => level === 'warning');
-    return reason?.message ?? 'not everything on the store could be read';
+    return reason?.message ?? 'a part of the store could not be read';
   }
 
   /** The declarations that an answer rests on, with `assume` declared for it. */
@@ -301,4 +301,4 @@ function viewOf(image: ScannedImage, { id, store, machine, growth, toCommitment 
 
 /** One for all that have none: thousands of images do without a growth of their own. */
 const NO_SAMPLES: Growth = growthOf([], 0);
-const NOT_SEEN: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, unknown: 'It was not seen before.' };
+const NOT_SEEN: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, unknown: 'It has not been observed before.' };

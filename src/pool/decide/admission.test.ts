@@ -118,12 +118,12 @@ describe('sumOf(): growth', () => {
 
   it('says what is missing where it would not', () => {
     const sum = sumOf({ ...FACTS, growth: UNSEEN, residual: 500 * GiB }, growthRules);
-    expect(sum).toMatchObject({ remaining: null, unknown: 'How fast images grow is not known: the history is too short.' });
+    expect(sum).toMatchObject({ remaining: null, unknown: 'The growth of images is unknown: the history is too short.' });
   });
 
   it('cannot do without the growth of other files', () => {
     const facts = { ...FACTS, otherGrowth: UNSEEN };
-    expect(sumOf(facts, growthRules).unknown).toBe('How fast other files grow is not known: the history is too short.');
+    expect(sumOf(facts, growthRules).unknown).toBe('The growth of other files is unknown: the history is too short.');
     expect(admits(sumOf(facts, growthRules))).toBeNull();
   });
 
@@ -140,14 +140,14 @@ describe('sumOf(): what is not known', () => {
     const facts = { ...FACTS, residual: null };
     expect(sumOf(facts, rules())).toMatchObject({
       remaining: null,
-      unknown: 'What the images may still write is not known of all of them.',
+      unknown: 'The residual of at least one image is unknown.',
     });
     expect(admits(sumOf(facts, rules()))).toBeNull();
   });
 
   it('is a no where what is known of the residual is too much already', () => {
     const facts = { ...FACTS, residual: null, residualAtLeast: 351 * GiB };
-    expect(sumOf(facts, rules())).toMatchObject({ remaining: -GiB, unknown: expect.stringContaining('not known') });
+    expect(sumOf(facts, rules())).toMatchObject({ remaining: -GiB, unknown: expect.stringContaining('is unknown') });
     expect(admits(sumOf(facts, rules()))).toBe(false);
     expect(sumOf({ ...facts, residualAtLeast: 350 * GiB }, rules()).remaining).toBeNull();
   });
@@ -160,11 +160,11 @@ describe('sumOf(): what is not known', () => {
       const sum = sumOf(facts, rules(), { bytes: GiB });
       expect(sum).toMatchObject({
         remaining: 49 * GiB,
-        unknown: expect.stringMatching(/49 GiB left.*up to 53 GiB.*--assume usual-writes/),
+        unknown: expect.stringMatching(/49 GiB remaining.*up to 53 GiB.*--assume usual-writes/),
       });
       expect([admits(sum), explainVerdict(sum, facts, GiB)]).toEqual([
         null,
-        expect.stringContaining('could not be told. The residuals fit'),
+        expect.stringContaining('(policy promise). The residuals fit'),
       ]);
       expect(sumOf(facts, rules(), { bytes: 51 * GiB })).toMatchObject({ remaining: -GiB, unknown: null });
     });
@@ -192,7 +192,7 @@ describe('sumOf(): what is not known', () => {
 
   it('is everything on a filesystem without a size', () => {
     const facts = { ...FACTS, size: 0, available: 0 };
-    expect(sumOf(facts, rules())).toMatchObject({ remaining: null, unknown: 'The filesystem states no size.' });
+    expect(sumOf(facts, rules())).toMatchObject({ remaining: null, unknown: 'The filesystem reports no size.' });
   });
 
   it.each([-1, 0.5, Number.NaN, 2 ** 53])('refuses a request of %d bytes', (bytes) => {
@@ -212,13 +212,13 @@ describe('explainVerdict()', () => {
       'perhaps',
       { residual: null },
       20 * GiB,
-      'Whether 20 GiB fits if every image is filled (policy promise) could not be told. What the images may still write is not known of all of them.',
+      'It is unknown whether 20 GiB fits if every image is filled (policy promise). The residual of at least one image is unknown.',
     ],
     [
       'a no that may be worse',
       { residual: null, residualAtLeast: 360 * GiB },
       undefined,
-      'What the store holds and has promised does not fit if every image is filled (policy promise), short by 10 GiB. Perhaps more: what the images may still write is not known of all of them.',
+      'The committed content of the store does not fit if every image is filled (policy promise), short by 10 GiB. Perhaps more: the residual of at least one image is unknown.',
     ],
   ])('%s', (_, part, bytes, sentence) => {
     const facts = { ...FACTS, ...part };
@@ -301,7 +301,7 @@ describe('every sum', () => {
 });
 
 describe('a store that copies on write', () => {
-  const doubt = 'That everything fits cannot be promised here.';
+  const doubt = 'It cannot be guaranteed here that every write fits.';
   const copying: StoreFacts = { ...FACTS, doubt, copyOnWriteReserve: copyOnWriteReserve(FACTS) };
 
   it('promises nothing, and answers by the other policies with a reserve that it states', () => {

@@ -127,7 +127,7 @@ export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceReque
   const least = [...known, ...future.flatMap(({ atLeast }) => atLeast ?? [])];
   const most = future.some(({ atMost }) => atMost === null) ? null : [...known, ...future.flatMap(({ atMost }) => atMost ?? [])];
   const unknown = future.flatMap(({ unknown: reason }) => reason ?? []).join(' ') || null;
-  if (facts.size <= 0) return { policy, components: least, remaining: null, unknown: 'The filesystem states no size.' };
+  if (facts.size <= 0) return { policy, components: least, remaining: null, unknown: 'The filesystem reports no size.' };
   if (total(least) < 0) return { policy, components: least, remaining: total(least), unknown };
   if (most !== null && total(most) >= 0) {
     const remaining = total(most);
@@ -139,7 +139,7 @@ export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceReque
 /** Why the promise cannot be given although the sum fits: the filesystem's maps can take more than remains. */
 function mapDoubt(facts: StoreFacts, sum: Pick<PolicySum, 'policy' | 'remaining'>, request: SpaceRequest | undefined): string | null {
   if (facts.usualWrites === true || !mapsExceed(facts, sum, request)) return null;
-  return `${mapDoubtText(sum.remaining ?? 0, mapsOf(facts, request))} Where no guest does that, it can be declared: --assume usual-writes.`;
+  return `${mapDoubtText(sum.remaining ?? 0, mapsOf(facts, request))} If no guest does that, declare it: --assume usual-writes.`;
 }
 
 /** Whether the maps can take more than the sum of a promise leaves: then a yes rests on the declaration `usual-writes`. */
@@ -165,9 +165,9 @@ export function admits({ remaining, unknown }: PolicySum): boolean | null {
 /** The verdict as a sentence. `bytes`: what was asked for; without it the sentence is about the store as it is. */
 export function explainVerdict(sum: PolicySum, facts: StoreFacts, bytes?: number): string {
   const verdict = admits(sum);
-  const what = bytes === undefined ? 'What the store holds and has promised' : formatBytes(bytes);
+  const what = bytes === undefined ? 'The committed content of the store' : formatBytes(bytes);
   const rule = POLICY_WORDS[sum.policy];
-  if (verdict === null) return `Whether ${lowerFirst(what)} fits ${rule} could not be told. ${sum.unknown ?? facts.doubt ?? ''}`.trim();
+  if (verdict === null) return `It is unknown whether ${lowerFirst(what)} fits ${rule}. ${sum.unknown ?? facts.doubt ?? ''}`.trim();
   const remaining = sum.remaining as number;
   if (verdict) return `${what} fits ${rule}: ${formatBytes(remaining)} remain.`;
   const short = `${what} does not fit ${rule}, short by ${formatBytes(-remaining)}.`;
@@ -176,8 +176,8 @@ export function explainVerdict(sum: PolicySum, facts: StoreFacts, bytes?: number
 
 const POLICY_WORDS: Readonly<Record<Policy, string>> = {
   promise: 'if every image is filled (policy promise)',
-  growth: 'until the store could be relieved (policy growth)',
-  entitled: 'with a share of what images may still write (policy entitled)',
+  growth: 'until an administrator can react (policy growth)',
+  entitled: 'with a share of the residual (policy entitled)',
 };
 
 function checkRequest({ bytes }: SpaceRequest, asked: StoreRules): void {
@@ -193,17 +193,17 @@ function checkRequest({ bytes }: SpaceRequest, asked: StoreRules): void {
 
 function knownComponents(facts: StoreFacts, rules: StoreRules, request: SpaceRequest | undefined): Component[] {
   return [
-    { ...component('available', facts.available), explanation: 'what the filesystem has for files now' },
-    taken('floor', rules.floor, 'what must always remain free'),
-    taken('reserved', facts.reserved, 'held for images that are not there yet, whole under every policy'),
-    ...(request === undefined ? [] : [taken('request', request.bytes, 'what is asked for, whole under every policy')]),
+    { ...component('available', facts.available), explanation: 'available for files now' },
+    taken('floor', rules.floor, 'must always remain free'),
+    taken('reserved', facts.reserved, 'reserved for images that do not exist yet; counts in full under every policy'),
+    ...(request === undefined ? [] : [taken('request', request.bytes, 'the request; counts in full under every policy')]),
   ];
 }
 
 function reserveComponent({ copyOnWriteReserve: reserve }: StoreFacts, policy: Policy): Component[] {
   if (reserve === undefined || policy === 'promise') return [];
   return [
-    taken('cow-reserve', reserve, 'for metadata, and for old extents that stay until their last byte is replaced; a reserve, no bound'),
+    taken('cow-reserve', reserve, 'for metadata and for old extents, which stay until their last byte is replaced; a reserve, not a bound'),
   ];
 }
 
@@ -216,9 +216,7 @@ function futureComponents(facts: StoreFacts, rules: StoreRules): BoundedComponen
 
 function residualShare(facts: StoreFacts, share: number): BoundedComponent {
   const explanation =
-    share === 1
-      ? 'what the images may still write, to the last byte'
-      : `${share} of what the images may still write, which is all that they are entitled to`;
+    share === 1 ? 'worst-case further growth of the images' : `${share} of the residual of the images, to which they are entitled`;
   const counted = (residual: number): Component => taken('residual', Math.ceil(share * residual), explanation);
   if (facts.residual !== null) return exactly(counted(facts.residual));
   const part = facts.residualAtLeast ?? 0;
@@ -229,7 +227,7 @@ function residualShare(facts: StoreFacts, share: number): BoundedComponent {
   };
 }
 
-const RESIDUAL_UNKNOWN = 'What the images may still write is not known of all of them.';
+const RESIDUAL_UNKNOWN = 'The residual of at least one image is unknown.';
 
 /** Growth of images, which ends where all of them have reached their commitment. */
 function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedComponent {
@@ -240,8 +238,8 @@ function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedComponent {
   const code = 'image-growth';
   const seconds = horizon(rules);
   if (growth.high === null) {
-    const atMost = residual === null ? null : taken(code, residual, 'how fast they grow is not known yet: all that they may still write');
-    return { atLeast: null, atMost, unknown: `How fast images grow is not known: ${lowerFirst(growth.unknown ?? 'no reason is known.')}` };
+    const atMost = residual === null ? null : taken(code, residual, 'growth not known yet: the whole residual');
+    return { atLeast: null, atMost, unknown: `The growth of images is unknown: ${lowerFirst(growth.unknown ?? 'no reason given.')}` };
   }
   const grown = during(growth.high, seconds);
   if (isCopying) return exactly(taken(code, grown, growthText(growth.high, seconds)));
@@ -255,9 +253,7 @@ function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedComponent {
     };
   }
   if (residual <= grown) {
-    return exactly(
-      taken(code, residual, `all that they may still write: at ${rateText(growth.high)} it is written within ${formatSeconds(seconds)}`),
-    );
+    return exactly(taken(code, residual, `the whole residual: at ${rateText(growth.high)} it is written within ${formatSeconds(seconds)}`));
   }
   return exactly(taken(code, grown, growthText(growth.high, seconds)));
 }
@@ -265,7 +261,7 @@ function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedComponent {
 /** Growth of everything else, which has no cap. */
 function otherGrowth({ otherGrowth: growth }: StoreFacts, rules: StoreRules): BoundedComponent {
   if (growth.high === null) {
-    const unknown = `How fast other files grow is not known: ${lowerFirst(growth.unknown ?? 'no reason is known.')}`;
+    const unknown = `The growth of other files is unknown: ${lowerFirst(growth.unknown ?? 'no reason given.')}`;
     return { atLeast: null, atMost: null, unknown };
   }
   const seconds = horizon(rules);
@@ -286,7 +282,7 @@ function during(rate: number, seconds: number): number {
 }
 
 function growthText(rate: number, seconds: number): string {
-  return `at ${rateText(rate)}, the high bound of what was seen, for the ${formatSeconds(seconds)} until it is noticed and relieved`;
+  return `at ${rateText(rate)}, the upper bound of the observed growth, for the ${formatSeconds(seconds)} until a problem is noticed and relieved`;
 }
 
 function rateText(rate: number): string {

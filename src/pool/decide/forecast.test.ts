@@ -18,15 +18,15 @@ describe('outlookTo()', () => {
     ['never: less is to come', 7200, {}, 7199, { outcome: 'never', earliest: null, latest: null }],
     ['never, whatever the growth', 7200, { low: null, high: null, unknown: 'Too short.' }, 7199, { outcome: 'never' }],
     ['just so', 7200, {}, 7200, { outcome: 'expected', earliest: 360, latest: 720 }],
-    ['distance not known', null, {}, 5, { outcome: 'unknown', reason: 'How far away it is, is not known.' }],
+    ['distance not known', null, {}, 5, { outcome: 'unknown', reason: 'The distance to it is unknown.' }],
     ['growth not known', 5, { low: null, high: null, unknown: 'Too short.' }, null, { outcome: 'unknown', reason: 'Too short.' }],
-    ['no growth', 5, { low: -3, high: 0 }, null, { outcome: 'unknown', reason: expect.stringContaining('Nothing grew in the 24 h') }],
+    ['no growth', 5, { low: -3, high: 0 }, null, { outcome: 'unknown', reason: expect.stringContaining('No growth in the 24 h') }],
     [
       'low growth does not lead there',
       7200,
       { low: 0 },
       null,
-      { earliest: 360, latest: null, reason: 'The low growth does not lead there.' },
+      { earliest: 360, latest: null, reason: 'At the low growth it is never reached.' },
     ],
     [
       'low growth leads there too late to tell',
@@ -43,7 +43,7 @@ describe('outlookTo()', () => {
       {
         outcome: 'unknown',
         earliest: null,
-        reason: 'Not within 10 days at the growth that was seen; 24 h of history support no further look.',
+        reason: 'Not within 10 days at the observed growth; 24 h of history do not support a longer forecast.',
       },
     ],
   ])('%s', (_, distance, growth, mostToCome, expected) => {

@@ -18,14 +18,14 @@ export const EXTRAPOLATION = 10;
  * span of the history: latest is null then, and where even the earliest lies beyond, the outcome is unknown.
  */
 export function outlookTo(distance: number | null, growth: Growth, mostToCome: number | null): Outlook {
-  if (distance === null) return unknownOutlook('How far away it is, is not known.');
+  if (distance === null) return unknownOutlook('The distance to it is unknown.');
   if (distance <= 0) return REACHED;
   if (mostToCome !== null && mostToCome < distance) return NEVER;
   return outlookAt(growth, (bound) => secondsTo(distance, { images: growth[bound] ?? 0, others: 0, residual: mostToCome }));
 }
 
 const REACHED: Outlook = { outcome: 'reached', earliest: 0, latest: 0, reason: null };
-const NEVER: Outlook = { outcome: 'never', earliest: null, latest: null, reason: 'Not even if all is written that may still be written.' };
+const NEVER: Outlook = { outcome: 'never', earliest: null, latest: null, reason: 'Not even if every image is filled.' };
 
 function unknownOutlook(reason: string): Outlook {
   return { outcome: 'unknown', earliest: null, latest: null, reason };
@@ -33,16 +33,18 @@ function unknownOutlook(reason: string): Outlook {
 
 /** The outlook whose seconds at the low and high growth `secondsAt` knows; null: that does not lead there. */
 function outlookAt(growth: Growth, secondsAt: (bound: 'low' | 'high') => number | null): Outlook {
-  if (growth.low === null || growth.high === null) return unknownOutlook(growth.unknown ?? 'Growth is not known.');
+  if (growth.low === null || growth.high === null) return unknownOutlook(growth.unknown ?? 'Growth is unknown.');
   const seen = formatSeconds(growth.spanSeconds);
-  if (growth.high === 0) return unknownOutlook(`Nothing grew in the ${seen} of the history: no time can be named.`);
+  if (growth.high === 0) return unknownOutlook(`No growth in the ${seen} of history: the time cannot be estimated.`);
   const support = EXTRAPOLATION * growth.spanSeconds;
   const [earliest, latest] = [secondsAt('high'), secondsAt('low')];
   if (earliest === null || earliest > support) {
-    return unknownOutlook(`Not within ${formatSeconds(support)} at the growth that was seen; ${seen} of history support no further look.`);
+    return unknownOutlook(
+      `Not within ${formatSeconds(support)} at the observed growth; ${seen} of history do not support a longer forecast.`,
+    );
   }
   const isTold = latest !== null && latest <= support;
-  const reason = latest === null ? 'The low growth does not lead there.' : `At the low growth not within ${formatSeconds(support)}.`;
+  const reason = latest === null ? 'At the low growth it is never reached.' : `At the low growth not within ${formatSeconds(support)}.`;
   return { outcome: 'expected', earliest: Math.floor(earliest), latest: isTold ? Math.ceil(latest) : null, reason: isTold ? null : reason };
 }
 
@@ -102,7 +104,7 @@ function sumOrNull(a: number | null, b: number | null): number | null {
 }
 
 function toDistance(facts: StoreFacts, distance: number, growth: Growth): Outlook {
-  if (facts.size <= 0) return unknownOutlook('The filesystem states no size.');
+  if (facts.size <= 0) return unknownOutlook('The filesystem reports no size.');
   if (distance <= 0) return REACHED;
   const { residual } = facts;
   if (residual !== null && residual < distance && facts.otherGrowth.high === 0) return NEVER;
@@ -156,7 +158,7 @@ function toLevel(facts: StoreFacts, rules: StoreRules, level: 'warning' | 'criti
     ...(percent === null ? [] : [toDistance(facts, percent, growth)]),
     ...(seconds === null ? [] : [toSecondsBefore(facts, facts.available - rules.floor, seconds, growth)]),
   ];
-  if (facts.size <= 0) return unknownOutlook('The filesystem states no size.');
+  if (facts.size <= 0) return unknownOutlook('The filesystem reports no size.');
   if (outlooks.length === 0) return unknownOutlook('The level has no threshold.');
   return outlooks.reduce(soonest);
 }

@@ -118,9 +118,9 @@ describe('growthOf(): patterns', () => {
 
 describe('growthOf(): what is not known', () => {
   it.each([
-    [0, 60, 'The history has 1 sample over 0 s; growth is told from 10 samples over 10 min on.'],
-    [8 * 60, 60, 'The history has 9 samples over 8 min; growth is told from 10 samples over 10 min on.'],
-    [590, 1, 'The history has 591 samples over 9 min; growth is told from 10 samples over 10 min on.'],
+    [0, 60, 'The history has 1 sample over 0 s; estimating growth needs 10 samples over 10 min.'],
+    [8 * 60, 60, 'The history has 9 samples over 8 min; estimating growth needs 10 samples over 10 min.'],
+    [590, 1, 'The history has 591 samples over 9 min; estimating growth needs 10 samples over 10 min.'],
   ])('a history of %d s, sampled every %d s', (seconds, step, unknown) => {
     expect(
       growthOf(

@@ -96,7 +96,7 @@ function whyUnknown(history: readonly Sample[], nowMs: number): string | null {
   if (history.length < MIN_SAMPLES || span < MIN_SPAN_SECONDS) {
     const has =
       history.length === 0 ? 'no samples' : `${history.length} sample${history.length === 1 ? '' : 's'} over ${formatSeconds(span)}`;
-    return `The history has ${has}; growth is told from ${MIN_SAMPLES} samples over ${formatSeconds(MIN_SPAN_SECONDS)} on.`;
+    return `The history has ${has}; estimating growth needs ${MIN_SAMPLES} samples over ${formatSeconds(MIN_SPAN_SECONDS)}.`;
   }
   const silence = nowMs / 1000 - (history.at(-1) as Sample).at;
   if (silence <= Math.max(MAX_SILENCE_SECONDS, 3 * medianStep(history))) return null;

@@ -201,7 +201,7 @@ describe('alertOf()', () => {
       'policy',
       {},
       { residual: 501_024 },
-      'What the store holds and has promised does not fit if every image is filled (policy promise), short by 1 KiB.',
+      'The committed content of the store does not fit if every image is filled (policy promise), short by 1 KiB.',
     ],
   ])('says what reached it: %s', (_, changes, part, message) => {
     const rules = mergeRules(RULES, changes);

@@ -112,7 +112,7 @@ function readDistances(facts: StoreFacts, rules: StoreRules, level: Severity): R
   return (['bytes', 'percent'] as const).flatMap((by) => {
     if (rules[level][by] === null) return [];
     const distance = facts.size <= 0 ? null : distances[by];
-    if (distance === null) return { level, by, stands: 'unknown', unknown: 'The filesystem states no size.' };
+    if (distance === null) return { level, by, stands: 'unknown', unknown: 'The filesystem reports no size.' };
     return { level, by, stands: distance <= 0 ? 'reached' : distance > margins[by] ? 'far' : 'clear', unknown: null };
   });
 }
@@ -160,7 +160,7 @@ const CRITERION_TEXT: Readonly<Record<Criterion, CriterionText>> = {
   seconds: (facts, { toFloor }, rules, level) => {
     const threshold = `the threshold is ${formatSeconds(rules[level].seconds ?? 0)}.`;
     if (toFloor.outcome === 'reached') return `The floor is reached; ${threshold}`;
-    if (toFloor.earliest === null) return `No time to the floor can be named now; ${threshold}`;
+    if (toFloor.earliest === null) return `The time to the floor cannot be estimated now; ${threshold}`;
     return `The floor may be reached in ${formatSeconds(toFloor.earliest)}; ${threshold}${growthSource(facts)}`;
   },
   policy: (facts, _, rules) => explainVerdict(sumOf(facts, rules), facts),

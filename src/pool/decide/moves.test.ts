@@ -52,7 +52,7 @@ describe('planMoves(): what is chosen', () => {
     const groups = Array.from({ length: 600 }, (_, index) => group(`g${index}`, 0.01, 0.05));
     const { moves, shortfallAfter, remark } = planMoves(input(groups));
     expect([moves.length, shortfallAfter]).toEqual([500, 40 * GiB - moves.reduce((sum, { relief }) => sum + relief, 0)]);
-    expect(remark).toContain('A plan has at most 500 moves: make another one when these are done.');
+    expect(remark).toContain('A plan has at most 500 moves: request another plan after them.');
   });
 
   it('nothing where nothing lacks', () => {
@@ -80,7 +80,7 @@ describe('planMoves(): what is chosen', () => {
           relief: 50 * GiB,
           remainingOnTarget: null,
           inUse: false,
-          reason: 'The image gives the sum 50 GiB for 2 GiB copied. It is not in use.',
+          reason: 'The image relieves the store by 50 GiB; 2 GiB to copy. It is not in use.',
         },
       ],
       shortfallAfter: 0,
@@ -93,7 +93,7 @@ describe('planMoves(): what is chosen', () => {
     expect(plan.moves.map(({ images }) => images[0]?.id)).toEqual(['a', 'b']);
     expect(plan).toMatchObject({
       shortfallAfter: 23 * GiB,
-      remark: 'Not enough: 23 GiB would still be missing. 1 group of images would gain the store nothing.',
+      remark: 'Not enough: 23 GiB would still be missing. 1 group of images would not relieve the store.',
     });
   });
 
@@ -114,7 +114,7 @@ describe('planMoves(): what is chosen', () => {
       shortfall: null,
       moves: [],
       shortfallAfter: null,
-      remark: 'The shortfall of the store is unknown. What the images may still write is not known of all of them.',
+      remark: 'The shortfall of the store is unknown. The residual of at least one image is unknown.',
     });
   });
 
@@ -123,7 +123,7 @@ describe('planMoves(): what is chosen', () => {
     expect(planMoves(input([group('a', 10, 50)], { rules, facts: { ...FACTS, size: 0, available: 0 } }))).toMatchObject({
       shortfall: null,
       moves: [],
-      remark: 'The shortfall of the store is unknown. The filesystem states no size.',
+      remark: 'The shortfall of the store is unknown. The filesystem reports no size.',
     });
   });
 
@@ -133,7 +133,7 @@ describe('planMoves(): what is chosen', () => {
       shortfall: 5 * GiB,
       moves: [{ relief: 10 * GiB }],
       shortfallAfter: null,
-      remark: 'The shortfall may be larger than known. What the images may still write is not known of all of them.',
+      remark: 'The shortfall may be larger than known. The residual of at least one image is unknown.',
     });
   });
 });
@@ -143,7 +143,7 @@ describe('planMoves(): blocks that are shared', () => {
     const clone = group('clone', 30, 40, { freed: 5 * GiB });
     const [move] = planMoves(input([clone])).moves;
     expect(move).toMatchObject({ copied: 30 * GiB, freed: 5 * GiB, relief: 40 * GiB });
-    expect(move?.reason).toContain('25 GiB of it stay, as other images share them.');
+    expect(move?.reason).toContain('25 GiB of it remain, because other images share them.');
   });
 
   it('gains available space only what is freed', () => {
@@ -208,7 +208,7 @@ describe('planMoves(): by policy', () => {
     const rules = mergeRules(RULES, { warning: { bytes: 110 * GiB } });
     const plan = planMoves(input([group('full', 30, 30)], { rules, facts: { ...FACTS, residual: null } }));
     expect(plan).toMatchObject({ shortfall: 10 * GiB + 1, shortfallAfter: null, moves: [{ copied: 30 * GiB }] });
-    expect(plan.remark).toMatch(/^What the sum lacks could not be told; this is for the warning level alone\./);
+    expect(plan.remark).toMatch(/^The shortfall is unknown; this plan is for the warning level alone\./);
   });
 });
 
@@ -223,7 +223,7 @@ describe('planMoves(): onto a target', () => {
     const plan = planMoves(input([group('large', 1, 90)], { target }));
     expect(plan.moves).toEqual([]);
     expect(plan.remark).toBe(
-      'No beneficial move. 1 group of images would break the rules of the target. There, as it is now: What the store holds and has promised fits if every image is filled (policy promise): 80 GiB remain.',
+      'No beneficial move. 1 group of images would break the rules of the target. There, as it is now: The committed content of the store fits if every image is filled (policy promise): 80 GiB remain.',
     );
   });
 
@@ -268,7 +268,7 @@ describe('planMoves(): in time', () => {
   it('says how long a copy takes, beside what is written meanwhile', () => {
     const running = group('a', 10, 60, { inUse: true, machine: 'web', growthHigh: 28 * MiB });
     expect(planMoves(input([running], { bandwidth: 128 * MiB })).moves[0]?.reason).toBe(
-      'The machine web gives the sum 60 GiB for 10 GiB copied. Copying takes 103 s or more. It is in use: move it live, with its machine.',
+      'The VM web relieves the store by 60 GiB; 10 GiB to copy. Copying takes 103 s or more. It is in use: move it live, with its VM.',
     );
   });
 
@@ -291,7 +291,7 @@ describe('planMoves(): in time', () => {
     const groups = [group('a', 10, 20), group('b', 10, 20)];
     const plan = planMoves(input(groups, { facts: filling, bandwidth: 15 * MiB }));
     expect(plan.moves).toHaveLength(2);
-    expect(plan.remark).toBe('One after the other they take 22 min, and the store may be at its end in 17 min.');
+    expect(plan.remark).toBe('One after the other they take 22 min, and the store may be full in 17 min.');
   });
 });
 
@@ -351,7 +351,7 @@ describe('planMoves(): growth in files that are not images', () => {
     const plan = planMoves(input(groups, { facts: busy(45 * MiB), rules: WARNING }));
     expect(plan).toEqual({ store: 'uuid:here', shortfall: 0, moves: [], shortfallAfter: 0, remark: expect.any(String) });
     expect(plan.remark).toMatch(
-      /^The growth is in files that are not images: up to 45 MiB\/s, and the floor may be reached in .*find what writes there\.$/,
+      /^The growth is in files that are not images: up to 45 MiB\/s, and the floor may be reached in .*find the process that writes there\.$/,
     );
   });
 

@@ -147,7 +147,7 @@ function othersText(facts: StoreFacts, rules: StoreRules): string {
   const { earliest } = forecastStore(facts, rules).toFloor;
   const when = earliest === null || earliest === 0 ? '' : `, and the floor may be reached in ${formatSeconds(earliest)}`;
   const rate = `${formatBytes(Math.ceil(facts.otherGrowth.high ?? 0))}/s`;
-  return `The growth is in files that are not images: up to ${rate}${when}. Moving images does not stop it: find what writes there.`;
+  return `The growth is in files that are not images: up to ${rate}${when}. Moving images does not stop it: find the process that writes there.`;
 }
 
 /** Bytes above the floor beyond what comes in `seconds` at the high growth; null: that is not known, or too far away. */
@@ -238,7 +238,7 @@ function withGroup(facts: StoreFacts, { images, copied, commitment, growthHigh }
 
 function withHigh(growth: Growth, more: number | null): Growth {
   if (growth.high === null) return growth;
-  if (more === null) return { ...growth, low: null, high: null, unknown: 'How fast the images grow that would come here is not known.' };
+  if (more === null) return { ...growth, low: null, high: null, unknown: 'The growth of the images to be moved here is unknown.' };
   return { ...growth, high: growth.high + more };
 }
 
@@ -263,11 +263,11 @@ function listMoves(chosen: readonly Movable[], { facts, target }: MoveInput): Mo
 }
 
 function reasonOf({ group, sum, seconds }: Movable): string {
-  const who = group.machine === null ? (group.images.length === 1 ? 'The image' : 'The chain') : `The machine ${group.machine}`;
+  const who = group.machine === null ? (group.images.length === 1 ? 'The image' : 'The chain') : `The VM ${group.machine}`;
   const shared = group.copied - group.freed;
   return [
-    `${who} gives the sum ${formatBytes(sum)} for ${formatBytes(group.copied)} copied.`,
-    shared > 0 ? `${formatBytes(shared)} of it stay, as other images share them.` : '',
+    `${who} relieves the store by ${formatBytes(sum)}; ${formatBytes(group.copied)} to copy.`,
+    shared > 0 ? `${formatBytes(shared)} of it remain, because other images share them.` : '',
     seconds === null ? '' : `Copying takes ${formatSeconds(Math.ceil(seconds))} or more.`,
     USE_TEXT[String(group.inUse) as 'true' | 'false' | 'null'],
   ]
@@ -276,9 +276,9 @@ function reasonOf({ group, sum, seconds }: Movable): string {
 }
 
 const USE_TEXT = {
-  true: 'It is in use: move it live, with its machine.',
+  true: 'It is in use: move it live, with its VM.',
   false: 'It is not in use.',
-  null: 'Whether it is in use is not known: look before it is moved.',
+  null: 'It is unknown whether it is in use: check before moving it.',
 } as const;
 
 function uncovered(need: Gain, chosen: readonly Gain[]): Gain {
@@ -300,10 +300,10 @@ function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: O
     ...(doubtOf(input) ?? []),
     ...(choice.chosen.length === 0 ? ['No beneficial move.'] : []),
     ...(choice.chosen.length > 0 && shortfall > 0 ? [`Not enough: ${formatBytes(shortfall)} would still be missing.`] : []),
-    ...(shortfall > 0 && choice.isCut ? [`A plan has at most ${MOST_MOVES} moves: make another one when these are done.`] : []),
+    ...(shortfall > 0 && choice.isCut ? [`A plan has at most ${MOST_MOVES} moves: request another plan after them.`] : []),
     ...(shortfall > 0 && !choice.isCut ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
     ...timeText(choice.chosen, secondsLeft),
-    ...(shortfall === 0 && !choice.isBest ? ['There are too many choices to compare them all: another may copy less.'] : []),
+    ...(shortfall === 0 && !choice.isBest ? ['There are too many combinations to compare them all: another may copy less.'] : []),
   ];
   return sentences.length === 0 ? null : sentences.join(' ');
 }
@@ -312,14 +312,14 @@ function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: O
 function doubtOf({ facts, rules }: MoveInput): string[] | null {
   const { remaining, unknown } = sumOf(facts, rules);
   if (remaining === null)
-    return ['What the sum lacks could not be told; this is for the warning level alone.', ...(unknown === null ? [] : [unknown])];
+    return ['The shortfall is unknown; this plan is for the warning level alone.', ...(unknown === null ? [] : [unknown])];
   return remaining < 0 && unknown !== null ? ['The shortfall may be larger than known.', unknown] : null;
 }
 
 function timeText(chosen: readonly Movable[], secondsLeft: number): string[] {
   const seconds = chosen.reduce((sum, one) => sum + (one.seconds ?? 0), 0);
   if (seconds <= secondsLeft) return [];
-  return [`One after the other they take ${formatSeconds(seconds)}, and the store may be at its end in ${formatSeconds(secondsLeft)}.`];
+  return [`One after the other they take ${formatSeconds(seconds)}, and the store may be full in ${formatSeconds(secondsLeft)}.`];
 }
 
 function refusalTexts(refusals: readonly Refusal[], { facts, target }: MoveInput): string[] {
@@ -331,7 +331,7 @@ function refusalTexts(refusals: readonly Refusal[], { facts, target }: MoveInput
     const alone = explainVerdict(sumOf(target.facts, target.rules), target.facts);
     texts.push(`${groupsText(count('target'))} would break the rules of the target. There, as it is now: ${alone}`);
   }
-  if (count('gains nothing') > 0) texts.push(`${groupsText(count('gains nothing'))} would gain the store nothing.`);
+  if (count('gains nothing') > 0) texts.push(`${groupsText(count('gains nothing'))} would not relieve the store.`);
   return texts;
 }
 

@@ -90,7 +90,7 @@ function checkOrder({ warning, critical }: StoreRules, doing: string): void {
       doing,
       field: `critical.${field}`,
       found: late,
-      expected: `at most warning.${field}, which is ${early}: trouble gets worse`,
+      expected: `at most warning.${field}, which is ${early}: critical must not be earlier than warning`,
     });
   }
 }

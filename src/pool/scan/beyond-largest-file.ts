@@ -33,7 +33,7 @@ export function tooLongFindings(found: readonly BeyondLongest[]): Finding[] {
 
 const ENDS = {
   filesystem: 'The filesystem ends a file',
-  process: 'The limit of the process that writes it (RLIMIT_FSIZE) ends a file',
+  process: 'The limit of the writing process (RLIMIT_FSIZE) ends a file',
 } as const;
 
 function beyond(by: BeyondLongest['by'], [first = '', ...others]: readonly string[], level: Finding['level'], outcome: string): Finding {

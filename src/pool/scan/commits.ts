@@ -38,11 +38,11 @@ export function commitRowFindings(counted: CountedRow): Finding[] {
   if (bytes === 0 || counted.largestCommit === undefined) return [];
   const { growth, from } = counted.largestCommit;
   if (counted.staysAsItIs) {
-    const message = `Counted with what it holds now: a commit of ${from} would write to it, and it could then take ${size(bytes)} more than that.`;
+    const message = `Counted with its allocation: a commit of ${from} would write to it, and it could then use ${size(bytes)} more than that.`;
     return [{ level: 'info', code: 'COMMIT_GROWS_BASE', message }];
   }
   if (growth === 0) return [];
-  const message = `A commit of ${from} extends this backing file first: it can then come to take ${size(bytes)} more than the sums count.`;
+  const message = `A commit of ${from} extends this backing file first: it can then use ${size(bytes)} more than the sums count.`;
   return [{ level: 'warning', code: 'COMMIT_GROWS_BASE', message }];
 }
 
@@ -52,7 +52,7 @@ export function commitStoreFindings(counted: readonly CountedRow[]): Finding[] {
   if (grown.length === 0) return [];
   const bytes = grown.reduce((sum, one) => sum + (uncountedByCommit(one) ?? 0), 0);
   const files = `${grown.length} backing file${grown.length === 1 ? '' : 's'}`;
-  const message = `Overlays are larger than ${files}: commits into ${grown.length === 1 ? 'it' : 'them'} (qemu-img commit, a block commit) can take up to ${size(bytes)} more than the residual counts.`;
+  const message = `Overlays are larger than ${files}: commits into ${grown.length === 1 ? 'it' : 'them'} (qemu-img commit, a block commit) can use up to ${size(bytes)} more than the residual counts.`;
   return [{ level: 'warning', code: 'COMMITS_NOT_COUNTED', message }];
 }
 

@@ -62,7 +62,7 @@ export class StoreNotes {
     const finding: Finding = {
       level: 'critical',
       code: 'DIRECTORY_UNREADABLE',
-      message: `${path}: ${error.message}; what lies below is not known.`,
+      message: `${path}: ${error.message}; its contents are unknown.`,
     };
     try {
       const parent = await filesystemOf(dirname(path), this.#cache.filesystems);
@@ -79,7 +79,7 @@ export class StoreNotes {
     const finding: Finding = {
       level: 'critical',
       code: 'LOOP_FILE_REMOVED',
-      message: `${device} rests on ${formerPath}, which was removed: up to ${formatBytes(size)} can be written to it, and what it stores is not known.`,
+      message: `${device} rests on ${formerPath}, which was removed: up to ${formatBytes(size)} can be written to it, and its allocation is unknown.`,
     };
     for (let directory = dirname(formerPath); ; directory = dirname(directory)) {
       try {
@@ -96,7 +96,7 @@ export class StoreNotes {
     const error = {
       kind: 'refused',
       code: 'OTHER_FILESYSTEM',
-      message: `${path} lies on another filesystem and was not entered: name it to scan it`,
+      message: `${path} is on another filesystem and was not entered: list it to scan it`,
     } as const;
     try {
       const parent = await filesystemOf(dirname(path), this.#cache.filesystems);
@@ -307,7 +307,7 @@ function noteClaim(claims: Claims, image: Sighting, { file, path, reach, format 
   }
   if (image.filesystem === undefined) return;
   const { unreadable } = notes.of(notes.stores.get(image.filesystem.id)?.filesystem ?? image.filesystem);
-  const message = `${image.report.path}: its external data file was not read, so what that can grow to is not in the sums.`;
+  const message = `${image.report.path}: its external data file was not read, so the sums do not include its growth.`;
   // An image can name thousands.
   if (unreadable.at(-1)?.message !== message) unreadable.push({ level: 'critical', code: 'DATA_FILE_UNKNOWN', message });
 }
@@ -327,7 +327,8 @@ function withLeast(report: ImageReport, least: ImageReport): ImageReport {
   const finding: Finding = {
     level: 'warning',
     code: 'FORMAT_UNPROVEN',
-    message: 'Another image names this file as its data, and the guest can have written the signature. It counts as a raw disk at least.',
+    message:
+      'Another image uses this file as its data file, and the guest may have written the signature. It counts as a raw disk at least.',
   };
   const isKnown = report.findings.some(({ code }) => code === finding.code);
   return {

@@ -87,7 +87,9 @@ describe('maps of files that can outgrow what is left', () => {
     const open = judgeGround(store({}), demand({}), ['backed'], doubts);
     expect(open).toMatchObject({
       isFirm: false,
-      findings: [{ level: 'warning', code: 'MAP_MAY_EXCEED', message: expect.stringMatching(/10 MiB left.*up to 30 MiB.*usual-writes/) }],
+      findings: [
+        { level: 'warning', code: 'MAP_MAY_EXCEED', message: expect.stringMatching(/10 MiB remaining.*up to 30 MiB.*usual-writes/) },
+      ],
     });
     const declared = judgeGround(store({}), demand({}), ['usual-writes'], doubts);
     expect(declared).toMatchObject({ isFirm: true, assumed: ['usual-writes'], findings: [{ level: 'info', code: 'ASSUMED' }] });

@@ -54,7 +54,7 @@ export function judgeGround(
         ({ message, coveredBy }): Finding => ({
           level: 'info',
           code: 'ASSUMED',
-          message: `Declared by the administrator, not known to plimsoll (assume ${coveredBy}): ${DECLARED[coveredBy as Assumption]} ${message}`,
+          message: `Declared by the administrator, not verified by plimsoll (assume ${coveredBy}): ${DECLARED[coveredBy as Assumption]} ${message}`,
         }),
       ),
       ...ground.rests.map((message): Finding => ({ level: 'info', code: 'STORAGE_BELOW_COUNTED', message })),
@@ -66,11 +66,11 @@ const DECLARED: Readonly<Record<Assumption, string>> = {
   exclusive: 'only this host takes space here.',
   backed: 'every available byte has storage below it.',
   'no-quota': 'no quota limits the images.',
-  'usual-writes': "no guest writes, zeroes or discards single blocks in an order made to enlarge the filesystem's map of its file.",
+  'usual-writes': 'no guest writes, zeroes or discards single blocks in an order chosen to enlarge the extent map of its file.',
 };
 
 function hint(coveredBy: Assumption | null): string {
-  return coveredBy === null ? '' : ` Where that is known to be no danger, it can be declared: --assume ${coveredBy}.`;
+  return coveredBy === null ? '' : ` If that is known not to be a risk, declare it: --assume ${coveredBy}.`;
 }
 
 interface ApplyingLimit {

@@ -29,14 +29,12 @@ export function linkFindings(led: LedPlaces): Finding[] {
         {
           level: 'warning',
           code: 'DIRECTORY_LEADS_ELSEWHERE',
-          message: `${name} leads to ${now}; when the watch began it led to ${first}.`,
+          message: `${name} now resolves to ${now}; when monitoring began it resolved to ${first}.`,
         },
       ];
     }
     if (now === resolve(name)) return [];
-    return [
-      { level: 'info', code: 'DIRECTORY_IS_LINK', message: `${name} leads through a symbolic link to ${now}, which is what is watched.` },
-    ];
+    return [{ level: 'info', code: 'DIRECTORY_IS_LINK', message: `${name} is a symbolic link to ${now}, which is monitored.` }];
   });
 }
 
@@ -46,32 +44,33 @@ export function slowness(lookMs: number, everyMs: number): Finding[] {
     {
       level: 'warning',
       code: 'SCAN_SLOW',
-      message: `The last look at the stores took ${seconds(lookMs)}, longer than the ${seconds(everyMs)} between two of them: what is shown is that much behind.`,
+      message: `The last scan took ${seconds(lookMs)}, longer than the ${seconds(everyMs)} interval; data lags by up to that.`,
     },
   ];
 }
 
 export function unwatched(lack: WatchLack, watched: number, directories: number, everyMs: number): Finding[] {
   if (lack === undefined) return [];
-  const why = lack === 'limit' ? 'the limit of watches is reached (fs.inotify.max_user_watches, or our own)' : 'the kernel refused';
+  const why =
+    lack === 'limit' ? 'the limit of watches is reached (fs.inotify.max_user_watches, or that of plimsoll)' : 'the kernel refused';
   return [
     {
       level: 'info',
       code: 'WATCHES_INCOMPLETE',
-      message: `${watched} of ${directories} directories are watched, since ${why}: changes in the others are seen every ${seconds(everyMs)}.`,
+      message: `inotify covers ${watched} of ${directories} directories (${why}); the others are polled every ${seconds(everyMs)}.`,
     },
   ];
 }
 
 export function scanFailed(error: PlimsollError): Finding {
-  return { level: 'critical', code: 'SCAN_FAILED', message: `${error.message}; what is shown is as it was before.` };
+  return { level: 'critical', code: 'SCAN_FAILED', message: `${error.message}; the data shown is from before.` };
 }
 
 export function cameBack(fromMs: number, untilMs: number): Finding {
   return {
     level: 'info',
     code: 'STORE_CAME_BACK',
-    message: `The store was not there from ${new Date(fromMs).toISOString()} to ${new Date(untilMs).toISOString()}.`,
+    message: `The store was missing from ${new Date(fromMs).toISOString()} to ${new Date(untilMs).toISOString()}.`,
   };
 }
 

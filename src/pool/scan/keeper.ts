@@ -182,7 +182,7 @@ export class Keeper {
 
   /** Ends watching and looking; what was known can still be asked. May be called twice. */
   async close(): Promise<void> {
-    this.#stopping.abort(new Error('The keeper is closed'));
+    this.#stopping.abort(new Error('The monitor is closed'));
     this.#rest();
     await Promise.allSettled([this.#running, this.#next?.promise]);
   }
@@ -249,7 +249,7 @@ export class Keeper {
       await this.#keep(looked, found, began);
     } catch (thrown) {
       if (signal.aborted) throw signal.reason;
-      const error = asPlimsollError(thrown, 'look at the stores');
+      const error = asPlimsollError(thrown, 'scan the stores');
       this.#failure = scanFailed(error);
       throw error;
     }

@@ -68,7 +68,7 @@ export function vanishedStore(store: KeptStore, looked: Looked): KeptStore {
   const finding: Finding = {
     level: 'critical',
     code: 'STORE_VANISHED',
-    message: `The store is not there any more (${directories.map((one) => whereNow(one, looked)).join('; ')}): this is what it was when it was last seen.`,
+    message: `whereNow(one, looked)).join('; ')}): this is what it was when it was last seen. => The store has disappeared (${directories.map((one) => whereNow(one, looked)).join('; ')}). Showing its last known state. => whereNow(one, looked)).join('; ')}): this is what it was when it was last seen.`,
   };
   return { ...store, presence: 'vanished', report: { ...report, fits: null, findings: [finding, ...report.findings] } };
 }
@@ -77,7 +77,7 @@ function whereNow(directory: string, { stores, unreachable }: Looked): string {
   const error = unreachable.get(directory);
   if (error !== undefined) return `${directory}: ${error.message}`;
   const other = stores.find((one) => one.directories.includes(directory));
-  return `${directory} now lies on ${other === undefined ? 'another filesystem' : `${other.report.id}, mounted at ${other.report.mount}`}`;
+  return `${directory} is now on ${other === undefined ? 'another filesystem' : `${other.report.id}, mounted at ${other.report.mount}`}`;
 }
 
 function groupCounter(report: StoreReport, storage: ImageStorage): KeptStore['groupStorage'] {

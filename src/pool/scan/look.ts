@@ -124,8 +124,8 @@ export class Look {
     return [...this.#rawFiles].flatMap(([identity, path]) => {
       if (this.#identities.has(identity)) return [];
       const error = new PlimsollError('usage', 'RAW_FILE_UNMET', {
-        doing: 'take file for raw',
-        found: 'no regular file that the scan came to',
+        doing: 'treat file as raw',
+        found: 'not a regular file found by the scan',
         expected: 'a file below the scanned directories',
       });
       return [{ ...error.toJSON(), path }];
@@ -284,7 +284,7 @@ export class Look {
       const finding: Finding = {
         level: 'warning',
         code: 'REMOVED_IN_USE',
-        message: `Removed while process ${pid} can write it: its storage comes back when the last process closes it.`,
+        message: `Removed while process ${pid} can write it: its storage is freed when the last process closes it.`,
       };
       const report = { ...examined.report, path, findings: [...examined.report.findings, finding] };
       read.push(sightingOf({ path, pathBytes: Buffer.from(path) }, { ...examined, report }));

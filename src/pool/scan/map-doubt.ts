@@ -15,5 +15,5 @@ export function mapDoubts(headroom: number, mapExcess: number): GroundDoubt[] {
 }
 
 export function mapDoubtText(left: number, mapExcess: number): string {
-  return `The residuals fit with ${formatBytes(left)} left. A guest that writes, zeroes or discards single blocks in an order made for it enlarges the filesystem's map of its file, on this store by up to ${formatBytes(mapExcess)} beyond the commitments, and that does not fit.`;
+  return `The residuals fit with ${formatBytes(left)} remaining. A guest that writes, zeroes or discards single blocks in a chosen order enlarges the extent map of its file, on this store by up to ${formatBytes(mapExcess)} beyond the commitments, and that does not fit.`;
 }

@@ -67,7 +67,7 @@ function overlays(count: number): string {
 
 function backingFindings({ backingOf }: StoredFileFacts): Finding[] {
   if (backingOf.length === 0) return [];
-  const message = `Backing file of ${overlays(backingOf.length)}: guests do not write it, a block commit does. --never-written counts it with what it holds now.`;
+  const message = `Backing file of ${overlays(backingOf.length)}: guests do not write it, a block commit does. --never-written counts it with its allocation.`;
   return [{ level: 'info', code: 'IS_BACKING_FILE', message }];
 }
 
@@ -75,20 +75,20 @@ function writableBacking(count: number): Finding {
   return {
     level: 'info',
     code: 'BACKING_WRITABLE',
-    message: `Backing file of ${overlays(count)}, by their own word alone, and its mode lets it be written: it counts in full. Take the write permission away (chmod a-w), or name it with --never-written.`,
+    message: `Backing file of ${overlays(count)}, according to the overlays alone, and its mode permits writing: it counts in full. Remove the write permission (chmod a-w), or list it with --never-written.`,
   };
 }
 
 function stillWritten(reason: NeverWritten): Finding {
-  const declared = reason === 'content' ? 'Of a kind that no guest writes' : 'Declared as never written';
+  const declared = reason === 'content' ? 'Of a kind that guests do not write' : 'Declared as never written';
   return { level: 'warning', code: 'NEVER_WRITTEN_OPEN', message: `${declared}, and open for writing now: it counts in full.` };
 }
 
 function neverWritten(reason: NeverWritten, { backingOf, exported }: StoredFileFacts): Finding {
   const why = {
     administrator: 'declared as never written (--never-written)',
-    backing: `the backing file of ${overlays(backingOf.length)}, which nobody may write (--never-written backing)`,
-    content: `a file that no guest writes (${exported ?? ''}) and that nobody has open for writing`,
+    backing: `the backing file of ${overlays(backingOf.length)}, which has no write permission (--never-written backing)`,
+    content: `a file that guests do not write (${exported ?? ''}) and that is not open for writing`,
   };
-  return { level: 'info', code: 'NEVER_WRITTEN', message: `Counted with what it holds now, as ${why[reason]}.` };
+  return { level: 'info', code: 'NEVER_WRITTEN', message: `Counted with its allocation, as ${why[reason]}.` };
 }

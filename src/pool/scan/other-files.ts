@@ -16,7 +16,7 @@ export function otherFindings(input: StoreInput, holed: readonly OtherFile[], ot
     findings.push({
       level: 'info',
       code: 'OTHER_FILES',
-      message: `${counted(others.length, 'other file')} (${formatBytes(allocation)}) taken for no disk image${others.length === 1 ? '' : 's'} and left out.`,
+      message: `${counted(others.length, 'other file')} (${formatBytes(allocation)}) skipped: not ${others.length === 1 ? 'a disk image' : 'disk images'}.`,
     });
   }
   if (otherHoles > 0) findings.push(holesFinding(holed, otherHoles));
@@ -28,14 +28,14 @@ export function otherFindings(input: StoreInput, holed: readonly OtherFile[], ot
     findings.push({
       level: 'info',
       code: 'EXCLUDED',
-      message: `${parts.join(' and ')} left out by --exclude: how far they can grow is in none of the sums.`,
+      message: `${parts.join(' and ')} excluded by --exclude: the sums do not include their growth.`,
     });
   }
   if (inaccessibleProcesses !== 0)
     findings.push({
       level: 'warning',
       code: 'WRITERS_UNKNOWN',
-      message: `${inaccessibleText(inaccessibleProcesses)}: a file that was removed while one of them writes it is not in the sums, and a never-written file may be open in one.`,
+      message: `${inaccessibleText(inaccessibleProcesses)}: a removed file that one of them still writes is missing from the sums, and a never-written file may be open in one of them.`,
     });
   return findings;
 }
@@ -47,15 +47,15 @@ function holesFinding(holed: readonly OtherFile[], otherHoles: number): Finding 
   return {
     level: 'info',
     code: 'OTHER_HOLES',
-    message: `${formatBytes(otherHoles)} of the residual are holes in ${counted(holed.length, 'other file')}, which writes can fill: ${names.join(', ')}${more}. --exclude or --never-written leaves them out.`,
+    message: `${formatBytes(otherHoles)} of the residual are holes in ${counted(holed.length, 'other file')}, which writes can fill: ${names.join(', ')}${more}. Exclude them with --exclude or --never-written.`,
   };
 }
 
 function inaccessibleText(inaccessible: Exclude<StoreInput['inaccessibleProcesses'], 0>): string {
   if (inaccessible === 'all') return 'The processes could not be listed';
-  if (inaccessible === 'hidepid') return '/proc hides the processes of others';
-  if (inaccessible === 'pid-namespace') return 'Processes outside of this container are not visible';
-  return `${counted(inaccessible, 'process', 'processes')} could not be looked into`;
+  if (inaccessible === 'hidepid') return '/proc hides the processes of other users';
+  if (inaccessible === 'pid-namespace') return 'Processes outside this container are not visible';
+  return `${counted(inaccessible, 'process', 'processes')} could not be inspected`;
 }
 
 function counted(count: number, one: string, many = `${one}s`): string {

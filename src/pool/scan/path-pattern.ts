@@ -108,7 +108,7 @@ function step(parts: readonly Part[], state: number, character: string, next: Se
 
 function wrong(pattern: string): PlimsollError {
   return new PlimsollError('usage', 'PATTERN_SYNTAX', {
-    doing: 'understand the pattern',
+    doing: 'parse pattern',
     found: pattern === '' ? 'an empty pattern' : pattern.slice(0, 200),
     expected: "a file name such as '*.iso', a directory such as 'templates/', or a path",
   });

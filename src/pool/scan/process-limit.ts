@@ -41,7 +41,7 @@ export function writerLimitFindings(
     const who = `process ${limit.pid} (${quoteForHumans(limit.process, 20)})`;
     const figures = `the guest can make the file ${formatBytes(maxLength)} long, and the process may write files of ${formatBytes(limit.bytes)} at most (RLIMIT_FSIZE)`;
     if (writer === 'inaccessible') {
-      const message = `Writes may fail: the image is open for writing in a process that could not be looked into, and ${who} may be that process: ${figures}.`;
+      const message = `Writes may fail: the image is open for writing in a process that could not be inspected, and ${who} may be that process: ${figures}.`;
       return [{ level: 'warning', code: 'MAY_EXCEED_PROCESS_LIMIT', message }];
     }
     if (reachedLength(report) > limit.bytes) {
@@ -57,8 +57,7 @@ export function writerLimitFindings(
     ];
   }
   if (!isUnread) return [];
-  const message =
-    'The image is open for writing in a process whose limit of file sizes (RLIMIT_FSIZE) could not be read: that it has none is not known.';
+  const message = 'The image is open for writing in a process whose limit of file sizes (RLIMIT_FSIZE) could not be read: it may have one.';
   return [{ level: 'warning', code: 'PROCESS_LIMIT_UNREAD', message }];
 }
 

@@ -101,7 +101,7 @@ function checkArguments(directories: unknown, options: ScanOptions): void {
     call,
     name: 'concurrency',
     value: concurrency,
-    expected: 'a whole number from 1 on',
+    expected: 'a positive integer',
   });
   requirePaths(call, 'allowDirectories', options.allowDirectories);
   requirePaths(call, 'rawFiles', options.rawFiles);
@@ -119,6 +119,6 @@ export function refuseFile(directory: string | Buffer): void {
     doing: 'scan',
     image: nameText(directory),
     found: 'not a directory',
-    expected: 'a directory to search; `plimsoll info` reads single images',
+    expected: 'a directory to search; for single images use `plimsoll info`',
   });
 }

@@ -139,7 +139,7 @@ const UNWRITABLE: WrittenVerdict = {
       level: 'info',
       code: 'IMAGE_UNWRITABLE',
       message:
-        'Read-only by its filesystem (superblock, subvolume or immutable flag), and nobody has it open or mapped for writing: counted with what it holds now.',
+        'Read-only by its filesystem (superblock, subvolume or immutable flag), and it is not open or mapped for writing: counted with its allocation.',
     },
   ],
 };
@@ -274,7 +274,7 @@ function scannedImage(image: FoundImage, sharing: FileSharing, written: WrittenV
     findings.push({
       level: 'info',
       code: 'SHARED_OUTSIDE',
-      message: `${formatBytes(sharing.sharedOutside)} are shared with files outside of this scan (the filesystem says so; on btrfs it can be mistaken): overwritten, they need new storage.`,
+      message: `${formatBytes(sharing.sharedOutside)} are shared with files outside this scan (reported by the filesystem; may be inaccurate on btrfs) and need new space when overwritten.`,
     });
   }
   findings.push(...written.findings);
@@ -352,40 +352,40 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'critical',
       code: 'IMAGES_UNREADABLE',
-      message: `${failed} image${failed === 1 ? '' : 's'} could not be read; how far ${failed === 1 ? 'it' : 'they'} can grow is not known.`,
+      message: `${failed} image${failed === 1 ? '' : 's'} could not be read; ${failed === 1 ? 'its growth is' : 'their growth is'} unknown.`,
     });
   if (filesystem.size === 0)
     findings.push({
       level: 'critical',
       code: 'STORE_WITHOUT_LIMIT',
-      message: 'The filesystem states no size (a tmpfs without a limit?): whether everything fits cannot be told.',
+      message: 'The filesystem reports no size (a tmpfs without a limit?): fit unknown.',
     });
   const backing = rows.filter((row) => row.backingOf.length > 0).reduce((sum, row) => sum + countedResidual(row), 0);
   if (backing > 0)
     findings.push({
       level: 'info',
       code: 'BACKING_RESIDUAL',
-      message: `${formatBytes(backing)} of the residual belong to backing files, which no guest writes as long as overlays use them; --never-written (of the daemon: never_written) leaves that out.`,
+      message: `${formatBytes(backing)} of the residual belong to backing files, which guests do not write while overlays use them; --never-written (in the daemon: never_written) excludes that.`,
     });
   const reclaimable = rows.reduce((sum, row) => sum + row.reclaimable, 0);
   if (reclaimable > 0)
     findings.push({
       level: 'info',
       code: 'SPECULATIVE_LEFT_OUT',
-      message: `${formatBytes(reclaimable)} of the images' commitments are copies that XFS makes ahead of writes to shared blocks, and gives back before a write fails; the store's sums leave that out.`,
+      message: `${formatBytes(reclaimable)} of the images' commitments are XFS CoW preallocation for shared blocks, which XFS reclaims before a write fails; the store's sums exclude it.`,
     });
   if (sharing.shared > 0)
     findings.push({
       level: 'info',
       code: 'SHARED_BLOCKS',
-      message: `${formatBytes(sharing.shared)} are shared between images and counted once; each image that overwrites its share takes new space, which the residual counts in.`,
+      message: `${formatBytes(sharing.shared)} are shared between images and counted once; each image that overwrites its share needs new space, which the residual includes.`,
     });
   if (filesystem.copyOnWrite === true && rows.some((row) => row.findings.some((finding) => finding.code === 'BTRFS_COPY_ON_WRITE'))) {
     findings.push({
       level: 'warning',
       code: 'STORE_COPY_ON_WRITE',
       message:
-        'Images on btrfs without NOCOW: old extents stay whole until their last byte is replaced, and available space is an estimate. That everything fits cannot be promised here.',
+        'Images on btrfs without NOCOW: old extents stay whole until their last byte is replaced, and available space is an estimate. It cannot be guaranteed here that every write fits.',
     });
   }
   const open = rows.filter((row) => row.openForWriting === true).length;
@@ -393,14 +393,14 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'info',
       code: 'OPEN_FOR_WRITING',
-      message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag behind until the writer flushes, and may count twice what tables in its memory refer to.`,
+      message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag until the writer flushes, and may count twice the clusters that tables in its memory refer to.`,
     });
   const notFollowed = notFollowedText(input.notFollowed);
   if (notFollowed !== '')
     findings.push({
       level: 'info',
       code: 'NOT_FOLLOWED',
-      message: `${notFollowed} not followed: an image behind one of them is in the sums only where the scan finds it by itself.`,
+      message: `${notFollowed} not followed; their images count only if found elsewhere in the scan.`,
     });
   return findings;
 }

@@ -148,7 +148,7 @@ async function loadSqlite(): Promise<SqliteConstructor> {
     throw new PlimsollError('unsupported', 'SQLITE_UNAVAILABLE', {
       doing: 'open database',
       found: `the package libsql cannot be loaded: ${cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause)}`,
-      expected: `npm install libsql, with optional dependencies, on a system that it has a binary for (@libsql/linux-${process.arch}-gnu or -musl)`,
+      expected: `npm install libsql, with optional dependencies, on a system for which it has a binary (@libsql/linux-${process.arch}-gnu or -musl)`,
       cause,
     });
   }
@@ -165,7 +165,7 @@ export class StateDatabase {
   #isClosed = false;
   /** A damaged file was put aside, and what can be read from it is not here yet. */
   #isUnsettled = false;
-  #reason = 'it was damaged when it was last used';
+  #reason = 'it was damaged when last used';
   #header: Buffer | undefined;
 
   constructor(sqlite: SqliteConstructor, choice: DatabaseChoice) {
@@ -397,7 +397,7 @@ export class StateDatabase {
     return new PlimsollError('conflict', 'STATE_IN_USE', {
       doing: 'open database',
       image: this.file,
-      found: 'another process uses it',
+      found: 'locked by another process',
       expected: 'one plimsoll serve per state directory',
       cause: error,
     });

@@ -155,7 +155,7 @@ export class History {
       slackBytes: 0,
       cachePages: CACHE_PAGES,
       onRebuilt: ({ aside, reason }) => {
-        const message = `The history of stores and images was damaged (${reason}). It is kept as ${aside}, and a new one was begun: forecasts start over`;
+        const message = `The history of stores and images was damaged (${reason}). It was renamed to ${aside} and a new one was created: forecasts start over`;
         rebuilt.push({ level: 'critical', code: 'HISTORY_REBUILT', message });
         known.history?.forgetSeries();
       },
@@ -574,6 +574,6 @@ function timeText(ms: number): string {
 
 function unwritable(error: unknown): Finding {
   const found = error instanceof PlimsollError ? String(error.where.found ?? error.message) : String(error);
-  const message = `The history cannot be written: ${found}. What was written stays; samples are missing until it can be again`;
+  const message = `The history cannot be written: ${found}. Existing samples are kept; new ones are lost until writing succeeds again`;
   return { level: 'warning', code: 'HISTORY_UNWRITABLE', message };
 }

@@ -333,7 +333,7 @@ export class Ledger {
   /** Throws: over-budget, RESERVATIONS_TOO_MANY. */
   #requireRoom({ key, store, bytes, path, holder }: LedgerRequest): void {
     const ofOne = holder === undefined ? 0 : (this.#heldBy.get(holder) ?? 0);
-    if (ofOne >= MAX_HELD_OF_ONE) throw tooMany(`${ofOne} of ${holder}`, `at most ${MAX_HELD_OF_ONE} of one`);
+    if (ofOne >= MAX_HELD_OF_ONE) throw tooMany(`${ofOne} of ${holder}`, `at most ${MAX_HELD_OF_ONE} of one user`);
     const isSafe = Number.isSafeInteger(this.#bytesOf(store) + bytes);
     if (this.#held.size >= MAX_HELD || !isSafe)
       throw tooMany(`${this.#held.size}`, `at most ${MAX_HELD}, of less than 2^53 bytes together`);
@@ -507,23 +507,23 @@ function timeText(ms: number): string {
 /** The file went bad while it was in use: what is held stands in memory. */
 function refillFromMemory({ aside, reason, fresh }: Rebuilt, rows: readonly (readonly Value[])[]): Finding {
   insertAll(fresh, rows);
-  return rebuilt(aside, reason, `All ${rows.length} reservations that were held are held again; the record of ended ones is lost`);
+  return rebuilt(aside, reason, `All ${rows.length} held reservations were restored; the record of ended ones is lost`);
 }
 
 function refillFromFile({ aside, reason, fresh, readDamaged }: Rebuilt): Finding {
   const rows = readDamaged(readHeldRows) ?? [];
   insertAll(fresh, rows);
   const what = `${rows.length === 0 ? 'No held reservation' : `${rows.length} held reservation${rows.length === 1 ? '' : 's'}`} could be read`;
-  return rebuilt(aside, reason, `${what} from it and ${rows.length === 1 ? 'is' : 'are'} held again; others that were held may be lost`);
+  return rebuilt(aside, reason, `${what} from it and ${rows.length === 1 ? 'was' : 'were'} restored; other held reservations may be lost`);
 }
 
 function rebuilt(aside: string, reason: string, outcome: string): Finding {
-  const message = `The ledger of reservations was damaged (${reason}). It is kept as ${aside}, and a new one was begun. ${outcome}`;
+  const message = `The ledger of reservations was damaged (${reason}). It was renamed to ${aside} and a new one was created. ${outcome}`;
   return { level: 'critical', code: 'LEDGER_REBUILT', message };
 }
 
 function unwritable(found: string): Finding {
-  const message = `The ledger of reservations cannot be written: ${found}. What is held stays held; nothing can be reserved or released until it can be again`;
+  const message = `The ledger of reservations cannot be written: ${found}. Held reservations stay in force; nothing can be reserved or released until writing succeeds again`;
   return { level: 'critical', code: 'RESERVATIONS_UNWRITABLE', message };
 }
 
@@ -545,7 +545,7 @@ function readHeldRows(damaged: Connection): Value[][] {
   const sql = `SELECT id, ${COLUMNS} FROM reservation NOT INDEXED`;
   const first = readUntilDamage(damaged, `${sql} ORDER BY id`, found);
   const last = first.isWhole ? first : readUntilDamage(damaged, `${sql} ORDER BY id DESC`, found);
-  if (!first.isWhole && found.size === 0 && first.lastId === 0) throw new Error('nothing can be read');
+  if (!first.isWhole && found.size === 0 && first.lastId === 0) throw new Error('not readable');
   const from = first.lastId + 1;
   const to = Math.min(first.isWhole ? 0 : last.lastId - 1, first.lastId + MAX_HELD + MAX_ENDED);
   for (let id = from; id <= to; id += 1) readUntilDamage(damaged, `${sql} WHERE id = ?`, found, id);
@@ -596,7 +596,7 @@ function requireSame(own: Held, { store, bytes, path }: LedgerRequest): void {
     doing: 'reserve space',
     field: 'key',
     found: own.key,
-    expected: `a key that is not held yet; it holds ${formatBytes(own.bytes)} (${own.bytes} bytes) for something else`,
+    expected: `an unused key; this one already reserves ${formatBytes(own.bytes)} (${own.bytes} bytes) for a different request`,
   });
 }
 

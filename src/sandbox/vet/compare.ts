@@ -44,7 +44,7 @@ function readAnswer({ code, stdout, stderr }: ToolAnswer): Answer {
       return { complaint: asPlimsollError(thrown, 'read the answer of qemu-img').message };
     }
   }
-  return { complaint: code === null ? 'it ran into its limits' : quoteForHumans(complaintIn(stderr), 200) };
+  return { complaint: code === null ? 'it exceeded its limits' : quoteForHumans(complaintIn(stderr), 200) };
 }
 
 /** What went wrong; behind it may stand advice, before it warnings. */
@@ -58,7 +58,7 @@ function compareGuess(answer: Answer, { format, declared }: Judgement): VetReaso
   if (!('info' in answer) || format === null || declared !== null) return [];
   const driver = qemuDriverOf(format as VetFormat);
   if (answer.info.format === driver) return [];
-  return [differs(`qemu-img, left to guess, takes the file for ${shown(answer.info.format)}, plimsoll for ${format}`)];
+  return [differs(`qemu-img detects the format ${shown(answer.info.format)}, plimsoll detects ${format}`)];
 }
 
 function compareTold(answer: Answer, judgement: Judgement): VetReason[] {
@@ -73,18 +73,18 @@ function compareTold(answer: Answer, judgement: Judgement): VetReason[] {
   if (judgement.capacity !== null && capacity !== judgement.capacity)
     reasons.push(
       differs(
-        `qemu-img sees a disk of ${shown(capacity)} bytes, plimsoll one of ${formatBytes(judgement.capacity)} (${judgement.capacity})`,
+        `qemu-img reports a disk of ${shown(capacity)} bytes, plimsoll one of ${formatBytes(judgement.capacity)} (${judgement.capacity})`,
       ),
     );
   const namesOther = ['HAS_BACKING_FILE', 'BACKING_SCHEME', 'HAS_PARENT'].some((code) => hasReason(judgement, code));
   if (info['backing-filename'] !== undefined && isAccepted(judgement) && !namesOther)
-    reasons.push(differs(`qemu-img sees a backing file: ${shown(info['backing-filename'])}`));
+    reasons.push(differs(`qemu-img reports a backing file: ${shown(info['backing-filename'])}`));
   if (info.encrypted === true && isAccepted(judgement) && judgement.details['encryption'] === 'none')
-    reasons.push(differs('qemu-img sees an encrypted image'));
+    reasons.push(differs('qemu-img reports an encrypted image'));
   const snapshots = Array.isArray(info.snapshots) ? info.snapshots.length : 0;
   const ours = judgement.details['internalSnapshots'];
   if (typeof ours === 'number' && isAccepted(judgement) && snapshots !== ours)
-    reasons.push(differs(`qemu-img sees ${snapshots} internal snapshots, plimsoll ${ours}`));
+    reasons.push(differs(`qemu-img reports ${snapshots} internal snapshots, plimsoll ${ours}`));
   return reasons;
 }
 

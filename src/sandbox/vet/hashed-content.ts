@@ -82,7 +82,7 @@ function contentChanged(at: number): PlimsollError {
   return new PlimsollError('conflict', 'CONTENT_CHANGED', {
     doing: 'read image',
     at,
-    found: 'other bytes than were hashed',
-    expected: 'a file that keeps still while it is judged',
+    found: 'bytes that differ from the hashed ones',
+    expected: 'a file that does not change while it is vetted',
   });
 }

@@ -23,7 +23,7 @@ export async function inspectVhd(device: ReadableDevice, context: InspectContext
   const { parent, footer, blocks } = image;
   if (parent !== undefined) judgeParent(parent.unicodeName.text ?? parent.uniqueId, context);
   if (!image.hasFooterAtEnd)
-    reasons.note('FOOTER_MISSING', 'The footer at the end is missing: the image was not closed, or something follows it.');
+    reasons.note('FOOTER_MISSING', 'The footer at the end is missing: the image was not closed, or other data follows it.');
   const sawBitmaps = parent !== undefined || blocks === undefined || (await judgeBitmaps(device, image, context));
   judgeSizes(footer, context);
   judgeHazards(image.writeHazards, ['VHD_NEXT_BLOCK'], reasons);
@@ -40,7 +40,11 @@ export async function inspectVhd(device: ReadableDevice, context: InspectContext
 async function judgeBitmaps(device: ReadableDevice, image: VhdImage, { reasons, signal }: InspectContext): Promise<boolean> {
   try {
     for await (const { start } of vhdAmbiguousRuns(device, image, signal)) {
-      reasons.ambiguous('SECTOR_BITMAP', 'A sector holds data that its bitmap calls unwritten: QEMU shows it, others show zeros.', start);
+      reasons.ambiguous(
+        'SECTOR_BITMAP',
+        'A sector holds data although its bitmap marks it unwritten: QEMU reads the data, other programs read zeros.',
+        start,
+      );
       break;
     }
     return true;
@@ -92,7 +96,7 @@ const LARGEST_CYLINDER = 16 * 255 * 512;
 function judgeSizes(footer: VhdFooter, { reasons }: InspectContext): void {
   if (!hasTwoVhdSizes(footer)) return;
   const { currentSize, geometryBytes, capacityFrom } = footer;
-  const message = `The footer gives two sizes, ${currentSize} bytes and a geometry of ${geometryBytes}: QEMU takes the ${capacityFrom}, and other programs the other one.`;
+  const message = `The footer gives two sizes, ${currentSize} bytes and a geometry of ${geometryBytes}: QEMU takes the ${capacityFrom}; other programs may take the other one.`;
   if (Math.abs(currentSize - geometryBytes) <= LARGEST_CYLINDER) reasons.note('GEOMETRY_SIZE_MISMATCH', message);
   else reasons.ambiguous('GEOMETRY_SIZE_MISMATCH', message);
 }
@@ -100,7 +104,7 @@ function judgeSizes(footer: VhdFooter, { reasons }: InspectContext): void {
 /** A differencing image is nothing without the other file that it names. */
 function judgeParent(name: string, { policy, reasons }: InspectContext): void {
   const parent = quoteForHumans(name, 200);
-  if (!policy.chains) reasons.refuse('HAS_PARENT', `The image is a difference to another one: ${parent}.`);
+  if (!policy.chains) reasons.refuse('HAS_PARENT', `The image is a differencing image with the parent ${parent}.`);
   // QEMU refuses such a VDI or VHDX; of a VHD it shows zeros where the parent's bytes belong.
-  else reasons.convert('QEMU_CANNOT_OPEN', `The image is a difference to another one, ${parent}, which QEMU does not read.`);
+  else reasons.convert('QEMU_CANNOT_OPEN', `The image is a differencing image with the parent ${parent}, which QEMU does not read.`);
 }

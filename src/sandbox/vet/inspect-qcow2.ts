@@ -19,7 +19,7 @@ export async function inspectQcow2(device: ReadableDevice, context: InspectConte
   if (header.dirty)
     reasons.note('MARKED_DIRTY', 'The image was not closed cleanly: opened for writing, it is repaired first.', AT.incompatibleFeatures);
   if (header.encryption !== 'none' && !policy.encryption)
-    reasons.refuse('ENCRYPTED', `The guest's data is encrypted (${header.encryption}): nobody can look inside.`, AT.cryptMethod);
+    reasons.refuse('ENCRYPTED', `The guest's data is encrypted (${header.encryption}): contents cannot be inspected.`, AT.cryptMethod);
   if (header.encryption === 'aes' && policy.encryption)
     reasons.convert(
       'QEMU_CANNOT_OPEN',
@@ -74,26 +74,29 @@ function judgeReferences(header: Qcow2Header, { policy, reasons }: InspectContex
   if (header.externalDataFile) {
     reasons.refuse('HAS_DATA_FILE', `The guest's data is read from another file: ${shown(dataFileName)}.`, AT.incompatibleFeatures);
   } else if (dataFileName !== undefined) {
-    reasons.refuse('DATA_FILE_WITHOUT_BIT', `The image names a data file (${shown(dataFileName)}) and does not say that it uses one.`);
+    reasons.refuse(
+      'DATA_FILE_WITHOUT_BIT',
+      `The image names a data file (${shown(dataFileName)}), but its data-file feature bit is not set.`,
+    );
   }
   if (backingFile === undefined) return;
   const scheme = refusedName(backingFile);
   if (scheme !== undefined) reasons.refuse('BACKING_SCHEME', `The backing file is ${shown(backingFile)}: ${scheme}.`, AT.backingFile);
   else {
-    const message = `What the guest has not written is read from another file: ${shown(backingFile)}.`;
-    if (policy.chains) reasons.note('HAS_BACKING_FILE', `${message} The policy allows it: judge that file too.`, AT.backingFile);
+    const message = `Unwritten guest data is read from another file: ${shown(backingFile)}.`;
+    if (policy.chains) reasons.note('HAS_BACKING_FILE', `${message} The policy allows it: vet that file too.`, AT.backingFile);
     else reasons.refuse('HAS_BACKING_FILE', message, AT.backingFile);
   }
   if (header.backingFormat !== undefined && !BACKING_FORMATS.has(header.backingFormat))
     reasons.refuse(
       'BACKING_FORMAT',
-      `The backing file is to be read by the driver ${shown(header.backingFormat)}, which is no image format.`,
+      `The backing file is to be read by the driver ${shown(header.backingFormat)}, which is not an image format.`,
       AT.backingFile,
     );
   if (header.backingFormat === undefined)
     reasons.refuse(
       'BACKING_FORMAT_UNDECLARED',
-      'The image does not say which format its backing file has: QEMU would guess.',
+      'The image does not declare the format of its backing file: QEMU would probe it.',
       AT.backingFile,
     );
 }

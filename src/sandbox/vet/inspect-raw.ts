@@ -11,14 +11,14 @@ export function inspectRaw(device: ReadableDevice, { reasons, signs, policy }: I
   if (device.byteLength % SECTOR !== 0)
     reasons.note(
       'PARTIAL_SECTOR',
-      `The length is no multiple of ${SECTOR}: the file may be cut off.`,
+      `The length is not a multiple of ${SECTOR}: the file may be truncated.`,
       device.byteLength - (device.byteLength % SECTOR),
     );
   if (signs.some(({ class: kind }) => kind === 'media') && (has('mbr') || has('gpt')))
-    reasons.note('HYBRID_DISC', 'A disc that also has a partition table, as installation media have, so that it starts from a USB stick.');
-  if (has('gpt') && !has('mbr')) reasons.note('GPT_WITHOUT_MBR', 'GPT without its protective MBR: old tools see an empty disk.');
+    reasons.note('HYBRID_DISC', 'A disc image that also has a partition table, as bootable installation media have.');
+  if (has('gpt') && !has('mbr')) reasons.note('GPT_WITHOUT_MBR', 'GPT without a protective MBR: old tools treat the disk as empty.');
   if (has('gpt-backup') && !has('gpt'))
-    reasons.note('GPT_BACKUP_ONLY', 'Only the backup of a GPT is there: tools differ in whether they use it.');
+    reasons.note('GPT_BACKUP_ONLY', 'Only the backup GPT is present: tools differ in whether they use it.');
   // A container's header shows no disk: a raw disk has one where its guest wrote it.
   if (signs.every(({ class: kind }) => kind === 'wrapping' || kind === 'container')) judgeUnrecognised(policy, reasons);
   const content = [...new Set(signs.map(({ name }) => name))].join(', ');
@@ -30,7 +30,7 @@ export function inspectRaw(device: ReadableDevice, { reasons, signs, policy }: I
 }
 
 function judgeUnrecognised({ unrecognised, guestWritten }: VetPolicy, reasons: Reasons): void {
-  const message = 'Nothing shows that the file is a disk: no partition table, filesystem, boot sector or volume was found.';
+  const message = 'The file has no sign of being a disk: no partition table, filesystem, boot sector or volume was found.';
   // A guest may empty its disk.
   if (unrecognised || guestWritten) reasons.unrecognised('NOT_RECOGNISED', message);
   else reasons.refuse('NOT_RECOGNISED', message);

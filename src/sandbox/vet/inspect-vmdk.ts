@@ -46,7 +46,7 @@ function judgeCensus(census: VmdkCensus, image: VmdkImage, reasons: Reasons): vo
   if (census.sharedGrain !== undefined)
     reasons.refuse(
       'VMDK_GRAIN_TWICE',
-      'Two grains of the disk lie in one place of the file: a write to one changes the other.',
+      'Two grains of the disk share one offset in the file: a write to one changes the other.',
       census.sharedGrain * SECTOR,
     );
   judgeHazards(image.writeHazards(census), HOSTILE_HAZARDS, reasons);

@@ -86,7 +86,7 @@ export async function judgeTables(device: ReadableDevice, header: Qcow2Header, c
   if (notDecodedCount > 0)
     reasons.note(
       'COMPRESSED_NOT_DECODED',
-      `Compressed clusters whose data was not decoded, since there are too many or a stream was not kept: ${notDecodedCount}.`,
+      `Compressed clusters that were not decoded (too many, or not retained from a stream): ${notDecodedCount}.`,
     );
 }
 
@@ -109,7 +109,7 @@ function judgeReferences({ clusterSize }: Qcow2Header, check: TableCheck, { reas
   if (beyondEnd !== undefined)
     reasons.refuse(
       'DATA_BEYOND_END',
-      'Table entries refer to data behind the end of the file: it is cut off.',
+      'Table entries refer to data beyond the end of the file: it is truncated.',
       beyondEnd.first * clusterSize,
     );
 }
@@ -134,7 +134,7 @@ function judgeRefcounts({ dirty, clusterSize }: Qcow2Header, check: TableCheck, 
   if (tooLow !== undefined)
     reasons.refuse(
       'REFCOUNT_TOO_LOW',
-      `${tooLow.count} clusters have more references than their refcounts count: freed through one, they are lost to the others.`,
+      `${tooLow.count} clusters have more references than their refcounts count: freeing one reference frees data that others still use.`,
       tooLow.first * clusterSize,
     );
   if (copiedWrong !== undefined)

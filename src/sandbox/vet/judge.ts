@@ -55,7 +55,7 @@ export async function judge(device: ReadableDevice, { declared, policy, name, si
   const capacity = inspected?.capacity ?? null;
   if (capacity === 0) reasons.note('NO_CAPACITY', 'The guest would see a disk of 0 bytes.');
   if (inspected?.examined === 'header' && ['attach', 'convert'].includes(useOf(reasons.list()) ?? ''))
-    reasons.headerOnly('TABLES_NOT_READ', 'Only the header was examined: the tables lie in another file or were not read.');
+    reasons.headerOnly('TABLES_NOT_READ', 'Only the header was examined: the tables are in another file or were not read.');
   return {
     format,
     declared: declared ?? null,
@@ -104,16 +104,12 @@ function chooseFormat(signs: readonly Sign[], declared: string | undefined, reas
   const containers = [...new Set(signs.filter(({ class: kind }) => kind === 'container').map(({ name }) => name))];
   const wrapping = signs.find(({ class: kind }) => kind === 'wrapping');
   if (wrapping !== undefined && declared === 'raw')
-    reasons.note(
-      'WRAPPED',
-      `The disk begins like ${wrapping.name}: if that is what it is, unpack it, and vet what comes out.`,
-      wrapping.at,
-    );
+    reasons.note('WRAPPED', `The disk begins like ${wrapping.name}: if it is one, unpack it and vet its contents.`, wrapping.at);
   const isOva = wrapping?.name === 'ova';
   if (wrapping !== undefined && (declared === undefined || declared === wrapping.name || (isOva && declared === 'tar'))) {
     const message = isOva
-      ? 'The file is an OVA, an archive with the disks of a machine in it: extract its disks (the .vmdk files), and vet each of them.'
-      : `The file is ${wrapping.name}, not a disk image: unpack it, and vet what comes out.`;
+      ? 'The file is an OVA, an archive of VM disks: extract the disks (the .vmdk files) and vet each of them.'
+      : `The file is ${wrapping.name}, not a disk image: unpack it and vet its contents.`;
     reasons.refuse('WRAPPED', message, wrapping.at);
     return null;
   }
@@ -126,7 +122,7 @@ function chooseFormat(signs: readonly Sign[], declared: string | undefined, reas
 function declaredFormat(declared: string, containers: readonly string[], signs: readonly Sign[], reasons: Reasons): VetFormat | null {
   const wanted = Object.hasOwn(ALIASES, declared) ? (ALIASES[declared] as string) : declared;
   if (declared === 'iso' && !signs.some(({ class: kind }) => kind === 'media'))
-    reasons.refuse('FORMAT_MISMATCH', 'Declared iso, but no disc is on it.', 0);
+    reasons.refuse('FORMAT_MISMATCH', 'Declared ISO, but there is no ISO 9660 volume descriptor.', 0);
   const found = containers.length === 0 ? 'raw' : containers.join(' and ');
   // What is declared must be what every reader finds: a guest can write an image's header on its raw disk.
   if (!containers.includes(wanted) && found !== wanted) {
@@ -143,11 +139,7 @@ const ALIASES: Readonly<Record<string, string>> = { vpc: 'vhd', iso: 'raw' };
 function noteGuestSigns(signs: readonly Sign[], reasons: Reasons): void {
   for (const { name, class: kind, at } of signs)
     if (kind === 'container')
-      reasons.note(
-        'GUEST_SIGN',
-        `A tool that probes the format takes the disk for ${name}: open it only with the format raw declared.`,
-        at,
-      );
+      reasons.note('GUEST_SIGN', `A tool that probes the format detects ${name}: open the disk only with the format raw declared.`, at);
 }
 
 function readable(name: string, signs: readonly Sign[], reasons: Reasons): VetFormat | null {
@@ -155,7 +147,7 @@ function readable(name: string, signs: readonly Sign[], reasons: Reasons): VetFo
   if (known !== undefined) return known;
   reasons.refuse(
     'FORMAT_NOT_READ',
-    `A ${name} image is never accepted: convert it where it comes from.`,
+    `A ${name} image is never accepted: convert it at its source.`,
     signs.find((sign) => sign.name === name)?.at,
   );
   return null;
@@ -171,14 +163,14 @@ function refuseOtherReadings(
   const names = new Set(containers.map(({ name }) => name));
   if (names.size > 1) {
     const list = containers.map(({ name, at }) => `${name} at byte ${at}`).join(', ');
-    reasons.ambiguous('POLYGLOT', `The file is more than one image at once: ${list}.`, containers.at(-1)?.at);
+    reasons.ambiguous('POLYGLOT', `The file is valid in more than one format: ${list}.`, containers.at(-1)?.at);
   }
   if (names.size === 0) return;
   const isFooterOnly = containers.every(({ name, at }) => name === 'vhd' && at > 0);
   if (isFooterOnly) {
-    const message = 'Only the last sector says VHD: a tool that looks at the beginning takes the file for raw.';
+    const message = 'Only the last sector has the VHD signature: a tool that probes the beginning detects raw.';
     if (isDeclared && format === 'vhd') reasons.note('FOOTER_ONLY', message, containers[0]?.at);
-    else reasons.ambiguous('FOOTER_ONLY', `${message} If its sender says VHD, vet it as that (-f vhd).`, containers[0]?.at);
+    else reasons.ambiguous('FOOTER_ONLY', `${message} If the sender declares VHD, vet it as such (-f vhd).`, containers[0]?.at);
     return;
   }
   for (const sign of signs) {
@@ -189,7 +181,7 @@ function refuseOtherReadings(
     if (!isExamined && sign.at >= IDENTIFY_HEAD_BYTES) continue;
     reasons.ambiguous(
       'POLYGLOT',
-      `Beside ${format ?? 'an image'} the file is ${sign.name} at byte ${sign.at}: read as raw it is another disk.`,
+      `The file (${format ?? 'an image'}) also has a valid ${sign.name} at offset ${sign.at}: as raw it would be a different disk.`,
       sign.at,
     );
   }
@@ -200,6 +192,6 @@ function warnOfName(name: string | undefined, format: VetFormat | null, reasons:
   if (name?.toLowerCase().endsWith('.dmg') === true && format === 'raw')
     reasons.note(
       'NAME_SELECTS_DRIVER',
-      'The name ends with .dmg, by which QEMU guesses another format: always declare raw, or rename the file.',
+      'The name ends with .dmg, from which QEMU infers another format: always declare raw, or rename the file.',
     );
 }

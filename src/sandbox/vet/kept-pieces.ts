@@ -144,7 +144,7 @@ function notKept(offset: number, end: number): PlimsollError {
   return new PlimsollError('over-budget', 'STREAM_NOT_KEPT', {
     doing: 'read stream',
     at: offset,
-    found: `${end - offset} bytes that went by`,
-    expected: `the first ${HEAD_BYTES} bytes, the last ${TAIL_BYTES}, or tables that the first announce`,
+    found: `${end - offset} bytes that were not retained`,
+    expected: `the first ${HEAD_BYTES} bytes, the last ${TAIL_BYTES}, or tables located by the header`,
   });
 }

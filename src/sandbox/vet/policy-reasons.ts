@@ -20,7 +20,7 @@ function judgeFormat(format: VetFormat, { formats, attach }: VetPolicy, reasons:
   if (!attach.includes(format))
     reasons.convert(
       'CONVERT_ONLY',
-      `${format} is not a format to run a guest from: what the guest writes can change how the file is read. Convert it once, confined, ` +
+      `${format} is not suitable for running a guest: guest writes can change how the file is interpreted. Convert it once, in a sandbox, ` +
         'into a new qcow2.',
     );
 }
@@ -37,5 +37,5 @@ function judgeSizes(capacity: number, length: number, { maxCapacity, maxRatio }:
 
 /** The sentence about a file or stream that goes on past `maxLength` bytes. */
 export function tooLong(maxLength: number): string {
-  return `The file is longer than ${formatBytes(maxLength)}, the most that the policy allows.`;
+  return `The file is longer than ${formatBytes(maxLength)}, the maximum that the policy allows.`;
 }

@@ -74,7 +74,7 @@ export class Reasons {
 /** Gives a header-only reason for tables in a part of a stream that was not kept; any other error is thrown on. */
 export function headerOnlyUnlessKept(thrown: unknown, reasons: Reasons): void {
   if (!(thrown instanceof PlimsollError) || thrown.code !== 'STREAM_NOT_KEPT') throw thrown;
-  reasons.headerOnly('TABLES_NOT_READ', 'Tables lie in a part of the stream that was not kept: vet the stored file.', thrown.where.at);
+  reasons.headerOnly('TABLES_NOT_READ', 'Tables are in a part of the stream that was not retained: vet the stored file.', thrown.where.at);
 }
 
 function placeOf(error: PlimsollError): number | undefined {

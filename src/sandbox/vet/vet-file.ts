@@ -146,11 +146,10 @@ export interface ReportOptions extends VetOptions {
 /** A verdict on a file that somebody writes to would speak of a file that is no more. */
 function reasonsOfUse({ changed, openForWriting, writers }: { changed: boolean; openForWriting: boolean; writers: boolean }): VetReason[] {
   const reasons = new Reasons();
-  if (changed) reasons.refuse('CHANGED', 'The file changed while it was judged: vet it again when its writer is done.');
-  else if (openForWriting)
-    reasons.refuse('IN_USE', 'A QEMU has the file open for writing: what is judged now may not be what is used later.');
+  if (changed) reasons.refuse('CHANGED', 'The file changed while it was vetted: vet it again after its writer has finished.');
+  else if (openForWriting) reasons.refuse('IN_USE', 'QEMU has the file open for writing: its content may change after this verdict.');
   else if (writers)
-    reasons.refuse('IN_USE', 'A process has the file open or mapped for writing: what is judged now may not be what is used later.');
+    reasons.refuse('IN_USE', 'A process has the file open or mapped for writing: its content may change after this verdict.');
   return reasons.list();
 }
 
@@ -161,7 +160,7 @@ const LEAST_BLANK_BYTES = 64 * 1024;
 function reasonsOfStorage({ format }: Judgement, { length, allocation, filesystem }: FileBasics): VetReason[] {
   const reasons = new Reasons();
   if (format === 'raw' && allocation === 0 && length >= LEAST_BLANK_BYTES && filesystem !== 'other')
-    reasons.note('BLANK', 'The file has no storage: every byte of the disk reads as zero.');
+    reasons.note('BLANK', 'The file has no allocated storage: every byte of the disk reads as zero.');
   return reasons.list();
 }
 

@@ -32,7 +32,7 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
     response = await fetch(new URL(path, BASE), { ...init, headers, cache: 'no-store' });
   } catch (error) {
     if (init.signal?.aborted === true) throw error;
-    throw new Failure(0, null, 'The server cannot be reached', error);
+    throw new Failure(0, null, 'Server unreachable', error);
   }
   if (!response.ok) throw await failureOf(response);
   return response;
@@ -41,7 +41,7 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
 async function failureOf(response: Response): Promise<Failure> {
   const body = (await response.json().catch(() => null)) as Partial<ApiError> | null;
   const error = body?.error;
-  return new Failure(response.status, error?.code ?? null, error?.message ?? `The server answered ${response.status}`);
+  return new Failure(response.status, error?.code ?? null, error?.message ?? `The server returned status ${response.status}`);
 }
 
 /** The JSON at `path`. Throws as `request`. */

@@ -23,13 +23,13 @@ export async function stayConnected(): Promise<void> {
     const ended = new AbortController();
     try {
       await listen(ended.signal);
-      lose('The server ended the connection');
+      lose('The server closed the connection');
     } catch (error) {
       if (error instanceof Failure && error.status === 401) {
         connection.value = { state: 'locked' };
         return;
       }
-      lose(error instanceof Failure ? error.message : 'The connection broke off');
+      lose(error instanceof Failure ? error.message : 'Connection lost');
     } finally {
       ended.abort();
     }

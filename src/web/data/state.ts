@@ -64,7 +64,7 @@ export function takeChanges(changes: Changes): void {
     if (changes.reservations.size > 0) reservationsEpoch.value += 1;
     takeImages(changes);
     for (const { alert, state } of changes.alerts)
-      announce(`${state === 'raised' ? alert.level : 'over'}: ${alert.message}`, state === 'raised' && alert.level === 'critical');
+      announce(`${state === 'raised' ? alert.level : 'cleared'}: ${alert.message}`, state === 'raised' && alert.level === 'critical');
   });
 }
 

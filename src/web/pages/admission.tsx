@@ -23,7 +23,7 @@ export function AdmissionPage({ store }: { readonly store: string }): JSX.Elemen
   return (
     <>
       <Heading>Would it fit?</Heading>
-      <p>Nothing is made and nothing is held by asking. The answer comes with the sum that led to it.</p>
+      <p>A dry run: nothing is created or reserved. The result shows its calculation.</p>
       {stores.value.length === 0 ? (
         <Empty>There is no store to ask about.</Empty>
       ) : (
@@ -96,17 +96,17 @@ function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAns
         value={fields.size}
         onChange={set('size')}
         wrong={wrong.size}
-        hint="What the guest sees: 40G, 512M, 1.5T"
+        hint="Size of the disk as the guest sees it: 40G, 512M, 1.5T"
       />
-      <TextField label="Options" value={fields.options} onChange={set('options')} hint="As for qemu-img create -o; may be empty" />
+      <TextField label="Options" value={fields.options} onChange={set('options')} hint="As for qemu-img create -o (optional)" />
       <SelectField
         label="Policy"
         value={fields.policy}
         onChange={set('policy')}
         options={[
-          ['', 'the store’s own'],
+          ['', 'the policy of the store'],
           ['promise', 'promise: every future write fits'],
-          ['growth', 'growth: what can come before relief fits'],
+          ['growth', 'growth: the expected growth until an administrator can react fits'],
           ['entitled', 'entitled: a share of the residual fits'],
         ]}
       />
@@ -115,7 +115,7 @@ function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAns
       ) : null}
       {problem === undefined ? null : <Problem error={problem} />}
       <button type="submit" class="primary" disabled={isAsking}>
-        Work it out
+        Check
       </button>
     </form>
   );
@@ -130,14 +130,14 @@ function Decision({ decision }: { readonly decision: AdmissionDecision }): JSX.E
       </h2>
       <p class="verdict">{escapeForTerminal(decision.message)}</p>
       <p>
-        It would commit <Bytes bytes={decision.bytes} />. The store was last looked at <Ago at={decision.scannedAt} />.
+        It would commit <Bytes bytes={decision.bytes} />. The store was last scanned <Ago at={decision.scannedAt} />.
       </p>
-      <SumTable sum={decision.sum} caption="The sum with the request in it" />
+      <SumTable sum={decision.sum} caption="Capacity calculation with the request" />
     </section>
   );
 }
 
-const UNTOLD = { tone: 'unknown', word: 'It could not be told' } as const;
+const UNTOLD = { tone: 'unknown', word: 'Unknown' } as const;
 const VERDICTS: Readonly<Record<string, { readonly tone: 'ok' | 'danger' | 'unknown'; readonly word: string }>> = {
   true: { tone: 'ok', word: 'Yes, it fits' },
   false: { tone: 'danger', word: 'No, it does not fit' },
@@ -182,9 +182,9 @@ function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element
         value={fields.key}
         onChange={set('key')}
         wrong={wrong.key}
-        hint="Your own name for it; asked for twice, it is held once"
+        hint="Idempotency key: repeating a request with the same key reserves once"
       />
-      <TextField label="Held for" value={fields.ttl} onChange={set('ttl')} wrong={wrong.ttl} hint="15m, 2h, 1d" />
+      <TextField label="Lifetime" value={fields.ttl} onChange={set('ttl')} wrong={wrong.ttl} hint="15m, 2h, 1d" />
       <TextField
         label="Path of the image"
         value={fields.path}
@@ -202,7 +202,7 @@ function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element
               setFields((before) => ({ ...before, overcommit }));
             }}
           />
-          Hold it even though it is not known to fit
+          Reserve even though the fit is unknown
         </label>
       )}
       {problem === undefined ? null : <Problem error={problem} />}
@@ -217,7 +217,7 @@ function Held({ result }: { readonly result: AdmissionDecision }): JSX.Element {
   if (reservation === null) return <p class="problem">Not held: {escapeForTerminal(result.message)}</p>;
   return (
     <p class="done">
-      Held: <Bytes bytes={reservation.bytes} /> under the key <Name name={reservation.key} />, until{' '}
+      Reserved: <Bytes bytes={reservation.bytes} /> under the key <Name name={reservation.key} />, until{' '}
       {formatMoment(Date.parse(reservation.expiresAt), Date.now())}. <Link to={{ page: 'reservations' }}>All reservations</Link>
     </p>
   );

@@ -18,7 +18,7 @@ export function AlertsPage(): JSX.Element {
       {troubled.map((store) => (
         <section class="panel" key={store.id}>
           <h2>
-            What to move off <StoreLink id={store.id} />
+            Images to move off <StoreLink id={store.id} />
           </h2>
           <Moves store={store} />
         </section>

@@ -44,7 +44,7 @@ function KnownImage({ image }: { readonly image: ImageView }): JSX.Element {
           in <Name name={folder} />
         </span>
         <span>{image.format ?? 'unknown format'}</span>
-        <span>{image.machine === null ? 'no machine has been seen with it' : <>of machine {<Name name={image.machine} />}</>}</span>
+        <span>{image.machine === null ? 'no VM observed using it' : <>of VM {<Name name={image.machine} />}</>}</span>
         <span>{OPEN[String(image.openForWriting)]}</span>
       </p>
       {image.error === undefined ? null : <p class="problem">{escapeForTerminal(image.error.message)}</p>}
@@ -63,7 +63,7 @@ function KnownImage({ image }: { readonly image: ImageView }): JSX.Element {
 const OPEN: Readonly<Record<string, string>> = {
   true: 'open for writing',
   false: 'not open for writing',
-  null: 'whether it is open for writing is not known',
+  null: 'unknown whether it is open for writing',
 };
 
 function Figures({ image }: { readonly image: ImageView }): JSX.Element {
@@ -160,7 +160,7 @@ function Components({ image }: { readonly image: ImageView }): JSX.Element {
     <section class="panel" aria-labelledby="components">
       <h2 id="components">What the commitment is made of</h2>
       {image.components.length === 0 ? (
-        <Empty>{image.unbounded.length === 0 ? 'The commitment could not be worked out.' : 'The commitment has no bound.'}</Empty>
+        <Empty>{image.unbounded.length === 0 ? 'Commitment unknown.' : 'Commitment unbounded.'}</Empty>
       ) : (
         <ExactTable
           caption="Components, which sum to the commitment"
@@ -186,7 +186,7 @@ const ROLES: Readonly<Record<TreeNode['role'], string>> = {
   backing: 'backing file',
   data: 'data file',
   this: 'this image',
-  overlay: 'stands on it',
+  overlay: 'overlay',
 };
 
 /** The tree as a list indented by depth: the root first. */
@@ -195,7 +195,7 @@ function Tree({ image }: { readonly image: ImageView }): JSX.Element {
   return (
     <section class="panel" aria-labelledby="tree">
       <h2 id="tree">Backing tree</h2>
-      {nodes.length === 1 ? <Empty>It stands on no other image, and none stands on it.</Empty> : null}
+      {nodes.length === 1 ? <Empty>No backing file and no overlays.</Empty> : null}
       <ol class="tree">
         {nodes.map((node, index) => (
           <li key={index} class={`depth-${Math.min(node.depth, 8)} ${node.role}`} aria-current={node.role === 'this' ? 'true' : undefined}>
@@ -215,7 +215,7 @@ function Tree({ image }: { readonly image: ImageView }): JSX.Element {
       </ol>
       {image.aliases.length === 0 ? null : (
         <p>
-          The same file has other names:{' '}
+          Other names of the same file (hard links):{' '}
           {image.aliases.map((alias) => (
             <Path path={alias} key={alias} />
           ))}
@@ -230,7 +230,7 @@ function Details({ image }: { readonly image: ImageView }): JSX.Element | null {
   if (entries.length === 0) return null;
   return (
     <details class="panel">
-      <summary>What the format says of it</summary>
+      <summary>Format details</summary>
       <dl class="details">
         {entries.map(([name, value]) => (
           <div key={name}>

@@ -18,7 +18,7 @@ export function ReservationsPage(): JSX.Element {
       <Heading>Reservations</Heading>
       <label class="check">
         <input type="checkbox" checked={hasEnded} onChange={(event) => setEnded(event.currentTarget.checked)} />
-        Show those that have ended, too
+        Show ended reservations
       </label>
       {error === undefined ? null : <Problem error={error} />}
       {value === undefined ? null : <ReservationTable reservations={value} />}
@@ -32,7 +32,7 @@ function ReservationTable({ reservations }: { readonly reservations: readonly Re
   if (reservations.length === 0) {
     return (
       <Empty>
-        Nothing is held. <Link to={{ page: 'admission', store: '' }}>Ask whether an image would fit</Link>, and hold its space.
+        No reservations. <Link to={{ page: 'admission', store: '' }}>Check whether an image fits</Link> and reserve its space.
       </Empty>
     );
   }
@@ -71,7 +71,7 @@ function Row({ reservation }: { readonly reservation: Reservation }): JSX.Elemen
         <Bytes bytes={reservation.bytes} />
       </td>
       <td role="cell" data-label="For">
-        {reservation.path === null ? 'no path named' : <Path path={reservation.path} />}
+        {reservation.path === null ? 'no path given' : <Path path={reservation.path} />}
       </td>
       <td role="cell" data-label="Made">
         <Ago at={reservation.createdAt} />

@@ -22,7 +22,7 @@ export function StorePage({ id }: { readonly id: string }): JSX.Element {
     return (
       <>
         <Heading>Store</Heading>
-        <Empty>{isInformed.value ? 'The server knows no such store.' : 'Asking the server for its stores.'}</Empty>
+        <Empty>{isInformed.value ? 'Store not found.' : 'Loading stores…'}</Empty>
       </>
     );
   }
@@ -55,8 +55,8 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
           </p>
         </section>
         <section class="panel" aria-labelledby="sum">
-          <h2 id="sum">The sum that decides</h2>
-          <SumTable sum={store.sum} caption="Without a request" />
+          <h2 id="sum">Capacity calculation</h2>
+          <SumTable sum={store.sum} caption="Current state" />
           <p>
             <Link to={{ page: 'admission', store: store.id }}>Would a new image fit?</Link>
           </p>
@@ -80,7 +80,7 @@ function KnownStore({ store }: { readonly store: StoreView }): JSX.Element {
       </section>
       {notes.length === 0 ? null : (
         <section aria-labelledby="notes">
-          <h2 id="notes">To be known of the figures</h2>
+          <h2 id="notes">Notes</h2>
           <Findings findings={notes} />
         </section>
       )}
@@ -94,7 +94,7 @@ function ForecastTable({ store }: { readonly store: StoreView }): JSX.Element {
     ['Warning level', toWarning],
     ['Critical level', toCritical],
     ['Space down to the floor', toFloor],
-    ['Space all gone', toFull],
+    ['Out of space', toFull],
   ];
   return (
     <table class="sum">

@@ -14,7 +14,7 @@ import { Ago, Badge, Empty, Name } from '../parts/text.tsx';
 const WORST_IMAGES = 8;
 
 export function StoresPage(): JSX.Element {
-  if (!isInformed.value) return <Empty>Asking the server for its stores.</Empty>;
+  if (!isInformed.value) return <Empty>Loading stores…</Empty>;
   return (
     <>
       <Heading>{headline(stores.value)}</Heading>
@@ -22,13 +22,13 @@ export function StoresPage(): JSX.Element {
         <section aria-label="Alerts">
           <AlertList alerts={alerts.value} />
           <p>
-            <Link to={{ page: 'alerts' }}>What to move, so that it fits again</Link>
+            <Link to={{ page: 'alerts' }}>Moves that make it fit again</Link>
           </p>
         </section>
       )}
       {stores.value.length === 0 ? (
         <Empty>
-          The daemon watches no directory. Give it one: <code>plimsoll serve /srv/vm</code>.
+          The daemon monitors no directory. Add one: <code>plimsoll serve /srv/vm</code>.
         </Empty>
       ) : (
         <>
@@ -42,7 +42,7 @@ export function StoresPage(): JSX.Element {
             <ImageTable
               store=""
               limit={WORST_IMAGES}
-              caption={`At most ${WORST_IMAGES}: those that are soonest full, or have the most to come`}
+              caption={`At most ${WORST_IMAGES}: first to fill up, then largest residual`}
               isShort
             />
             <p>

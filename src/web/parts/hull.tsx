@@ -166,7 +166,7 @@ export function HullLegend({ store }: { readonly store: StoreView }): JSX.Elemen
       {store.rules.policy === 'promise' ? (
         <Row word="headroom" bytes={store.headroom} mark="free" isStrong />
       ) : (
-        <Row word="headroom" bytes={store.headroom} mark="none" note="by the promise" />
+        <Row word="headroom" bytes={store.headroom} mark="none" note="under the policy promise" />
       )}
       <Row word="size" bytes={store.size} mark="deck" />
       <Row word="floor" bytes={store.floor} mark="line" />

@@ -34,7 +34,7 @@ export function ImageTable({ store, search = '', limit = 25, caption, isShort = 
       {isShort ? null : <Search search={search} onSearch={(text) => setQuery((before) => ({ ...before, search: text, offset: 0 }))} />}
       {error === undefined ? null : <Problem error={error} />}
       {value !== undefined && images.length === 0 ? (
-        <Empty>{query.search === '' ? 'No image has been found here.' : 'No image has this in its path.'}</Empty>
+        <Empty>{query.search === '' ? 'No images found.' : 'No image path matches.'}</Empty>
       ) : (
         <table class="cards" role="table">
           <caption>{caption}</caption>
@@ -171,7 +171,7 @@ function Relations({ image }: { readonly image: ImageView }): JSX.Element {
       {image.backingOf.length === 0 ? null : <span>backs {plural(image.backingOf.length, 'image')}</span>}
       {image.machine === null ? null : (
         <span>
-          of machine <Name name={image.machine} />
+          of VM <Name name={image.machine} />
         </span>
       )}
     </small>

@@ -30,7 +30,7 @@ export function ImageTrend({ image }: { readonly image: ImageView }): JSX.Elemen
       <h2 id="past">The last {pastMs / DAY_MS} days</h2>
       {error === undefined ? null : <Problem error={error} />}
       {samples.length < 2 ? (
-        <Empty>{value === undefined ? 'Asking for the history.' : 'The history is too short to draw: fewer than two samples.'}</Empty>
+        <Empty>{value === undefined ? 'Loading history…' : 'The history is too short to draw: fewer than two samples.'}</Empty>
       ) : (
         <figure class="trend">
           <ImageChart image={image} samples={samples} />
@@ -57,7 +57,7 @@ function ImageChart({ image, samples }: { readonly image: ImageView; readonly sa
     <Chart
       at={samples.map((one) => Date.parse(one.at) / 1000)}
       lines={lines}
-      label={`History of ${escapeForTerminal(image.path)}; the same as a table below`}
+      label={`History of ${escapeForTerminal(image.path)}; the same data as a table below`}
     />
   );
 }

@@ -20,7 +20,7 @@ export function Moves({ store }: { readonly store: StoreView }): JSX.Element {
         <label>
           Move to
           <select value={target} onChange={(event) => setTarget(event.currentTarget.value)}>
-            <option value="">no target named</option>
+            <option value="">no target selected</option>
             {targets.map(({ id, mount }) => (
               <option key={id} value={id}>
                 {escapeForTerminal(mount)}
@@ -40,10 +40,10 @@ function Plan({ plan }: { readonly plan: MovePlan }): JSX.Element {
     <>
       <p>
         {plan.shortfall === null ? 'Shortfall unknown. ' : null}
-        {plan.shortfall === 0 ? 'Nothing has to be moved. ' : null}
+        {plan.shortfall === 0 ? 'No moves needed. ' : null}
         {plan.shortfall !== null && plan.shortfall > 0 ? (
           <>
-            Shortfall now: <Bytes bytes={plan.shortfall} />; when all moves are made:{' '}
+            Shortfall now: <Bytes bytes={plan.shortfall} />; after all moves:{' '}
             {plan.shortfallAfter === 0 ? 'nothing' : <Bytes bytes={plan.shortfallAfter} />}.{' '}
           </>
         ) : null}
@@ -79,7 +79,7 @@ function MoveItem({ move }: { readonly move: Move }): JSX.Element {
       <p>
         {move.machine === null ? null : (
           <>
-            Machine <Name name={move.machine} />.{' '}
+            VM <Name name={move.machine} />.{' '}
           </>
         )}
         Copies <Bytes bytes={move.copied} />, frees <Bytes bytes={move.freed} />, relieves by <Bytes bytes={move.relief} />

@@ -35,7 +35,7 @@ export function SumTable({ sum, caption }: { readonly sum: PolicySum; readonly c
         <tr class={sum.remaining !== null && sum.remaining < 0 ? 'shortfall' : undefined}>
           <th scope="row">
             {sum.remaining !== null && sum.remaining < 0 ? 'shortfall' : 'remaining'}
-            {sum.unknown === null ? null : <small>not known: {escapeForTerminal(sum.unknown)}</small>}
+            {sum.unknown === null ? null : <small>unknown: {escapeForTerminal(sum.unknown)}</small>}
           </th>
           <td class="number">
             <Bytes bytes={sum.remaining} />

@@ -21,7 +21,7 @@ const POINTS = 400;
 const COLUMNS: readonly (readonly [string, (sample: StoreSample) => number | null])[] = [
   ['Used', (one) => one.size - one.available],
   ['Of which images', (one) => one.allocation],
-  ['All promised written', promisedOf],
+  ['Every image filled', promisedOf],
   ['Size', (one) => one.size],
 ];
 /** How long a drawing may lag behind the clock before it is asked for anew. */
@@ -59,7 +59,7 @@ function linesOf(trend: Trend): Line[] {
   const lines = [
     { label: 'size', values: trend.size, color: '--ink-2', width: 1 },
     { label: 'load line', values: trend.loadLine, color: '--danger', dash: [8, 4] },
-    { label: 'all promised written', values: trend.promised, color: '--promised', dash: [3, 3], width: 1.5 },
+    { label: 'every image filled', values: trend.promised, color: '--promised', dash: [3, 3], width: 1.5 },
     { label: 'used', values: trend.used, color: '--accent', width: 2.5 },
     { label: 'of which images', values: trend.allocation, color: '--cargo-others-line', width: 1.5 },
     { label: 'forecast, fast', values: trend.high, color: '--accent', width: 1, dash: [2, 3], isFanTop: true },

@@ -32,7 +32,7 @@ export function parseAdmission(fields: AdmissionFields): Parsed<AdmissionRequest
   const policy = (POLICIES as readonly string[]).includes(fields.policy) ? (fields.policy as Policy) : undefined;
   const share = Number(fields.idleShare);
   if (policy === 'entitled' && !(fields.idleShare.trim() !== '' && share >= 0 && share <= 100)) {
-    wrong.idleShare = 'Give a share of the residual between 0 and 100 percent';
+    wrong.idleShare = 'Enter a share of the residual between 0 and 100 percent';
   }
   if (capacity === undefined || Object.keys(wrong).length > 0) return { wrong };
   const options = fields.options.trim();
@@ -50,10 +50,10 @@ function sizeOf(text: string, wrong: Wrong<AdmissionFields>): number | undefined
   try {
     const bytes = parseSize(text, 'the size');
     if (bytes > 0) return bytes;
-    wrong.size = 'Give a size above 0, such as 40G';
+    wrong.size = 'Enter a size above 0, such as 40G';
   } catch (error) {
     if (!(error instanceof PlimsollError)) throw error;
-    wrong.size = text.trim() === '' ? 'Give a size, such as 40G' : error.message;
+    wrong.size = text.trim() === '' ? 'Enter a size, such as 40G' : error.message;
   }
   return undefined;
 }
@@ -64,9 +64,9 @@ export function parseReservation(asked: AdmissionRequest, fields: ReservationFie
   const ttlSeconds = parseDuration(fields.ttl);
   const key = fields.key.trim();
   const path = fields.path.trim();
-  if (key === '') wrong.key = 'Give it a name of your own, to release it by';
-  if (ttlSeconds === undefined) wrong.ttl = 'Give a length of time, such as 15m, 2h or 1d';
-  if (path !== '' && !path.startsWith('/')) wrong.path = 'Give the whole path, from / on, or nothing';
+  if (key === '') wrong.key = 'Enter a key, with which to release it';
+  if (ttlSeconds === undefined) wrong.ttl = 'Enter a duration, such as 15m, 2h or 1d';
+  if (path !== '' && !path.startsWith('/')) wrong.path = 'Enter an absolute path, or leave it empty';
   if (ttlSeconds === undefined || Object.keys(wrong).length > 0) return { wrong };
   return {
     request: { ...asked, key, ttlSeconds, ...(path === '' ? {} : { path }), ...(fields.overcommit ? { overcommit: true } : {}) },

@@ -17,7 +17,7 @@ export class EventStreamReader {
   push(piece: string): StreamEvent[] {
     const lines = (this.#pending + piece).split(/\r\n|\n|\r(?!$)/);
     this.#pending = lines.pop() ?? '';
-    if (this.#pending.length > MAX_PENDING) throw new Error('The server sends an event without end');
+    if (this.#pending.length > MAX_PENDING) throw new Error('The server sends an endless event');
     return lines.flatMap((line) => this.#take(line));
   }
 

@@ -85,7 +85,7 @@ it('summarizeTrend() says what the chart shows, and why there is no forecast', (
     /^Used: 300 B at .*, 400 B now\. The load line is at 900 B of 1000 B\. .* in 2 to 3 h\.$/,
   );
   expect(summarizeTrend([], aStore(growth(null, null)), NOW)).toContain(
-    'there is no history yet. The load line is at 900 B of 1000 B. No forecast: too short.',
+    'no history yet. The load line is at 900 B of 1000 B. No forecast: too short.',
   );
 });
 

@@ -81,7 +81,7 @@ export function trendOf(samples: readonly StoreSample[], store: StoreView, nowMs
     loadLine: all.map((row) => row.size - store.floor),
     low: all.map((row) => row.low),
     high: all.map((row) => row.high),
-    noFan: fan.length > 0 ? null : asClause(store.forecast.growth.unknown ?? 'the growth is not known'),
+    noFan: fan.length > 0 ? null : asClause(store.forecast.growth.unknown ?? 'the growth is unknown'),
   };
 }
 
@@ -91,12 +91,12 @@ export function summarizeTrend(samples: readonly StoreSample[], store: StoreView
   const used = store.size - store.available;
   const sentences =
     first === undefined
-      ? [`${formatBytes(used)} are used now; there is no history yet.`]
+      ? [`${formatBytes(used)} are used now; no history yet.`]
       : [`Used: ${formatBytes(first.size - first.available)} at ${formatMoment(Date.parse(first.at), nowMs)}, ${formatBytes(used)} now.`];
   sentences.push(`The load line is at ${formatBytes(store.size - store.floor)} of ${formatBytes(store.size)}.`);
   const { toFloor, growth } = store.forecast;
   if (growth.unknown !== null) sentences.push(`No forecast: ${asClause(growth.unknown)}.`);
-  else sentences.push(`At the growth seen, space runs out: ${describeOutlook(toFloor)}.`);
+  else sentences.push(`At the observed growth, space runs out: ${describeOutlook(toFloor)}.`);
   return sentences.join(' ');
 }
 

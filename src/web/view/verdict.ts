@@ -15,20 +15,20 @@ export interface Verdict {
 export function verdictOf(store: StoreView): Verdict {
   const { remaining, policy, unknown } = store.sum;
   if (store.presence === 'vanished') {
-    return { tone: 'danger', word: 'Vanished', sentence: 'The store is gone. The figures are the last that were seen.' };
+    return { tone: 'danger', word: 'Disappeared', sentence: 'The store has disappeared. Showing the last known figures.' };
   }
   if (remaining === null || (remaining >= 0 && unknown !== null)) {
-    const why = asClause(unknown ?? 'a component of the sum is not known');
-    return { tone: toneOf(store, 'unknown'), word: wordOf(store, 'Unknown'), sentence: `Whether it fits could not be told: ${why}.` };
+    const why = asClause(unknown ?? 'a component of the sum is unknown');
+    return { tone: toneOf(store, 'unknown'), word: wordOf(store, 'Unknown'), sentence: `Fit unknown: ${why}.` };
   }
   if (remaining < 0) {
     return {
       tone: 'danger',
-      word: 'Overloaded',
-      sentence: `Below its load line: ${formatBytes(-remaining)} more than it can hold ${DEMAND[policy]}.`,
+      word: 'Overcommitted',
+      sentence: `Overcommitted by ${formatBytes(-remaining)}. ${DEMAND[policy]}.`,
     };
   }
-  const sentence = `${formatBytes(remaining)} left above the waterline; ${FITS[policy]}.`;
+  const sentence = `${formatBytes(remaining)} remaining; ${FITS[policy]}.`;
   return { tone: toneOf(store, 'ok'), word: wordOf(store, store.level === 'unknown' ? FITS_NOW : 'Fits'), sentence };
 }
 
@@ -36,15 +36,15 @@ export function verdictOf(store: StoreView): Verdict {
 const FITS_NOW = 'Fits now';
 
 const DEMAND = {
-  promise: 'are promised',
-  growth: 'could come before it is relieved',
-  entitled: 'are counted as entitled',
+  promise: 'Not every future guest write fits',
+  growth: 'The expected growth until an administrator can react does not fit',
+  entitled: 'The allocation and the entitled share of the residual do not fit',
 } as const;
 
 const FITS = {
-  promise: 'every promised write fits',
-  growth: 'what can come before it is relieved fits',
-  entitled: 'what is entitled fits',
+  promise: 'every future guest write fits',
+  growth: 'the expected growth until an administrator can react fits',
+  entitled: 'the allocation and the entitled share of the residual fit',
 } as const;
 
 function toneOf({ level }: StoreView, otherwise: Tone): Tone {
@@ -73,24 +73,24 @@ function compare(one: string, other: string): number {
 
 /** By the word of the verdict. */
 const SINGLE: Readonly<Record<string, string>> = {
-  Fits: 'The store fits under its load line',
-  [FITS_NOW]: 'The store fits under its load line; how it grows is not known yet',
-  Warning: 'The store is near trouble',
-  Critical: 'The store is in danger',
-  Overloaded: 'The store is overloaded',
-  Vanished: 'The store has vanished',
+  Fits: 'The store is not overcommitted',
+  [FITS_NOW]: 'The store is not overcommitted; its growth is not known yet',
+  Warning: 'The store is at warning level',
+  Critical: 'The store is at critical level',
+  Overcommitted: 'The store is overcommitted',
+  Disappeared: 'The store has disappeared',
 };
 
 /** The page in a sentence: `1 of 5 stores is overloaded`. */
 export function headline(stores: readonly StoreView[]): string {
-  if (stores.length === 0) return 'No store is watched';
+  if (stores.length === 0) return 'No store is monitored';
   const verdicts = stores.map(verdictOf);
-  if (stores.length === 1) return SINGLE[verdicts[0]?.word ?? ''] ?? 'The store could not be judged';
+  if (stores.length === 1) return SINGLE[verdicts[0]?.word ?? ''] ?? 'The state of the store is unknown';
   const count = (tone: Tone): number => verdicts.filter((one) => one.tone === tone).length;
   const of = `of ${plural(stores.length, 'store')}`;
-  if (count('danger') > 0) return `${count('danger')} ${of} ${count('danger') === 1 ? 'is' : 'are'} in danger`;
-  if (count('warning') > 0) return `${count('warning')} ${of} ${count('warning') === 1 ? 'is' : 'are'} near trouble`;
+  if (count('danger') > 0) return `${count('danger')} ${of} ${count('danger') === 1 ? 'is' : 'are'} in critical state`;
+  if (count('warning') > 0) return `${count('warning')} ${of} ${count('warning') === 1 ? 'is' : 'are'} in warning state`;
   const untold = verdicts.filter(({ word }) => word === 'Unknown').length;
-  if (untold > 0) return `${untold} ${of} could not be judged`;
-  return `All ${stores.length} stores fit under their load lines`;
+  if (untold > 0) return `${untold} ${of} in an unknown state`;
+  return `None of the ${stores.length} stores is overcommitted`;
 }

@@ -209,15 +209,15 @@ describe('verdictOf()', () => {
     }) as unknown as StoreView;
 
   it.each([
-    [store(5), 'ok', 'Fits', /^5 B left above the waterline; every promised write fits\.$/],
+    [store(5), 'ok', 'Fits', /^5 B remaining; every future guest write fits\.$/],
     [store(0), 'ok', 'Fits', /^0 B left/],
-    [store(-5), 'danger', 'Overloaded', /^Below its load line: 5 B more than it can hold are promised\.$/],
-    [store(null, { level: 'unknown' }), 'unknown', 'Unknown', /could not be told: why\.$/],
-    [store(5, { sum: { policy: 'promise', remaining: 5, unknown: 'Why.' } }), 'unknown', 'Unknown', /could not be told: why\.$/],
-    [store(5, { level: 'unknown' }), 'unknown', 'Fits now', /every promised write fits/],
+    [store(-5), 'danger', 'Overcommitted', /^Overcommitted by 5 B\. Not every future guest write fits\.$/],
+    [store(null, { level: 'unknown' }), 'unknown', 'Unknown', /^Fit unknown: why\.$/],
+    [store(5, { sum: { policy: 'promise', remaining: 5, unknown: 'Why.' } }), 'unknown', 'Unknown', /^Fit unknown: why\.$/],
+    [store(5, { level: 'unknown' }), 'unknown', 'Fits now', /every future guest write fits/],
     [store(5, { level: 'warning' }), 'warning', 'Warning', /left/],
     [store(5, { level: 'critical' }), 'danger', 'Critical', /left/],
-    [store(5, { presence: 'vanished' }), 'danger', 'Vanished', /gone/],
+    [store(5, { presence: 'vanished' }), 'danger', 'Disappeared', /has disappeared/],
   ] as const)('%#: %s is %s', (one, tone, word, sentence) => {
     expect(verdictOf(one)).toMatchObject({ tone, word, sentence: expect.stringMatching(sentence) });
   });
@@ -225,16 +225,16 @@ describe('verdictOf()', () => {
   it('puts the worst first, and heads the page with it', () => {
     const all = [store(5), store(null, { level: 'unknown' }), store(-5), store(9, { level: 'warning' })];
     expect(all.sort(byDanger).map((one) => verdictOf(one).tone)).toEqual(['danger', 'warning', 'unknown', 'ok']);
-    expect(headline(all)).toBe('1 of 4 stores is in danger');
+    expect(headline(all)).toBe('1 of 4 stores is in critical state');
     expect([headline([]), headline([store(1)]), headline([store(1), store(2)])]).toEqual([
-      'No store is watched',
-      'The store fits under its load line',
-      'All 2 stores fit under their load lines',
+      'No store is monitored',
+      'The store is not overcommitted',
+      'None of the 2 stores is overcommitted',
     ]);
     expect(headline([store(1), store(null, { level: 'unknown' }), store(1, { level: 'unknown' })])).toBe(
-      '1 of 3 stores could not be judged',
+      '1 of 3 stores in an unknown state',
     );
-    expect(headline([store(1, { level: 'unknown' })])).toBe('The store fits under its load line; how it grows is not known yet');
+    expect(headline([store(1, { level: 'unknown' })])).toBe('The store is not overcommitted; its growth is not known yet');
   });
 });
 
