@@ -1,4 +1,6 @@
-/** Arguments of the library as JavaScript may give them: what the types rule out is refused in words, at the door. */
+/**
+ * Checks arguments of the library at run time: a JavaScript caller gets a usage error instead of undefined behaviour.
+ */
 import { type ErrorValue, PlimsollError } from './errors.ts';
 
 export interface Argument {

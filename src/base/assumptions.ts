@@ -1,4 +1,4 @@
-/** What an administrator can declare of a store where plimsoll cannot find it out. */
+/** The declarations that an administrator can make about a store where plimsoll cannot determine a fact. */
 
 /**
  * `exclusive`: only this host takes space there. `backed`: every byte that the filesystem reports as available has storage

@@ -1,4 +1,4 @@
-/** JSON for terminals and logs: what JSON lets through of control and direction characters is written as `\uXXXX`. */
+/** JSON for terminals and logs: control and direction characters that JSON permits are written as `\uXXXX`. */
 
 import { INVISIBLE } from './quote.ts';
 

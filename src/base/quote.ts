@@ -1,6 +1,6 @@
 /**
- * Text that came from an image or a file name, made harmless for terminals: controls, invisible and direction characters and
- * lone surrogates are shown as escapes, so that a name can neither move the cursor nor forge a line nor look like another.
+ * Escapes text from images and file names for terminals: control, invisible and direction characters and lone surrogates
+ * become visible escapes, so that a name can neither move the cursor, forge a line nor imitate another name.
  */
 
 /**

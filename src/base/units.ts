@@ -1,4 +1,4 @@
-/** Byte counts for people: IEC units out, qemu-img's suffixes in. */
+/** Formats byte counts in IEC units and parses sizes with the suffixes of qemu-img. */
 import { PlimsollError } from './errors.ts';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'] as const;

@@ -1,4 +1,4 @@
-/** An answer about space where no daemon runs: the store is scanned, below the directory that was named. */
+/** Admission without a daemon: scans the given directory and decides on its result. */
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { asPlimsollError, type Assumption, PlimsollError } from '#base';

@@ -1,4 +1,7 @@
-/** `--allow-dir`: directories that must be there, since a misspelt one would change what is followed without a word. */
+/**
+ * Parses `--allow-dir`. Each directory must exist, since a misspelt one would silently change which references are
+ * followed.
+ */
 import { stat } from 'node:fs/promises';
 import { asPlimsollError, PlimsollError } from '#base';
 

@@ -1,7 +1,7 @@
 /**
- * `create` queries the daemon first: the space is reserved while the image is made, and released when it is there, for then
- * it is counted itself. Without a daemon, or on a store that it does not watch, the image is made. A daemon that does not
- * answer leaves open whether it fits: then nothing is made, unless the caller overcommits.
+ * Admission for `create`: reserves the space through the daemon while the image is created, and releases it afterwards,
+ * when the image counts by itself. Without a daemon, or on a store that is not monitored, the image is created without a
+ * check. If the daemon does not answer, nothing is created, unless the caller overcommits.
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, resolve } from 'node:path';

@@ -1,4 +1,4 @@
-/** The command definitions as plain facts: what completions and the manual page are generated from. */
+/** The command definitions as plain data, from which completions and the manual page are generated. */
 import type { Argument, Option } from 'commander';
 import type { Teaching, VerbCommand } from './verb-command.ts';
 

@@ -1,4 +1,4 @@
-/** What each exit code says, for help and manual. */
+/** The meaning of each exit code, for help and manual page. */
 import { EXIT_CODES } from '#wire';
 import { wrapAscii } from './render/wrap.ts';
 

@@ -1,4 +1,4 @@
-/** From anything thrown to a line on standard error and an exit code. */
+/** Converts any thrown value into a line on standard error and an exit code. */
 import { CommanderError } from 'commander';
 import { asPlimsollError, escapeForTerminal, PlimsollError } from '#base';
 import { EXIT_CODES, exitCodeOfError } from '#wire';

@@ -1,4 +1,4 @@
-/** The images that a command line names: its operands, and with `-` the names on standard input, as bytes. */
+/** The images named on the command line: the operands and, with `-`, the names on standard input, as bytes. */
 import { readFileSync } from 'node:fs';
 import { PlimsollError } from '#base';
 

@@ -1,4 +1,4 @@
-/** The exit codes that Nagios lays down for plugins; the one exception to plimsoll's own table. */
+/** The exit codes prescribed by Nagios for plugins; the only exception to plimsoll's own table. */
 import type { Level } from '#wire';
 
 export const NAGIOS_EXITS: Readonly<Record<Level, number>> = { ok: 0, warning: 1, critical: 2, unknown: 3 };

@@ -1,4 +1,4 @@
-/** `--json` and `--output`, the same in every command that reports figures. */
+/** `--json` and `--output`, identical in every command that reports figures. */
 import { type Command, Option } from 'commander';
 import { type Assumption, ASSUMPTIONS, PlimsollError } from '#base';
 

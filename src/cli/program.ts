@@ -1,4 +1,4 @@
-/** The table of commands. One command is loaded for itself; all of them only to describe them. */
+/** The table of commands. A single command is loaded alone; all are loaded only to describe them. */
 import { Command, type Help } from 'commander';
 import { escapeForTerminal } from '#base';
 import type { Session } from './session.ts';

@@ -1,4 +1,4 @@
-/** One line on a terminal that is written over and over, and cleared at the end; elsewhere nothing at all. */
+/** A progress line on a terminal that is overwritten in place and cleared at the end; silent elsewhere. */
 import type { Theme } from './render/theme.ts';
 
 export interface ProgressLine {

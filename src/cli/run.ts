@@ -1,4 +1,4 @@
-/** Runs one command line to its exit code: signals, a closed pipe and every error end here. */
+/** Runs one command line to its exit code: handles signals, a closed pipe and every error. */
 import module from 'node:module';
 import { reportFailure } from './failure.ts';
 import { UNKNOWN_EXIT } from './nagios.ts';

@@ -1,4 +1,4 @@
-/** What one run of the command has: its streams, its interruption, and the exit code so far. */
+/** The state of one run of the command: its streams, its abort signal, and the exit code so far. */
 import { asPlimsollError } from '#base';
 import { EXIT_CODES } from '#wire';
 import { type Theme, themeOf } from './render/theme.ts';

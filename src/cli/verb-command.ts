@@ -1,4 +1,4 @@
-/** A command that teaches: its help says what its figures mean, shows examples and lists its exit codes. */
+/** A command whose help explains its figures, shows examples and lists its exit codes. */
 import { Command } from 'commander';
 import { DEFINITIONS } from '#wire';
 import { type ExitName, exitCodeLines, withCommonExits } from './exit-codes.ts';

@@ -1,4 +1,4 @@
-/** Shows how far a long write is: a bar on a terminal, else a line now and then, and nothing when it is quick. */
+/** Reports the progress of a long write: a bar on a terminal, periodic lines elsewhere, nothing if it is quick. */
 import { progressLine } from './progress-line.ts';
 import { progressBar, progressText, RateMeter } from './render/progress.ts';
 import type { Session } from './session.ts';

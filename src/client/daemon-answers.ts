@@ -1,6 +1,6 @@
 /**
- * The shapes in which the daemon has to answer. What has another shape is no answer: a missing property must never be taken
- * for a yes. Properties that are not listed may be there; newer daemons add some.
+ * The shapes of the daemon's answers. An answer of another shape is rejected: a missing property must never be read as a
+ * yes. Unlisted properties are permitted, since newer daemons add some.
  */
 import type { AdmissionDecision, Reservation, StatusReport } from '#wire';
 

@@ -1,4 +1,4 @@
-/** Making a new file: space for it, its bytes, and a final name that it gets only when it is complete. */
+/** Creates files: allocates space, writes bytes, and publishes the final name only when the file is complete. */
 import { fsync, ftruncate, write } from 'node:fs';
 import { getSystemErrorName, promisify } from 'node:util';
 import { asPlimsollError, GiB, PlimsollError } from '#base';

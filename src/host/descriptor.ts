@@ -1,7 +1,7 @@
 /**
- * Opening without surprises: a name is first resolved to an object without opening it (O_PATH), the object is judged, and
- * only then is that very object opened for reading. So a fifo's writer is never woken, a tape never rewound, and what was
- * judged is what is read, whatever happens to the name meanwhile.
+ * Opens files safely: a name is first resolved with O_PATH without opening the object, the object is checked, and only
+ * then that same object is opened for reading. A fifo's writer is never woken and a tape never rewound, and the checked
+ * object is the one that is read, even if the name changes meanwhile.
  */
 import { closeSync, constants, fstatSync, open, openSync, readlinkSync, type Stats } from 'node:fs';
 import { promisify } from 'node:util';

@@ -1,4 +1,4 @@
-/** How many files this process may still open. Source: proc_pid_limits(5), proc_pid_fd(5). */
+/** The number of files that this process may still open. Source: proc_pid_limits(5), proc_pid_fd(5). */
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** What every process has, where /proc is not there to ask. */

@@ -1,6 +1,6 @@
 /**
- * Which directories had changes, as soon as the kernel tells (inotify). A hint that makes a look come sooner, never the only
- * reason for one: changes through a mapping, on other hosts, and under a mount put over a directory are not told.
+ * Reports changed directories through inotify. A hint that triggers an earlier scan, never the only trigger: changes
+ * through a mapping, on other hosts, or under a mount that covers a directory are not reported.
  */
 import { type FSWatcher, watch } from 'node:fs';
 

@@ -1,6 +1,7 @@
 /**
- * What an ELF file asks the dynamic loader for. Reads only our own runtime (Node, koffi, the C library), never an image.
- * Source: System V ABI, "Object Files", "Program Loading and Dynamic Linking"; 64-bit little-endian only.
+ * Reads the dependencies of an ELF file for the dynamic loader. Only for our own runtime (Node, koffi, the C library),
+ * never for an image. Source: System V ABI, "Object Files", "Program Loading and Dynamic Linking"; 64-bit little-endian
+ * only.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { PlimsollError } from '#base';

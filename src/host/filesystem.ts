@@ -1,6 +1,6 @@
 /**
- * Which filesystem a file lies on, how full it is, and by what rules it stores: the store that images share.
- * Source: statfs(2), linux/magic.h; UUIDs by ioctl.
+ * The filesystem of a file: its identity, its usage and its allocation rules. It is the store that images share. Source:
+ * statfs(2), linux/magic.h; UUIDs by ioctl.
  */
 import { fstatSync, readlinkSync, type StatsFs, statfs } from 'node:fs';
 import { promisify } from 'node:util';

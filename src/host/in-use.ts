@@ -1,6 +1,6 @@
 /**
- * Who uses a file: by the locks that QEMU holds on its permission bytes, by the processes that have it open, and by the loop
- * devices that rest on it. Facts only; what may be done is judged above.
+ * The users of a file: QEMU's locks on its permission bytes, the processes that have it open, and the loop devices on
+ * it. Facts only; the caller judges them.
  *
  * QEMU holds a shared lock on byte 100 + n for each permission n that it uses, and on byte 200 + n for each that it lets
  * nobody else use. Source: qemu block/file-posix.c, RAW_LOCK_PERM_BASE, RAW_LOCK_SHARED_BASE; BLK_PERM_*.

@@ -1,4 +1,4 @@
-/** The only system calls: files and their storage maps, filesystems, locks, walking, making files. */
+/** The only system calls: files and their storage maps, filesystems, locks, directory walks, creating files. */
 export { allocateSpace, type AllocateOptions, setLength, syncFile, writeAll } from './allocate.ts';
 export { descriptorsLeft } from './descriptors-left.ts';
 export type { OpenOptions, RealPlace } from './descriptor.ts';

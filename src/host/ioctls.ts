@@ -1,6 +1,6 @@
 /**
- * ioctl questions to a filesystem about one open file, each with its own answer for "does not know".
- * Source: linux/fs.h, linux/btrfs.h, xfs_fs.h; numbers in the generic encoding.
+ * ioctl queries to a filesystem about one open file; each reports an unsupported query in its own way. Source:
+ * linux/fs.h, linux/btrfs.h, xfs_fs.h; numbers in the generic encoding.
  */
 import { type Ffi, loadFfi } from './ffi.ts';
 

@@ -1,6 +1,6 @@
 /**
- * A foreign program in a jail of bubblewrap: the system's programs read-only, one file, no network, no other process, and
- * limits of time, memory and output. For tools that are asked for a second opinion on a stranger's file.
+ * Runs a foreign program in bubblewrap: the system's programs read-only, one file, no network, no other process, and
+ * limits of time, memory and output. For tools that give a second opinion on an untrusted file.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';

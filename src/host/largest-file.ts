@@ -1,7 +1,7 @@
 /**
- * How long a file can become. The kernel knows it for each file (s_maxbytes; on ext4 less for a file that is mapped by indirect
- * blocks) and refuses to seek behind it, which any descriptor may try.
- * Source: fs/read_write.c, generic_file_llseek_size; fs/ext4/super.c, ext4_max_size, ext4_max_bitmap_size.
+ * The maximum length of a file. The kernel knows it for each file (s_maxbytes; on ext4 less for a file mapped by
+ * indirect blocks) and refuses to seek beyond it, which any descriptor can test. Source: fs/read_write.c,
+ * generic_file_llseek_size; fs/ext4/super.c, ext4_max_size, ext4_max_bitmap_size.
  */
 import { KiB, TiB } from '#base';
 import { ERRNO, type Ffi, loadFfi, SEEK_SET } from './ffi.ts';

@@ -1,5 +1,5 @@
 /**
- * The rows of /proc/locks, and of the `lock:` lines in /proc/PID/fdinfo/FD, which look alike.
+ * Parses the rows of /proc/locks and the `lock:` lines of /proc/PID/fdinfo/FD, which have the same format.
  *
  * Source: proc_locks(5), proc_pid_fdinfo(5); fs/locks.c, lock_get_status. The kernel hands the list out a page at a time and
  * lets it change in between, so on a busy host a row can be missed: F_OFD_GETLK, where there is an FFI, cannot.

@@ -1,5 +1,5 @@
 /**
- * Whether a QEMU has a file open for writing, by the locks that it holds as long as it may write.
+ * Detects whether a QEMU has a file open for writing, by the locks that it holds while it may write.
  *
  * QEMU takes a shared lock on byte 100 + n for each permission n that it uses: write is 1, write-unchanged (block jobs that
  * copy) 2, resize 3. Source: qemu block/file-posix.c, RAW_LOCK_PERM_BASE; include/block/block-common.h, BLK_PERM_*.

@@ -1,5 +1,5 @@
 /**
- * Loop devices that rest on a file: the kernel has it open for them, so no process shows it and no lock is held.
+ * The loop devices backed by a file: the kernel has the file open for them, so no process shows it and no lock is held.
  *
  * sysfs tells a path, not an inode. It is compared by the file that it leads to now: a loop device that was set up in
  * another mount namespace cannot be told and is counted. Source: drivers/block/loop.c, loop_attr_backing_file_show.

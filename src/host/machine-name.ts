@@ -1,6 +1,6 @@
 /**
- * Which virtual machine a QEMU runs, by the command line that the process shows. A process can show what it likes: this is
- * for people, and decides nothing. Source: qemu(1), -name, -uuid; util/qemu-option.c, commas are doubled.
+ * The name of the VM that a QEMU runs, from the command line of the process. A process can forge its command line: the
+ * name is for display and decides nothing. Source: qemu(1), -name, -uuid; util/qemu-option.c, commas are doubled.
  */
 
 export interface Machine {

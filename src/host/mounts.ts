@@ -1,6 +1,4 @@
-/**
- * The mounts this process sees. Source: proc_pid_mountinfo(5), proc_pid_fdinfo(5).
- */
+/** The mounts visible to this process. Source: proc_pid_mountinfo(5), proc_pid_fdinfo(5). */
 import { readFileSync } from 'node:fs';
 
 export interface Mount {

@@ -1,4 +1,4 @@
-/** Names of files as texts: to the kernel they are bytes, to people and in JSON text, and no two of them may look alike. */
+/** File names as text: bytes to the kernel, text in JSON and for people, and different names never look alike. */
 
 /** What U+DC00 is added to stands for a byte that is no UTF-8. */
 const ESCAPE = 0xdc00;

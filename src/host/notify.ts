@@ -1,5 +1,5 @@
 /**
- * Tells the service manager how the service is. Source: sd_notify(3), "Notification Protocol".
+ * Reports the state of the service to the service manager. Source: sd_notify(3), "Notification Protocol".
  *
  * The protocol is one datagram to a Unix socket, which Node cannot send. Without koffi the program `systemd-notify` sends
  * it; the unit then needs NotifyAccess=all, for that is another process.

@@ -1,4 +1,4 @@
-/** An image file, open for reading: its bytes, its place, and what the host knows of it. */
+/** An image file that is open for reading: its bytes, its location, and the facts that the host knows about it. */
 import { type BigIntStats, closeSync, fstatSync, realpath, stat } from 'node:fs';
 import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError } from '#base';

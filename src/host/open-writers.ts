@@ -1,7 +1,7 @@
 /**
- * Every regular file that some process can write, in one pass over the processes: through a descriptor that is open for
- * writing, or through a shared writable mapping, which outlives its descriptor. And the loop devices, whose files the kernel
- * itself holds open.
+ * Every regular file that some process can write, from one pass over the processes: through a descriptor that is open
+ * for writing, or through a shared writable mapping, which outlives its descriptor. Also the files of loop devices,
+ * which the kernel itself holds open.
  *
  * A file without a name is in no directory, and its storage and growth are there all the same. Not seen: processes that this
  * one may not look into (counted), and images that the kernel serves by other means (iSCSI, vhost).

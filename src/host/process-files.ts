@@ -1,6 +1,6 @@
 /**
- * Which processes have a file open, by their descriptors in /proc: who is not ours and not for us to look into is counted,
- * never passed over in silence. Source: proc_pid_fd(5), proc_pid_fdinfo(5), proc_pid_stat(5).
+ * The processes that have a file open, from their descriptors in /proc. Processes of other users that cannot be
+ * inspected are counted, never silently skipped. Source: proc_pid_fd(5), proc_pid_fdinfo(5), proc_pid_stat(5).
  *
  * A descriptor's file is asked about only where the inode number in fdinfo, which costs no I/O, is the one that is looked
  * for: a dead network filesystem on which somebody else has a file open must not make us wait for its server.

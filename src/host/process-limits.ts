@@ -1,6 +1,6 @@
 /**
- * The largest file that a process may write: RLIMIT_FSIZE (setrlimit(2)). A write that would go beyond it fails with EFBIG, or ends
- * the process by SIGXFSZ, whatever the length of the file is. Every user can read the limits of every process that /proc shows.
+ * The largest file that a process may write: RLIMIT_FSIZE (setrlimit(2)). A write beyond it fails with EFBIG or ends the
+ * process by SIGXFSZ, whatever the length of the file. The limits of every process in /proc are world-readable.
  *
  * Source: proc_pid_limits(5), Linux fs/read_write.c: generic_write_check_limits.
  */

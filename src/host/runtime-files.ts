@@ -1,5 +1,5 @@
 /**
- * The files that a Node process needs to start and to load koffi: what a jail has to show, and nothing beside it.
+ * The files that a Node process needs to start and to load koffi: the complete contents of a sandbox.
  *
  * The libraries are found among those that this process has mapped itself, by the names under which the loader asks for
  * them. In the jail they lie flat in one directory under these names, so no distribution's search path matters.

@@ -1,6 +1,6 @@
 /**
- * Whether the program behind a Unix socket may be believed: it runs as root, as the caller, or as the owner of a runtime
- * directory that root made.
+ * Decides whether the program behind a Unix socket is trusted: it must run as root, as the caller, or as the owner of a
+ * runtime directory created by root.
  *
  * With koffi the kernel names the user who listens (SO_PEERCRED). Without it the path has to vouch: nobody but these users
  * may be able to put a socket there.

@@ -1,6 +1,6 @@
 /**
- * Files in which plimsoll keeps what it must not forget: in a directory that nobody else may write, each readable by its
- * owner only, a damaged one renamed and never removed.
+ * State files of plimsoll: in a directory writable only by this user, each readable only by its owner; a damaged one is
+ * renamed, never removed.
  *
  * All calls are synchronous, as the database is that works on these files. None of them opens a database file that is in
  * use: closing it again would drop the locks of the whole process on it (fcntl(2), F_SETLK).

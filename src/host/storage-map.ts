@@ -1,7 +1,7 @@
 /**
- * The runs of an open file that have storage, as its filesystem tells: FIEMAP where it exists, else SEEK_DATA and
- * SEEK_HOLE where their answer accounts for every allocated byte.
- * Source: linux/fiemap.h, Documentation/filesystems/fiemap.rst; lseek(2).
+ * The allocated ranges of an open file, as reported by its filesystem: FIEMAP where it exists, else SEEK_DATA and
+ * SEEK_HOLE if their answer accounts for every allocated byte. Source: linux/fiemap.h,
+ * Documentation/filesystems/fiemap.rst; lseek(2).
  */
 import { roundDown, roundUp, yieldToEventLoop } from '#base';
 import { type StorageMap, storedBytes, type StoredRange } from '#block';

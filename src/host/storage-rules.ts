@@ -1,6 +1,6 @@
 /**
- * By what rules a filesystem gives storage to files: its unit of allocation and how it maps a file, as far as an unprivileged
- * process finds out. Where the unit is not reported (ext4 bigalloc) it is an upper bound.
+ * The allocation rules of a filesystem: its allocation unit and its mapping of a file, as far as an unprivileged process
+ * can determine them. Where the unit is not reported (ext4 bigalloc) it is an upper bound.
  *
  * Sources: Linux fs/ext4/super.c (ext4_statfs), fs/ext4/inode.c (i_blocks by clusters); Documentation/filesystems/tmpfs.rst;
  * Documentation/admin-guide/xfs.rst.

@@ -1,6 +1,6 @@
 /**
- * A file that appears under its name only when it is complete. Until then it has no name at all, so that nothing stays
- * behind even when the process is killed; where the filesystem or the FFI cannot do that, a temporary one.
+ * A file that appears under its name only when it is complete. Until then it is unnamed, so that nothing remains even if
+ * the process is killed; if the filesystem or the FFI does not support that, it has a temporary name.
  */
 import { randomBytes } from 'node:crypto';
 import { close, constants, fchmod, fsync, link, lstat, open, readFileSync, unlink } from 'node:fs';

@@ -1,4 +1,7 @@
-/** The regular files below directories: every one once by name, no link followed, no other filesystem entered unasked. */
+/**
+ * Walks the regular files below directories: each file once per name, links are not followed, other filesystems are
+ * entered only if listed.
+ */
 import { type BigIntStats, type Dirent, lstat, readdir, stat, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError } from '#base';

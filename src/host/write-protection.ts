@@ -1,6 +1,7 @@
 /**
- * Marks that keep everybody from opening a file for writing: a read-only superblock or btrfs subvolume, the immutable flag. None of
- * them stops a descriptor or mapping that was there before, and a read-only mount is no such mark: another mount may be writable.
+ * Marks that prevent every user from opening a file for writing: a read-only superblock or btrfs subvolume, the
+ * immutable flag. None of them affects an existing descriptor or mapping, and a read-only mount does not count: another
+ * mount may be writable.
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { WriteProtection } from '#block';

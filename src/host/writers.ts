@@ -1,6 +1,6 @@
 /**
- * Whether any process can change a file without a trace: one that has it open for writing, or mapped for writing. Pages that
- * are dirty already can be changed by a mapping without a new time of last change.
+ * Detects whether a process can change a file unnoticed: it has the file open or mapped for writing. A mapping can
+ * change pages that are already dirty without updating the modification time.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { ERRNO, type Ffi } from './ffi.ts';

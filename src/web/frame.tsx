@@ -1,4 +1,4 @@
-/** What stands around every page: head, navigation, the state of the connection, what a screen reader is told. */
+/** The frame around every page: header, navigation, connection state, announcements for screen readers. */
 import { escapeForTerminal } from '#base';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';

@@ -1,4 +1,4 @@
-/** The dashboard: connects, and draws the page that the address means. */
+/** The dashboard: connects to the server and renders the page of the current address. */
 import { type JSX, render } from 'preact';
 import { stayConnected } from './data/live.ts';
 import { followBrowser, route } from './data/state.ts';

@@ -1,4 +1,4 @@
-/** Light or dark: as the system says, unless chosen otherwise; the choice is kept in this browser. */
+/** Light or dark theme: by the system preference, unless overridden; the choice is stored in this browser. */
 import { signal } from '@preact/signals';
 
 export const THEMES = ['system', 'light', 'dark'] as const;

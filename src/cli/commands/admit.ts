@@ -1,4 +1,4 @@
-/** `plimsoll admit`: does a new image fit, and if asked, hold the space for it. */
+/** `plimsoll admit`: checks whether a new image fits, and reserves the space on request. */
 import { resolve } from 'node:path';
 import { Option } from 'commander';
 import { type Assumption, escapeForTerminal, parseDuration, parseSize, PlimsollError, jsonText } from '#base';

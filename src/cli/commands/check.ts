@@ -1,4 +1,4 @@
-/** `plimsoll check`: the stores as a plugin of Nagios and its relatives tells it, in a line and an exit code. */
+/** `plimsoll check`: the state of the stores as a Nagios plugin: one line and an exit code. */
 import { PlimsollError, escapeForTerminal, formatBytes } from '#base';
 import type { Level, StatusReport, StoreView } from '#wire';
 import { DaemonClient, socketPath } from '#client';

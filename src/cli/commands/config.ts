@@ -1,4 +1,4 @@
-/** `plimsoll config check`: is the configuration right, and what is in effect. */
+/** `plimsoll config`: validates the configuration and prints the effective one, or prints its JSON Schema. */
 import { Argument } from 'commander';
 import { escapeForTerminal, PlimsollError, jsonText } from '#base';
 import { EXIT_CODES } from '#wire';

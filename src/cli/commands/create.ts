@@ -1,4 +1,4 @@
-/** `plimsoll create`: makes an image, and says what it has become. */
+/** `plimsoll create`: creates an image and reports its sizes. */
 import { Argument, Option } from 'commander';
 import { type Assumption, escapeForTerminal, formatBytes, parseSize, PlimsollError, jsonText } from '#base';
 import { type AdmissionDecision, DEFINITIONS, EXIT_CODES, type Finding, type ImageReport } from '#wire';

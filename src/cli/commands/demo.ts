@@ -1,4 +1,4 @@
-/** `plimsoll demo`: a small store to look at, made, scanned and removed. */
+/** `plimsoll demo`: creates a small store, scans it and removes it. */
 import { Argument } from 'commander';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';

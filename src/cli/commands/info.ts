@@ -1,4 +1,4 @@
-/** `plimsoll info`: the four figures of images. */
+/** `plimsoll info`: the four sizes of images. */
 import { Argument, Option } from 'commander';
 import { PlimsollError, jsonText } from '#base';
 import { DEFINITIONS, EXIT_CODE_OF_KIND, IMAGE_FORMATS, type ImageReport } from '#wire';

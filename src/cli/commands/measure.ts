@@ -1,4 +1,4 @@
-/** `plimsoll measure`: the four figures of an image before it exists. */
+/** `plimsoll measure`: the four sizes of an image before it exists. */
 import { Argument, Option } from 'commander';
 import { parseSize, PlimsollError, jsonText } from '#base';
 import { allowedDirectories } from '../allowed-directories.ts';

@@ -1,4 +1,4 @@
-/** `plimsoll release`: lets go of space that was held. */
+/** `plimsoll release`: releases a reservation. */
 import { Argument } from 'commander';
 import { escapeForTerminal, formatBytes, jsonText } from '#base';
 import { DaemonClient, socketPath } from '#client';

@@ -1,4 +1,6 @@
-/** `plimsoll scan`: every image below directories, store by store, and whether their futures fit. */
+/**
+ * `plimsoll scan`: reports every image below directories, grouped by store, and whether each store is overcommitted.
+ */
 import { Argument, Option } from 'commander';
 import { type Assumption, jsonText, parseSize, PlimsollError } from '#base';
 import { EXIT_CODES, type ScanReport } from '#wire';

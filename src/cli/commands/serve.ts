@@ -1,4 +1,4 @@
-/** `plimsoll serve`: the daemon that watches stores, and answers over HTTP. */
+/** `plimsoll serve`: the daemon that monitors stores and serves HTTP. */
 import { Argument, Option } from 'commander';
 import { parseDuration } from '#base';
 import { LOG_LEVELS } from '../config/log-levels.ts';

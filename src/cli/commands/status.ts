@@ -1,4 +1,4 @@
-/** `plimsoll status`: what the daemon knows of its stores. */
+/** `plimsoll status`: the state of all monitored stores. */
 import { jsonText } from '#base';
 import { DaemonClient, socketPath } from '#client';
 import { addOutputOptions, type OutputFlags } from '../output-options.ts';

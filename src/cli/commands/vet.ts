@@ -1,4 +1,4 @@
-/** `plimsoll vet`: is a stranger's image safe, and what exactly to do with it next. */
+/** `plimsoll vet`: checks whether an untrusted image is safe, and prints the next steps. */
 import { readFile } from 'node:fs/promises';
 import { Argument, Option } from 'commander';
 import { asPlimsollError, escapeForTerminal, PlimsollError, jsonText } from '#base';

@@ -1,4 +1,4 @@
-/** `plimsoll who`: is an image in use, by whom, and what may be done with it meanwhile. */
+/** `plimsoll who`: reports the users of an image and whether it is safe to read or write. */
 import { Argument } from 'commander';
 import { PlimsollError, jsonText } from '#base';
 import { EXIT_CODE_OF_KIND, EXIT_CODES, type UseReport, type UseVerdict } from '#wire';

@@ -1,4 +1,7 @@
-/** Every key of the configuration file: what it takes, what it means, what holds without it. All else follows from here. */
+/**
+ * Every key of the configuration file: its type, its meaning and its default. Parser, schema and documentation derive
+ * from it.
+ */
 import { ASSUMPTIONS } from '#base';
 import { POLICIES } from '#wire';
 import { LOG_LEVELS } from './log-levels.ts';

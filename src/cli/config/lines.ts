@@ -1,4 +1,4 @@
-/** In which line of a TOML text a key stands: the parser tells places of broken syntax only. */
+/** Finds the line of a key in a TOML text. The parser reports positions only for syntax errors. */
 
 /** Line of `key` in the table `table`; of an array of tables the one with that index. Undefined where it cannot be told. */
 export function lineOfKey(text: string, table: string, index: number, key: string | undefined): number | undefined {

@@ -1,3 +1,3 @@
-/** The levels of the log; the same as the server's, which is loaded only by those who serve. */
+/** The log levels. They equal those of the server, whose module only `serve` loads. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

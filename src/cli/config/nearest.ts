@@ -1,4 +1,4 @@
-/** The word that was meant by a misspelt one. */
+/** Suggests the known word nearest to a misspelt one. */
 
 /** Of `known` the one that is fewest changes away from `word`, if it is near at all. */
 export function nearestTo(word: string, known: readonly string[]): string | undefined {

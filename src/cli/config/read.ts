@@ -1,4 +1,4 @@
-/** The configuration file: TOML by the table of keys. What is wrong is said for all of it at once, with line and key. */
+/** Reads the configuration file (TOML) by the table of keys, and reports all errors at once, each with line and key. */
 import { open } from 'node:fs/promises';
 import { asPlimsollError, PlimsollError } from '#base';
 import type { PartialRules } from '#pool';

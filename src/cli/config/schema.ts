@@ -1,4 +1,4 @@
-/** The JSON Schema of the configuration, for editors: made from the table of keys. */
+/** The JSON Schema of the configuration, generated from the table of keys. */
 import { type Keys, TABLES, type ValueKind } from './keys.ts';
 
 type Json = Readonly<Record<string, unknown>>;

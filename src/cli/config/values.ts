@@ -1,4 +1,4 @@
-/** One value of the configuration, from what TOML gave to what the program uses. */
+/** Converts one value of the configuration from TOML to the type that the program uses. */
 import { isAbsolute } from 'node:path';
 import { parseDuration, parseSize, PlimsollError } from '#base';
 import type { ValueKind } from './keys.ts';

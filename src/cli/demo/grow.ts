@@ -1,4 +1,4 @@
-/** The one image of a watched demonstration that lives: a raw image that is written slowly, so that the page moves. */
+/** Writes slowly to one image of a monitored demonstration, so that the dashboard shows growth. */
 import { open, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GiB, MiB } from '#base';

@@ -1,4 +1,4 @@
-/** Makes the images of the demonstration store, one after another; what the filesystem cannot do becomes a note. */
+/** Creates the images of the demonstration store in order; a feature that the filesystem lacks becomes a note. */
 import { constants, copyFile, open, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asPlimsollError, GiB, MiB, PlimsollError } from '#base';

@@ -1,4 +1,4 @@
-/** What the demonstration store holds, and how large its preallocated images may be on the filesystem at hand. */
+/** The contents of the demonstration store, and the size of its preallocated images on the given filesystem. */
 import { formatBytes, GiB, MiB } from '#base';
 
 /** The capacity of the published table. */

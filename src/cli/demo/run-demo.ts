@@ -1,4 +1,4 @@
-/** The demonstration: a store is made, shown, scanned and removed again, also after an interrupt. */
+/** Runs the demonstration: creates a store, reports it, scans it and removes it, even after an interrupt. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

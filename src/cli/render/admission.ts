@@ -1,4 +1,4 @@
-/** A decision about space, for people: the verdict, the sum that led there, what is held. */
+/** Renders an admission decision: the verdict, its calculation and the reservation. */
 import { escapeForTerminal, formatBytes } from '#base';
 import type { AdmissionDecision, PolicySum } from '#wire';
 import { sumLines } from './sum.ts';

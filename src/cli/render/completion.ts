@@ -1,6 +1,6 @@
 /**
- * Completion scripts, written out from the command definitions: nothing has to be started at every press of TAB,
- * and files and directories are completed by the shell itself.
+ * Generates completion scripts from the command definitions: completion starts no process, and the shell itself
+ * completes files and directories.
  */
 import type { DescribedOption, DescribedValue, DescribedVerb } from '../describe.ts';
 

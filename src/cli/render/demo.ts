@@ -1,4 +1,4 @@
-/** The demonstration store for people: the table of figures, and what each image shows. */
+/** Renders the demonstration store: the table of figures, and the purpose of each image. */
 import { escapeForTerminal, formatBytes } from '#base';
 import type { ScannedImage, ScanReport } from '#wire';
 import { padEnd, padStart, wrapAfter } from './text.ts';

@@ -1,4 +1,4 @@
-/** Format-specific facts in a few words: what is usual and absent is not worth a line. */
+/** Format-specific facts in a few words; defaults and absent features are omitted. */
 import { escapeForTerminal, formatBytes } from '#base';
 
 type Detail = string | number | boolean;

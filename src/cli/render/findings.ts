@@ -1,4 +1,4 @@
-/** Findings for people: a mark for the level, then the sentence. */
+/** Renders findings: a mark for the level, then the sentence. */
 import { escapeForTerminal } from '#base';
 import type { Finding, FindingLevel } from '#wire';
 import { wrapAfter } from './text.ts';

@@ -1,4 +1,4 @@
-/** The findings of a store and the findings and errors of its images, the same kind told once however many images have it. */
+/** The findings of a store and the findings and errors of its images, with identical ones grouped. */
 import { escapeForTerminal } from '#base';
 import type { FindingLevel, ScannedImage, StoreReport } from '#wire';
 import { bySeverity, markedLines, textWithCode } from './findings.ts';

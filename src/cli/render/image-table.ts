@@ -1,4 +1,4 @@
-/** The images of a store as a table that fits the line: the path gives way, the figures never. */
+/** The images of a store as a table that fits the line width: paths are shortened, figures never. */
 import stringWidth from 'string-width';
 import { escapeForTerminal, formatBytes } from '#base';
 import type { ScannedImage, StoreReport } from '#wire';

@@ -1,4 +1,4 @@
-/** One image for people: its figures, what they are made of, what it rests on, and what to know about it. */
+/** Renders one image: its figures, the components of its commitment, its chain and its findings. */
 import { escapeForTerminal, formatBytes, formatExact } from '#base';
 import type { ChainLink, ImageReport } from '#wire';
 import { detailsText } from './details.ts';

@@ -1,4 +1,4 @@
-/** The manual page in roff, written out from the command definitions. Source: man-pages(7), groff_man(7). */
+/** Generates the manual page in roff from the command definitions. Source: man-pages(7), groff_man(7). */
 import { DEFINITIONS, EXIT_CODES } from '#wire';
 import type { DescribedOperand, DescribedOption, DescribedVerb } from '../describe.ts';
 import { EXIT_MEANINGS, type ExitName } from '../exit-codes.ts';

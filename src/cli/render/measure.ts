@@ -1,4 +1,4 @@
-/** The figures of an image that does not exist yet, for people. */
+/** Renders the figures of an image that does not exist yet. */
 import { escapeForTerminal } from '#base';
 import type { MeasureReport } from '#wire';
 import { findingLines } from './findings.ts';

@@ -1,4 +1,4 @@
-/** What a daemon would do, as a configuration file would say it. */
+/** Prints the effective settings of a daemon in the syntax of the configuration file. */
 import { formatBytes } from '#base';
 import type { LevelRule } from '#wire';
 import type { ServePlan } from '../serve/plan.ts';

@@ -1,4 +1,4 @@
-/** How far a long write is: the bar, the rate and the time left, as text. */
+/** The progress of a long write as text: bar, rate and remaining time. */
 import { formatBytes } from '#base';
 
 export interface Progress {

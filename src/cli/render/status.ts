@@ -1,4 +1,4 @@
-/** The watched stores, for people. */
+/** Renders the monitored stores. */
 import { escapeForTerminal } from '#base';
 import type { Level, Outlook, PolicySum, StatusReport, StoreView } from '#wire';
 import { findingLines, markedLines } from './findings.ts';

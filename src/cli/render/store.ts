@@ -1,4 +1,4 @@
-/** A scan for people: per store the sums, the verdict, the images with the most dangerous first, and the findings. */
+/** Renders a scan: for each store its sums, the verdict, the images in order of risk, and the findings. */
 import { escapeForTerminal, formatBytes, formatExact } from '#base';
 import type { ScanReport, StoreReport } from '#wire';
 import { groupedFindingLines } from './grouped-findings.ts';

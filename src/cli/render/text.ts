@@ -1,4 +1,4 @@
-/** Lines that fit: wrapping, padding and shortening by what a terminal shows, not by characters. */
+/** Wraps, pads and shortens text by its width on a terminal, not by its number of characters. */
 import stringWidth from 'string-width';
 import { wrapBy } from './wrap.ts';
 

@@ -1,4 +1,4 @@
-/** What a stream can show: how wide it is, and colour or none. */
+/** The capabilities of an output stream: its width, and whether it shows colour. */
 
 export type Style = 'strong' | 'faint' | 'good' | 'warning' | 'danger';
 

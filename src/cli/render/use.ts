@@ -1,4 +1,4 @@
-/** Who uses an image, for people: the verdict, what may be done, then who it is. */
+/** Renders the users of an image: the verdict, the advice, then each user. */
 import { escapeForTerminal, quoteForHumans } from '#base';
 import type { ForeignLockReport, HeldLock, LockReport, LoopUser, ProcessUser, UseReport, UseVerdict } from '#wire';
 import { findingLines } from './findings.ts';

@@ -1,4 +1,4 @@
-/** A verdict for people: in words that can be forwarded. */
+/** Renders a verdict, worded so that it can be forwarded. */
 import stringWidth from 'string-width';
 import { escapeForTerminal, escapeSentence, formatBytes, formatExact, shellWord } from '#base';
 import type { Verdict, VetReason, VetReport } from '#wire';

@@ -1,4 +1,4 @@
-/** Breaking lines at spaces, whatever a column is taken to be. */
+/** Breaks lines at spaces, for any measure of width. */
 
 /** `text` broken at spaces into lines of at most `width` columns by `measure`; a longer word stands alone, uncut. */
 export function wrapBy(text: string, width: number, measure: (text: string) => number): string[] {

@@ -1,4 +1,4 @@
-/** What is to be served and where: the configuration file, overruled by the command line, completed by what is usual. */
+/** The effective settings of `serve`: the configuration file, overridden by the command line, completed by defaults. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Assumption, PlimsollError } from '#base';

@@ -1,4 +1,4 @@
-/** The daemon from its first line to its last: opens what it needs, says where it answers, and waits for a signal. */
+/** Runs the daemon: opens its resources, prints its address and waits for a signal. */
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

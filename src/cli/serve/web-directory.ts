@@ -1,4 +1,4 @@
-/** Where the built dashboard lies: `web/` beside the command. */
+/** The directory of the built dashboard: `web/` beside the command. */
 import { dirname, join } from 'node:path';
 import { realpathSync } from 'node:fs';
 

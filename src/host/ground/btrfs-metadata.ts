@@ -1,7 +1,7 @@
 /**
- * Space for the metadata of a btrfs: NOCOW data takes extent items too, and a write fails where they find no room, however much
- * is available for data. Metadata has chunks of its own; statfs counts what is in no chunk yet as available for data, which can
- * take all of it first. From /sys/fs/btrfs/UUID/allocation, which everybody may read.
+ * Space for the metadata of btrfs: NOCOW data needs extent items too, and a write fails if they do not fit, however much
+ * space is available for data. Metadata has its own chunks; statfs counts unallocated space as available for data, which
+ * can use all of it first. From /sys/fs/btrfs/UUID/allocation, which is world-readable.
  *
  * Sources: Linux fs/btrfs/sysfs.c (space_info attributes), fs/btrfs/volumes.c (chunk sizes), fs/btrfs/ctree.h (item sizes).
  */

@@ -1,6 +1,6 @@
 /**
- * Limits of btrfs qgroups, and the devices of a btrfs: from /sys/fs/btrfs/UUID, which everybody may read.
- * Source: fs/btrfs/sysfs.c (qgroup attributes, kernel 5.9), fs/btrfs/qgroup.c.
+ * The limits of btrfs qgroups and the devices of a btrfs, from /sys/fs/btrfs/UUID, which is world-readable. Source:
+ * fs/btrfs/sysfs.c (qgroup attributes, kernel 5.9), fs/btrfs/qgroup.c.
  */
 import { formatBytes, MiB } from '#base';
 import type { GroundDoubt, GroundLimit } from '#block';

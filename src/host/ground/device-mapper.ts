@@ -1,5 +1,5 @@
 /**
- * What a device-mapper device does with writes: passed on one to one, or given storage as they come.
+ * How a device-mapper device treats writes: passed on one to one, or allocated on write.
  *
  * The UUID names its maker. LVM puts a suffix on hidden devices (`-tpool`, `-cow`, `-vpool`), and the volumes above have
  * them among their slaves: so a thin volume is recognised without root. The target type itself, and how full a pool is, takes

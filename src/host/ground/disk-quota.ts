@@ -1,6 +1,7 @@
 /**
- * User, group and project quotas of ext4, XFS and tmpfs: whether limits are enforced, which everybody may ask, and what they
- * leave, for which the kernel wants root. Source: quotactl_fd(2), linux/quota.h, linux/dqblk_xfs.h, fs/quota/quota.c.
+ * User, group and project quotas of ext4, XFS and tmpfs: whether limits are enforced, which any user may query, and the
+ * space left under them, which requires root. Source: quotactl_fd(2), linux/quota.h, linux/dqblk_xfs.h,
+ * fs/quota/quota.c.
  */
 import { formatBytes } from '#base';
 import type { GroundDoubt, GroundLimit } from '#block';

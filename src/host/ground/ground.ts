@@ -1,5 +1,5 @@
 /**
- * The ground below a store: whether the available space of its filesystem can be promised, and which limits lie below it.
+ * The storage below a store: whether the available space of its filesystem is backed, and which limits apply.
  *
  * Everything is read from mountinfo, sysfs and unprivileged system calls; only quotas of other users and thin pools take root.
  * docs/promises.md lists what is known of each layer.

@@ -1,6 +1,6 @@
 /**
- * Which filesystem types have a promise that is modelled, and what is wrong with the others. Types are spelled as in
- * mountinfo; the magic number of statfs(2) has to agree with the type (linux/magic.h).
+ * The filesystem types that are modelled, and the reason why the others are not. Types are spelled as in mountinfo; the
+ * magic number of statfs(2) must agree with the type (linux/magic.h).
  */
 import type { GroundDoubt } from '#block';
 

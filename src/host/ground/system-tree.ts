@@ -1,4 +1,4 @@
-/** Reads /proc and /sys below a root that tests replace by a captured tree. */
+/** Reads /proc and /sys below a root directory, which tests replace with a captured tree. */
 import { readdirSync, readFileSync, realpathSync } from 'node:fs';
 
 /** Every question has an answer; undefined and empty lists stand for what is missing or may not be read. */

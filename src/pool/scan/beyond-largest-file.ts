@@ -1,4 +1,7 @@
-/** Images that cannot become as long as their guests can make them: by their filesystem, or by the limit of a process. */
+/**
+ * Images that cannot reach the length that their guests can give them, because of their filesystem or a limit of a
+ * process.
+ */
 import type { Finding, ScannedImage } from '#wire';
 
 export interface BeyondLongest {

@@ -1,4 +1,4 @@
-/** What commits of overlays into their backing files can take beyond what a store's sums count. Pure. */
+/** The growth that commits of overlays can cause in their backing files, beyond the sums of the store. Pure. */
 import { formatBytes } from '#base';
 import type { ChainLink, Finding, ScannedImage } from '#wire';
 

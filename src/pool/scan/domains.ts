@@ -1,4 +1,4 @@
-/** What the images under one quota may still write: limits cover subvolumes, owners or projects, not whole stores. */
+/** The residual of the images under one quota: limits cover subvolumes, owners or projects, not whole stores. */
 import { sharingInSteps, type StoredFile } from './sharing.ts';
 
 /** An image by what a limit sees of it. Units: bytes. */

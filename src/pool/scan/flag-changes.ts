@@ -1,6 +1,6 @@
 /**
- * Whose "shared" flags a change of other files may have turned. When a file is cloned, the filesystem marks the blocks of
- * the original too, and takes the mark away with the last clone; the original itself shows no sign of either.
+ * Files whose FIEMAP "shared" flags may have changed because another file changed. Cloning a file marks the blocks of
+ * the original too, and removing the last clone clears the mark; the original itself shows no sign of either.
  */
 import { joinRanges, type Range, RangeSet, sortRanges } from '#base';
 import { type PhysicalRanges, runsOf, touches } from './sharing.ts';

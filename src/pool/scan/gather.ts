@@ -1,4 +1,7 @@
-/** What one look saw, sorted by filesystem: one file per identity, backing files linked, data files counted as what they are. */
+/**
+ * Groups the files of one scan by filesystem: one entry per file identity, with backing files linked and data files
+ * counted as such.
+ */
 import { dirname } from 'node:path';
 import { asPlimsollError, formatBytes, pauseDue, type SerializedError } from '#base';
 import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, type RemovedLoopFile } from '#host';

@@ -1,4 +1,4 @@
-/** What the ground below a store leaves of its available space and of its yes. Pure. */
+/** Applies the findings about the storage below a store to its available space and its verdict. Pure. */
 import type { Assumption } from '#base';
 import type { GroundDoubt, GroundLimit } from '#block';
 import type { HostFilesystem } from '#host';

@@ -1,4 +1,4 @@
-/** What the keeper notices beside the images, in sentences. */
+/** Findings of the monitor about itself rather than about images. */
 import { resolve } from 'node:path';
 import type { PlimsollError } from '#base';
 import { seePlace, type WatchLack } from '#host';

@@ -1,5 +1,5 @@
 /**
- * Keeps the reports of stores true: a full scan first, then looks that open only what changed.
+ * Monitors stores: a full scan first, then incremental scans that open only changed files.
  *
  * Looks come every `everyMs`, soon after the kernel tells of a change in a directory, and when somebody asks (`refresh`).
  * What no look can see without opening files is caught by the full scan every `fullEveryMs`: blocks moved by

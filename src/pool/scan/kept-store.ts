@@ -1,4 +1,4 @@
-/** What is kept of a store between looks, and the questions that need more than its report. */
+/** The state of a store between scans, and queries that need more than its report. */
 import type { StorageRules } from '#block';
 import { type MachineFiles, storageRulesOf } from '#host';
 import type { Finding, ScannedImage, StoreReport } from '#wire';

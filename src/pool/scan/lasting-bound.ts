@@ -1,6 +1,6 @@
 /**
- * What bounded an image before its writer began bounds it until the writer is done. QEMU keeps tables in memory: clusters that
- * they will refer to are stored already, and in the file as it lies there their data seems still to come.
+ * Carries the bound of an image over while it has a writer. QEMU keeps tables in memory: the clusters they will refer to
+ * are already allocated, but the file on disk still counts their data as unallocated.
  */
 import { component, type ImageReport } from '#wire';
 

@@ -1,4 +1,4 @@
-/** Whether the residuals of a store fit with the maps that its filesystem keeps of the files, at their largest. */
+/** Checks whether the residuals of a store still fit if the extent maps of its files reach their maximum. */
 import { formatBytes } from '#base';
 import type { GroundDoubt } from '#block';
 

@@ -1,7 +1,7 @@
 /**
- * Which files of a store nobody writes any more, so that they count with what they hold now. The administrator declares it, or
- * the file is of a kind that no guest writes. An image's own word is never enough: anybody can name another one's disk as a
- * backing file. And nothing counts so that is open for writing now.
+ * Files that are never written and count with their allocation: declared by the administrator, or of a kind that guests
+ * do not write. A reference in an image is never sufficient, since any image can name another VM's disk as its backing
+ * file, and a file that is open for writing always counts in full.
  */
 import type { ExportKind } from '#sandbox';
 import type { Finding, NeverWritten } from '#wire';

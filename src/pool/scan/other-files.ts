@@ -1,4 +1,6 @@
-/** What a store's report says of files that are no disk images, of those that were left out, and of those that nobody could see. */
+/**
+ * Findings of a store about files that are not disk images, excluded files, and processes that could not be inspected.
+ */
 import { formatBytes, quoteForHumans } from '#base';
 import type { Finding } from '#wire';
 import type { OtherFile, StoreInput } from './store.ts';

@@ -1,7 +1,7 @@
 /**
- * Patterns of file names, as an administrator writes them: `*` and `?` for characters of a name, `[a-z]` for one of several,
- * and `**` for any number of directories. A pattern without a slash is that of a file's name; one with a slash is that of the
- * end of its path, or of the whole path where it begins with a slash. A pattern of a directory covers all that lies below it.
+ * File name patterns: `*` and `?` match characters within a name, `[a-z]` matches one of several, and `**` matches any
+ * number of directories. A pattern without a slash matches a file name; one with a slash matches the end of a path, or
+ * the whole path if it begins with a slash. A pattern for a directory covers everything below it.
  */
 import { PlimsollError } from '#base';
 

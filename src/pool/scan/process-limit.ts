@@ -1,4 +1,4 @@
-/** Images that a process has open for writing which may not write files as long as the guest can make them (RLIMIT_FSIZE). */
+/** Images whose writing process has an RLIMIT_FSIZE below the length that the guest can give them. */
 import { formatBytes, quoteForHumans } from '#base';
 import type { FileSizeLimit, OpenWriters } from '#host';
 import type { Finding, ImageReport } from '#wire';

@@ -1,6 +1,6 @@
 /**
- * Blocks that several files share (reflinks), counted once: a sweep over the physical ranges of all files of a store.
- * The filesystem's "shared" flag is a hint; what counts is where the ranges lie.
+ * Counts blocks shared by several files (reflinks) once: a sweep over the physical ranges of all files of a store. The
+ * filesystem's "shared" flag is only a hint; the physical ranges decide.
  */
 import { runSync } from '#base';
 import type { StorageMap } from '#block';

@@ -1,4 +1,4 @@
-/** One name below the directories as it was when it was read, and whether that still holds. */
+/** A cached examination of one file, and whether it is still fresh. */
 import {
   CLOCK_DOUBT_MS,
   type FileMark,

@@ -1,4 +1,7 @@
-/** One filesystem and the images on it become a store report: sums, sharing, verdict. Pure; in steps, since there may be many. */
+/**
+ * Builds the report of a store from its images: sums, sharing, verdict. Pure; yields at intervals, since there may be
+ * many images.
+ */
 import { type Assumption, formatBytes, saturated } from '#base';
 import type { HostFilesystem } from '#host';
 import type { ExportKind } from '#sandbox';

@@ -1,4 +1,4 @@
-/** Images that nobody can write: protected by their filesystem, and open for writing nowhere. */
+/** Images that cannot be written: protected by their filesystem and not open for writing anywhere. */
 import { pauseDue } from '#base';
 import { isUnwritable } from '#host';
 import type { Sighting } from './sighting.ts';

@@ -1,4 +1,4 @@
-/** The HTTP API as functions. Every failure is a `Failure`, with a sentence to show. */
+/** The HTTP API as functions. Every failure is a `Failure` with a sentence to display. */
 import type { ApiError } from '#wire';
 import { keptToken } from './token.ts';
 

@@ -1,4 +1,4 @@
-/** The connection that the server tells its events by: kept up, with longer and longer pauses between attempts. */
+/** The event stream of the server: reconnects with increasing delays. */
 import type { ServeEvent, StoreView } from '#wire';
 import { ChangeBuffer } from '../view/coalesce.ts';
 import { EventStreamReader, type StreamEvent } from '../view/event-stream.ts';

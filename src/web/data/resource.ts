@@ -1,4 +1,6 @@
-/** Something of the API that a component shows: asked for when it appears and whenever its address or epoch changes. */
+/**
+ * A resource of the API that a component displays: fetched when it appears and whenever its address or epoch changes.
+ */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { read } from './api.ts';
 

@@ -1,4 +1,4 @@
-/** What the page knows, as signals: it is drawn from these and from nothing else. */
+/** The state of the page as signals, from which everything is rendered. */
 import { batch, computed, signal } from '@preact/signals';
 import type { Alert, ImageView, ServeEvent, StoreView } from '#wire';
 import type { Changes } from '../view/coalesce.ts';

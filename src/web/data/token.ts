@@ -1,6 +1,6 @@
 /**
- * The token that the server asks for. `plimsoll serve` prints an address that ends with `#token=...`: it is taken from there
- * once, kept until the tab is closed, and removed from the address, so that neither history nor screen shows it.
+ * The access token. `plimsoll serve` prints an address that ends with `#token=...`: the token is read from it once, kept
+ * until the tab is closed, and removed from the address, so that neither history nor screen shows it.
  */
 const TOKEN_KEY = 'plimsoll-token';
 const IN_ADDRESS = /^#token=([\x21-\x7e]+)$/;

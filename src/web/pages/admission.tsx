@@ -1,4 +1,4 @@
-/** What if: would this image fit, by which sum; and if so, hold the space. */
+/** The admission form: checks whether an image fits, shows the calculation, and reserves the space. */
 import { escapeForTerminal, formatBytes } from '#base';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';

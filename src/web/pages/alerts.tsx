@@ -1,4 +1,4 @@
-/** What is wrong, and what to move so that it is right again. */
+/** Active alerts, and the moves that would clear them. */
 import type { JSX } from 'preact';
 import { alerts, stores } from '../data/state.ts';
 import { AlertList } from '../parts/alerts.tsx';

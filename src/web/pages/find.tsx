@@ -1,4 +1,4 @@
-/** An image by its path, as trees and chains name it. */
+/** Resolves an image by its path, for links from trees and chains. */
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { ImagePage } from '#wire';

@@ -1,4 +1,4 @@
-/** One image: its figures, what its commitment is made of, what it stands on, its past. */
+/** One image: its figures, the components of its commitment, its chain and its history. */
 import { escapeForTerminal, formatExact } from '#base';
 import type { JSX } from 'preact';
 import type { ImageView } from '#wire';

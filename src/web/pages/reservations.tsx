@@ -1,4 +1,4 @@
-/** Space that is held for images which are not there yet. */
+/** Reservations: space set aside for images that do not exist yet. */
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Reservation } from '#wire';

@@ -1,4 +1,4 @@
-/** One store: its hull, the sum that decides, when trouble comes, its past, what to move, its images. */
+/** One store: its hull, the capacity calculation, the forecast, its history, moves and images. */
 import type { JSX } from 'preact';
 import type { Outlook, StoreView } from '#wire';
 import { isInformed, storeOf } from '../data/state.ts';

@@ -1,4 +1,4 @@
-/** The first page: every store as a hull, the worst first, and the images that are nearest to trouble. */
+/** The first page: every store as a hull, the worst first, and the images of highest risk. */
 import type { JSX } from 'preact';
 import type { StoreView } from '#wire';
 import { alerts, isInformed, nowMs, scans, stores } from '../data/state.ts';

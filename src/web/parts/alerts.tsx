@@ -1,4 +1,4 @@
-/** What is wrong now, and how long it has been. */
+/** Active alerts and their durations. */
 import { escapeForTerminal } from '#base';
 import type { JSX } from 'preact';
 import type { Alert } from '#wire';

@@ -1,4 +1,4 @@
-/** Lines over time by uPlot, in the colours of the page, as wide as its place. */
+/** A line chart over time by uPlot, in the colours and the width of the page. */
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';

@@ -1,4 +1,4 @@
-/** A labelled field of a form, with its hint and with what is wrong with it. */
+/** A labelled form field with its hint and its validation message. */
 import type { ComponentChildren, JSX } from 'preact';
 import { useId } from 'preact/hooks';
 

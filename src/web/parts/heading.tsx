@@ -1,4 +1,4 @@
-/** The heading of a page, which is the title of its window as well. */
+/** The heading of a page, which is also the title of its window. */
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 

@@ -1,4 +1,4 @@
-/** Images, a page of them from the server at a time, in the order that was asked for. */
+/** A table of images, fetched from the server one page at a time in the selected order. */
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { ImagePage, ImageView } from '#wire';

@@ -1,4 +1,4 @@
-/** An image's past: as a chart, and the same as a table. */
+/** The history of an image, as a chart and as a table. */
 import { escapeForTerminal } from '#base';
 import type { JSX } from 'preact';
 import type { ImageSample, ImageView } from '#wire';

@@ -1,4 +1,4 @@
-/** What to move off a store so that it comes up to its load line again. */
+/** The images to move off a store so that it fits again. */
 import { escapeForTerminal } from '#base';
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';

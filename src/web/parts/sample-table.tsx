@@ -1,4 +1,4 @@
-/** A chart as a table: for those who do not see it, and for those who want the figures. */
+/** A chart as a table, for screen readers and for exact figures. */
 import type { JSX } from 'preact';
 import { formatMoment } from '../view/durations.ts';
 import { thin } from '../view/fan.ts';

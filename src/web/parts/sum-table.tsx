@@ -1,4 +1,4 @@
-/** A sum that decides, component by component. */
+/** A capacity calculation, component by component. */
 import { escapeForTerminal } from '#base';
 import type { JSX } from 'preact';
 import type { PolicySum } from '#wire';

@@ -1,4 +1,4 @@
-/** The smallest parts: bytes, names, words with their definitions, moments, signs. */
+/** The smallest components: bytes, names, defined words, times, badges. */
 import { escapeForTerminal, formatBytes, formatExact } from '#base';
 import type { ComponentChildren, JSX } from 'preact';
 import { nowMs } from '../data/state.ts';

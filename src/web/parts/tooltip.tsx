@@ -1,4 +1,4 @@
-/** The one tooltip: the definition of the word that is pointed at or has the focus. Escape puts it away. */
+/** The tooltip: the definition of the word that is hovered or focused. Escape closes it. */
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { type Word, WORDS } from '../view/words.ts';

@@ -1,4 +1,4 @@
-/** A store's trend: past and fan as a chart, the same as a sentence and as a table. */
+/** The trend of a store: history and forecast as a chart, as a sentence and as a table. */
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import type { StoreSample, StoreView } from '#wire';

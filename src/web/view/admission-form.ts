@@ -1,4 +1,4 @@
-/** What was typed into the what-if form, made a request or a list of what is wrong with it. Pure. */
+/** Validates the admission form: produces a request or a list of errors. Pure. */
 import { PlimsollError, parseSize } from '#base';
 import { type AdmissionRequest, POLICIES, type Policy, type ReservationRequest } from '#wire';
 import { parseDuration } from './durations.ts';

@@ -1,4 +1,4 @@
-/** Events of the server gathered until the next frame: of a thousand changes of one image, the last counts. Pure. */
+/** Coalesces server events until the next frame: of many changes to one image only the last counts. Pure. */
 import type { Alert, ImageView, Reservation, ServeEvent, StoreView } from '#wire';
 
 /** What changed since the last frame. */

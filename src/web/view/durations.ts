@@ -1,4 +1,4 @@
-/** Times and rates in words, as short as they can be believed. */
+/** Times and rates as text, rounded to the precision that they support. */
 import { formatBytes } from '#base';
 import type { Growth, Outlook } from '#wire';
 

@@ -1,4 +1,6 @@
-/** Server-sent events, read from pieces of text as they arrive. Source: HTML Living Standard, "Parsing an event stream". */
+/**
+ * Parses server-sent events from chunks of text as they arrive. Source: HTML Living Standard, "Parsing an event stream".
+ */
 
 export interface StreamEvent {
   readonly type: string;

@@ -1,4 +1,4 @@
-/** A store's past and the fan of its future, as columns for a chart. Pure. */
+/** The history of a store and the fan of its forecast, as columns for a chart. Pure. */
 import { formatBytes } from '#base';
 import type { Growth, StoreSample, StoreView } from '#wire';
 import { asClause, describeOutlook, formatMoment } from './durations.ts';

@@ -1,4 +1,4 @@
-/** A store as a hull seen in section: what lies in it from the keel up, its load line, and how deep it lies. Pure. */
+/** The drawing of a store as a hull in section: its layers from the keel up, its load line and its draught. Pure. */
 import type { StoreView } from '#wire';
 
 export type Cargo = 'others' | 'kept' | 'images' | 'residual' | 'reserved';

@@ -1,4 +1,4 @@
-/** Which page of which images, in which order. Pure. */
+/** The page, order and filter of the image table. Pure. */
 
 export const SORTS = ['risk', 'path', 'capacity', 'length', 'allocation', 'commitment', 'residual', 'exclusive', 'growth'] as const;
 export type Sort = (typeof SORTS)[number];

@@ -1,4 +1,4 @@
-/** Names that strangers chose, for a page: what would be invisible or turn the text around is spelt out. */
+/** Escapes untrusted names for display: invisible and direction characters become visible. */
 import { escapeForTerminal } from '#base';
 
 export interface NamePiece {

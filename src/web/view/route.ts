@@ -1,4 +1,4 @@
-/** Which page an address means: everything after the `#`, so that a link works without the server knowing of pages. */
+/** Parses the page from the address: everything after the `#`, so that links work without routes on the server. */
 
 export type Route =
   | { readonly page: 'stores' }

@@ -1,4 +1,4 @@
-/** An image among those it stands on and those that stand on it. Pure. */
+/** The tree of an image: its backing files and its overlays. Pure. */
 import type { ImageView } from '#wire';
 
 export interface TreeNode {

@@ -1,4 +1,4 @@
-/** How a store stands, in one word, one tone and one sentence. Pure. */
+/** The state of a store in one word, one tone and one sentence. Pure. */
 import { formatBytes } from '#base';
 import type { StoreView } from '#wire';
 import { asClause, plural } from './durations.ts';
