@@ -151,8 +151,8 @@ describe('status', () => {
   it('prints what the daemon knows, names harmless', async () => {
     const { code, stdout, stderr } = await ask('status');
     expect([code, stderr]).toEqual([0, '']);
-    expect(stdout).toMatch(/\/srv \(xfs\), 3 images, 1 that cannot be read: ok\n/);
-    expect(stdout).toMatch(/remaining +29 GiB +31,138,512,896 {2}by the policy promise/);
+    expect(stdout).toMatch(/\/srv \(xfs\), 3 images, 1 unreadable: ok\n/);
+    expect(stdout).toMatch(/remaining +29 GiB +31,138,512,896 {2}under the policy promise/);
     expect(stdout).toMatch(/\n {2}floor +\d/);
     expect(stdout).not.toContain('\u001b');
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
@@ -291,7 +291,7 @@ describe('check', () => {
     message: 'only 3 GiB|left\nhere',
   };
   it.each([
-    [{}, 0, 'OK', '29 GiB remaining by the policy promise'],
+    [{}, 0, 'OK', '29 GiB remaining under the policy promise'],
     [{ level: 'warning', alerts: [alert] }, 1, 'WARNING', 'only 3 GiB/left\\nhere'],
     [{ level: 'critical' }, 2, 'CRITICAL', 'critical'],
     [{ presence: 'vanished' }, 2, 'CRITICAL', 'vanished'],
