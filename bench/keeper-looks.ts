@@ -1,7 +1,7 @@
 /** Takes the first look of a keeper at a directory, then unchanged ones, then one after a change; prints how long each took. */
 import { appendFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Keeper } from '#pool';
+import { StoreMonitor } from '#pool';
 
 export interface Looks {
   readonly firstMs: number;
@@ -18,7 +18,7 @@ const UNCHANGED = 10;
 const AGEING_MS = 2500;
 
 const [, , directory = '.'] = process.argv;
-const keeper = new Keeper({ directories: [directory], everyMs: 3_600_000 });
+const keeper = new StoreMonitor({ directories: [directory], everyMs: 3_600_000 });
 const delay = monitorEventLoopDelay({ resolution: 1 });
 
 async function timed(look: () => Promise<void>): Promise<number> {

@@ -71,14 +71,14 @@ export function struct<F extends Fields>(name: string, byteLength: number, field
   return { name, byteLength, fields, read };
 }
 
-interface Whence {
+interface FieldLocation {
   readonly doing: string;
   readonly field: string;
   readonly viewAt: number;
   readonly endian: Endian;
 }
 
-function readField(view: DataView, base: number, one: Field<unknown>, whence: Whence): unknown {
+function readField(view: DataView, base: number, one: Field<unknown>, whence: FieldLocation): unknown {
   const at = base + one.at;
   const little = whence.endian === 'little';
   switch (one.kind) {

@@ -1,6 +1,6 @@
 /** The command definitions as plain data, from which completions and the manual page are generated. */
 import type { Argument, Option } from 'commander';
-import type { Teaching, VerbCommand } from './verb-command.ts';
+import type { CommandHelp, VerbCommand } from './verb-command.ts';
 
 /** What a value is, as far as a shell can help with it. */
 export type ValueKind = 'file' | 'directory' | 'choice' | 'text';
@@ -32,7 +32,7 @@ export interface DescribedOperand extends DescribedValue {
 
 export interface DescribedVerb {
   readonly name: string;
-  readonly teaching: Teaching;
+  readonly commandHelp: CommandHelp;
   readonly options: readonly DescribedOption[];
   readonly operands: readonly DescribedOperand[];
 }
@@ -49,7 +49,7 @@ const HELP: DescribedOption = {
 export function describeVerb(command: VerbCommand): DescribedVerb {
   return {
     name: command.name(),
-    teaching: command.teaching,
+    commandHelp: command.commandHelp,
     options: [...command.options.filter(({ hidden }) => !hidden).map(describeOption), HELP],
     operands: command.registeredArguments.map(describeOperand),
   };

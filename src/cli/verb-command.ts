@@ -10,7 +10,7 @@ export interface Example {
   readonly line: string;
 }
 
-export interface Teaching {
+export interface CommandHelp {
   /** One line, for the list of commands. */
   readonly summary: string;
   /** A few sentences, for the head of the help. */
@@ -43,18 +43,20 @@ function shellLines(line: string, width: number): string[] {
 }
 
 export class VerbCommand extends Command {
-  readonly teaching: Teaching;
+  readonly commandHelp: CommandHelp;
 
-  constructor(name: string, teaching: Teaching) {
+  constructor(name: string, commandHelp: CommandHelp) {
     super(name);
-    this.teaching = teaching;
-    this.summary(teaching.summary);
-    this.description(`plimsoll ${name}: ${teaching.summary}${teaching.summary.endsWith('?') ? '' : '.'}\n\n${teaching.description}`);
-    this.addHelpText('after', () => `\n${this.#lesson().join('\n')}`);
+    this.commandHelp = commandHelp;
+    this.summary(commandHelp.summary);
+    this.description(
+      `plimsoll ${name}: ${commandHelp.summary}${commandHelp.summary.endsWith('?') ? '' : '.'}\n\n${commandHelp.description}`,
+    );
+    this.addHelpText('after', () => `\n${this.#helpSections().join('\n')}`);
   }
 
-  #lesson(): string[] {
-    const { figures, examples, exits } = this.teaching;
+  #helpSections(): string[] {
+    const { figures, examples, exits } = this.commandHelp;
     const width = this.configureHelp().helpWidth ?? 80;
     const lines: string[] = [];
     if (figures.length > 0) {
@@ -72,9 +74,9 @@ export class VerbCommand extends Command {
         lines.push(...wrapAscii(example.does, width - 4).map((line) => `  # ${line}`), ...shellLines(example.line, width));
       lines.push('');
     }
-    const { ownExits } = this.teaching;
+    const { ownExits } = this.commandHelp;
     if (ownExits !== undefined)
       return [...lines, 'Exit codes:', ...ownExits.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`)];
-    return [...lines, ...exitCodeLines(width, withCommonExits(exits), { ok: 'done', ...this.teaching.exitMeanings })];
+    return [...lines, ...exitCodeLines(width, withCommonExits(exits), { ok: 'done', ...this.commandHelp.exitMeanings })];
   }
 }

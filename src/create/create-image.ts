@@ -5,7 +5,15 @@
 import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PlimsollError, requireArgument, requireOptions, requireSignal } from '#base';
-import { createTemporary, endSpeculation, filesystemOf, largestFileOf, markNoCow, ownFileSizeLimit, type TemporaryFile } from '#host';
+import {
+  createTemporary,
+  trimSpeculativePreallocation,
+  filesystemOf,
+  largestFileOf,
+  markNoCow,
+  ownFileSizeLimit,
+  type TemporaryFile,
+} from '#host';
 import { readBacking } from './backing.ts';
 import {
   type BackingChoice,
@@ -113,7 +121,7 @@ async function createQcow2(request: CreateRequest, options: Qcow2Options): Promi
 /** What can only be said of a file that is empty. */
 async function prepare(fd: number, options: CreateOptions): Promise<void> {
   if (options.noCow) await markNoCow(fd);
-  await endSpeculation(fd, await filesystemOf(fd));
+  await trimSpeculativePreallocation(fd, await filesystemOf(fd));
 }
 
 function checkedCapacity(capacity: number | undefined): number {

@@ -54,7 +54,7 @@ export async function openRegular(path: string | Buffer, options: OpenOptions = 
 }
 
 /** A directory or regular file, open so that its filesystem can be asked about. Throws as `openRegular`. */
-export async function openForQuestions(path: string | Buffer): Promise<number> {
+export async function openForMetadata(path: string | Buffer): Promise<number> {
   const image = displayPath(path);
   refuseImpossibleName(path, image);
   return withPlace(path, image, false, (place, stats) => {

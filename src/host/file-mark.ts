@@ -14,7 +14,7 @@ const statAsync = promisify(stat);
 const realpathAsync = promisify(realpath.native);
 
 /** What changes when a name leads elsewhere or the file behind it is written, truncated, or changes its owner or mode. */
-export interface FileMark {
+export interface PathStamp {
   readonly dev: bigint;
   readonly ino: bigint;
   readonly size: bigint;
@@ -25,38 +25,38 @@ export interface FileMark {
 }
 
 /** FAT keeps times to two seconds; everything else is finer. */
-export const CLOCK_DOUBT_MS = 2000;
+export const RACY_WINDOW_MS = 2000;
 /**
  * Times of a network filesystem are those of its server's clock. And where writes go to new places (btrfs, shared blocks of
  * XFS), a file's map shows the old ones until the kernel has written back, which it does within half a minute and unmarked.
  */
-export const LATE_DOUBT_MS = 60_000;
+export const COW_RACY_WINDOW_MS = 60_000;
 
 /** The mark of the name itself, no link followed; undefined when nothing can be seen there. For local filesystems: it waits. */
-export function markOf(path: Buffer): FileMark | undefined {
+export function pathStampOf(path: Buffer): PathStamp | undefined {
   try {
     const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    return stats === undefined ? undefined : markIn(stats);
+    return stats === undefined ? undefined : pathStampIn(stats);
   } catch {
     return undefined;
   }
 }
 
-/** As `markOf`, where the answer may have to come from a server. */
-export async function markOfRemote(path: Buffer): Promise<FileMark | undefined> {
-  return markIn(await lstatAsync(path, { bigint: true }).catch(() => undefined));
+/** As `pathStampOf`, where the answer may have to come from a server. */
+export async function markOfRemote(path: Buffer): Promise<PathStamp | undefined> {
+  return pathStampIn(await lstatAsync(path, { bigint: true }).catch(() => undefined));
 }
 
-function markIn(stats: BigIntStats): FileMark;
-function markIn(stats: BigIntStats | undefined): FileMark | undefined;
-function markIn(stats: BigIntStats | undefined): FileMark | undefined {
+function pathStampIn(stats: BigIntStats): PathStamp;
+function pathStampIn(stats: BigIntStats | undefined): PathStamp | undefined;
+function pathStampIn(stats: BigIntStats | undefined): PathStamp | undefined {
   if (stats === undefined) return undefined;
   const { dev, ino, size, blocks, mtimeNs, ctimeNs } = stats;
   return { dev, ino, size, blocks, mtimeNs, ctimeNs };
 }
 
 /** Whether nothing was written between two marks, as far as marks can tell. */
-export function isSameMark(a: FileMark | undefined, b: FileMark | undefined): boolean {
+export function isSamePathStamp(a: PathStamp | undefined, b: PathStamp | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return (
     a.ctimeNs === b.ctimeNs && a.mtimeNs === b.mtimeNs && a.size === b.size && a.blocks === b.blocks && a.ino === b.ino && a.dev === b.dev
@@ -64,26 +64,26 @@ export function isSameMark(a: FileMark | undefined, b: FileMark | undefined): bo
 }
 
 /** Whether the file was changed so shortly before `lookedAtMs`, within `doubtMs`, that more may follow and leave the same mark. */
-export function isFresh(mark: FileMark, lookedAtMs: number, doubtMs: number): boolean {
+export function isFresh(mark: PathStamp, lookedAtMs: number, doubtMs: number): boolean {
   return mark.ctimeNs >= BigInt(Math.floor(lookedAtMs - doubtMs)) * 1_000_000n;
 }
 
 /** Where a name leads, all links followed, and the mark of the file there; both undefined when it leads nowhere. */
-export interface SeenPlace {
+export interface ResolvedPath {
   readonly path: Buffer;
   readonly realPath: string | undefined;
-  readonly mark: FileMark | undefined;
+  readonly mark: PathStamp | undefined;
 }
 
 /** Never throws, opens nothing. */
-export async function seePlace(path: Buffer): Promise<SeenPlace> {
+export async function statPath(path: Buffer): Promise<ResolvedPath> {
   const [mark, realPath] = await Promise.all([
-    statAsync(path, { bigint: true }).then(markIn, () => undefined),
+    statAsync(path, { bigint: true }).then(pathStampIn, () => undefined),
     realpathAsync(path).catch(() => undefined),
   ]);
   return { path, realPath, mark };
 }
 
-export function isSamePlace(a: SeenPlace, b: SeenPlace): boolean {
-  return a.realPath === b.realPath && isSameMark(a.mark, b.mark);
+export function isSamePlace(a: ResolvedPath, b: ResolvedPath): boolean {
+  return a.realPath === b.realPath && isSamePathStamp(a.mark, b.mark);
 }

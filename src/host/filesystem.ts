@@ -5,7 +5,7 @@
 import { fstatSync, readlinkSync, type StatsFs, statfs } from 'node:fs';
 import { promisify } from 'node:util';
 import type { FilesystemKind, Ground, MapGeometry, StorageRules } from '#block';
-import { closeDescriptor, openForQuestions } from './descriptor.ts';
+import { closeDescriptor, openForMetadata } from './descriptor.ts';
 import { type Ffi, loadFfi } from './ffi.ts';
 import { examineBackingWith } from './ground/backing-file.ts';
 import { dmsetup } from './ground/device-mapper.ts';
@@ -101,7 +101,7 @@ export class FilesystemCache {
  */
 export async function filesystemOf(target: string | Buffer | number, cache = new FilesystemCache()): Promise<HostFilesystem> {
   if (typeof target === 'number') return cache.of(target, fstatSync(target, { bigint: true }).dev);
-  const fd = await openForQuestions(target);
+  const fd = await openForMetadata(target);
   try {
     return await cache.of(fd, fstatSync(fd, { bigint: true }).dev);
   } finally {

@@ -11,7 +11,7 @@ import { type Ffi, type LockConflict, loadFfi } from './ffi.ts';
 import { isByteRange, type LockKind, type LockRow, readLockRows } from './lock-rows.ts';
 import { type LoopSearch, loopDevicesOn } from './loop-devices.ts';
 import { majorMinor, type Mount, mountIdOf, mountOf, readMounts } from './mounts.ts';
-import { type ProcessFiles, type ProcessSearch, withoutCounting } from './process-files.ts';
+import { type ProcessFiles, type ProcessSearch, excludingFd } from './process-files.ts';
 
 /** First byte of the permissions that are used, of those that are not shared, and how many there are (4 since QEMU 7.0). */
 export const USES_BASE = 100;
@@ -81,7 +81,7 @@ export interface FileUseOptions {
 export async function fileUseOf(path: string | Buffer, { processes, signal }: FileUseOptions = {}): Promise<FileUse> {
   const { fd } = await openRegular(path);
   try {
-    return await withoutCounting(fd, () => useOfDescriptor(displayPath(path), fd, processes, signal));
+    return await excludingFd(fd, () => useOfDescriptor(displayPath(path), fd, processes, signal));
   } finally {
     closeDescriptor(fd);
   }

@@ -6,16 +6,16 @@ export { type DirectoryEvent, DirectoryWatches, MOST_WATCHES, type WatchedDirect
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
 export { fileDevice, holesAsZeros, isHole } from './file-device.ts';
 export {
-  CLOCK_DOUBT_MS,
-  type FileMark,
+  RACY_WINDOW_MS,
+  type PathStamp,
   isFresh,
-  isSameMark,
+  isSamePathStamp,
   isSamePlace,
-  LATE_DOUBT_MS,
-  markOf,
+  COW_RACY_WINDOW_MS,
+  pathStampOf,
   markOfRemote,
-  seePlace,
-  type SeenPlace,
+  statPath,
+  type ResolvedPath,
 } from './file-mark.ts';
 export { FilesystemCache, filesystemOf, type HostFilesystem, storageRulesOf } from './filesystem.ts';
 export {
@@ -34,7 +34,7 @@ export { availableIn } from './ground/ground.ts';
 export { hasWriters, isMappedForWriting } from './writers.ts';
 export { type ReopenedFiles, reopenedForReading } from './reopen.ts';
 export { inheritedDevice, readFully, writeFully } from './inherited.ts';
-export { endSpeculation, markNoCow } from './ioctls.ts';
+export { trimSpeculativePreallocation, markNoCow } from './ioctls.ts';
 export { JAILED_FILE, runJailedTool, type ToolAnswer } from './jailed-tool.ts';
 export { CHANNEL_FD, DESCRIPTOR_FD, type Jailed, type JailEnd, type JailOptions, startJailed } from './jail.ts';
 export {
@@ -62,19 +62,19 @@ export {
   openImageFileAt,
   type OpenFile,
   type OpenFileOptions,
-  realPlacesOf,
+  realpaths,
 } from './open-file.ts';
 export { type Access, type HoldingProcess, type MachineFiles, machinesWith, ProcessFiles, type ProcessSearch } from './process-files.ts';
 export { fileBeside } from './runtime-files.ts';
 export { sealProcess, type SealOrder } from './seal.ts';
 export {
-  asideOf,
-  beginStateFile,
+  quarantinePath,
+  createEmptyStateFile,
   copyStateFile,
   ensureStateFile,
   forgetAside,
   hasLog,
-  keepAside,
+  quarantine,
   overwriteStart,
   prepareStateDirectory,
   publishStateFile,

@@ -143,7 +143,7 @@ export async function markNoCow(fd: number): Promise<void> {
  * An extent size hint of one block does it: it rounds nothing up. A hint inherited from the directory stays. Nothing happens
  * elsewhere.
  */
-export async function endSpeculation(fd: number, { kind, hostBlock }: { kind: string; hostBlock: number }): Promise<void> {
+export async function trimSpeculativePreallocation(fd: number, { kind, hostBlock }: { kind: string; hostBlock: number }): Promise<void> {
   const ffi = kind === 'xfs' ? await loadFfi() : undefined;
   const attributes = Buffer.alloc(28);
   if (ffi === undefined || ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0) return;

@@ -37,7 +37,7 @@ export interface HostCache {
 /**
  * The places that directory names mean, all links resolved; a name that leads nowhere is left out.
  */
-export async function realPlacesOf(directories: readonly (string | Buffer)[]): Promise<string[]> {
+export async function realpaths(directories: readonly (string | Buffer)[]): Promise<string[]> {
   const places = await Promise.all(directories.map((directory) => realpathAsync(directory).catch(() => undefined)));
   return places.filter((place) => place !== undefined);
 }
@@ -118,7 +118,7 @@ export async function openImageFile(path: string | Buffer, options: OpenFileOpti
   try {
     return makeOpenFile(displayPath(path), opened.fd, opened, options.cache ?? newHostCache());
   } catch (error) {
-    await closeLater(opened.fd);
+    await closeQuietly(opened.fd);
     throw error;
   }
 }
@@ -144,7 +144,7 @@ function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCac
   const stDev = stats.dev;
   let closing: Promise<void> | undefined;
   const closeOnce = (): Promise<void> => {
-    closing ??= closeLater(fd);
+    closing ??= closeQuietly(fd);
     return closing;
   };
   return {
@@ -255,7 +255,7 @@ export async function identityOfFile(path: string | Buffer): Promise<string> {
 }
 
 /** Closing what was only read writes nothing and waits for nobody: a turn of the thread pool would cost more. */
-function closeLater(fd: number): Promise<void> {
+function closeQuietly(fd: number): Promise<void> {
   try {
     closeSync(fd);
   } catch {

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { aShell } from '../../tests/support/holders.ts';
-import { parseDescriptorInfo, ProcessFiles, type ProcessSearch, type SoughtFile, withoutCounting } from './process-files.ts';
+import { parseDescriptorInfo, ProcessFiles, type ProcessSearch, type TargetFile, excludingFd } from './process-files.ts';
 
 let directory: string;
 let path: string;
 let asking: number;
-let file: SoughtFile;
+let file: TargetFile;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'plimsoll-process-'));
@@ -25,7 +25,7 @@ afterEach(() => {
 });
 
 function searchOnce(proc?: string): Promise<ProcessSearch> {
-  return withoutCounting(asking, () => new ProcessFiles(proc).search(file));
+  return excludingFd(asking, () => new ProcessFiles(proc).search(file));
 }
 
 describe('search() among real processes', () => {

@@ -51,7 +51,7 @@ export interface ProcessSearch {
 }
 
 /** A file to look for: device and inode as stat tells them, of the open descriptor `fd` of this process. */
-export interface SoughtFile {
+export interface TargetFile {
   readonly fd: number;
   readonly dev: bigint;
   readonly ino: bigint;
@@ -71,15 +71,15 @@ const SNAPSHOT_AGE_MS = 500;
 const PROCESSES_BETWEEN_PAUSES = 64;
 
 /** Descriptors that this process opened only to ask: they are not counted as users of the file. */
-const askingDescriptors = new Set<number>();
+const ownProbeFds = new Set<number>();
 
 /** Runs `ask` with `fd` not counted as a user of its file. */
-export async function withoutCounting<T>(fd: number, ask: () => Promise<T>): Promise<T> {
-  askingDescriptors.add(fd);
+export async function excludingFd<T>(fd: number, ask: () => Promise<T>): Promise<T> {
+  ownProbeFds.add(fd);
   try {
     return await ask();
   } finally {
-    askingDescriptors.delete(fd);
+    ownProbeFds.delete(fd);
   }
 }
 
@@ -106,7 +106,7 @@ export class ProcessFiles {
   }
 
   /** Who has `file` open, ascending by pid. Throws: the signal's reason; unsupported, NO_PROC. */
-  async search(file: SoughtFile, signal?: AbortSignal): Promise<ProcessSearch> {
+  async search(file: TargetFile, signal?: AbortSignal): Promise<ProcessSearch> {
     const snapshot = await this.#recentSnapshot(signal);
     const inode = infoOf(this.#proc, 'self', file.fd)?.inode ?? file.ino.toString();
     const candidates = [...(snapshot.byInode.get(inode) ?? []), ...(snapshot.byInode.get('') ?? [])];
@@ -130,12 +130,12 @@ export class ProcessFiles {
     return taking;
   }
 
-  #openings(candidates: readonly Descriptor[], file: SoughtFile): { byPid: Map<number, OpenDescriptor[]>; inaccessible: Set<number> } {
+  #openings(candidates: readonly Descriptor[], file: TargetFile): { byPid: Map<number, OpenDescriptor[]>; inaccessible: Set<number> } {
     const self = ownPid(this.#proc);
     const byPid = new Map<number, OpenDescriptor[]>();
     const inaccessible = new Set<number>();
     for (const { pid, fd } of candidates) {
-      if (pid === self && askingDescriptors.has(fd)) continue;
+      if (pid === self && ownProbeFds.has(fd)) continue;
       try {
         const { dev, ino } = statSync(`${this.#proc}/${pid}/fd/${fd}`, { bigint: true });
         const info = dev === file.dev && ino === file.ino ? infoOf(this.#proc, pid, fd) : undefined;

@@ -110,7 +110,7 @@ export function ensureStateFile(file: string): void {
 }
 
 /** A new empty file with mode 0600; what had that name is removed, with its journal. */
-export function beginStateFile(file: string): void {
+export function createEmptyStateFile(file: string): void {
   attempt(file, () => {
     removeStateFile(file);
     closeSync(openSync(file, 'wx', FILE_MODE));
@@ -128,7 +128,7 @@ export function publishStateFile(from: string, to: string): void {
 /** A copy to work on, with its log; the original is only read. */
 export function copyStateFile(from: string, to: string): void {
   attempt(to, () => {
-    beginStateFile(to);
+    createEmptyStateFile(to);
     copyFileSync(from, to);
     if (lstatSync(`${from}-wal`, { throwIfNoEntry: false })?.isFile() === true) copyFileSync(`${from}-wal`, `${to}-wal`);
   });
@@ -162,12 +162,12 @@ export function removeStateFile(file: string): void {
 
 /**
  * Renames `file` and its log to NAME.corrupt-<time> and returns that name; nothing is removed but the index of the log, which
- * is made anew from it. Until `forgetAside`, `asideOf` gives the name, also to a later process.
+ * is made anew from it. Until `forgetAside`, `quarantinePath` gives the name, also to a later process.
  *
  * The log goes last: one without its file is put aside by the next start, but never a file without its log, whose last
  * entries would then be missing unnoticed.
  */
-export function keepAside(file: string, nowMs: number): string {
+export function quarantine(file: string, nowMs: number): string {
   return attempt(file, () => {
     const aside = freeName(file, nowMs);
     forgetAside(file);
@@ -182,8 +182,8 @@ export function keepAside(file: string, nowMs: number): string {
   });
 }
 
-/** The name that `keepAside` gave and nobody has dealt with yet. */
-export function asideOf(file: string): string | undefined {
+/** The name that `quarantine` gave and nobody has dealt with yet. */
+export function quarantinePath(file: string): string | undefined {
   try {
     return basename(readlinkSync(`${file}${MARK}`));
   } catch {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError } from '#base';
 import { displayPath } from './descriptor.ts';
 import { nameText } from './name-text.ts';
-import { CLOCK_DOUBT_MS, type FileMark, isFresh, isSameMark } from './file-mark.ts';
+import { RACY_WINDOW_MS, type PathStamp, isFresh, isSamePathStamp } from './file-mark.ts';
 import { FilesystemCache, filesystemOf } from './filesystem.ts';
 
 const lstatAsync = promisify(lstat);
@@ -140,7 +140,7 @@ export async function* walkDirectories(
 type Names = Pick<WalkedDirectory, 'files' | 'directories' | 'symlinkCount' | 'specialCount'>;
 
 interface RememberedDirectory {
-  readonly mark: FileMark;
+  readonly mark: PathStamp;
   /** Read so long after its last change that every later one shows in the mark. */
   readonly isSettled: boolean;
   readonly names: Names;
@@ -216,14 +216,14 @@ async function storeOf(pathBytes: Buffer, filesystems: FilesystemCache): Promise
 /** The names in a directory, read only where it may have changed. */
 async function namesIn(pathBytes: Buffer, path: string, stats: BigIntStats, isLocal: boolean, memory: WalkMemory): Promise<Names> {
   const remembered = memory.recall(pathBytes);
-  if (remembered?.isSettled === true && isSameMark(remembered.mark, stats)) {
+  if (remembered?.isSettled === true && isSamePathStamp(remembered.mark, stats)) {
     memory.keep(pathBytes, remembered);
     return remembered.names;
   }
   const { dev, ino, size, blocks, mtimeNs, ctimeNs } = stats;
   const mark = { dev, ino, size, blocks, mtimeNs, ctimeNs };
   // What other hosts change on a server's directory shows here when the client's cache is over.
-  const isSettled = isLocal && !isFresh(mark, Date.now(), CLOCK_DOUBT_MS);
+  const isSettled = isLocal && !isFresh(mark, Date.now(), RACY_WINDOW_MS);
   const read = await readdirAsync(pathBytes, { withFileTypes: true, encoding: 'buffer' });
   const names = sortedOut(read, path, pathBytes, remembered?.names);
   memory.keep(pathBytes, { mark, isSettled, names });

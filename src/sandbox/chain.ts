@@ -56,7 +56,7 @@ export async function followChain(file: OpenFile, references: FileReferences, op
   const lookedUp: Buffer[] = [];
   const seen = new Set([file.identity]);
   const refersToFiles = references.data.length > 0 || references.backing !== undefined;
-  const allowed = refersToFiles ? await realPlacesOf(options.allowDirectories) : [];
+  const allowed = refersToFiles ? await realpaths(options.allowDirectories) : [];
   const walk: Walk = { ...options, lookedUp, permit: permitWithin(file, allowed) };
   let from: Buffer = Buffer.from(options.path);
   for (const { name, nameBytes, format, capacity, reach } of references.data) {

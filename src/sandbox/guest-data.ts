@@ -60,7 +60,7 @@ export async function withGuestData<T>(path: string, options: ExamineOptions, us
 async function openLayers(path: string, options: ExamineOptions, layers: Layer[]): Promise<readonly Finding[]> {
   const cache = options.cache ?? newHostCache();
   const seen = new Set<string>();
-  const allowed = await realPlacesOf(options.allowDirectories ?? []);
+  const allowed = await realpaths(options.allowDirectories ?? []);
   let from: Buffer = Buffer.from(path);
   let format: string | undefined = options.format;
   let onTop: readonly Finding[] = [];

@@ -4,7 +4,7 @@ import { mkdtempSync, openSync, readFileSync, readSync, realpathSync, rmSync, cl
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Keeper, scan } from '#pool';
+import { StoreMonitor, scan } from '#pool';
 import type { ScannedImage, StoreReport } from '#wire';
 
 const MiB = 2 ** 20;
@@ -155,7 +155,7 @@ describe('a raw disk on which the guest wrote the header of an image', () => {
     const small = 300 * MiB;
     writeFileSync(at('vm.qcow2'), '');
     truncateSync(at('vm.qcow2'), small);
-    const keeper = new Keeper({ directories: [directory] });
+    const keeper = new StoreMonitor({ directories: [directory] });
     try {
       await keeper.start();
       guestWrites(at('vm.qcow2'), headOf('qcow2', []), 0);

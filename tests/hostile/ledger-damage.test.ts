@@ -137,8 +137,8 @@ describe('a damaged ledger', () => {
     await aLedger();
     scribble(0, 100);
     // As after a crash behind the first steps: the file is aside, the link says which, nothing new is there.
-    const { keepAside } = await import('../../src/host/index.ts');
-    keepAside(file, Date.now());
+    const { quarantine } = await import('../../src/host/index.ts');
+    quarantine(file, Date.now());
     expect(existsSync(file)).toBe(false);
     const ledger = await Ledger.open(file);
     expect(ledger.held().length).toBe(COUNT);

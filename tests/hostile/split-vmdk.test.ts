@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, symlinkSync, tr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Keeper, scan } from '#pool';
+import { StoreMonitor, scan } from '#pool';
 import { examineImage } from '#sandbox';
 import type { ImageReport, ScannedImage, StoreReport } from '#wire';
 import { aQcow2 } from '../support/qcow2-builder.ts';
@@ -94,7 +94,7 @@ describe('a flat extent', () => {
   it('that grows leads a daemon to read its descriptor and itself again', async () => {
     sparse('disk-flat.vmdk', MiB);
     descriptor([flat('disk-flat.vmdk', MiB)]);
-    const keeper = new Keeper({ directories: [directory] });
+    const keeper = new StoreMonitor({ directories: [directory] });
     try {
       await keeper.start();
       descriptor([flat('disk-flat.vmdk', 64 * MiB)]);

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Keeper, scan, type ScanOptions } from '#pool';
+import { StoreMonitor, scan, type ScanOptions } from '#pool';
 import type { ScannedImage, StoreReport } from '#wire';
 
 const MiB = 2 ** 20;
@@ -262,7 +262,7 @@ describe('a file that was removed while a process writes it', () => {
   });
 
   it('is seen by a daemon when it is removed, and when it is closed', async () => {
-    const keeper = new Keeper({ directories: [directory] });
+    const keeper = new StoreMonitor({ directories: [directory] });
     try {
       sparse('vm.img', DISK);
       const fd = openSync(at('vm.img'), 'r+');

@@ -67,11 +67,19 @@ function operandText(operand: DescribedOperand): string {
 function verbSection(verb: DescribedVerb): string[] {
   return [
     `.SS ${roff(verb.name)}`,
-    roff(verb.teaching.description),
+    roff(verb.commandHelp.description),
     ...verb.operands.flatMap((operand) => ['.TP', operandText(operand), roff(operand.text)]),
     ...verb.options.flatMap(optionLines),
-    ...(verb.teaching.examples.length === 0 ? [] : ['.PP', 'Examples:']),
-    ...verb.teaching.examples.flatMap((one) => ['.PP', roff(one.does).replace(/[^?]$/, '$&:'), '.RS', '.nf', roff(one.line), '.fi', '.RE']),
+    ...(verb.commandHelp.examples.length === 0 ? [] : ['.PP', 'Examples:']),
+    ...verb.commandHelp.examples.flatMap((one) => [
+      '.PP',
+      roff(one.does).replace(/[^?]$/, '$&:'),
+      '.RS',
+      '.nf',
+      roff(one.line),
+      '.fi',
+      '.RE',
+    ]),
   ];
 }
 

@@ -1,7 +1,7 @@
 /** The `StoreService` of a running daemon: what the keeper sees, the ledger holds and the history remembers, put together. */
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { asPlimsollError, MiB, PlimsollError } from '#base';
-import { filesystemOf, realPlacesOf } from '#host';
+import { filesystemOf, realpaths } from '#host';
 import { limitExaminationMemory } from '#sandbox';
 import type {
   AdmissionDecision,
@@ -24,9 +24,9 @@ import { LOOK_BACK_SECONDS } from '../decide/growth.ts';
 import { type Appeared, HeldSpace } from './held-space.ts';
 import { History } from '../state/history.ts';
 import { imageIdOf, ImageIndex } from './image-views.ts';
-import { Keeper } from '../scan/keeper.ts';
+import { StoreMonitor } from '../scan/keeper.ts';
 import { refuseFile } from '../scan/scan.ts';
-import type { KeptStore } from '../scan/kept-store.ts';
+import type { StoreSnapshot } from '../scan/kept-store.ts';
 import { Ledger } from '../state/ledger.ts';
 import { MovePlanner, type StandingStore } from './store-moves.ts';
 import { type Held, NOTHING_HELD, StoreRecord } from './store-record.ts';
@@ -88,7 +88,7 @@ class Daemon implements StoreService {
   readonly #options: DaemonOptions;
   readonly #ledger: Ledger;
   readonly #history: History;
-  readonly #keeper: Keeper;
+  readonly #keeper: StoreMonitor;
   readonly #records = new Map<string, StoreRecord>();
   readonly #held = new HeldSpace();
   /** Released or expired, while the image may be there and was not seen yet: they hold until a look that began later. When, by performance.now(). */
@@ -115,7 +115,7 @@ class Daemon implements StoreService {
     this.#options = options;
     this.#ledger = ledger;
     this.#history = history;
-    this.#keeper = new Keeper({
+    this.#keeper = new StoreMonitor({
       directories: stores.flatMap(({ directories }) => directories),
       policyOf: (directories) => this.#orderOf(directories).rules,
       allowDirectories,
@@ -337,7 +337,7 @@ class Daemon implements StoreService {
   }
 
   /** What a look found: counted, remembered, told. */
-  #take(kept: KeptStore, changed: readonly string[], gone: readonly string[]): void {
+  #take(kept: StoreSnapshot, changed: readonly string[], gone: readonly string[]): void {
     const now = Date.now();
     const { id } = kept.report;
     const isFirst = !this.#records.has(id);
@@ -353,7 +353,7 @@ class Daemon implements StoreService {
     if (!isFirst) this.#tellImages(record, changed, gone);
   }
 
-  #newRecord(kept: KeptStore, now: number): StoreRecord {
+  #newRecord(kept: StoreSnapshot, now: number): StoreRecord {
     const { id } = kept.report;
     const order = this.#orderOf(kept.directories);
     const others = this.#options.stores.filter(
@@ -480,7 +480,7 @@ class Daemon implements StoreService {
   async #notOnAny(path: string, nearest: string): Promise<PlimsollError> {
     const watched = this.#options.stores.flatMap(({ directories }) => directories);
     const scanned = new Set([...this.#records.values()].flatMap(({ kept }) => kept.directories));
-    const [real = nearest] = await realPlacesOf([nearest]);
+    const [real = nearest] = await realpaths([nearest]);
     const unscanned = watched.find((one) => !scanned.has(one) && (isBelow(one, path) || isBelow(one, real)));
     if (unscanned !== undefined) {
       const where = { doing: 'find store', field: 'store', found: path, expected: 'a directory that has been scanned' };
@@ -507,7 +507,7 @@ async function nameInLooks(path: string, directories: readonly string[]): Promis
   if (!isAbsolute(path)) {
     throw new PlimsollError('usage', 'PATH_RELATIVE', { doing: 'reserve space', field: 'path', found: path, expected: 'an absolute path' });
   }
-  const [place] = await realPlacesOf([dirname(path)]);
+  const [place] = await realpaths([dirname(path)]);
   if (place === undefined) {
     throw new PlimsollError('not-found', 'DIRECTORY_MISSING', {
       doing: 'reserve space',
@@ -517,7 +517,7 @@ async function nameInLooks(path: string, directories: readonly string[]): Promis
     });
   }
   for (const directory of directories) {
-    const [root] = await realPlacesOf([directory]);
+    const [root] = await realpaths([directory]);
     const below = root === undefined ? '..' : relative(root, place);
     if (below !== '..' && !below.startsWith('../')) return join(directory, below, basename(path));
   }

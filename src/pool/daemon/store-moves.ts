@@ -2,7 +2,7 @@
 import { runInOwnSlices } from '#base';
 import type { ImageView, MovePlan } from '#wire';
 import type { StoreFacts } from '../decide/admission.ts';
-import type { KeptStore } from '../scan/kept-store.ts';
+import type { StoreSnapshot } from '../scan/kept-store.ts';
 import { groupImages, type ImageGroup } from '../decide/move-groups.ts';
 import { type MoveGroup, planInSteps } from '../decide/moves.ts';
 import type { StoreRecord } from './store-record.ts';
@@ -65,7 +65,7 @@ function chained({ path, machine, chain }: ImageView): Parameters<typeof groupIm
 /** What groups are made of, all of one moment. */
 interface StoreImages {
   readonly byPath: ReadonlyMap<string, ImageView>;
-  readonly kept: KeptStore;
+  readonly kept: StoreSnapshot;
 }
 
 function moveGroup({ machine, own, shared }: ImageGroup, store: StoreImages): MoveGroup {
@@ -86,7 +86,7 @@ function moveGroup({ machine, own, shared }: ImageGroup, store: StoreImages): Mo
 }
 
 /** One image by itself frees what is its own; of several, blocks that only they share come back too, and those have to be looked up. */
-function freedBy(leaving: readonly ImageView[], kept: KeptStore): number {
+function freedBy(leaving: readonly ImageView[], kept: StoreSnapshot): number {
   const isSimple = leaving.filter(({ shared }) => shared !== 0).length <= 1;
   if (isSimple) return leaving.reduce((sum, { exclusive }) => sum + (exclusive ?? 0), 0);
   return kept.groupStorage(leaving.map(({ path }) => path)).freed;

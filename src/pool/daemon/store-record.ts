@@ -7,7 +7,7 @@ import { forecastStore, growthOf, outlookTo, type SizePoint } from '../decide/fo
 import { GrowthSeries } from './growth-series.ts';
 import type { ImageState, StoreState } from '../state/history.ts';
 import { imageIdOf } from './image-views.ts';
-import type { KeptStore } from '../scan/kept-store.ts';
+import type { StoreSnapshot } from '../scan/kept-store.ts';
 import { alertOf, judgeLevel, type LevelState } from '../decide/levels.ts';
 import { MAP_MAY_EXCEED } from '../scan/map-doubt.ts';
 import { roomDuring } from '../scan/store.ts';
@@ -36,7 +36,7 @@ export class StoreRecord {
   readonly id: string;
   readonly rules: StoreRules;
   readonly #remarks: readonly Finding[];
-  #kept: KeptStore;
+  #kept: StoreSnapshot;
   #level: LevelState | undefined;
   #alert: Alert | undefined;
   /** Bytes that all images could come to need beyond what there was at the last judgement. */
@@ -56,7 +56,7 @@ export class StoreRecord {
   #refreshFrom = 0;
 
   /** `remarks`: what the daemon has noticed of the store, beside what looks say. */
-  constructor(kept: KeptStore, { rules, remarks }: { rules: StoreRules; remarks: readonly Finding[] }, remembered: RememberedSizes) {
+  constructor(kept: StoreSnapshot, { rules, remarks }: { rules: StoreRules; remarks: readonly Finding[] }, remembered: RememberedSizes) {
     this.id = kept.report.id;
     this.rules = rules;
     this.#remarks = remarks;
@@ -67,7 +67,7 @@ export class StoreRecord {
     );
   }
 
-  get kept(): KeptStore {
+  get kept(): StoreSnapshot {
     return this.#kept;
   }
 
@@ -85,7 +85,7 @@ export class StoreRecord {
   }
 
   /** Takes over what a look found. */
-  look(kept: KeptStore, changed: readonly string[], sizes: ImageSizes, nowMs: number): void {
+  look(kept: StoreSnapshot, changed: readonly string[], sizes: ImageSizes, nowMs: number): void {
     const before = this.#kept;
     this.#kept = kept;
     if (kept.presence === 'vanished') return;

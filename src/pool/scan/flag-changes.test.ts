@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { liesIn, turnedRuns } from './flag-changes.ts';
+import { liesIn, changedSharedRanges } from './flag-changes.ts';
 
 /** Blocks of a file as ranges of one block each, all marked. */
 function rangesOf(blocks: readonly number[]): Float64Array {
   return Float64Array.from(blocks.flatMap((block) => [block * 10, block * 10 + 10, 1]));
 }
 
-function turned(files: Parameters<typeof turnedRuns>[0]): Float64Array {
-  const steps = turnedRuns(files);
+function turned(files: Parameters<typeof changedSharedRanges>[0]): Float64Array {
+  const steps = changedSharedRanges(files);
   for (;;) {
     const { done, value } = steps.next();
     if (done === true) return value;
@@ -17,7 +17,7 @@ function turned(files: Parameters<typeof turnedRuns>[0]): Float64Array {
 
 const blocks = fc.uniqueArray(fc.nat({ max: 8 }), { maxLength: 6 });
 
-describe('turnedRuns()', () => {
+describe('changedSharedRanges()', () => {
   it('are the blocks whose users became more than one or no longer are, block by block', () => {
     const file = fc.record({ before: blocks, after: blocks, isSame: fc.boolean() });
     fc.assert(

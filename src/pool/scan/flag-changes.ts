@@ -17,7 +17,7 @@ export interface RangesChange {
  * A block that several others use before and after keeps its mark, so that the clones of a template, one of which is being
  * written to, stay as they are.
  */
-export function* turnedRuns(files: readonly RangesChange[]): Generator<void, Float64Array> {
+export function* changedSharedRanges(files: readonly RangesChange[]): Generator<void, Float64Array> {
   const touched = flaggedChanges(files);
   if (touched.count === 0) return new Float64Array(0);
   const steps: { readonly at: number; readonly before: number; readonly after: number }[] = [];

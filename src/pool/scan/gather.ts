@@ -8,7 +8,7 @@ import { filesystemOf, type HostCache, type HostFilesystem, type OpenWriters, ty
 import type { ChainLink, Finding, ImageReport } from '#wire';
 import { largerCommit, type LargestCommit } from './commits.ts';
 import { writerLimitOf } from './process-limit.ts';
-import type { Sighting } from './sighting.ts';
+import type { CachedExamination } from './sighting.ts';
 import type { FoundImage, OtherFile, StoreInput } from './store.ts';
 
 /** What the walk tells of one filesystem beside its files. */
@@ -112,7 +112,7 @@ export class StoreNotes {
 
 /** A file, by whichever of its names stands for it. */
 interface Found {
-  sighting: Sighting;
+  sighting: CachedExamination;
   readonly aliases: string[];
   readonly backingOf: string[];
   largestCommit?: LargestCommit | undefined;
@@ -127,13 +127,13 @@ export interface Claim {
   readonly format: 'raw' | 'vmdk';
   /** The largest of what the images say. */
   readonly reach: number;
-  readonly claimants: readonly Sighting[];
+  readonly claimants: readonly CachedExamination[];
   /** As the walk found it; undefined when it lies elsewhere. */
-  readonly target: Sighting | undefined;
+  readonly target: CachedExamination | undefined;
 }
 
 /** Reads a file as an external data file; undefined when it cannot be opened. */
-export type ReadClaim = (claim: Claim) => Promise<Sighting | undefined>;
+export type ReadClaim = (claim: Claim) => Promise<CachedExamination | undefined>;
 
 /** `input.filesystem` is as full as it was when it was asked first. */
 export interface GatheredStore {
@@ -145,7 +145,7 @@ export interface GatheredStore {
 export interface SeenBeside {
   readonly readClaim: ReadClaim;
   /** Files that were removed while somebody can write them. */
-  readonly nameless: readonly Sighting[];
+  readonly nameless: readonly CachedExamination[];
   readonly writers: OpenWriters | undefined;
   /** Identities of the files that nobody can write. */
   readonly unwritable: ReadonlySet<string>;
@@ -153,7 +153,7 @@ export interface SeenBeside {
 
 /** Every store with its images. */
 export async function gather(
-  sightings: readonly Sighting[],
+  sightings: readonly CachedExamination[],
   notes: StoreNotes,
   { readClaim, nameless, writers, unwritable }: SeenBeside,
 ): Promise<GatheredStore[]> {
@@ -204,7 +204,7 @@ function otherFile({ sighting, aliases, backingOf }: Found, writers: OpenWriters
 }
 
 /** By QEMU's locks, or by who can write it. */
-function isOpenForWriting({ identity, openForWriting }: Sighting, writers: OpenWriters | undefined): boolean | undefined {
+function isOpenForWriting({ identity, openForWriting }: CachedExamination, writers: OpenWriters | undefined): boolean | undefined {
   if (openForWriting === true || (identity !== undefined && writers?.written.has(identity) === true)) return true;
   return writers === undefined ? openForWriting : false;
 }
@@ -232,7 +232,7 @@ function foundImage(
 }
 
 /** Of several names the first by its bytes stands for the file, in path and figures, of those by which it is an image at all. */
-function addName(byIdentity: Map<string, Found>, identity: string, sighting: Sighting): void {
+function addName(byIdentity: Map<string, Found>, identity: string, sighting: CachedExamination): void {
   const known = byIdentity.get(identity);
   if (known === undefined) {
     byIdentity.set(identity, { sighting, aliases: [], backingOf: [] });
@@ -246,7 +246,7 @@ function addName(byIdentity: Map<string, Found>, identity: string, sighting: Sig
 }
 
 /** A file that cannot be opened is an image with an error, on the store of its directory; one that vanished is none. */
-async function addUnopened(sighting: Sighting, notes: StoreNotes, images: Map<Notes, Found[]>): Promise<void> {
+async function addUnopened(sighting: CachedExamination, notes: StoreNotes, images: Map<Notes, Found[]>): Promise<void> {
   const { error, path } = sighting.report;
   if (error === undefined || error.kind === 'not-found') return;
   try {
@@ -257,7 +257,7 @@ async function addUnopened(sighting: Sighting, notes: StoreNotes, images: Map<No
 }
 
 /** What it was told when it was read may be old: the one that this look asked counts. */
-async function storeOf({ filesystem, walked }: Sighting, notes: StoreNotes): Promise<Notes> {
+async function storeOf({ filesystem, walked }: CachedExamination, notes: StoreNotes): Promise<Notes> {
   const known = filesystem === undefined ? undefined : notes.stores.get(filesystem.id);
   if (known !== undefined) return known;
   try {
@@ -293,10 +293,10 @@ async function linkImages(byIdentity: ReadonlyMap<string, Found>, notes: StoreNo
 }
 
 /** By identity and format: two images can claim one file, and differ. */
-type Claims = Map<string, Omit<Claim, 'target' | 'reach' | 'claimants'> & { reach: number; readonly claimants: Sighting[] }>;
+type Claims = Map<string, Omit<Claim, 'target' | 'reach' | 'claimants'> & { reach: number; readonly claimants: CachedExamination[] }>;
 
 /** An external data file grows with its image, wherever it lies; one that cannot be read leaves the answer open. */
-function noteClaim(claims: Claims, image: Sighting, { file, path, reach, format }: ChainLink, notes: StoreNotes): void {
+function noteClaim(claims: Claims, image: CachedExamination, { file, path, reach, format }: ChainLink, notes: StoreNotes): void {
   if (reach !== undefined && path !== null && file !== undefined) {
     const kind = format === 'vmdk' ? 'vmdk' : 'raw';
     const key = `${file} ${kind}`;
@@ -316,7 +316,7 @@ function noteClaim(claims: Claims, image: Sighting, { file, path, reach, format 
 }
 
 /** A file as it was found, or as the data of another image, `read`: no claim makes its figures smaller, or hides an error. */
-function asClaimed(found: Sighting, read: Sighting): Sighting {
+function asClaimed(found: CachedExamination, read: CachedExamination): CachedExamination {
   if (read.report.error !== undefined) return found;
   const isSmaller = (read.report.commitment ?? 0) < (found.report.commitment ?? 0);
   if (read.report.format === 'vmdk') return isSmaller || isUnreadable(found.report) || found.report.format === 'vmdk' ? found : read;

@@ -1,28 +1,28 @@
 /** Findings of the monitor about itself rather than about images. */
 import { resolve } from 'node:path';
 import type { PlimsollError } from '#base';
-import { seePlace, type WatchLack } from '#host';
+import { statPath, type WatchLack } from '#host';
 import type { Finding } from '#wire';
 
 /** Where each named directory leads, all links resolved: at first, and now. */
-export type LedPlaces = ReadonlyMap<string, { readonly first: string; readonly now: string }>;
+export type LinkTargets = ReadonlyMap<string, { readonly first: string; readonly now: string }>;
 
 /** The real place of each directory that leads somewhere, by its name. */
-export async function placesOf(directories: readonly (string | Buffer)[]): Promise<ReadonlyMap<string, string>> {
+export async function resolveDirectories(directories: readonly (string | Buffer)[]): Promise<ReadonlyMap<string, string>> {
   const places = await Promise.all(
-    directories.map(async (name) => [name.toString(), (await seePlace(Buffer.from(name))).realPath] as const),
+    directories.map(async (name) => [name.toString(), (await statPath(Buffer.from(name))).realPath] as const),
   );
   return new Map(places.flatMap(([name, place]) => (place === undefined ? [] : [[name, place]])));
 }
 
 /** `before` with where the directories lead now; one that leads nowhere for a time is not forgotten. */
-export function ledElsewhere(before: LedPlaces, places: ReadonlyMap<string, string>): LedPlaces {
+export function retargeted(before: LinkTargets, places: ReadonlyMap<string, string>): LinkTargets {
   const led = new Map(before);
   for (const [name, now] of places) led.set(name, { first: before.get(name)?.first ?? now, now });
   return led;
 }
 
-export function linkFindings(led: LedPlaces): Finding[] {
+export function linkFindings(led: LinkTargets): Finding[] {
   return [...led].flatMap(([name, { first, now }]): Finding[] => {
     if (first !== now) {
       return [

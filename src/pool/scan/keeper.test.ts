@@ -27,8 +27,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { StoreReport } from '#wire';
 import { aMachine, qemuIoOn } from '../../../tests/support/holders.ts';
 import { canMount, type MountableKind, type MountedFilesystem, withFilesystem } from '../../../tests/support/loop-mount.ts';
-import { Keeper, type KeeperOptions } from './keeper.ts';
-import type { KeptStore } from './kept-store.ts';
+import { StoreMonitor, type KeeperOptions } from './keeper.ts';
+import type { StoreSnapshot } from './kept-store.ts';
 import { scan } from './scan.ts';
 
 const KiB = 1024;
@@ -38,7 +38,7 @@ const SEED = Number(process.env['PLIMSOLL_KEEPER_SEED'] ?? 4711);
 const mountable = canMount('the keeper on ext4 and XFS, stores that vanish');
 
 const mounts: MountedFilesystem[] = [];
-const keepers: Keeper[] = [];
+const keepers: StoreMonitor[] = [];
 let root: string;
 
 beforeEach(() => {
@@ -63,8 +63,8 @@ function pretendTimePasses(): void {
   vi.spyOn(Date, 'now').mockImplementation(() => now() + 100_000);
 }
 
-async function keeperOf(directories: readonly string[], options: Partial<KeeperOptions> = {}): Promise<Keeper> {
-  const keeper = new Keeper({ directories, everyMs: 3_600_000, mostWatches: 0, ...options });
+async function keeperOf(directories: readonly string[], options: Partial<KeeperOptions> = {}): Promise<StoreMonitor> {
+  const keeper = new StoreMonitor({ directories, everyMs: 3_600_000, mostWatches: 0, ...options });
   keepers.push(keeper);
   await keeper.start();
   return keeper;
@@ -86,20 +86,20 @@ function lasting(reports: readonly StoreReport[]): unknown[] {
     .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-function reportsOf(keeper: Keeper): StoreReport[] {
+function reportsOf(keeper: StoreMonitor): StoreReport[] {
   return keeper
     .stores()
     .filter(({ presence }) => presence === 'present')
     .map(({ report }) => report);
 }
 
-async function expectTrue(keeper: Keeper, directories: readonly string[], options: Partial<KeeperOptions> = {}): Promise<void> {
+async function expectTrue(keeper: StoreMonitor, directories: readonly string[], options: Partial<KeeperOptions> = {}): Promise<void> {
   await keeper.refresh();
   expect(lasting(reportsOf(keeper))).toEqual(lasting(await scanned(directories, options)));
 }
 
-function theStore(keeper: Keeper): KeptStore {
-  return keeper.stores()[0] as KeptStore;
+function theStore(keeper: StoreMonitor): StoreSnapshot {
+  return keeper.stores()[0] as StoreSnapshot;
 }
 
 function run(program: string, ...words: string[]): void {
@@ -207,7 +207,7 @@ describe.runIf(mountable)('after any sequence of changes the keeper says what a 
 });
 
 /** Paths that were examined while `act` ran: what the keeper says it read. */
-async function imagesReadDuring(keeper: Keeper, act: () => Promise<unknown>): Promise<number> {
+async function imagesReadDuring(keeper: StoreMonitor, act: () => Promise<unknown>): Promise<number> {
   let read = 0;
   const end = keeper.onProgress((progress) => (read = progress.ended ? progress.imagesRead : read));
   await act();
@@ -374,13 +374,13 @@ describe('refresh()', () => {
 describe('start()', () => {
   it('refuses a file', async () => {
     someImages();
-    await expect(new Keeper({ directories: [join(root, 'a.raw')] }).start()).rejects.toMatchObject({ code: 'NOT_A_DIRECTORY' });
+    await expect(new StoreMonitor({ directories: [join(root, 'a.raw')] }).start()).rejects.toMatchObject({ code: 'NOT_A_DIRECTORY' });
   });
 
   it('ends with the signal', async () => {
     someImages();
     const controller = new AbortController();
-    const keeper = new Keeper({ directories: [root] });
+    const keeper = new StoreMonitor({ directories: [root] });
     const starting = keeper.start(controller.signal);
     controller.abort(new Error('enough'));
     await expect(starting).rejects.toThrow('enough');
@@ -475,7 +475,7 @@ describe.runIf(mountable)('on filesystems of their own', () => {
       const { id } = theStore(keeper).report;
       run('umount', place);
       await keeper.refresh();
-      const byId = (): KeptStore => keeper.stores().find(({ report }) => report.id === id) as KeptStore;
+      const byId = (): StoreSnapshot => keeper.stores().find(({ report }) => report.id === id) as StoreSnapshot;
       expect(byId()).toMatchObject({ presence: 'vanished', directories: [place] });
       expect(byId().report.images.map(({ path }) => path)).toEqual([join(place, 'a.raw')]);
       expect(byId().report.findings[0]).toMatchObject({

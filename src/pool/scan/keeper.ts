@@ -8,8 +8,17 @@
 import { asPlimsollError, requireOptions, requirePaths, runCooperatively } from '#base';
 import { type DirectoryEvent, DirectoryWatches, machinesWith, type MachineFiles, type WatchLack } from '#host';
 import type { Finding } from '#wire';
-import { cameBack, ledElsewhere, type LedPlaces, linkFindings, placesOf, scanFailed, slowness, unwatched } from './keeper-findings.ts';
-import { changeInSteps, type KeptStore, keptStore, machinesOf, type StoreChange, vanishedStore } from './kept-store.ts';
+import {
+  cameBack,
+  retargeted,
+  type LinkTargets,
+  linkFindings,
+  resolveDirectories,
+  scanFailed,
+  slowness,
+  unwatched,
+} from './keeper-findings.ts';
+import { changeInSteps, type StoreSnapshot, keptStore, machinesOf, type StoreChange, vanishedStore } from './kept-store.ts';
 import { DEFAULT_CONCURRENCY, refuseFile } from './scan.ts';
 import type { StorePolicy } from './store.ts';
 import { type ImageStorage, type Looked, Survey } from './survey.ts';
@@ -38,7 +47,7 @@ export interface ScanProgress {
   readonly ended: boolean;
 }
 
-export type ScannedListener = (store: KeptStore, changed: readonly string[], gone: readonly string[]) => void;
+export type ScannedListener = (store: StoreSnapshot, changed: readonly string[], gone: readonly string[]) => void;
 export type ProgressListener = (progress: ScanProgress) => void;
 
 const SECOND = 1000;
@@ -67,7 +76,7 @@ interface Absence {
   untilMs: number | undefined;
 }
 
-export class Keeper {
+export class StoreMonitor {
   readonly #options: KeeperOptions;
   readonly #everyMs: number;
   readonly #fullEveryMs: number;
@@ -79,8 +88,8 @@ export class Keeper {
   readonly #absences = new Map<string, Absence>();
   /** What the kernel told while a look went on. */
   readonly #told = new Set<DirectoryEvent>();
-  #led: LedPlaces = new Map();
-  #stores = new Map<string, KeptStore>();
+  #led: LinkTargets = new Map();
+  #stores = new Map<string, StoreSnapshot>();
   #looked: Looked | undefined;
   #running: Promise<void> | undefined;
   #next: PlannedLook | undefined;
@@ -152,7 +161,7 @@ export class Keeper {
   }
 
   /** Those that are present, then those that vanished. */
-  stores(): readonly KeptStore[] {
+  stores(): readonly StoreSnapshot[] {
     return [...this.#stores.values()].sort((a, b) => Number(a.presence === 'vanished') - Number(b.presence === 'vanished'));
   }
 
@@ -236,7 +245,7 @@ export class Keeper {
     const { signal } = this.#stopping;
     const began = performance.now();
     try {
-      const places = await placesOf(this.#options.directories);
+      const places = await resolveDirectories(this.#options.directories);
       const looked = await this.#survey(everything, signal);
       const found = await machinesIn(looked);
       signal.throwIfAborted();
@@ -244,7 +253,7 @@ export class Keeper {
       if (everything) this.#lastFullAt = began;
       this.#failure = undefined;
       this.#looked = looked;
-      this.#led = ledElsewhere(this.#led, places);
+      this.#led = retargeted(this.#led, places);
       this.#lack = this.#watches.cover(looked.directories.filter(({ isLocal }) => isLocal));
       await this.#keep(looked, found, began);
     } catch (thrown) {
@@ -278,7 +287,7 @@ export class Keeper {
   async #keep(looked: Looked, found: readonly MachineFiles[], began: number): Promise<void> {
     const before = this.#stores;
     const seen = { scannedAtMs: Date.now(), scanSeconds: this.#lastMs / SECOND };
-    const stores = new Map<string, KeptStore>();
+    const stores = new Map<string, StoreSnapshot>();
     for (const one of looked.stores) {
       const { id } = one.report;
       const machines = machinesOf(one.storage, found, before.get(id)?.machines);

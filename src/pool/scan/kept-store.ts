@@ -14,7 +14,7 @@ export interface GroupStorage {
   readonly freed: number;
 }
 
-export interface KeptStore {
+export interface StoreSnapshot {
   /** As `scan` would report it, with what the keeper noticed. */
   readonly report: StoreReport;
   /** By what rules its filesystem gives storage. */
@@ -45,9 +45,9 @@ export interface StoreChange {
 
 export function keptStore(
   { report, room, directories, storage, assuming, filesystem }: LookedStore,
-  seen: Pick<KeptStore, 'scannedAtMs' | 'scanSeconds' | 'machines'>,
+  seen: Pick<StoreSnapshot, 'scannedAtMs' | 'scanSeconds' | 'machines'>,
   findings: readonly Finding[],
-): KeptStore {
+): StoreSnapshot {
   const group = groupCounter(report, storage);
   return {
     report: findings.length === 0 ? report : { ...report, findings: [...report.findings, ...findings] },
@@ -63,7 +63,7 @@ export function keptStore(
 }
 
 /** `store`, to which no named directory leads any more: the last report, which now promises nothing. */
-export function vanishedStore(store: KeptStore, looked: Looked): KeptStore {
+export function vanishedStore(store: StoreSnapshot, looked: Looked): StoreSnapshot {
   const { report, directories } = store;
   const finding: Finding = {
     level: 'critical',
@@ -80,7 +80,7 @@ function whereNow(directory: string, { stores, unreachable }: Looked): string {
   return `${directory} is now on ${other === undefined ? 'another filesystem' : `${other.report.id}, mounted at ${other.report.mount}`}`;
 }
 
-function groupCounter(report: StoreReport, storage: ImageStorage): KeptStore['groupStorage'] {
+function groupCounter(report: StoreReport, storage: ImageStorage): StoreSnapshot['groupStorage'] {
   let sharing: ReadonlySet<string> | undefined;
   return (paths) => {
     sharing ??= new Set(report.images.flatMap((image) => ((image.shared ?? 0) > 0 ? [image.path] : [])));
@@ -107,7 +107,7 @@ function joined(files: readonly StoredImage[]): Float64Array {
 const ROWS_PER_STEP = 1000;
 
 /** By identity: a row of which nothing changed is the same object. In steps, with pauses to do something else in. */
-export function* changeInSteps(before: KeptStore | undefined, now: KeptStore): Generator<void, StoreChange> {
+export function* changeInSteps(before: StoreSnapshot | undefined, now: StoreSnapshot): Generator<void, StoreChange> {
   const rows = new Map<string, ScannedImage>();
   if (before?.report.images === now.report.images && before.machines === now.machines) return { changed: [], gone: [] };
   for (const row of before?.report.images ?? []) rows.set(row.path, row);
@@ -125,8 +125,8 @@ export function* changeInSteps(before: KeptStore | undefined, now: KeptStore): G
 export function machinesOf(
   storage: ImageStorage,
   found: readonly MachineFiles[],
-  before: KeptStore['machines'] | undefined,
-): KeptStore['machines'] {
+  before: StoreSnapshot['machines'] | undefined,
+): StoreSnapshot['machines'] {
   const machines = new Map<string, string | null>();
   if (found.length > 0) {
     for (const [path, { identity }] of storage) {

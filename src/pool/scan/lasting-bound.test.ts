@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { type ImageReport, component } from '#wire';
 import { anImage } from '../../../tests/support/reports.ts';
-import { withLastingBound } from './lasting-bound.ts';
+import { carryOverBound } from './lasting-bound.ts';
 
 const open = (changes: Partial<ImageReport>): ImageReport => anImage({ openForWriting: true, allocation: 40, commitment: 100, ...changes });
 
 describe('withLastingBound', () => {
   it('keeps to what bounded the image before, and says what the difference is', () => {
-    const now = withLastingBound(open({ allocation: 10 }), open({ commitment: 130 }));
+    const now = carryOverBound(open({ allocation: 10 }), open({ commitment: 130 }));
     expect([now.commitment, now.residual, now.components.at(-1)]).toEqual([100, 60, component('unflushed-tables', -30)]);
   });
 
   it('never goes below what is allocated', () => {
-    expect(withLastingBound(open({}), open({ allocation: 120, commitment: 130 })).commitment).toBe(120);
+    expect(carryOverBound(open({}), open({ allocation: 120, commitment: 130 })).commitment).toBe(120);
   });
 
   it.each<[string, Partial<ImageReport>]>([
@@ -22,6 +22,6 @@ describe('withLastingBound', () => {
     ['it is less', { commitment: 90 }],
   ])('takes the new figure where %s', (_, changes) => {
     const now = open({ commitment: 130, ...changes });
-    expect(withLastingBound(open({}), now)).toBe(now);
+    expect(carryOverBound(open({}), now)).toBe(now);
   });
 });

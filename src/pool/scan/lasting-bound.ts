@@ -8,7 +8,7 @@ import { component, type ImageReport } from '#wire';
  * The report `now` of a file that somebody has open for writing, with the commitment of `before` where that was less: of the
  * same file, made of the same.
  */
-export function withLastingBound(before: ImageReport | undefined, now: ImageReport): ImageReport {
+export function carryOverBound(before: ImageReport | undefined, now: ImageReport): ImageReport {
   if (before === undefined || now.openForWriting !== true || !isComparable(before) || !isComparable(now)) return now;
   const { allocation, components } = now;
   const counted = now.commitment - now.reclaimable;

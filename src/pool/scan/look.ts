@@ -1,30 +1,30 @@
 /** One look at directories: walks them, reads what is new or changed, and takes over what is as it was. */
 import { asPlimsollError, pauseDue, PlimsollError, runCooperatively, type SerializedError } from '#base';
 import {
-  type FileMark,
+  type PathStamp,
   type HostCache,
   identityOfFile,
   isNoDirectory,
-  markOf,
+  pathStampOf,
   markOfRemote,
   nameText,
   type NamelessFile,
   openWriters,
   type OpenWriters,
-  realPlacesOf,
+  realpaths,
   removedLoopFiles,
-  type SeenPlace,
-  seePlace,
+  type ResolvedPath,
+  statPath,
   walkDirectories,
   type WalkedDirectory,
   type WalkedPath,
 } from '#host';
 import { type ExamineOptions, examineFile } from '#sandbox';
 import type { Finding, ImageReport } from '#wire';
-import { liesIn, turnedRuns } from './flag-changes.ts';
+import { liesIn, changedSharedRanges } from './flag-changes.ts';
 import { type Claim, type ScanError, StoreNotes } from './gather.ts';
 import { type PathMatcher, pathMatcher } from './path-pattern.ts';
-import { keptSighting, referencesHold, type Sighting, sightingOf, stillHolds } from './sighting.ts';
+import { keptSighting, referencesHold, type CachedExamination, sightingOf, stillHolds } from './sighting.ts';
 import type { Looked, ReadClaimed, SurveyEvent, SurveyMemory, SurveyOptions } from './survey.ts';
 
 export interface LookOptions extends SurveyOptions {
@@ -39,11 +39,11 @@ export interface LookOptions extends SurveyOptions {
 /** What a look saw. */
 export interface Seen extends Pick<Looked, 'directories' | 'unreachable' | 'filesSeen' | 'imagesRead'> {
   /** In the order of the walk. */
-  readonly sightings: readonly Sighting[];
+  readonly sightings: readonly CachedExamination[];
   readonly notes: StoreNotes;
   readonly hasChanged: boolean;
   /** Files of the stores that were removed while somebody can write them. */
-  readonly nameless: readonly Sighting[];
+  readonly nameless: readonly CachedExamination[];
   /** Who can write which file; undefined where the processes could not be listed. */
   readonly writers: OpenWriters | undefined;
 }
@@ -60,7 +60,7 @@ export class Look {
   /** Declared raw, by identity, with the name that was given. */
   readonly #rawFiles = new Map<string, string>();
   /** One for each name, in the order of the walk; undefined while it is read. */
-  readonly #sightings: (Sighting | undefined)[] = [];
+  readonly #sightings: (CachedExamination | undefined)[] = [];
   /** Index in `#sightings` of each that was taken over. */
   readonly #takenOver = new Set<number>();
   readonly #identities = new Set<string>();
@@ -70,7 +70,7 @@ export class Look {
   readonly #unreachable = new Map<string, SerializedError>();
   readonly #claims = new Map<string, ReadClaimed>();
   readonly #excluded = new Map<string, PathMatcher>();
-  readonly #places = new Map<string, Promise<SeenPlace>>();
+  readonly #places = new Map<string, Promise<ResolvedPath>>();
   readonly #inFlight = new Set<Promise<void>>();
   readonly #failures: unknown[] = [];
   #allowedPlaces = '';
@@ -90,7 +90,7 @@ export class Look {
   async *events(): AsyncGenerator<SurveyEvent, Seen> {
     await this.#nameStores();
     await this.#identifyRawFiles();
-    if (this.#options.remembers) this.#allowedPlaces = JSON.stringify(await realPlacesOf(this.#allowed()));
+    if (this.#options.remembers) this.#allowedPlaces = JSON.stringify(await realpaths(this.#allowed()));
     this.#isLocal = [...this.#notes.stores.values()].every(({ filesystem }) => filesystem.kind !== 'other');
     try {
       yield* this.#walk();
@@ -101,7 +101,7 @@ export class Look {
     }
     // After the images: what was removed while they were read is seen here.
     const writers = await openWriters({ mappings: this.#declaresNeverWritten() }).catch(() => undefined);
-    const places = (await realPlacesOf(this.#named)).map((place) => (place.endsWith('/') ? place : `${place}/`));
+    const places = (await realpaths(this.#named)).map((place) => (place.endsWith('/') ? place : `${place}/`));
     const nameless = await this.#readNameless(writers?.nameless ?? [], places);
     for (const file of removedLoopFiles()) {
       if (places.some((place) => file.formerPath.startsWith(place))) await this.#notes.noteRemovedLoopFile(file);
@@ -109,7 +109,7 @@ export class Look {
     return {
       writers,
       nameless,
-      sightings: this.#sightings as Sighting[],
+      sightings: this.#sightings as CachedExamination[],
       notes: this.#notes,
       hasChanged: this.#hasChanged() || !(await this.#claimsHold()),
       directories: this.#directories,
@@ -137,7 +137,7 @@ export class Look {
     const { memory, remembers } = this.#options;
     if (!remembers) return;
     const isAsBefore = this.#takenOver.size === this.#sightings.length && !this.#hasGone();
-    if (!isAsBefore) memory.sightings = new Map((this.#sightings as Sighting[]).map((sighting) => [sighting.walked, sighting]));
+    if (!isAsBefore) memory.sightings = new Map((this.#sightings as CachedExamination[]).map((sighting) => [sighting.walked, sighting]));
     memory.allowedPlaces = this.#allowedPlaces;
     memory.rawFiles = this.#rawFiles;
     memory.onceRaw = new Map([...memory.onceRaw, ...this.#raw].filter(([identity]) => this.#identities.has(identity)));
@@ -145,7 +145,7 @@ export class Look {
   }
 
   /** The external data file of other images, read as that. */
-  async readClaim(claim: Claim): Promise<Sighting | undefined> {
+  async readClaim(claim: Claim): Promise<CachedExamination | undefined> {
     const { memory, remembers, everything } = this.#options;
     const key = `${claim.identity} ${claim.format}`;
     const known = memory.claims.get(key);
@@ -270,9 +270,9 @@ export class Look {
   }
 
   /** Those that lay below the scanned directories, and wherever a QEMU has one: read through a process that has them open. */
-  async #readNameless(files: readonly NamelessFile[], places: readonly string[]): Promise<Sighting[]> {
+  async #readNameless(files: readonly NamelessFile[], places: readonly string[]): Promise<CachedExamination[]> {
     const devices = new Set(this.#directories.map(({ key }) => key.split(':')[0]));
-    const read: Sighting[] = [];
+    const read: CachedExamination[] = [];
     for (const { identity, opening, formerPath, pid } of files) {
       if (!devices.has(identity.split(':')[0])) continue;
       this.#options.signal?.throwIfAborted();
@@ -292,13 +292,13 @@ export class Look {
     return read.sort((a, b) => (a.walked.path < b.walked.path ? -1 : 1));
   }
 
-  async #marksOf(batch: readonly WalkedPath[]): Promise<readonly (FileMark | undefined)[]> {
+  async #marksOf(batch: readonly WalkedPath[]): Promise<readonly (PathStamp | undefined)[]> {
     if (!this.#options.remembers) return [];
-    if (this.#isLocal) return batch.map(({ pathBytes }) => markOf(pathBytes));
+    if (this.#isLocal) return batch.map(({ pathBytes }) => pathStampOf(pathBytes));
     return Promise.all(batch.map(({ pathBytes }) => markOfRemote(pathBytes)));
   }
 
-  #takeOver(walked: WalkedPath, mark: FileMark | undefined, circumstances: Parameters<typeof stillHolds>[2]): boolean {
+  #takeOver(walked: WalkedPath, mark: PathStamp | undefined, circumstances: Parameters<typeof stillHolds>[2]): boolean {
     const { memory, everything } = this.#options;
     const before = memory.sightings.get(walked);
     if (before === undefined || everything || !stillHolds(before, mark, circumstances)) return false;
@@ -310,7 +310,7 @@ export class Look {
   }
 
   /** Begins to read a file; waits only when enough are being read. */
-  async *#read(index: number, walked: WalkedPath, mark: FileMark | undefined): AsyncGenerator<SurveyEvent, void> {
+  async *#read(index: number, walked: WalkedPath, mark: PathStamp | undefined): AsyncGenerator<SurveyEvent, void> {
     const task = this.#examine(index, walked, mark).finally(() => this.#inFlight.delete(task));
     // Thrown here, not where it happens: a consumer that takes its time must not make it unhandled.
     task.catch((error: unknown) => this.#failures.push(error));
@@ -336,7 +336,7 @@ export class Look {
     yield { type: 'progress', store: this.#store, filesSeen: this.#filesSeen, imagesRead: this.#imagesRead };
   }
 
-  async #examine(index: number, walked: WalkedPath, mark: FileMark | undefined): Promise<void> {
+  async #examine(index: number, walked: WalkedPath, mark: PathStamp | undefined): Promise<void> {
     const { memory, remembers } = this.#options;
     const beganMs = Date.now();
     const examined = await examineFile(walked.pathBytes, this.#examineOptions());
@@ -349,7 +349,7 @@ export class Look {
   }
 
   /** An image is an event by the first of its names that is read. */
-  #announce({ identity, isOther, report }: Sighting): void {
+  #announce({ identity, isOther, report }: CachedExamination): void {
     const isKnown = identity !== undefined && this.#identities.has(identity);
     if (identity !== undefined) this.#identities.add(identity);
     if (isKnown || isOther || (identity === undefined && report.error?.kind === 'not-found')) return;
@@ -377,7 +377,7 @@ export class Look {
   async *#readAgain(indices: readonly number[]): AsyncGenerator<SurveyEvent, void> {
     for (const index of indices) {
       this.#takenOver.delete(index);
-      const { walked } = this.#sightings[index] as Sighting;
+      const { walked } = this.#sightings[index] as CachedExamination;
       yield* this.#read(index, walked, this.#options.remembers ? await markOfRemote(walked.pathBytes) : undefined);
     }
     yield* this.#settle();
@@ -393,15 +393,17 @@ export class Look {
       const pause = pauseDue();
       if (pause !== undefined) await pause;
       const batch = referring.slice(from, from + REFERENCES);
-      const held = await Promise.all(batch.map((index) => referencesHold(this.#sightings[index] as Sighting, (path) => this.#see(path))));
+      const held = await Promise.all(
+        batch.map((index) => referencesHold(this.#sightings[index] as CachedExamination, (path) => this.#see(path))),
+      );
       unheld.push(...batch.filter((_, at) => held[at] === false));
     }
     return unheld;
   }
 
-  #see(path: Buffer): Promise<SeenPlace> {
+  #see(path: Buffer): Promise<ResolvedPath> {
     const key = path.toString('latin1');
-    const seen = this.#places.get(key) ?? seePlace(path);
+    const seen = this.#places.get(key) ?? statPath(path);
     this.#places.set(key, seen);
     return seen;
   }
@@ -410,23 +412,24 @@ export class Look {
   async #turnedFlags(): Promise<number[]> {
     const { memory, everything } = this.#options;
     if (everything || memory.sightings.size === 0 || (this.#takenOver.size === this.#sightings.length && !this.#hasGone())) return [];
-    const byStore = new Map<string, Map<string, { before: Sighting['ranges']; after: Sighting['ranges'] }>>();
-    const note = ({ filesystem, identity, ranges }: Sighting, when: 'before' | 'after'): void => {
+    const byStore = new Map<string, Map<string, { before: CachedExamination['ranges']; after: CachedExamination['ranges'] }>>();
+    const note = ({ filesystem, identity, ranges }: CachedExamination, when: 'before' | 'after'): void => {
       if (filesystem === undefined || identity === undefined || filesystem.reflink === false) return;
-      const files = byStore.get(filesystem.id) ?? new Map<string, { before: Sighting['ranges']; after: Sighting['ranges'] }>();
+      const files =
+        byStore.get(filesystem.id) ?? new Map<string, { before: CachedExamination['ranges']; after: CachedExamination['ranges'] }>();
       byStore.set(filesystem.id, files);
       const file = files.get(identity) ?? { before: undefined, after: undefined };
       file[when] = ranges;
       files.set(identity, file);
     };
     for (const sighting of memory.sightings.values()) note(sighting, 'before');
-    for (const sighting of this.#sightings as Sighting[]) note(sighting, 'after');
+    for (const sighting of this.#sightings as CachedExamination[]) note(sighting, 'after');
     const turned: number[] = [];
     for (const [store, files] of byStore) {
-      const runs = await runCooperatively(turnedRuns([...files.values()]));
+      const runs = await runCooperatively(changedSharedRanges([...files.values()]));
       if (runs.length === 0) continue;
       for (const index of this.#takenOver) {
-        const sighting = this.#sightings[index] as Sighting;
+        const sighting = this.#sightings[index] as CachedExamination;
         if (sighting.filesystem?.id === store && liesIn(sighting.ranges, runs)) turned.push(index);
       }
     }
@@ -440,7 +443,7 @@ export class Look {
   #hasChanged(): boolean {
     const { memory } = this.#options;
     if (this.#hasGone()) return true;
-    return (this.#sightings as Sighting[]).some((sighting, index) => {
+    return (this.#sightings as CachedExamination[]).some((sighting, index) => {
       if (this.#takenOver.has(index)) return false;
       const before = memory.sightings.get(sighting.walked);
       return (

@@ -66,7 +66,7 @@ export function* sharingInSteps(files: readonly StoredFile[]): Generator<void, S
   const repeated = files.map(() => 0);
   const savings = { allocation: 0, shared: 0 };
   const boundaries: Boundary[] = [];
-  const crowded = yield* crowdedRuns(files);
+  const crowded = yield* multiplyReferencedRanges(files);
   for (const [file, { ranges }] of files.entries()) {
     if (file % FILES_PER_STEP === 0) yield;
     for (const [start, end, flagged] of runsOf(ranges)) {
@@ -118,7 +118,7 @@ export function* runsOf(ranges: PhysicalRanges | undefined): Generator<readonly 
  * Runs of blocks that are used more than once, by whomever: starts and ends in turn, ascending. Most blocks of a store are
  * used once, and two sorted lists of numbers tell that without knowing whose they are.
  */
-function* crowdedRuns(files: readonly StoredFile[]): Generator<void, Float64Array> {
+function* multiplyReferencedRanges(files: readonly StoredFile[]): Generator<void, Float64Array> {
   const count = files.reduce((sum, { ranges }) => sum + (ranges?.length ?? 0) / RANGE_STRIDE, 0);
   const starts = new Float64Array(count);
   const ends = new Float64Array(count);

@@ -1,24 +1,24 @@
 /** A cached examination of one file, and whether it is still fresh. */
 import {
-  CLOCK_DOUBT_MS,
-  type FileMark,
+  RACY_WINDOW_MS,
+  type PathStamp,
   type HostFilesystem,
   isFresh,
-  isSameMark,
+  isSamePathStamp,
   isSamePlace,
-  LATE_DOUBT_MS,
+  COW_RACY_WINDOW_MS,
   lockKeyOf,
-  seePlace,
-  type SeenPlace,
+  statPath,
+  type ResolvedPath,
   type WalkedPath,
 } from '#host';
 import type { WriteProtection } from '#block';
 import type { Examined, ExportKind } from '#sandbox';
 import type { ImageReport } from '#wire';
-import { withLastingBound } from './lasting-bound.ts';
+import { carryOverBound } from './lasting-bound.ts';
 import { type PhysicalRanges, physicalRangesOf } from './sharing.ts';
 
-export interface Sighting {
+export interface CachedExamination {
   readonly walked: WalkedPath;
   readonly report: ImageReport;
   /** A file found by a scan that is no disk image. */
@@ -38,18 +38,18 @@ export interface Sighting {
   readonly openForWriting: boolean | undefined;
   readonly permissions: number | undefined;
   /** Taken before the file was read; undefined where nothing is to be kept. */
-  readonly mark: FileMark | undefined;
+  readonly mark: PathStamp | undefined;
   /** A later change shows in `mark` or `references`, as far as changes do. */
   readonly isSettled: boolean;
   /** Where the names led that were looked up for it. */
-  readonly references: readonly SeenPlace[];
+  readonly references: readonly ResolvedPath[];
 }
 
-const NO_REFERENCES: readonly SeenPlace[] = [];
+const NO_REFERENCES: readonly ResolvedPath[] = [];
 const NO_DOMAINS: readonly string[] = [];
 
 /** A sighting of `walked` that is read once and not kept. */
-export function sightingOf(walked: WalkedPath, examined: Examined): Sighting {
+export function sightingOf(walked: WalkedPath, examined: Examined): CachedExamination {
   const { report, facts, filesystem, isOther, holes, exported } = examined;
   const isSharing = facts?.map !== undefined && filesystem?.reflink !== false;
   return {
@@ -82,16 +82,16 @@ export function sightingOf(walked: WalkedPath, examined: Examined): Sighting {
 export async function keptSighting(
   walked: WalkedPath,
   examined: Examined,
-  { mark, beganMs, before }: { mark: FileMark | undefined; beganMs: number; before: Sighting | undefined },
-): Promise<Sighting> {
+  { mark, beganMs, before }: { mark: PathStamp | undefined; beganMs: number; before: CachedExamination | undefined },
+): Promise<CachedExamination> {
   const { facts, filesystem, lookedUp } = examined;
   const read = sightingOf(walked, examined);
   const same = before?.identity === read.identity ? before?.report : undefined;
-  const sighting = { ...read, report: withLastingBound(same, read.report) };
+  const sighting = { ...read, report: carryOverBound(same, read.report) };
   const isLate = filesystem?.kind === 'other' || filesystem?.reflink !== false;
-  const doubtMs = isLate ? LATE_DOUBT_MS : CLOCK_DOUBT_MS;
-  const references = lookedUp.length === 0 ? NO_REFERENCES : await Promise.all(lookedUp.map(seePlace));
-  const isStable = (one: FileMark | undefined): boolean => one === undefined || !isFresh(one, beganMs, doubtMs);
+  const doubtMs = isLate ? COW_RACY_WINDOW_MS : RACY_WINDOW_MS;
+  const references = lookedUp.length === 0 ? NO_REFERENCES : await Promise.all(lookedUp.map(statPath));
+  const isStable = (one: PathStamp | undefined): boolean => one === undefined || !isFresh(one, beganMs, doubtMs);
   const isSame = before !== undefined && isSameOutcome(before, sighting);
   return {
     ...sighting,
@@ -122,7 +122,7 @@ function hasPending({ facts, filesystem }: Examined): boolean {
   return facts?.map?.some((range) => range.physicalOffset === undefined && !range.encoded) === true;
 }
 
-function isSameOutcome(before: Sighting, now: Sighting): boolean {
+function isSameOutcome(before: CachedExamination, now: CachedExamination): boolean {
   return (
     before.isOther === now.isOther &&
     before.identity === now.identity &&
@@ -150,14 +150,14 @@ export interface Circumstances {
 }
 
 /** Whether the file is as it was read, what it refers to left aside. */
-export function stillHolds(sighting: Sighting, mark: FileMark | undefined, { filesystem, writers }: Circumstances): boolean {
-  if (!sighting.isSettled || sighting.filesystem?.id !== filesystem || !isSameMark(sighting.mark, mark)) return false;
+export function stillHolds(sighting: CachedExamination, mark: PathStamp | undefined, { filesystem, writers }: Circumstances): boolean {
+  if (!sighting.isSettled || sighting.filesystem?.id !== filesystem || !isSamePathStamp(sighting.mark, mark)) return false;
   if (writers === undefined || writers.size === 0 || sighting.lockKey === undefined) return true;
   return !writers.has(sighting.lockKey);
 }
 
 /** Whether what it refers to is as it was. `see` answers for a name, once for all who refer to it. */
-export async function referencesHold(sighting: Sighting, see: (path: Buffer) => Promise<SeenPlace>): Promise<boolean> {
+export async function referencesHold(sighting: CachedExamination, see: (path: Buffer) => Promise<ResolvedPath>): Promise<boolean> {
   for (const place of sighting.references) if (!isSamePlace(place, await see(place.path))) return false;
   return true;
 }

@@ -104,7 +104,7 @@ export interface StoreSums {
 }
 
 /** The rows of an earlier report: what is as it was stays the same object, so that whoever compares finds what changed. */
-export class RowMemory {
+export class RowCache {
   readonly #rows = new WeakMap<ImageReport, { readonly key: string; readonly row: ScannedImage }>();
 
   row(image: FoundImage, sharing: FileSharing, rule: NeverWrittenRule): ScannedImage {
@@ -150,7 +150,7 @@ const UNWRITABLE: WrittenVerdict = {
 const ROWS_PER_STEP = 500;
 
 /** The sums of one store, with pauses to do something else in. `rows` serves one policy. */
-export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory = new RowMemory()): Generator<void, StoreSums> {
+export function* sumsInSteps(input: StoreInput, policy: StorePolicy, rowMemory = new RowCache()): Generator<void, StoreSums> {
   const { filesystem, images } = input;
   const sharing = yield* sharingInSteps(images.map(({ allocation = 0, ranges }) => ({ allocation, ranges })));
   const rule = new NeverWrittenRule(policy.neverWritten);

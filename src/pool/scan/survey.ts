@@ -9,9 +9,9 @@ import { type Claim, gather, type GatheredStore, type ScanError } from './gather
 import { availableUnderLimits } from './ground-verdict.ts';
 import { Look, type Seen } from './look.ts';
 import type { StoredFile } from './sharing.ts';
-import type { Sighting } from './sighting.ts';
+import type { CachedExamination } from './sighting.ts';
 import { unwritableImages } from './unwritable-images.ts';
-import { reportStore, roomDuring, type RoomSeen, RowMemory, type StorePolicy, type StoreSums, sumsInSteps } from './store.ts';
+import { reportStore, roomDuring, type RoomSeen, RowCache, type StorePolicy, type StoreSums, sumsInSteps } from './store.ts';
 
 export interface SurveyOptions {
   /** The policy of a store, by the named directories that lie on it. */
@@ -68,7 +68,7 @@ export interface Looked {
 export interface SurveyMemory {
   cache: HostCache | undefined;
   readonly walk: WalkMemory;
-  sightings: ReadonlyMap<object, Sighting>;
+  sightings: ReadonlyMap<object, CachedExamination>;
   /** Real places of the directories in which references may be followed. */
   allowedPlaces: string;
   /** Identities of the files that are declared raw. */
@@ -81,7 +81,7 @@ export interface SurveyMemory {
 /** An external data file as it was read, and what that rested on. */
 export interface ReadClaimed {
   readonly claim: Claim;
-  readonly sighting: Sighting;
+  readonly sighting: CachedExamination;
 }
 
 interface SummedStore extends GatheredStore {
@@ -92,7 +92,7 @@ interface SummedStore extends GatheredStore {
 export class Survey {
   readonly #directories: readonly (string | Buffer)[];
   readonly #options: SurveyOptions;
-  readonly #rows = new RowMemory();
+  readonly #rows = new RowCache();
   readonly #memory: SurveyMemory = {
     cache: undefined,
     walk: new WalkMemory(),

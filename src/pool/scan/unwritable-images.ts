@@ -1,13 +1,13 @@
 /** Images that cannot be written: protected by their filesystem and not open for writing anywhere. */
 import { pauseDue } from '#base';
 import { isUnwritable } from '#host';
-import type { Sighting } from './sighting.ts';
+import type { CachedExamination } from './sighting.ts';
 
 /**
  * Identities (`device:inode`) of the sighted files that nobody can write. Looked up anew each time: a descriptor from before the
  * protection still writes, and the mark of a subvolume or superblock changes without a sign on the file.
  */
-export async function unwritableImages(sightings: readonly Sighting[]): Promise<ReadonlySet<string>> {
+export async function unwritableImages(sightings: readonly CachedExamination[]): Promise<ReadonlySet<string>> {
   const found = new Set<string>();
   for (const { protection, identity, openForWriting, walked } of sightings) {
     if (protection === undefined || identity === undefined || openForWriting === true) continue;

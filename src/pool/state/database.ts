@@ -14,13 +14,13 @@ import type Sqlite from 'libsql';
 import { basename, dirname, join } from 'node:path';
 import { PlimsollError } from '#base';
 import {
-  asideOf,
-  beginStateFile,
+  quarantinePath,
+  createEmptyStateFile,
   copyStateFile,
   ensureStateFile,
   forgetAside,
   hasLog,
-  keepAside,
+  quarantine,
   overwriteStart,
   prepareStateDirectory,
   publishStateFile,
@@ -239,7 +239,7 @@ export class StateDatabase {
   #connect(): Connection {
     const wrong = this.#wrongFromOutside();
     if (wrong !== undefined) this.#putAside(wrong);
-    else this.#isUnsettled = asideOf(this.file) !== undefined;
+    else this.#isUnsettled = quarantinePath(this.file) !== undefined;
     this.#connection = stateFileKind(this.file) === 'missing' ? this.#create() : this.#openExisting();
     return this.#connection;
   }
@@ -273,14 +273,14 @@ export class StateDatabase {
   #putAside(reason: string): void {
     this.#connection?.abandon();
     this.#connection = undefined;
-    keepAside(this.file, this.#now());
+    quarantine(this.file, this.#now());
     this.#isUnsettled = true;
     this.#reason = reason;
   }
 
   /** Whatever ends this half-way, the next call or the next process does it again. */
   #settle(fresh: Connection): void {
-    const aside = asideOf(this.file);
+    const aside = quarantinePath(this.file);
     const readDamaged = <T>(read: (damaged: Connection) => T): T | undefined => this.#readDamaged(aside, read);
     if (aside !== undefined) this.#choice.onRebuilt({ aside, reason: this.#reason, fresh, readDamaged });
     forgetAside(this.file);
@@ -290,7 +290,7 @@ export class StateDatabase {
   /** Made under another name, so that a crash leaves no half of it under this one. */
   #create(): Connection {
     const begun = `${this.file}.new`;
-    beginStateFile(begun);
+    createEmptyStateFile(begun);
     const connection = new Connection(new this.#sqlite(begun));
     try {
       connection.exec('PRAGMA synchronous=FULL');
