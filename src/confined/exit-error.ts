@@ -82,12 +82,12 @@ function died(
   found: string,
   { image }: EndContext,
 ): PlimsollError {
-  return new PlimsollError(kind, code, { doing: 'read image', image, found: `the confined reader ${found}` });
+  return new PlimsollError(kind, code, { doing: 'read image', image, found: `the sandboxed reader ${found}` });
 }
 
 function sandboxUnavailable(found: string): PlimsollError {
   return new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
-    doing: 'confine the reader of the image',
+    doing: 'sandbox the reader of the image',
     found,
     expected: 'user namespaces for this user, and bubblewrap 0.4 or newer; or --unconfined to read the image without sandboxing',
   });

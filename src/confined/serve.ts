@@ -50,7 +50,7 @@ async function restricted(): Promise<ReceiveDescriptors> {
     await sealProcess({ ...options, filter: sealFilter() });
     return receive;
   } catch (error) {
-    send({ type: 'error', error: asPlimsollError(error, 'confine the reader of the image').toJSON() });
+    send({ type: 'error', error: asPlimsollError(error, 'sandbox the reader of the image').toJSON() });
     return process.exit(EXIT_NOT_RESTRICTED);
   }
 }

@@ -438,7 +438,7 @@ async function readFor(
   { file, offset, length }: Record<string, unknown>,
 ): Promise<readonly [ClientFrame, Uint8Array]> {
   const device = typeof file === 'number' ? remote[file] : undefined;
-  if (device === undefined || !isCount(offset) || !isCount(length) || length > MAX_DATA_BYTES) throw protocolError('a read out of bounds');
+  if (device === undefined || !isCount(offset) || !isCount(length) || length > MAX_DATA_BYTES) throw protocolError('an out-of-bounds read');
   const data = await readUpTo(device, offset, length);
   return [{ type: 'bytes' }, data];
 }

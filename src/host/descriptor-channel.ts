@@ -55,7 +55,7 @@ export async function descriptorReceiver(): Promise<ReceiveDescriptors> {
   const receive = await loadDescriptorReceiver();
   if (receive === undefined) {
     throw new PlimsollError('unsupported', 'SANDBOX_UNAVAILABLE', {
-      doing: 'confine the reader of the image',
+      doing: 'sandbox the reader of the image',
       found: 'koffi cannot be loaded inside',
       expected: 'a koffi that can be loaded',
     });

@@ -102,8 +102,8 @@ export class StoreMonitor {
 
   /** Throws: usage, for what the types rule out. */
   constructor(options: KeeperOptions) {
-    requireOptions('Keeper', options);
-    requirePaths('Keeper', 'directories', options.directories);
+    requireOptions('StoreMonitor', options);
+    requirePaths('StoreMonitor', 'directories', options.directories);
     const { allowDirectories = [], rawFiles = [], policyOf = () => LENIENT, everyMs, fullEveryMs } = options;
     this.#options = options;
     this.#everyMs = everyMs ?? DEFAULT_EVERY_MS;

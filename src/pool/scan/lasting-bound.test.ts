@@ -5,7 +5,7 @@ import { carryOverBound } from './lasting-bound.ts';
 
 const open = (changes: Partial<ImageReport>): ImageReport => anImage({ openForWriting: true, allocation: 40, commitment: 100, ...changes });
 
-describe('withLastingBound', () => {
+describe('carryOverBound', () => {
   it('keeps to what bounded the image before, and says what the difference is', () => {
     const now = carryOverBound(open({ allocation: 10 }), open({ commitment: 130 }));
     expect([now.commitment, now.residual, now.components.at(-1)]).toEqual([100, 60, component('unflushed-tables', -30)]);
