@@ -189,7 +189,7 @@ describe('measure', () => {
     const { findings } = await measured('-f', 'qcow2', '--from', at('tracked'), '-F', 'qcow2');
     expect(findings).toMatchObject([{ level: 'warning', code: 'COPY_WITHOUT_BITMAPS' }]);
     const { stdout } = await plimsoll(['measure', '-f', 'raw', '--from', at('tracked'), '-F', 'qcow2']);
-    expect(stdout).toMatch(/^ {2}warning {3}The 1 persistent bitmap of the source is in none of the figures/m);
+    expect(stdout).toMatch(/^ {2}warning {3}The 1 persistent bitmap of the source is not in the figures/m);
   });
 
   it('of an image that is not there ends with 12', async () => {
