@@ -2,7 +2,7 @@
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import { type FileFacts, readUpTo, type TableMemory } from '#block';
 import { openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
-import { type HostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
+import { type HostCache, type OpenFile, openImageFile, realpaths } from '#host';
 import { rawFigures, vmdkFigures } from '#commitment';
 import type { ChainLink, Finding } from '#wire';
 import {

@@ -2,7 +2,7 @@
 import { PlimsollError, roundUp } from '#base';
 import { type ReadableDevice, readUpTo } from '#block';
 import { type GuestRun, guestRuns, PROBE_BYTES, readQcow2Header, readSplitDisk } from '#formats';
-import { newHostCache, type OpenFile, openImageFile, realPlacesOf } from '#host';
+import { newHostCache, type OpenFile, openImageFile, realpaths } from '#host';
 import { type Finding, IMAGE_FORMATS, type ImageFormat } from '#wire';
 import { leftOutOfCopy } from './copy-findings.ts';
 import type { ExamineOptions } from './examine.ts';

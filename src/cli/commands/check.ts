@@ -75,7 +75,9 @@ export function checkLine(report: StatusReport): string {
 function storeText(store: StoreView): string {
   const [alert] = store.alerts;
   const remaining =
-    store.sum.remaining === null ? 'headroom unknown' : `${formatBytes(store.sum.remaining)} remaining under the policy ${store.sum.policy}`;
+    store.sum.remaining === null
+      ? 'headroom unknown'
+      : `${formatBytes(store.sum.remaining)} remaining under the policy ${store.sum.policy}`;
   const state = store.presence === 'vanished' ? 'vanished' : store.level;
   const unknown = store.sum.unknown ?? store.forecast.toFloor.reason;
   if (state === 'unknown' && alert === undefined && unknown !== null) return `${store.mount} unknown: ${remaining}. ${unknown}`;
