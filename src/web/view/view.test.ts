@@ -210,13 +210,13 @@ describe('verdictOf()', () => {
 
   it.each([
     [store(5), 'ok', 'Fits', /^5 B remaining; every future guest write fits\.$/],
-    [store(0), 'ok', 'Fits', /^0 B left/],
+    [store(0), 'ok', 'Fits', /^0 B remaining/],
     [store(-5), 'danger', 'Overcommitted', /^Overcommitted by 5 B\. Not every future guest write fits\.$/],
     [store(null, { level: 'unknown' }), 'unknown', 'Unknown', /^Fit unknown: why\.$/],
     [store(5, { sum: { policy: 'promise', remaining: 5, unknown: 'Why.' } }), 'unknown', 'Unknown', /^Fit unknown: why\.$/],
     [store(5, { level: 'unknown' }), 'unknown', 'Fits now', /every future guest write fits/],
-    [store(5, { level: 'warning' }), 'warning', 'Warning', /left/],
-    [store(5, { level: 'critical' }), 'danger', 'Critical', /left/],
+    [store(5, { level: 'warning' }), 'warning', 'Warning', /remaining/],
+    [store(5, { level: 'critical' }), 'danger', 'Critical', /remaining/],
     [store(5, { presence: 'vanished' }), 'danger', 'Disappeared', /has disappeared/],
   ] as const)('%#: %s is %s', (one, tone, word, sentence) => {
     expect(verdictOf(one)).toMatchObject({ tone, word, sentence: expect.stringMatching(sentence) });
