@@ -46,8 +46,11 @@ describe('serve', () => {
     const one = begin(...usual());
     const text = await told(one);
     expect(text).toMatch(
-      /^Monitoring 1 store \(2 images\)\. Listening on http:\/\/127\.0\.0\.1:\d+ \(the token is in .*\/state\/token\)\n/,
+      /^Monitoring (1 store \(2 images\)|1 directory \(initial scan in progress\))\. Listening on http:\/\/127\.0\.0\.1:\d+ \(the token is in .*\/state\/token\)\n/,
     );
+    const images = async (): Promise<unknown> =>
+      ((await ask(openUrlIn(text), '/api/v1/status')).json as StatusReport).stores[0]?.imageCount;
+    await expect.poll(images).toBe(2);
     expect([(await ask(urlIn(text), '/api/v1/status')).status, (await ask(urlIn(text), '/metrics')).status]).toEqual([401, 200]);
     const { json } = await ask(openUrlIn(text), '/api/v1/status');
     const [store] = (json as StatusReport).stores;
@@ -75,11 +78,13 @@ describe('serve', () => {
   it('makes a demonstration store, serves it, and takes it away again', async () => {
     const one = begin('--demo', '--listen', '127.0.0.1:0');
     const text = await told(one);
-    expect(text).toMatch(/^Monitoring 1 store \(\d+ images\)\./);
+    expect(text).toMatch(/^Monitoring 1 (store \(\d+ images\)|directory \(initial scan in progress\))\. /);
+    await expect.poll(() => one.stdout()).toMatch(/PLIMSOLL_SOCKET=\S+\n/);
     expect(readdirSync(directory).filter((name) => name.startsWith('plimsoll-demo-'))).toHaveLength(1);
     const socket = /PLIMSOLL_SOCKET=(\S+)/.exec(one.stdout())?.[1] ?? '';
     expect((await ask(urlIn(text), '/api/v1/stores')).status).toBe(200);
-    expect((await plimsoll(['status'], { env: { PLIMSOLL_SOCKET: socket } })).code).toBe(0);
+    const status = async (): Promise<number | null> => (await plimsoll(['status'], { env: { PLIMSOLL_SOCKET: socket } })).code;
+    await expect.poll(status).toBe(0);
     one.kill('SIGTERM');
     expect((await one.ended).code).toBe(0);
     expect(readdirSync(directory).filter((name) => name.startsWith('plimsoll-demo-'))).toEqual([]);
@@ -108,7 +113,9 @@ describe('serve', () => {
 
   it('serves the directories that are named instead of a demonstration', async () => {
     const text = await told(begin('--demo', ...usual()));
-    expect(text).toContain('1 store (2 images)');
+    const stores = async (): Promise<StatusReport['stores']> =>
+      ((await ask(openUrlIn(text), '/api/v1/status')).json as StatusReport).stores;
+    await expect.poll(async () => (await stores())[0]?.directories).toEqual([join(directory, 'vm')]);
   });
 
   it('takes what a configuration file says, and the command line overrules it', async () => {
@@ -121,8 +128,8 @@ describe('serve', () => {
     expect(text).toContain(`(the token is in ${join(directory, 'token')})`);
     const url = `http://127.0.0.1:${new URL(urlIn(text)).port}`;
     expect((await ask(url, '/api/v1/stores')).status).toBe(401);
-    const { json } = await ask(url, '/api/v1/stores', { headers: { authorization: `Bearer ${token}` } });
-    expect(json).toMatchObject([{ rules: { policy: 'growth', floor: 2 ** 30 } }]);
+    const stores = async (): Promise<unknown> => (await ask(url, '/api/v1/stores', { headers: { authorization: `Bearer ${token}` } })).json;
+    await expect.poll(stores).toMatchObject([{ rules: { policy: 'growth', floor: 2 ** 30 } }]);
     expect([existsSync(join(directory, 's')), existsSync(join(directory, 'overruled'))]).toEqual([true, false]);
     one.kill('SIGTERM');
     const { stdout, stderr } = await one.ended;

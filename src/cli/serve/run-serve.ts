@@ -156,7 +156,7 @@ async function tell(
   session: Session,
 ): Promise<void> {
   const isScanned = await isOverWithin(FIRST_SCAN_MS, service.ready(), session.signal);
-  await session.print(`plimsoll watches ${watched(plan, service, isScanned)}: ${place}\n`);
+  await session.print(`Monitoring ${watched(plan, service, isScanned)}. Listening on ${place}\n`);
   if (url !== null && socket !== null)
     await session.print(`To use it from other commands: export PLIMSOLL_SOCKET=${escapeForTerminal(socket)}\n`);
   if (!isScanned) return;
