@@ -70,7 +70,7 @@ const RULES: Keys = {
   },
   exclude: { kind: { is: 'patterns' }, means: 'files and directories to exclude', default: '[]' },
   notice: { kind: { is: 'duration' }, means: 'time until a problem is noticed', default: '"1m"' },
-  relieve: { kind: { is: 'duration' }, means: 'from then until a move has relieved the store', default: '"30m"' },
+  relieve: { kind: { is: 'duration' }, means: 'time from then until a move has relieved the store', default: '"30m"' },
 };
 
 const level = (percent: string, time: string): Keys => ({
