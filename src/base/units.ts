@@ -35,7 +35,7 @@ const SUFFIXES: Readonly<Record<string, number>> = { '': 0, b: 0, k: 1, m: 2, g:
 export function parseSize(text: string, option: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
   const unit = (match?.[2] ?? '').toLowerCase();
-  const doing = `understand ${option}`;
+  const doing = `parse ${option}`;
   if (match === null) {
     throw new PlimsollError('usage', 'SIZE_SYNTAX', { doing, found: text, expected: 'a size such as 40G, 512M or 1.5T' });
   }

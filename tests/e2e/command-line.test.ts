@@ -74,7 +74,7 @@ describe('a wrong command line', () => {
     [['measure'], /^plimsoll: Cannot measure: neither a size nor an image/],
     [['measure', '--size', '1G', '--from', 'x'], /^plimsoll: Cannot measure: more than one of SIZE, --size and --from/],
     [['measure', '-o', 'colour=red', '--size', '1G'], /^plimsoll: Cannot .*colour/],
-    [['measure', '40X'], /^plimsoll: Cannot understand SIZE: 40X, expected one of the suffixes K, M, G, T, P\n/],
+    [['measure', '40X'], /^plimsoll: Cannot parse SIZE: 40X, expected one of the suffixes K, M, G, T, P\n/],
     [
       ['measure', '-o', 'cluster_size', '1G'],
       /^plimsoll: Cannot parse -o: cluster_size is on, as a key without a value is, expected a size/,

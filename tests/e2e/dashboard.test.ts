@@ -140,7 +140,7 @@ describe('the dashboard, live', () => {
     await page.getByRole('button', { name: 'Check' }).click();
     const alert = page.getByRole('alert');
     await alert.waitFor();
-    expect(await alert.textContent()).toBe('Cannot understand the options: wrong is no option of qcow2');
+    expect(await alert.textContent()).toBe('Cannot parse the options: wrong is no option of qcow2');
     await close();
   });
 

@@ -203,7 +203,7 @@ export class FixtureServer {
     if (request.image?.options?.includes('wrong') === true) {
       return [
         400,
-        { error: { kind: 'usage', code: 'CREATE_OPTION', message: 'Cannot understand the options: wrong is no option of qcow2' } },
+        { error: { kind: 'usage', code: 'CREATE_OPTION', message: 'Cannot parse the options: wrong is no option of qcow2' } },
       ];
     }
     const bytes = request.bytes ?? Math.round((request.image?.capacity ?? 0) * 1.0002);

@@ -178,7 +178,7 @@ describe('the what-if form', () => {
     [{ size: '' }, 'size', /such as 40G/],
     [{ size: '0' }, 'size', /above 0/],
     [{ size: '40 GB' }, 'size', /1000 or 1024/],
-    [{ size: 'lots' }, 'size', /Cannot understand the size/],
+    [{ size: 'lots' }, 'size', /Cannot parse the size/],
     [{ policy: 'entitled', idleShare: '120' }, 'idleShare', /between 0 and 100/],
     [{ policy: 'entitled', idleShare: '' }, 'idleShare', /between 0 and 100/],
   ] as const)('with %j complains of %s', (change, field, message) => {
