@@ -201,10 +201,7 @@ export class FixtureServer {
     const store = this.#stores.find((one) => one.id === request.store);
     if (store === undefined) return notFound('store');
     if (request.image?.options?.includes('wrong') === true) {
-      return [
-        400,
-        { error: { kind: 'usage', code: 'CREATE_OPTION', message: 'Cannot parse the options: wrong is no option of qcow2' } },
-      ];
+      return [400, { error: { kind: 'usage', code: 'CREATE_OPTION', message: 'Cannot parse the options: wrong is no option of qcow2' } }];
     }
     const bytes = request.bytes ?? Math.round((request.image?.capacity ?? 0) * 1.0002);
     const sum = {

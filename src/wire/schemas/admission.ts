@@ -39,11 +39,11 @@ export const ReservationRequestSchema = Type.Object(
   {
     ...REQUEST,
     bytes: Type.Optional(HeldBytes),
-    /** The client's own name for it: asked for twice by the same key, it is held once. */
+    /** Idempotency key: a repeated request with the same key reserves once. */
     key: Type.String({
       minLength: 1,
       maxLength: MAX_KEY_LENGTH,
-      description: "the client's own name for it; asked for twice, it is held once",
+      description: 'idempotency key: a repeated request with the same key reserves once',
     }),
     ttlSeconds: Type.Number({ minimum: SHORTEST_TTL_SECONDS, maximum: LONGEST_TTL_SECONDS }),
     /** The image it is for; when that appears, it is released. */
