@@ -13,7 +13,7 @@ import { daemon } from './daemon.ts';
 import { fullyMapped } from './fully-mapped.ts';
 import { growth } from './growth.ts';
 import { history } from './history.ts';
-import { keeping } from './keeper.ts';
+import { monitoring } from './monitor.ts';
 import { manyImages } from './many-images.ts';
 import { metrics } from './metrics.ts';
 import type { Answer, Question } from './question.ts';
@@ -27,7 +27,7 @@ const QUESTIONS: readonly Question[] = [
   startUp,
   fullyMapped,
   manyImages,
-  keeping,
+  monitoring,
   daemon,
   growth,
   vetting,

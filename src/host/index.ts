@@ -16,7 +16,7 @@ export {
   markOfRemote,
   statPath,
   type ResolvedPath,
-} from './file-mark.ts';
+} from './path-stamp.ts';
 export { FilesystemCache, filesystemOf, type HostFilesystem, storageRulesOf } from './filesystem.ts';
 export {
   fileUseOf,

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { asPlimsollError, PlimsollError } from '#base';
 import { displayPath } from './descriptor.ts';
 import { nameText } from './name-text.ts';
-import { RACY_WINDOW_MS, type PathStamp, isFresh, isSamePathStamp } from './file-mark.ts';
+import { RACY_WINDOW_MS, type PathStamp, isFresh, isSamePathStamp } from './path-stamp.ts';
 import { FilesystemCache, filesystemOf } from './filesystem.ts';
 
 const lstatAsync = promisify(lstat);

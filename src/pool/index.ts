@@ -1,6 +1,12 @@
 /** One host's stores: what lies on them and whether its future fits. */
-export { StoreMonitor, type KeeperOptions, type ProgressListener, type ScannedListener, type ScanProgress } from './scan/keeper.ts';
-export type { GroupStorage, StoreSnapshot } from './scan/kept-store.ts';
+export {
+  StoreMonitor,
+  type StoreMonitorOptions,
+  type ProgressListener,
+  type ScannedListener,
+  type ScanProgress,
+} from './scan/store-monitor.ts';
+export type { GroupStorage, StoreSnapshot } from './scan/store-snapshot.ts';
 export { scan, type ScanEvent, type ScanOptions } from './scan/scan.ts';
 export { countSharing, type PhysicalRanges, type Sharing, type StoredFile } from './scan/sharing.ts';
 export { History, type HistoryChoice, type ImageState, type StoreState, type Tick } from './state/history.ts';

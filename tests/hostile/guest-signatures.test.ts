@@ -155,17 +155,17 @@ describe('a raw disk on which the guest wrote the header of an image', () => {
     const small = 300 * MiB;
     writeFileSync(at('vm.qcow2'), '');
     truncateSync(at('vm.qcow2'), small);
-    const keeper = new StoreMonitor({ directories: [directory] });
+    const monitor = new StoreMonitor({ directories: [directory] });
     try {
-      await keeper.start();
+      await monitor.start();
       guestWrites(at('vm.qcow2'), headOf('qcow2', []), 0);
-      await keeper.refresh();
-      await keeper.refresh();
-      const image = onlyImage(keeper.stores()[0]?.report as StoreReport);
+      await monitor.refresh();
+      await monitor.refresh();
+      const image = onlyImage(monitor.stores()[0]?.report as StoreReport);
       expect(image.format).toBe('qcow2');
       expect(image.commitment).toBeGreaterThanOrEqual(small);
     } finally {
-      await keeper.close();
+      await monitor.close();
     }
   });
 });

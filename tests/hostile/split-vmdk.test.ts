@@ -94,15 +94,15 @@ describe('a flat extent', () => {
   it('that grows leads a daemon to read its descriptor and itself again', async () => {
     sparse('disk-flat.vmdk', MiB);
     descriptor([flat('disk-flat.vmdk', MiB)]);
-    const keeper = new StoreMonitor({ directories: [directory] });
+    const monitor = new StoreMonitor({ directories: [directory] });
     try {
-      await keeper.start();
+      await monitor.start();
       descriptor([flat('disk-flat.vmdk', 64 * MiB)]);
-      await keeper.refresh();
-      const report = keeper.stores()[0]?.report as StoreReport;
+      await monitor.refresh();
+      const report = monitor.stores()[0]?.report as StoreReport;
       expect(imageOf(report, 'disk-flat.vmdk').commitment).toBeGreaterThanOrEqual(64 * MiB);
     } finally {
-      await keeper.close();
+      await monitor.close();
     }
   });
 });

@@ -262,19 +262,19 @@ describe('a file that was removed while a process writes it', () => {
   });
 
   it('is seen by a daemon when it is removed, and when it is closed', async () => {
-    const keeper = new StoreMonitor({ directories: [directory] });
+    const monitor = new StoreMonitor({ directories: [directory] });
     try {
       sparse('vm.img', DISK);
       const fd = openSync(at('vm.img'), 'r+');
-      await keeper.start();
+      await monitor.start();
       rmSync(at('vm.img'));
-      await keeper.refresh();
-      expect(keeper.stores()[0]?.report.residual).toBeGreaterThanOrEqual(DISK);
+      await monitor.refresh();
+      expect(monitor.stores()[0]?.report.residual).toBeGreaterThanOrEqual(DISK);
       closeSync(fd);
-      await keeper.refresh();
-      expect(keeper.stores()[0]?.report.residual).toBe(0);
+      await monitor.refresh();
+      expect(monitor.stores()[0]?.report.residual).toBe(0);
     } finally {
-      await keeper.close();
+      await monitor.close();
     }
   });
 });

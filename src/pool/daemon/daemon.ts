@@ -1,4 +1,4 @@
-/** The `StoreService` of a running daemon: what the keeper sees, the ledger holds and the history remembers, put together. */
+/** The `StoreService` of a running daemon: what the monitor sees, the ledger holds and the history remembers, put together. */
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { asPlimsollError, MiB, PlimsollError } from '#base';
 import { filesystemOf, realpaths } from '#host';
@@ -24,9 +24,9 @@ import { LOOK_BACK_SECONDS } from '../decide/growth.ts';
 import { type Appeared, HeldSpace } from './held-space.ts';
 import { History } from '../state/history.ts';
 import { imageIdOf, ImageIndex } from './image-views.ts';
-import { StoreMonitor } from '../scan/keeper.ts';
+import { StoreMonitor } from '../scan/store-monitor.ts';
 import { refuseFile } from '../scan/scan.ts';
-import type { StoreSnapshot } from '../scan/kept-store.ts';
+import type { StoreSnapshot } from '../scan/store-snapshot.ts';
 import { Ledger } from '../state/ledger.ts';
 import { MovePlanner, type StandingStore } from './store-moves.ts';
 import { type Held, NOTHING_HELD, StoreRecord } from './store-record.ts';
@@ -88,7 +88,7 @@ class Daemon implements StoreService {
   readonly #options: DaemonOptions;
   readonly #ledger: Ledger;
   readonly #history: History;
-  readonly #keeper: StoreMonitor;
+  readonly #monitor: StoreMonitor;
   readonly #records = new Map<string, StoreRecord>();
   readonly #held = new HeldSpace();
   /** Released or expired, while the image may be there and was not seen yet: they hold until a look that began later. When, by performance.now(). */
@@ -115,7 +115,7 @@ class Daemon implements StoreService {
     this.#options = options;
     this.#ledger = ledger;
     this.#history = history;
-    this.#keeper = new StoreMonitor({
+    this.#monitor = new StoreMonitor({
       directories: stores.flatMap(({ directories }) => directories),
       policyOf: (directories) => this.#orderOf(directories).rules,
       allowDirectories,
@@ -126,13 +126,13 @@ class Daemon implements StoreService {
   }
 
   begin(): void {
-    this.#keeper.onScanned((store, changed, gone) => this.#take(store, changed, gone));
-    this.#keeper.onProgress(({ store = null, ...progress }) => this.#tell({ type: 'scan', store, ...progress }));
+    this.#monitor.onScanned((store, changed, gone) => this.#take(store, changed, gone));
+    this.#monitor.onProgress(({ store = null, ...progress }) => this.#tell({ type: 'scan', store, ...progress }));
     const over = (): void => {
       this.#hasLooked = true;
     };
-    // A look that fails is told by the keeper's findings, and tried again.
-    this.#firstLook = this.#keeper.start().then(over, over);
+    // A look that fails is told by the monitor's findings, and tried again.
+    this.#firstLook = this.#monitor.start().then(over, over);
     this.#compacting = setInterval(() => void this.#history.compact(Date.now()), COMPACT_EVERY_MS);
     this.#compacting.unref();
   }
@@ -249,13 +249,13 @@ class Daemon implements StoreService {
     this.#leaving.set(reservation, performance.now());
     this.#leavingRevision += 1;
     this.#tell({ type: 'reservation', reservation });
-    // A look that fails is told by the keeper's findings.
-    this.#keeper.refresh(reservation.store).catch(() => {});
+    // A look that fails is told by the monitor's findings.
+    this.#monitor.refresh(reservation.store).catch(() => {});
   }
 
   #forgetLeft(store: string): void {
     for (const [reservation, atMs] of this.#leaving) {
-      if (reservation.store !== store || atMs >= this.#keeper.beganAt) continue;
+      if (reservation.store !== store || atMs >= this.#monitor.beganAt) continue;
       this.#leaving.delete(reservation);
       this.#leavingRevision += 1;
       this.#held.forget(reservation);
@@ -291,7 +291,7 @@ class Daemon implements StoreService {
   async #lookAgain(store: string): Promise<StoreRecord> {
     await this.#firstLook;
     const id = (await this.#resolve(store)).id;
-    await this.#keeper.refresh(id);
+    await this.#monitor.refresh(id);
     // What ended during the look still counts: see there.
     this.#expire();
     return this.#record(id);
@@ -315,7 +315,7 @@ class Daemon implements StoreService {
 
   async rescan(store?: string): Promise<void> {
     if (store !== undefined) this.#record(store);
-    await this.#keeper.refresh(store, { everything: true }).catch((error: unknown) => {
+    await this.#monitor.refresh(store, { everything: true }).catch((error: unknown) => {
       // Who asked is gone as well.
       if (!this.#isClosed) throw error;
     });
@@ -330,7 +330,7 @@ class Daemon implements StoreService {
     this.#isClosed = true;
     clearInterval(this.#compacting);
     this.#listeners.clear();
-    await this.#keeper.close();
+    await this.#monitor.close();
     await this.#remembering;
     this.#history.close();
     this.#ledger.close();
@@ -454,7 +454,7 @@ class Daemon implements StoreService {
   }
 
   #findings(): readonly Finding[] {
-    return [...(this.#hasLooked ? [] : [FIRST_SCAN]), ...this.#keeper.findings(), ...this.#ledger.findings(), ...this.#history.findings()];
+    return [...(this.#hasLooked ? [] : [FIRST_SCAN]), ...this.#monitor.findings(), ...this.#ledger.findings(), ...this.#history.findings()];
   }
 
   #images(): ImageIndex {

@@ -2,7 +2,7 @@
 import { runInOwnSlices } from '#base';
 import type { ImageView, MovePlan } from '#wire';
 import type { StoreFacts } from '../decide/admission.ts';
-import type { StoreSnapshot } from '../scan/kept-store.ts';
+import type { StoreSnapshot } from '../scan/store-snapshot.ts';
 import { groupImages, type ImageGroup } from '../decide/move-groups.ts';
 import { type MoveGroup, planInSteps } from '../decide/moves.ts';
 import type { StoreRecord } from './store-record.ts';

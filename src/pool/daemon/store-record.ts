@@ -7,7 +7,7 @@ import { forecastStore, growthOf, outlookTo, type SizePoint } from '../decide/fo
 import { GrowthSeries } from './growth-series.ts';
 import type { ImageState, StoreState } from '../state/history.ts';
 import { imageIdOf } from './image-views.ts';
-import type { StoreSnapshot } from '../scan/kept-store.ts';
+import type { StoreSnapshot } from '../scan/store-snapshot.ts';
 import { alertOf, judgeLevel, type LevelState } from '../decide/levels.ts';
 import { MAP_MAY_EXCEED } from '../scan/map-doubt.ts';
 import { roomDuring } from '../scan/store.ts';

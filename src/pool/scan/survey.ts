@@ -1,6 +1,6 @@
 /**
  * Directories, looked at once or again and again: what did not change since the last look is not opened. A scan is a first
- * look; the keeper of a daemon looks on. There is no second way to come to a report, so both say the same.
+ * look; the monitor of a daemon looks on. There is no second way to come to a report, so both say the same.
  */
 import { type Assumption, runCooperatively, type SerializedError } from '#base';
 import { filesystemOf, type HostCache, type HostFilesystem, newHostCache, WalkMemory } from '#host';

@@ -17,13 +17,13 @@ import {
   scanFailed,
   slowness,
   unwatched,
-} from './keeper-findings.ts';
-import { changeInSteps, type StoreSnapshot, keptStore, machinesOf, type StoreChange, vanishedStore } from './kept-store.ts';
+} from './monitor-findings.ts';
+import { changeInSteps, type StoreSnapshot, storeSnapshot, machinesOf, type StoreChange, vanishedSnapshot } from './store-snapshot.ts';
 import { DEFAULT_CONCURRENCY, refuseFile } from './scan.ts';
 import type { StorePolicy } from './store.ts';
 import { type ImageStorage, type Looked, Survey } from './survey.ts';
 
-export interface KeeperOptions {
+export interface StoreMonitorOptions {
   readonly directories: readonly (string | Buffer)[];
   /** Further directories (real paths) in which references may be followed. */
   readonly allowDirectories?: readonly string[];
@@ -77,7 +77,7 @@ interface Absence {
 }
 
 export class StoreMonitor {
-  readonly #options: KeeperOptions;
+  readonly #options: StoreMonitorOptions;
   readonly #everyMs: number;
   readonly #fullEveryMs: number;
   readonly #surveyor: Survey;
@@ -101,7 +101,7 @@ export class StoreMonitor {
   #failure: Finding | undefined;
 
   /** Throws: usage, for what the types rule out. */
-  constructor(options: KeeperOptions) {
+  constructor(options: StoreMonitorOptions) {
     requireOptions('StoreMonitor', options);
     requirePaths('StoreMonitor', 'directories', options.directories);
     const { allowDirectories = [], rawFiles = [], policyOf = () => LENIENT, everyMs, fullEveryMs } = options;
@@ -119,7 +119,7 @@ export class StoreMonitor {
   }
 
   /**
-   * The full scan; when it is over the stores are known and kept. `signal` ends the keeper, as `close` does.
+   * The full scan; when it is over the stores are known and kept. `signal` ends the monitor, as `close` does.
    *
    * Throws: usage, NOT_A_DIRECTORY; the signal's reason, when aborted before the scan is over.
    */
@@ -135,7 +135,7 @@ export class StoreMonitor {
    * Looks at what changed. All who ask while a look goes on share one that begins when it is over, so that each gets one that
    * began after it asked. All stores are looked at, whichever is asked for. `everything`: takes nothing over from before.
    *
-   * Throws: the reason why the keeper ended; kind `bug`, when a look failed: the stores are then as before.
+   * Throws: the reason why the monitor ended; kind `bug`, when a look failed: the stores are then as before.
    */
   refresh(_store?: string, { everything = false }: { everything?: boolean } = {}): Promise<void> {
     if (this.#stopping.signal.aborted) return Promise.reject(this.#stopping.signal.reason);
@@ -165,7 +165,7 @@ export class StoreMonitor {
     return [...this.#stores.values()].sort((a, b) => Number(a.presence === 'vanished') - Number(b.presence === 'vanished'));
   }
 
-  /** What the keeper noticed that belongs to no store: directories that cannot be read or lead elsewhere, watches, slow looks. */
+  /** What the monitor noticed that belongs to no store: directories that cannot be read or lead elsewhere, watches, slow looks. */
   findings(): readonly Finding[] {
     const { errors = [], directories = [] } = this.#looked ?? {};
     return [
@@ -291,14 +291,14 @@ export class StoreMonitor {
     for (const one of looked.stores) {
       const { id } = one.report;
       const machines = machinesOf(one.storage, found, before.get(id)?.machines);
-      stores.set(id, keptStore(one, { ...seen, machines }, this.#returned(id, seen.scannedAtMs)));
+      stores.set(id, storeSnapshot(one, { ...seen, machines }, this.#returned(id, seen.scannedAtMs)));
     }
     for (const [id, store] of before) {
       if (stores.has(id) || store.directories.length === 0) continue;
       if (store.presence === 'vanished') stores.set(id, store);
       else {
         this.#absences.set(id, { fromMs: seen.scannedAtMs, untilMs: undefined });
-        stores.set(id, vanishedStore(store, looked));
+        stores.set(id, vanishedSnapshot(store, looked));
       }
     }
     const changes = new Map<string, StoreChange>();

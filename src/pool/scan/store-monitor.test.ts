@@ -1,4 +1,4 @@
-/** The keeper says what a fresh scan says, whatever happened since; and it opens only what changed. */
+/** The monitor says what a fresh scan says, whatever happened since; and it opens only what changed. */
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
@@ -27,26 +27,26 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { StoreReport } from '#wire';
 import { aMachine, qemuIoOn } from '../../../tests/support/holders.ts';
 import { canMount, type MountableKind, type MountedFilesystem, withFilesystem } from '../../../tests/support/loop-mount.ts';
-import { StoreMonitor, type KeeperOptions } from './keeper.ts';
-import type { StoreSnapshot } from './kept-store.ts';
+import { StoreMonitor, type StoreMonitorOptions } from './store-monitor.ts';
+import type { StoreSnapshot } from './store-snapshot.ts';
 import { scan } from './scan.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-const RUNS = Number(process.env['PLIMSOLL_KEEPER_RUNS'] ?? 2);
-const SEED = Number(process.env['PLIMSOLL_KEEPER_SEED'] ?? 4711);
-const mountable = canMount('the keeper on ext4 and XFS, stores that vanish');
+const RUNS = Number(process.env['PLIMSOLL_MONITOR_RUNS'] ?? 2);
+const SEED = Number(process.env['PLIMSOLL_MONITOR_SEED'] ?? 4711);
+const mountable = canMount('the monitor on ext4 and XFS, stores that vanish');
 
 const mounts: MountedFilesystem[] = [];
-const keepers: StoreMonitor[] = [];
+const monitors: StoreMonitor[] = [];
 let root: string;
 
 beforeEach(() => {
-  root = realpathSync(mkdtempSync(join(tmpdir(), 'plimsoll-keeper-')));
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'plimsoll-monitor-')));
 });
 afterEach(async () => {
   vi.restoreAllMocks();
-  for (const keeper of keepers.splice(0)) await keeper.close();
+  for (const monitor of monitors.splice(0)) await monitor.close();
   for (const mount of mounts.splice(0)) await mount.unmount();
   rmSync(root, { recursive: true, force: true });
 });
@@ -63,14 +63,14 @@ function pretendTimePasses(): void {
   vi.spyOn(Date, 'now').mockImplementation(() => now() + 100_000);
 }
 
-async function keeperOf(directories: readonly string[], options: Partial<KeeperOptions> = {}): Promise<StoreMonitor> {
-  const keeper = new StoreMonitor({ directories, everyMs: 3_600_000, mostWatches: 0, ...options });
-  keepers.push(keeper);
-  await keeper.start();
-  return keeper;
+async function monitorOf(directories: readonly string[], options: Partial<StoreMonitorOptions> = {}): Promise<StoreMonitor> {
+  const monitor = new StoreMonitor({ directories, everyMs: 3_600_000, mostWatches: 0, ...options });
+  monitors.push(monitor);
+  await monitor.start();
+  return monitor;
 }
 
-async function scanned(directories: readonly string[], options: Partial<KeeperOptions> = {}): Promise<StoreReport[]> {
+async function scanned(directories: readonly string[], options: Partial<StoreMonitorOptions> = {}): Promise<StoreReport[]> {
   for await (const event of scan(directories, options)) if (event.type === 'report') return [...event.report.stores];
   throw new Error('no report');
 }
@@ -86,20 +86,24 @@ function lasting(reports: readonly StoreReport[]): unknown[] {
     .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-function reportsOf(keeper: StoreMonitor): StoreReport[] {
-  return keeper
+function reportsOf(monitor: StoreMonitor): StoreReport[] {
+  return monitor
     .stores()
     .filter(({ presence }) => presence === 'present')
     .map(({ report }) => report);
 }
 
-async function expectTrue(keeper: StoreMonitor, directories: readonly string[], options: Partial<KeeperOptions> = {}): Promise<void> {
-  await keeper.refresh();
-  expect(lasting(reportsOf(keeper))).toEqual(lasting(await scanned(directories, options)));
+async function expectTrue(
+  monitor: StoreMonitor,
+  directories: readonly string[],
+  options: Partial<StoreMonitorOptions> = {},
+): Promise<void> {
+  await monitor.refresh();
+  expect(lasting(reportsOf(monitor))).toEqual(lasting(await scanned(directories, options)));
 }
 
-function theStore(keeper: StoreMonitor): StoreSnapshot {
-  return keeper.stores()[0] as StoreSnapshot;
+function theStore(monitor: StoreMonitor): StoreSnapshot {
+  return monitor.stores()[0] as StoreSnapshot;
 }
 
 function run(program: string, ...words: string[]): void {
@@ -175,7 +179,7 @@ function attempt(directory: string, { deed, a, b, n }: { deed: string; a: string
   }
 }
 
-describe.runIf(mountable)('after any sequence of changes the keeper says what a scan says', () => {
+describe.runIf(mountable)('after any sequence of changes the monitor says what a scan says', () => {
   it.each(['ext4', 'xfs', 'btrfs'] as const)(
     'on %s',
     async (kind) => {
@@ -189,14 +193,14 @@ describe.runIf(mountable)('after any sequence of changes the keeper says what a 
           mkdirSync(join(directory, 'vms'), { recursive: true });
           for (const deed of ['qcow2', 'raw'])
             for (const a of NAMES) if (deed === n2format(a)) attempt(directory, { deed, a, b: a, n: 50 });
-          const keeper = await keeperOf([directory]);
+          const monitor = await monitorOf([directory]);
           for (const one of steps) {
             attempt(directory, one);
             // So much time has passed: what was written has its place.
             if (kind !== 'ext4') run('sync', '-f', directory);
-            await expectTrue(keeper, [directory]);
+            await expectTrue(monitor, [directory]);
           }
-          await keeper.close();
+          await monitor.close();
           rmSync(directory, { recursive: true });
         }),
         { numRuns: RUNS, seed: SEED, endOnFailure: true },
@@ -206,10 +210,10 @@ describe.runIf(mountable)('after any sequence of changes the keeper says what a 
   );
 });
 
-/** Paths that were examined while `act` ran: what the keeper says it read. */
-async function imagesReadDuring(keeper: StoreMonitor, act: () => Promise<unknown>): Promise<number> {
+/** Paths that were examined while `act` ran: what the monitor says it read. */
+async function imagesReadDuring(monitor: StoreMonitor, act: () => Promise<unknown>): Promise<number> {
   let read = 0;
-  const end = keeper.onProgress((progress) => (read = progress.ended ? progress.imagesRead : read));
+  const end = monitor.onProgress((progress) => (read = progress.ended ? progress.imagesRead : read));
   await act();
   end();
   return read;
@@ -226,15 +230,15 @@ describe('a look after the first', () => {
   it('reads nothing when nothing changed, and of three images the one that did', async () => {
     pretendTimePasses();
     someImages();
-    const keeper = await keeperOf([root]);
-    expect(await imagesReadDuring(keeper, () => keeper.refresh())).toBe(0);
+    const monitor = await monitorOf([root]);
+    expect(await imagesReadDuring(monitor, () => monitor.refresh())).toBe(0);
     appendFileSync(join(root, 'b.raw'), 'x');
     const changes: unknown[] = [];
-    keeper.onScanned((_, changed, gone) => changes.push([changed, gone]));
-    expect(await imagesReadDuring(keeper, () => keeper.refresh())).toBe(1);
+    monitor.onScanned((_, changed, gone) => changes.push([changed, gone]));
+    expect(await imagesReadDuring(monitor, () => monitor.refresh())).toBe(1);
     rmSync(join(root, 'c.raw'));
-    await keeper.refresh();
-    await keeper.refresh();
+    await monitor.refresh();
+    await monitor.refresh();
     expect(changes).toEqual([
       [[join(root, 'b.raw')], []],
       [[], [join(root, 'c.raw')]],
@@ -245,45 +249,45 @@ describe('a look after the first', () => {
   it('keeps the rows of images that did not change as the same objects', async () => {
     pretendTimePasses();
     someImages();
-    const keeper = await keeperOf([root]);
-    const before = new Map(theStore(keeper).report.images.map((image) => [image.path, image]));
+    const monitor = await monitorOf([root]);
+    const before = new Map(theStore(monitor).report.images.map((image) => [image.path, image]));
     appendFileSync(join(root, 'b.raw'), 'x');
-    await keeper.refresh();
-    const same = theStore(keeper).report.images.filter((image) => before.get(image.path) === image);
+    await monitor.refresh();
+    const same = theStore(monitor).report.images.filter((image) => before.get(image.path) === image);
     expect(same.map(({ path }) => path).sort()).toEqual([join(root, 'a.raw'), join(root, 'c.raw')]);
   });
 
   it('reads a file again that was changed just before it was read', async () => {
     someImages();
-    const keeper = await keeperOf([root]);
-    expect(await imagesReadDuring(keeper, () => keeper.refresh())).toBe(3);
+    const monitor = await monitorOf([root]);
+    expect(await imagesReadDuring(monitor, () => monitor.refresh())).toBe(3);
   });
 
   it('reads everything anew when asked to, and when the time for that has come', async () => {
     pretendTimePasses();
     someImages();
-    const keeper = await keeperOf([root]);
-    expect(await imagesReadDuring(keeper, () => keeper.refresh(undefined, { everything: true }))).toBe(3);
-    const often = await keeperOf([root], { fullEveryMs: 0 });
+    const monitor = await monitorOf([root]);
+    expect(await imagesReadDuring(monitor, () => monitor.refresh(undefined, { everything: true }))).toBe(3);
+    const often = await monitorOf([root], { fullEveryMs: 0 });
     expect(await imagesReadDuring(often, () => often.refresh())).toBe(3);
   });
 
   it('sees that QEMU has opened an image for writing, and that it is done', async () => {
     pretendTimePasses();
     someImages();
-    const keeper = await keeperOf([root]);
+    const monitor = await monitorOf([root]);
     {
       await using _ = await qemuIoOn('-f', 'raw', join(root, 'a.raw'));
-      await expectTrue(keeper, [root]);
+      await expectTrue(monitor, [root]);
       expect(
-        theStore(keeper)
+        theStore(monitor)
           .report.images.filter((image) => image.openForWriting === true)
           .map(({ path }) => path),
       ).toEqual([join(root, 'a.raw')]);
-      expect(await imagesReadDuring(keeper, () => keeper.refresh())).toBe(1);
+      expect(await imagesReadDuring(monitor, () => monitor.refresh())).toBe(1);
     }
-    await expectTrue(keeper, [root]);
-    expect(theStore(keeper).report.images.some((image) => image.openForWriting === true)).toBe(false);
+    await expectTrue(monitor, [root]);
+    expect(theStore(monitor).report.images.some((image) => image.openForWriting === true)).toBe(false);
   });
 
   it('notices a reference that a link leads elsewhere now, and another directory that is allowed', async () => {
@@ -300,15 +304,15 @@ describe('a look after the first', () => {
     symlinkSync(first, link);
     run('qemu-img', 'create', '-q', '-u', '-f', 'qcow2', '-b', join(link, 'base.raw'), '-F', 'raw', join(pool, 'top.qcow2'), '8M');
     const options = { allowDirectories: [link] };
-    const keeper = await keeperOf([pool], options);
-    const capacity = (): unknown => theStore(keeper).report.images[0]?.chain[0]?.capacity;
+    const monitor = await monitorOf([pool], options);
+    const capacity = (): unknown => theStore(monitor).report.images[0]?.chain[0]?.capacity;
     expect(capacity()).toBe(2 * MiB);
     unlinkSync(link);
     symlinkSync(second, link);
-    await expectTrue(keeper, [pool], options);
+    await expectTrue(monitor, [pool], options);
     expect(capacity()).toBe(4 * MiB);
     unlinkSync(link);
-    await expectTrue(keeper, [pool], options);
+    await expectTrue(monitor, [pool], options);
     expect(capacity()).toBeNull();
   });
 
@@ -317,12 +321,12 @@ describe('a look after the first', () => {
     const disk = join(root, 'disk');
     writeFileSync(disk, Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.alloc(MiB)]));
     const options = { rawFiles: [disk] };
-    const keeper = await keeperOf([root], options);
-    expect(theStore(keeper).report.images[0]).toMatchObject({ format: 'raw', formatSource: 'declared' });
+    const monitor = await monitorOf([root], options);
+    expect(theStore(monitor).report.images[0]).toMatchObject({ format: 'raw', formatSource: 'declared' });
     renameSync(disk, join(root, 'moved'));
     writeFileSync(disk, Buffer.alloc(MiB, 1));
-    await expectTrue(keeper, [root], options);
-    expect(theStore(keeper).report.images.find(({ path }) => path === join(root, 'moved'))?.error?.code).toBeDefined();
+    await expectTrue(monitor, [root], options);
+    expect(theStore(monitor).report.images.find(({ path }) => path === join(root, 'moved'))?.error?.code).toBeDefined();
   });
 });
 
@@ -335,39 +339,39 @@ describe('refresh()', () => {
   it('is shared by all who ask meanwhile, and begins after they asked', async () => {
     pretendTimePasses();
     someImages();
-    const keeper = await keeperOf([root]);
+    const monitor = await monitorOf([root]);
     let looks = 0;
-    keeper.onProgress(({ ended }) => (looks += Number(ended)));
-    const first = keeper.refresh();
+    monitor.onProgress(({ ended }) => (looks += Number(ended)));
+    const first = monitor.refresh();
     writeFileSync(join(root, 'new.raw'), Buffer.alloc(MiB));
-    const others = Array.from({ length: 20 }, () => keeper.refresh());
+    const others = Array.from({ length: 20 }, () => monitor.refresh());
     await Promise.all([first, ...others]);
     expect(looks).toBe(2);
-    expect(theStore(keeper).report.images.map(({ path }) => path)).toContain(join(root, 'new.raw'));
+    expect(theStore(monitor).report.images.map(({ path }) => path)).toContain(join(root, 'new.raw'));
   });
 
-  it('ends with the reason when the keeper is closed, and nothing goes on', async () => {
+  it('ends with the reason when the monitor is closed, and nothing goes on', async () => {
     someImages();
-    const keeper = await keeperOf([root], { mostWatches: 10 });
-    await keeper.close();
-    await expect(keeper.refresh()).rejects.toThrow('closed');
-    expect(theStore(keeper).report.images).toHaveLength(3);
+    const monitor = await monitorOf([root], { mostWatches: 10 });
+    await monitor.close();
+    await expect(monitor.refresh()).rejects.toThrow('closed');
+    expect(theStore(monitor).report.images).toHaveLength(3);
   });
 
   it('of a store that cannot be read now says so and keeps what was known', async () => {
     pretendTimePasses();
     mkdirSync(join(root, 'pool'));
     writeFileSync(join(root, 'pool', 'a.raw'), Buffer.alloc(MiB, 1));
-    const keeper = await keeperOf([join(root, 'pool')]);
+    const monitor = await monitorOf([join(root, 'pool')]);
     renameSync(join(root, 'pool'), join(root, 'away'));
-    await keeper.refresh();
-    expect(theStore(keeper)).toMatchObject({ presence: 'vanished', report: { fits: null } });
-    expect(theStore(keeper).report.images).toHaveLength(1);
-    expect(keeper.findings().map(({ code }) => code)).toEqual(['IO_ENOENT']);
+    await monitor.refresh();
+    expect(theStore(monitor)).toMatchObject({ presence: 'vanished', report: { fits: null } });
+    expect(theStore(monitor).report.images).toHaveLength(1);
+    expect(monitor.findings().map(({ code }) => code)).toEqual(['IO_ENOENT']);
     writeFileSync(join(root, 'pool'), 'a file');
-    await keeper.refresh();
-    expect(theStore(keeper).presence).toBe('vanished');
-    expect(keeper.findings().map(({ code }) => code)).toEqual(['NOT_A_DIRECTORY']);
+    await monitor.refresh();
+    expect(theStore(monitor).presence).toBe('vanished');
+    expect(monitor.findings().map(({ code }) => code)).toEqual(['NOT_A_DIRECTORY']);
   });
 });
 
@@ -380,24 +384,24 @@ describe('start()', () => {
   it('ends with the signal', async () => {
     someImages();
     const controller = new AbortController();
-    const keeper = new StoreMonitor({ directories: [root] });
-    const starting = keeper.start(controller.signal);
+    const monitor = new StoreMonitor({ directories: [root] });
+    const starting = monitor.start(controller.signal);
     controller.abort(new Error('enough'));
     await expect(starting).rejects.toThrow('enough');
-    await expect(keeper.refresh()).rejects.toThrow('enough');
+    await expect(monitor.refresh()).rejects.toThrow('enough');
   });
 
   it('says that a named directory is a link, and that the link was turned', async () => {
     for (const name of ['one', 'two']) mkdirSync(join(root, name));
     const link = join(root, 'link');
     symlinkSync('one', link);
-    const keeper = await keeperOf([link]);
-    expect(keeper.findings()).toMatchObject([{ code: 'DIRECTORY_IS_LINK', message: expect.stringContaining(join(root, 'one')) }]);
+    const monitor = await monitorOf([link]);
+    expect(monitor.findings()).toMatchObject([{ code: 'DIRECTORY_IS_LINK', message: expect.stringContaining(join(root, 'one')) }]);
     unlinkSync(link);
     symlinkSync('two', link);
     writeFileSync(join(root, 'two', 'a.raw'), Buffer.alloc(MiB));
-    await expectTrue(keeper, [link]);
-    expect(keeper.findings()).toMatchObject([{ code: 'DIRECTORY_LEADS_ELSEWHERE', level: 'warning' }]);
+    await expectTrue(monitor, [link]);
+    expect(monitor.findings()).toMatchObject([{ code: 'DIRECTORY_LEADS_ELSEWHERE', level: 'warning' }]);
   });
 });
 
@@ -408,8 +412,8 @@ describe('watching', () => {
 
   it('sees a new image, a write and a deletion long before the next look is due, in directories made later too', async () => {
     mkdirSync(join(root, 'vms'));
-    const keeper = await keeperOf([root], { mostWatches: 100 });
-    const lengths = (): unknown[] => theStore(keeper).report.images.map(({ length }) => length);
+    const monitor = await monitorOf([root], { mostWatches: 100 });
+    const lengths = (): unknown[] => theStore(monitor).report.images.map(({ length }) => length);
     const path = join(root, 'vms', 'new.raw');
     writeFileSync(path, Buffer.alloc(MiB));
     await until(() => lengths()[0] === MiB);
@@ -417,45 +421,45 @@ describe('watching', () => {
     await until(() => lengths()[0] === MiB + 512);
     mkdirSync(join(root, 'later'));
     renameSync(path, join(root, 'later', 'new.raw'));
-    await until(() => theStore(keeper).report.images[0]?.path === join(root, 'later', 'new.raw'));
+    await until(() => theStore(monitor).report.images[0]?.path === join(root, 'later', 'new.raw'));
     rmSync(join(root, 'later'), { recursive: true });
     await until(() => lengths().length === 0);
-    expect(keeper.findings()).toEqual([]);
+    expect(monitor.findings()).toEqual([]);
   });
 
   it('goes by the clock where it may not watch, and says so', async () => {
     for (const name of ['one', 'two', 'three']) mkdirSync(join(root, name));
-    const keeper = await keeperOf([root], { mostWatches: 2, everyMs: 100 });
-    expect(keeper.findings()).toContainEqual(
+    const monitor = await monitorOf([root], { mostWatches: 2, everyMs: 100 });
+    expect(monitor.findings()).toContainEqual(
       expect.objectContaining({ code: 'WATCHES_INCOMPLETE', message: expect.stringMatching(/^2 of 4 directories are watched/) }),
     );
     writeFileSync(join(root, 'one', 'a.raw'), Buffer.alloc(MiB));
-    await until(() => theStore(keeper).report.images.length === 1);
+    await until(() => theStore(monitor).report.images.length === 1);
   });
 
   it('says that a look takes longer than the time between two', async () => {
     someImages();
-    const keeper = await keeperOf([root], { everyMs: 0.01 });
-    expect(keeper.findings().map(({ code }) => code)).toEqual(['SCAN_SLOW']);
+    const monitor = await monitorOf([root], { everyMs: 0.01 });
+    expect(monitor.findings().map(({ code }) => code)).toEqual(['SCAN_SLOW']);
   });
 });
 
 describe('machines', () => {
   it('are named beside the images that they have open', async () => {
     someImages();
-    const keeper = await keeperOf([root]);
-    expect([...theStore(keeper).machines]).toEqual([]);
+    const monitor = await monitorOf([root]);
+    expect([...theStore(monitor).machines]).toEqual([]);
     {
       const disk = `driver=raw,node-name=d,file.driver=file,file.filename=${join(root, 'b.raw')}`;
       await using _ = await aMachine('web', '6c6b2f4e-1c1e-4d0c-9a53-0d6d1b0f7f01', '-blockdev', disk);
       const changes: unknown[] = [];
-      keeper.onScanned((_store, changed) => changes.push(...changed));
-      await keeper.refresh();
-      expect([...theStore(keeper).machines]).toEqual([[join(root, 'b.raw'), 'web']]);
+      monitor.onScanned((_store, changed) => changes.push(...changed));
+      await monitor.refresh();
+      expect([...theStore(monitor).machines]).toEqual([[join(root, 'b.raw'), 'web']]);
       expect(changes).toContain(join(root, 'b.raw'));
     }
-    await keeper.refresh();
-    expect([...theStore(keeper).machines]).toEqual([]);
+    await monitor.refresh();
+    expect([...theStore(monitor).machines]).toEqual([]);
   });
 });
 
@@ -471,11 +475,11 @@ describe.runIf(mountable)('on filesystems of their own', () => {
     mount();
     try {
       writeFileSync(join(place, 'a.raw'), Buffer.alloc(MiB, 1));
-      const keeper = await keeperOf([place], { mostWatches: 10 });
-      const { id } = theStore(keeper).report;
+      const monitor = await monitorOf([place], { mostWatches: 10 });
+      const { id } = theStore(monitor).report;
       run('umount', place);
-      await keeper.refresh();
-      const byId = (): StoreSnapshot => keeper.stores().find(({ report }) => report.id === id) as StoreSnapshot;
+      await monitor.refresh();
+      const byId = (): StoreSnapshot => monitor.stores().find(({ report }) => report.id === id) as StoreSnapshot;
       expect(byId()).toMatchObject({ presence: 'vanished', directories: [place] });
       expect(byId().report.images.map(({ path }) => path)).toEqual([join(place, 'a.raw')]);
       expect(byId().report.findings[0]).toMatchObject({
@@ -484,12 +488,12 @@ describe.runIf(mountable)('on filesystems of their own', () => {
         message: expect.stringContaining('now lies on'),
       });
       // What is mounted below is a store of its own, and an empty one.
-      expect(keeper.stores().map(({ presence, report }) => [presence, report.images.length])).toEqual([
+      expect(monitor.stores().map(({ presence, report }) => [presence, report.images.length])).toEqual([
         ['present', 0],
         ['vanished', 1],
       ]);
       mount();
-      await keeper.refresh();
+      await monitor.refresh();
       expect(byId()).toMatchObject({ presence: 'present' });
       expect(byId().report.findings.map(({ code }) => code)).toContain('STORE_CAME_BACK');
       expect(byId().report.images).toHaveLength(1);
@@ -505,8 +509,8 @@ describe.runIf(mountable)('on filesystems of their own', () => {
     for (const name of ['one.raw', 'two.raw']) run('cp', '--reflink=always', at('template.raw'), at(name));
     writeFileSync(at('alone.raw'), Buffer.alloc(2 * MiB, 7));
     run('sync', '-f', directory);
-    const keeper = await keeperOf([directory]);
-    const group = (...names: string[]): unknown => theStore(keeper).groupStorage(names.map(at));
+    const monitor = await monitorOf([directory]);
+    const group = (...names: string[]): unknown => theStore(monitor).groupStorage(names.map(at));
     expect(group('one.raw')).toEqual({ copied: 8 * MiB, freed: 0 });
     expect(group('one.raw', 'two.raw')).toEqual({ copied: 16 * MiB, freed: 0 });
     expect(group('one.raw', 'two.raw', 'template.raw', 'alone.raw', 'unknown')).toEqual({ copied: 26 * MiB, freed: 10 * MiB });
@@ -520,10 +524,10 @@ describe.runIf(mountable)('on filesystems of their own', () => {
     writeFileSync(at('template.raw'), Buffer.alloc(MiB, 7));
     for (const name of ['one.raw', 'two.raw', 'three.raw']) run('cp', '--reflink=always', at('template.raw'), at(name));
     run('sync', '-f', directory);
-    const keeper = await keeperOf([directory]);
+    const monitor = await monitorOf([directory]);
     write(at('one.raw'), 0, 64 * KiB);
     run('sync', '-f', directory);
-    expect(await imagesReadDuring(keeper, () => keeper.refresh())).toBe(1);
-    await expectTrue(keeper, [directory]);
+    expect(await imagesReadDuring(monitor, () => monitor.refresh())).toBe(1);
+    await expectTrue(monitor, [directory]);
   });
 });

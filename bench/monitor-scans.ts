@@ -1,4 +1,4 @@
-/** Takes the first look of a keeper at a directory, then unchanged ones, then one after a change; prints how long each took. */
+/** Measures the first scan pass of a monitor over a directory, unchanged ones, and one after a change; prints the times. */
 import { appendFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { StoreMonitor } from '#pool';
@@ -18,7 +18,7 @@ const UNCHANGED = 10;
 const AGEING_MS = 2500;
 
 const [, , directory = '.'] = process.argv;
-const keeper = new StoreMonitor({ directories: [directory], everyMs: 3_600_000 });
+const monitor = new StoreMonitor({ directories: [directory], everyMs: 3_600_000 });
 const delay = monitorEventLoopDelay({ resolution: 1 });
 
 async function timed(look: () => Promise<void>): Promise<number> {
@@ -32,19 +32,19 @@ async function pause(ms: number): Promise<void> {
 }
 
 delay.enable();
-const firstMs = await timed(() => keeper.start());
+const firstMs = await timed(() => monitor.start());
 await pause(20);
 const firstBlockedMs = delay.max / 1e6;
 await pause(AGEING_MS);
-await keeper.refresh();
+await monitor.refresh();
 delay.reset();
 const unchangedMs: number[] = [];
 for (let look = 0; look < UNCHANGED; look += 1) {
-  unchangedMs.push(await timed(() => keeper.refresh()));
+  unchangedMs.push(await timed(() => monitor.refresh()));
   await pause(20);
 }
-appendFileSync(keeper.stores()[0]?.report.images[0]?.path ?? '', 'x');
-const changedMs = await timed(() => keeper.refresh());
+appendFileSync(monitor.stores()[0]?.report.images[0]?.path ?? '', 'x');
+const changedMs = await timed(() => monitor.refresh());
 await pause(20);
 const looks: Looks = {
   firstMs,
@@ -55,4 +55,4 @@ const looks: Looks = {
   residentBytes: process.memoryUsage.rss(),
 };
 console.log(JSON.stringify(looks));
-await keeper.close();
+await monitor.close();

@@ -11,7 +11,7 @@ import {
   COW_RACY_WINDOW_MS,
   pathStampOf,
   statPath,
-} from './file-mark.ts';
+} from './path-stamp.ts';
 
 let root: string;
 let file: string;

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
-import type { Looks } from './keeper-looks.ts';
+import type { Looks } from './monitor-scans.ts';
 import { named, type Question, ROUNDS } from './question.ts';
 import { type Measured, measureInTurns } from './rounds.ts';
 import { makeSmallImages } from './small-images.ts';
@@ -15,8 +15,8 @@ const MOST_BYTES = 150e6;
 const KOFFI = join(import.meta.dirname, '..', 'node_modules', 'koffi', 'index.js');
 const DU_AND_STAT = 'du -a "$1" >/dev/null && find "$1" -type f -print0 | xargs -0 stat >/dev/null';
 
-export const keeping: Question = {
-  name: 'keeper',
+export const monitoring: Question = {
+  name: 'monitor',
   title: '10,000 images, looked at again and again',
   setting:
     'qcow2 of 1 GiB with one to four clusters written, files in the page cache. The looks are those of one process each round: a first one, ten without a change, one after a write to one image. `du` and `stat` read no image; `stat` gets its files in batches.',
@@ -71,7 +71,7 @@ export const keeping: Question = {
 function bundled(directory: string): string {
   const program = join(directory, 'looks.mjs');
   buildSync({
-    entryPoints: [join(import.meta.dirname, 'keeper-looks.ts')],
+    entryPoints: [join(import.meta.dirname, 'monitor-scans.ts')],
     outfile: program,
     bundle: true,
     format: 'esm',

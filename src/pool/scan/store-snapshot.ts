@@ -15,7 +15,7 @@ export interface GroupStorage {
 }
 
 export interface StoreSnapshot {
-  /** As `scan` would report it, with what the keeper noticed. */
+  /** As `scan` would report it, with what the monitor noticed. */
   readonly report: StoreReport;
   /** By what rules its filesystem gives storage. */
   readonly rules: StorageRules;
@@ -43,7 +43,7 @@ export interface StoreChange {
   readonly gone: readonly string[];
 }
 
-export function keptStore(
+export function storeSnapshot(
   { report, room, directories, storage, assuming, filesystem }: LookedStore,
   seen: Pick<StoreSnapshot, 'scannedAtMs' | 'scanSeconds' | 'machines'>,
   findings: readonly Finding[],
@@ -63,7 +63,7 @@ export function keptStore(
 }
 
 /** `store`, to which no named directory leads any more: the last report, which now promises nothing. */
-export function vanishedStore(store: StoreSnapshot, looked: Looked): StoreSnapshot {
+export function vanishedSnapshot(store: StoreSnapshot, looked: Looked): StoreSnapshot {
   const { report, directories } = store;
   const finding: Finding = {
     level: 'critical',
