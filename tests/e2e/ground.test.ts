@@ -267,7 +267,7 @@ describe.skipIf(!mountable)('the ground below a store', () => {
     const { code, store: tight } = await scanned(store.path);
     expect([code, tight.fits, tight.residual, tight.headroom]).toEqual([11, null, roomy.store.residual, expect.any(Number)]);
     const message = tight.findings.find((finding) => finding.code === 'MAP_MAY_EXCEED')?.message;
-    expect(message).toMatch(/The residuals fit with (7|8)\S* MiB left.*up to 5\S* MiB.*--assume usual-writes/);
+    expect(message).toMatch(/The residuals fit with (7|8)\S* MiB remaining.*up to 5\S* MiB.*--assume usual-writes/);
     const declared = await scanned('--assume', 'usual-writes', store.path);
     expect([declared.code, declared.store.assumed, declared.codes]).toEqual([0, ['usual-writes'], expect.arrayContaining(['ASSUMED'])]);
     const [doubtful, decision] = await admitted('--bytes', '1M');

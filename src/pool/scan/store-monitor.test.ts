@@ -431,7 +431,7 @@ describe('watching', () => {
     for (const name of ['one', 'two', 'three']) mkdirSync(join(root, name));
     const monitor = await monitorOf([root], { mostWatches: 2, everyMs: 100 });
     expect(monitor.findings()).toContainEqual(
-      expect.objectContaining({ code: 'WATCHES_INCOMPLETE', message: expect.stringMatching(/^2 of 4 directories are watched/) }),
+      expect.objectContaining({ code: 'WATCHES_INCOMPLETE', message: expect.stringMatching(/^inotify covers 2 of 4 directories/) }),
     );
     writeFileSync(join(root, 'one', 'a.raw'), Buffer.alloc(MiB));
     await until(() => theStore(monitor).report.images.length === 1);
@@ -485,7 +485,7 @@ describe.runIf(mountable)('on filesystems of their own', () => {
       expect(byId().report.findings[0]).toMatchObject({
         code: 'STORE_VANISHED',
         level: 'critical',
-        message: expect.stringContaining('now lies on'),
+        message: expect.stringContaining('is now on'),
       });
       // What is mounted below is a store of its own, and an empty one.
       expect(monitor.stores().map(({ presence, report }) => [presence, report.images.length])).toEqual([

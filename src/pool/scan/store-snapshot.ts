@@ -62,13 +62,13 @@ export function storeSnapshot(
   };
 }
 
-/** `store`, to which no named directory leads any more: the last report, which now promises nothing. */
+/** `store` when none of its directories resolves to it any more: its last report, with an unknown fit. */
 export function vanishedSnapshot(store: StoreSnapshot, looked: Looked): StoreSnapshot {
   const { report, directories } = store;
   const finding: Finding = {
     level: 'critical',
     code: 'STORE_VANISHED',
-    message: `whereNow(one, looked)).join('; ')}): this is what it was when it was last seen. => The store has disappeared (${directories.map((one) => whereNow(one, looked)).join('; ')}). Showing its last known state. => whereNow(one, looked)).join('; ')}): this is what it was when it was last seen.`,
+    message: `The store has disappeared (${directories.map((one) => whereNow(one, looked)).join('; ')}). Showing its last known state.`,
   };
   return { ...store, presence: 'vanished', report: { ...report, fits: null, findings: [finding, ...report.findings] } };
 }
