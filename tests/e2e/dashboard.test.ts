@@ -173,7 +173,7 @@ describe('the dashboard, live', () => {
     const { page, close } = await openPage(browser, await server.listen());
     const card = page.getByRole('article');
     await card.waitFor();
-    expect(await card.locator('.verdict').textContent()).toContain('42 GiB left');
+    expect(await card.locator('.verdict').textContent()).toContain('42 GiB remaining');
     expect(await card.locator('.legend .strong').allTextContents()).toEqual([expect.stringMatching(/^remaining.*42 GiB/)]);
     const headroom = card.locator('.legend .second');
     expect(await headroom.textContent()).toMatch(/^headroom under the policy promise.*117 GiB/);

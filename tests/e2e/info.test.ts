@@ -34,7 +34,7 @@ describe('info --json', () => {
     expect([code, stderr]).toEqual([0, '']);
     const report = JSON.parse(stdout) as InfoReport;
     expect(report.schema).toBe('plimsoll.info/1');
-    expect(report.definitions['commitment']).toContain('most storage');
+    expect(report.definitions['commitment']).toContain('maximum storage');
     expect(report.images.map((image) => image.path)).toEqual([qcow2, raw]);
     const [first] = report.images;
     const named =

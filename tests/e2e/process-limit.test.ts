@@ -126,7 +126,7 @@ describe('a process that may not write files as long as its guest can make them'
     await opened(image, 'raw', String(8 * MiB));
     const limited = scannedByNobody();
     expect([before.code, limited.code, limited.codes]).toEqual([0, 11, ['MAY_EXCEED_PROCESS_LIMIT', 'IMAGES_EXCEED_PROCESS_LIMIT']]);
-    expect(limited.messages).toContain('could not be looked into');
+    expect(limited.messages).toContain('could not be inspected');
   });
 });
 

@@ -102,7 +102,7 @@ describe('scan', () => {
     expect(frozen).toMatch(/^ {2}residual +1\.02 GiB/m);
     expect(frozen).toMatch(/top\.qcow2 .* 1\.02 GiB\n {2}base\.qcow2 .* never written$/m);
     expect(frozen).toContain('[NEVER_WRITTEN]');
-    expect(frozen).not.toContain('leaves that out');
+    expect(frozen).not.toContain('excludes that');
   });
 
   it('refuses --frozen-backing and names what replaced it', async () => {

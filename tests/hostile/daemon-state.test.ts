@@ -98,7 +98,7 @@ describe('a state directory', () => {
     const second = cleanup.watch(new Process({ directory, stores: [store], words: ['--socket', join(directory, 'other')] }));
     const { code, stderr } = await second.process.ended;
     expect(code).toBe(19);
-    expect(stderr).toMatch(/another process uses it, expected one plimsoll serve per state directory/);
+    expect(stderr).toMatch(/locked by another process, expected one plimsoll serve per state directory/);
     await hold(first, 'one');
     expect(existsSync(first.socket)).toBe(true);
   });

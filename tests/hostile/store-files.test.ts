@@ -165,7 +165,7 @@ describe('--exclude', () => {
     expect((await theStore()).fits).toBeNull();
     const store = await theStore({ exclude: ['templates/', '*.vmdk'] });
     expect([store.fits, store.images.map(({ path }) => path)]).toEqual([true, [at('disk.raw')]]);
-    expect(store.findings.find(({ code }) => code === 'EXCLUDED')?.message).toMatch(/^1 file and 1 directory left out/);
+    expect(store.findings.find(({ code }) => code === 'EXCLUDED')?.message).toMatch(/^1 file and 1 directory excluded/);
   });
 
   it('does not leave out the data file of an image that counts', async () => {
