@@ -198,6 +198,6 @@ describe('demo', () => {
   it('says where it cannot make the store', async () => {
     const { code, stderr } = await plimsoll(['demo', at('none')]);
     expect(code).toBe(12);
-    expect(stderr).toContain(`plimsoll: ${at('none')}: Cannot make a directory for the demonstration`);
+    expect(stderr).toContain(`plimsoll: ${at('none')}: Cannot create a directory for the demonstration`);
   });
 });
