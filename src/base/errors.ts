@@ -5,7 +5,19 @@
 import { quoteForHumans } from './quote.ts';
 
 /** The closed set of kinds. `wire` maps each to an exit code. */
-export type ErrorKind = 'usage' | 'not-found' | 'corrupt' | 'unsupported' | 'refused' | 'over-budget' | 'busy' | 'io' | 'conflict' | 'bug';
+export const ERROR_KINDS = [
+  'usage',
+  'not-found',
+  'corrupt',
+  'unsupported',
+  'refused',
+  'over-budget',
+  'busy',
+  'io',
+  'conflict',
+  'bug',
+] as const;
+export type ErrorKind = (typeof ERROR_KINDS)[number];
 
 /** A value as it was found or expected; bytes from an image are quoted and escaped when printed. */
 export type ErrorValue = string | number | bigint | boolean;

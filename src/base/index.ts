@@ -1,7 +1,15 @@
 /** Errors, struct tables, checked arithmetic, units: what every layer may use. Imports nothing. */
 export { requireArgument, requireFormat, requireOptions, requirePath, requirePaths, requireSignal } from './arguments.ts';
 export { type Assumption, ASSUMPTIONS } from './assumptions.ts';
-export { asPlimsollError, type ErrorKind, type ErrorValue, type ErrorWhere, PlimsollError, type SerializedError } from './errors.ts';
+export {
+  asPlimsollError,
+  ERROR_KINDS,
+  type ErrorKind,
+  type ErrorValue,
+  type ErrorWhere,
+  PlimsollError,
+  type SerializedError,
+} from './errors.ts';
 export { divideUp, GiB, isPowerOfTwo, KiB, MiB, readUint64, roundDown, roundUp, safeInteger, saturated, TiB } from './numbers.ts';
 export { escapeForTerminal, escapeSentence, quoteForHumans } from './quote.ts';
 export { fileArgument, shellLine, shellWord } from './shell-words.ts';

@@ -6,7 +6,7 @@
  * JSON, not V8's own serialization: the client decodes what may come from a process that has been taken over, and no
  * structure of V8 is made of its bytes.
  */
-import { KiB, MiB, PlimsollError, type SerializedError } from '#base';
+import { ERROR_KINDS, KiB, MiB, PlimsollError, type SerializedError } from '#base';
 import { isBoundedJson } from './bounded-json.ts';
 
 /** JSON of a client's frame. */
@@ -172,9 +172,7 @@ function tooLong(byteLength: number, { jsonBytes, dataBytes }: FrameBounds): Pli
   });
 }
 
-const KINDS: ReadonlySet<string> = new Set([
-  ...['usage', 'not-found', 'corrupt', 'unsupported', 'refused', 'over-budget', 'busy', 'io', 'conflict', 'bug'],
-]);
+const KINDS: ReadonlySet<string> = new Set(ERROR_KINDS);
 
 /** An error of the worker, checked: the fields of an error, of their types, of bounded length. */
 export function reviveError(value: unknown, image: string): PlimsollError {

@@ -2,7 +2,7 @@
  * The answers of a confined worker to the requests of vetting, held to one shape: types, enumerations, bounds of count and
  * length, no further key. What depends on more than the bytes (the verdict, the next steps) is no part of an answer.
  */
-import type { Range } from '#base';
+import { ERROR_KINDS, type Range } from '#base';
 import { count, dictionary, either, finite, flag, listOf, nothing, object, oneOf, protocolError, type Shape, text } from '#confined';
 import { type Judgement, MAX_DETAIL_CHARACTERS } from './judge.ts';
 import { placesToKeep } from './kept-pieces.ts';
@@ -16,11 +16,10 @@ const MAX_DETAILS = 64;
 /** As many as are kept of a stream. */
 const MAX_PLACES = 65_536;
 const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
-const KINDS = ['usage', 'not-found', 'corrupt', 'unsupported', 'refused', 'over-budget', 'busy', 'io', 'conflict', 'bug'];
 
 const reason = object(
   { level: oneOf(LEVELS), code: text(64, CODE), message: text(MAX_MESSAGE_CHARACTERS) },
-  { at: count, kind: oneOf(KINDS) },
+  { at: count, kind: oneOf(ERROR_KINDS) },
 );
 
 const sign = object({

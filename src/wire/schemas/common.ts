@@ -1,6 +1,6 @@
 /** What several shapes of the API have in common. */
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
-import { ASSUMPTIONS } from '#base';
+import { ASSUMPTIONS, ERROR_KINDS } from '#base';
 import { COMPONENT_CODES } from '../components.ts';
 import { POLICIES } from '../serve-reports.ts';
 
@@ -30,7 +30,7 @@ const ERROR_CODE = { code: Type.String({ description: 'listed in docs/errors.md;
 const FINDING_CODE = { code: Type.String({ description: 'listed in docs/findings.md; never changes its meaning' }) };
 
 export const ErrorSchema = shape('Error', {
-  kind: Type.Enum(['usage', 'not-found', 'corrupt', 'unsupported', 'refused', 'over-budget', 'busy', 'io', 'conflict', 'bug']),
+  kind: Type.Enum([...ERROR_KINDS]),
   ...ERROR_CODE,
   message: Type.String(),
   field: Type.Optional(Type.String()),
