@@ -79,7 +79,7 @@ export function parseDuration(text: string, option: string): number {
   });
 }
 
-/** A count with its noun: `1 snapshot`, `2 snapshots`. */
-export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** A count with its noun: `1 snapshot`, `2 snapshots`; `2 processes` where `many` is given. */
+export function plural(count: number, noun: string, many = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : many}`;
 }

@@ -1,4 +1,5 @@
 /** What an administrator should know about a VMDK image, in sentences. Codes are listed in docs/findings.md. */
+import { plural } from '#base';
 import type { VmdkCensus } from '#formats';
 import type { Finding } from '#wire';
 
@@ -19,7 +20,7 @@ export function vmdkFindings({ header, needing, missingTables }: VmdkCensus): Fi
     findings.push({
       level: header.kind === 'sparse' ? 'critical' : 'warning',
       code: 'VMDK_TABLES_MISSING',
-      message: `${missingTables} grain table${missingTables === 1 ? ' is' : 's are'} missing: QEMU writes guest data for them over the header of the image.`,
+      message: `${plural(missingTables, 'grain table')} ${missingTables === 1 ? 'is' : 'are'} missing: QEMU writes guest data for them over the header of the image.`,
     });
   }
   if (header.kind === 'sparse' && header.zeroedGrains) {

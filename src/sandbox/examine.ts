@@ -7,6 +7,7 @@ import {
   formatBytes,
   KiB,
   PlimsollError,
+  plural,
   quoteForHumans,
   requireArgument,
   requireOptions,
@@ -344,7 +345,7 @@ function extentFindings(format: OtherFormat, links: readonly ChainLink[]): Findi
     if (file !== undefined && commitment !== undefined) most.set(file, Math.max(most.get(file) ?? 0, commitment));
   }
   const bytes = saturated([...most.values()].reduce((sum, one) => sum + one, 0));
-  const files = `${most.size} extent file${most.size === 1 ? '' : 's'}`;
+  const files = plural(most.size, 'extent file');
   const message = `The figures are those of the descriptor alone. The ${files} that could be read can grow to ${formatBytes(bytes)} (${bytes} bytes) together; a scan counts each separately.`;
   return [{ level: 'info', code: 'VMDK_EXTENT_FILES', message }];
 }

@@ -2,7 +2,7 @@
  * `plimsoll scan`: reports every image below directories, grouped by store, and whether each store is overcommitted.
  */
 import { Argument, Option } from 'commander';
-import { type Assumption, jsonText, parseSize, PlimsollError } from '#base';
+import { type Assumption, jsonText, parseSize, PlimsollError, plural } from '#base';
 import { EXIT_CODES, type ScanReport } from '#wire';
 import { allowedDirectories } from '../allowed-directories.ts';
 import { addAssumeOption, addOutputOptions, collect, type OutputFlags } from '../output-options.ts';
@@ -87,7 +87,7 @@ export async function collectScan(directories: readonly string[], flags: ScanFla
     for await (const event of events) {
       if (event.type === 'report') report = event.report;
       else if (event.type === 'progress')
-        progress.show(`${counted(event.filesSeen, 'file')} seen, ${counted(event.imagesRead, 'image')} read`);
+        progress.show(`${plural(event.filesSeen, 'file')} seen, ${plural(event.imagesRead, 'image')} read`);
     }
   } finally {
     progress.clear();
@@ -103,10 +103,6 @@ function frozenBackingReplaced(): PlimsollError {
     found: 'a removed option',
     expected: '--never-written backing, for backing files without write permission, or --never-written PATTERN',
   });
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 async function printReport(report: ScanReport, flags: ScanFlags, session: Session): Promise<void> {

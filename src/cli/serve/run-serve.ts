@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
-import { asPlimsollError, escapeForTerminal, formatBytes, PlimsollError } from '#base';
+import { asPlimsollError, escapeForTerminal, formatBytes, PlimsollError, plural } from '#base';
 import { loadPeerUsers, notifyManager, pingWatchdog } from '#host';
 import { openDaemon, type StoreService } from '#pool';
 import {
@@ -173,12 +173,8 @@ async function isOverWithin(ms: number, work: Promise<void>, signal: AbortSignal
 
 function watched(plan: ServePlan, service: StoreService, isScanned: boolean): string {
   const directories = plan.stores.flatMap((one) => one.directories);
-  if (!isScanned) return `${counted(directories.length, 'directory', 'directories')} (initial scan in progress)`;
+  if (!isScanned) return `${plural(directories.length, 'directory', 'directories')} (initial scan in progress)`;
   const stores = service.stores();
   const images = stores.reduce((sum, one) => sum + one.imageCount, 0);
-  return `${counted(stores.length, 'store', 'stores')} (${counted(images, 'image', 'images')})`;
-}
-
-function counted(count: number, one: string, several: string): string {
-  return `${count} ${count === 1 ? one : several}`;
+  return `${plural(stores.length, 'store')} (${plural(images, 'image')})`;
 }

@@ -10,6 +10,7 @@
  *          single step; the 90 % quantile of long windows, in which steps that come again and again add up; and what is
  *          going on right now, so that a burst counts when it begins
  */
+import { plural } from '#base';
 import type { Growth } from '#wire';
 import { formatSeconds } from './durations.ts';
 
@@ -94,8 +95,7 @@ function medianStep(history: readonly Sample[]): number {
 function whyUnknown(history: readonly Sample[], nowMs: number): string | null {
   const span = spanOf(history);
   if (history.length < MIN_SAMPLES || span < MIN_SPAN_SECONDS) {
-    const has =
-      history.length === 0 ? 'no samples' : `${history.length} sample${history.length === 1 ? '' : 's'} over ${formatSeconds(span)}`;
+    const has = history.length === 0 ? 'no samples' : `${plural(history.length, 'sample')} over ${formatSeconds(span)}`;
     return `The history has ${has}; estimating growth needs ${MIN_SAMPLES} samples over ${formatSeconds(MIN_SPAN_SECONDS)}.`;
   }
   const silence = nowMs / 1000 - (history.at(-1) as Sample).at;

@@ -1,5 +1,5 @@
 /** The growth that commits of overlays can cause in their backing files, beyond the sums of the store. Pure. */
-import { formatBytes } from '#base';
+import { formatBytes, plural } from '#base';
 import type { ChainLink, Finding, ScannedImage } from '#wire';
 
 /** The commit, of all that the scanned images allow, that adds most to the commitment of one file. */
@@ -51,7 +51,7 @@ export function commitStoreFindings(counted: readonly CountedRow[]): Finding[] {
   const grown = counted.filter((one) => !one.staysAsItIs && (one.largestCommit?.growth ?? 0) > 0 && (uncountedByCommit(one) ?? 0) > 0);
   if (grown.length === 0) return [];
   const bytes = grown.reduce((sum, one) => sum + (uncountedByCommit(one) ?? 0), 0);
-  const files = `${grown.length} backing file${grown.length === 1 ? '' : 's'}`;
+  const files = plural(grown.length, 'backing file');
   const message = `Overlays are larger than ${files}: commits into ${grown.length === 1 ? 'it' : 'them'} (qemu-img commit, a block commit) can use up to ${size(bytes)} more than the residual counts.`;
   return [{ level: 'warning', code: 'COMMITS_NOT_COUNTED', message }];
 }

@@ -3,6 +3,7 @@
  * do not write. A reference in an image is never sufficient, since any image can name another VM's disk as its backing
  * file, and a file that is open for writing always counts in full.
  */
+import { plural } from '#base';
 import type { ExportKind } from '#sandbox';
 import type { Finding, NeverWritten } from '#wire';
 import { type PathMatcher, pathMatcher } from './path-pattern.ts';
@@ -61,13 +62,9 @@ function isWritable(permissions: number | undefined): boolean {
   return permissions === undefined || [0o200, 0o020, 0o002].some((bit) => Math.floor(permissions / bit) % 2 === 1);
 }
 
-function overlays(count: number): string {
-  return `${count} image${count === 1 ? '' : 's'}`;
-}
-
 function backingFindings({ backingOf }: StoredFileFacts): Finding[] {
   if (backingOf.length === 0) return [];
-  const message = `Backing file of ${overlays(backingOf.length)}: guests do not write it, a block commit does. --never-written counts it with its allocation.`;
+  const message = `Backing file of ${plural(backingOf.length, 'image')}: guests do not write it, a block commit does. --never-written counts it with its allocation.`;
   return [{ level: 'info', code: 'IS_BACKING_FILE', message }];
 }
 
@@ -75,7 +72,7 @@ function writableBacking(count: number): Finding {
   return {
     level: 'info',
     code: 'BACKING_WRITABLE',
-    message: `Backing file of ${overlays(count)}, according to the overlays alone, and its mode permits writing: it counts in full. Remove the write permission (chmod a-w), or list it with --never-written.`,
+    message: `Backing file of ${plural(count, 'image')}, according to the overlays alone, and its mode permits writing: it counts in full. Remove the write permission (chmod a-w), or list it with --never-written.`,
   };
 }
 
@@ -87,7 +84,7 @@ function stillWritten(reason: NeverWritten): Finding {
 function neverWritten(reason: NeverWritten, { backingOf, exported }: StoredFileFacts): Finding {
   const why = {
     administrator: 'declared as never written (--never-written)',
-    backing: `the backing file of ${overlays(backingOf.length)}, which has no write permission (--never-written backing)`,
+    backing: `the backing file of ${plural(backingOf.length, 'image')}, which has no write permission (--never-written backing)`,
     content: `a file that guests do not write (${exported ?? ''}) and that is not open for writing`,
   };
   return { level: 'info', code: 'NEVER_WRITTEN', message: `Counted with its allocation, as ${why[reason]}.` };

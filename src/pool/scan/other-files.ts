@@ -1,7 +1,7 @@
 /**
  * Findings of a store about files that are not disk images, excluded files, and processes that could not be inspected.
  */
-import { formatBytes, quoteForHumans } from '#base';
+import { formatBytes, plural, quoteForHumans } from '#base';
 import type { Finding } from '#wire';
 import type { OtherFile, StoreInput } from './store.ts';
 
@@ -18,14 +18,14 @@ export function otherFindings(input: StoreInput, holed: readonly OtherFile[], ot
     findings.push({
       level: 'info',
       code: 'OTHER_FILES',
-      message: `${counted(others.length, 'other file')} (${formatBytes(allocation)}) skipped: not ${others.length === 1 ? 'a disk image' : 'disk images'}.`,
+      message: `${plural(others.length, 'other file')} (${formatBytes(allocation)}) skipped: not ${others.length === 1 ? 'a disk image' : 'disk images'}.`,
     });
   }
   if (otherHoles > 0) findings.push(holesFinding(holed, otherHoles));
   if (excluded.files + excluded.directories > 0) {
     const parts = [
-      ...(excluded.files > 0 ? [counted(excluded.files, 'file')] : []),
-      ...(excluded.directories > 0 ? [counted(excluded.directories, 'directory', 'directories')] : []),
+      ...(excluded.files > 0 ? [plural(excluded.files, 'file')] : []),
+      ...(excluded.directories > 0 ? [plural(excluded.directories, 'directory', 'directories')] : []),
     ];
     findings.push({
       level: 'info',
@@ -49,7 +49,7 @@ function holesFinding(holed: readonly OtherFile[], otherHoles: number): Finding 
   return {
     level: 'info',
     code: 'OTHER_HOLES',
-    message: `${formatBytes(otherHoles)} of the residual are holes in ${counted(holed.length, 'other file')}, which writes can fill: ${names.join(', ')}${more}. Exclude them with --exclude or --never-written.`,
+    message: `${formatBytes(otherHoles)} of the residual are holes in ${plural(holed.length, 'other file')}, which writes can fill: ${names.join(', ')}${more}. Exclude them with --exclude or --never-written.`,
   };
 }
 
@@ -57,9 +57,5 @@ function inaccessibleText(inaccessible: Exclude<StoreInput['inaccessibleProcesse
   if (inaccessible === 'all') return 'The processes could not be listed';
   if (inaccessible === 'hidepid') return '/proc hides the processes of other users';
   if (inaccessible === 'pid-namespace') return 'Processes outside this container are not visible';
-  return `${counted(inaccessible, 'process', 'processes')} could not be inspected`;
-}
-
-function counted(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
+  return `${plural(inaccessible, 'process', 'processes')} could not be inspected`;
 }

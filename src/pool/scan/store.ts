@@ -2,7 +2,7 @@
  * Builds the report of a store from its images: sums, sharing, verdict. Pure; yields at intervals, since there may be
  * many images.
  */
-import { type Assumption, formatBytes, saturated } from '#base';
+import { type Assumption, formatBytes, plural, saturated } from '#base';
 import type { HostFilesystem } from '#host';
 import type { ExportKind } from '#sandbox';
 import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
@@ -355,7 +355,7 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'critical',
       code: 'IMAGES_UNREADABLE',
-      message: `${failed} image${failed === 1 ? '' : 's'} could not be read; ${failed === 1 ? 'its growth is' : 'their growth is'} unknown.`,
+      message: `${plural(failed, 'image')} could not be read; ${failed === 1 ? 'its growth is' : 'their growth is'} unknown.`,
     });
   if (filesystem.size === 0)
     findings.push({
@@ -396,7 +396,7 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
     findings.push({
       level: 'info',
       code: 'OPEN_FOR_WRITING',
-      message: `${open} image${open === 1 ? ' is' : 's are'} open for writing: figures lag until the writer flushes, and may count twice the clusters that tables in its memory refer to.`,
+      message: `${plural(open, 'image')} ${open === 1 ? 'is' : 'are'} open for writing: figures lag until the writer flushes, and may count twice the clusters that tables in its memory refer to.`,
     });
   const notFollowed = notFollowedText(input.notFollowed);
   if (notFollowed !== '')
@@ -410,8 +410,8 @@ function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing
 
 function notFollowedText({ symlinks, specials }: StoreInput['notFollowed']): string {
   const parts = [
-    ...(symlinks > 0 ? [`${symlinks} symbolic link${symlinks === 1 ? '' : 's'}`] : []),
-    ...(specials > 0 ? [`${specials} special file${specials === 1 ? '' : 's'} (device, fifo or socket)`] : []),
+    ...(symlinks > 0 ? [plural(symlinks, 'symbolic link')] : []),
+    ...(specials > 0 ? [`${plural(specials, 'special file')} (device, fifo or socket)`] : []),
   ];
   return parts.length === 0 ? '' : `${parts.join(' and ')} ${symlinks + specials === 1 ? 'was' : 'were'}`;
 }

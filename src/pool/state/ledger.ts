@@ -14,7 +14,7 @@
  * the new TTL, never shortened; where `decide` says no by now, it stays as it was. An ended key may be used anew.
  */
 import { readBootId } from '#host';
-import { formatBytes, PlimsollError } from '#base';
+import { formatBytes, PlimsollError, plural } from '#base';
 import { type Finding, LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, type Reservation, SHORTEST_TTL_SECONDS } from '#wire';
 import {
   asText,
@@ -513,7 +513,7 @@ function refillFromMemory({ aside, reason, fresh }: Rebuilt, rows: readonly (rea
 function refillFromFile({ aside, reason, fresh, readDamaged }: Rebuilt): Finding {
   const rows = readDamaged(readHeldRows) ?? [];
   insertAll(fresh, rows);
-  const what = `${rows.length === 0 ? 'No held reservation' : `${rows.length} held reservation${rows.length === 1 ? '' : 's'}`} could be read`;
+  const what = `${rows.length === 0 ? 'No held reservation' : plural(rows.length, 'held reservation')} could be read`;
   return rebuilt(aside, reason, `${what} from it and ${rows.length === 1 ? 'was' : 'were'} restored; other held reservations may be lost`);
 }
 
