@@ -7,3 +7,6 @@
  */
 export const ASSUMPTIONS = ['exclusive', 'backed', 'no-quota', 'usual-writes'] as const;
 export type Assumption = (typeof ASSUMPTIONS)[number];
+
+/** The declaration under which the extent maps of files stay within the commitments. */
+export const USUAL_WRITES: Assumption = 'usual-writes';

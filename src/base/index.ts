@@ -1,6 +1,6 @@
 /** Errors, struct tables, checked arithmetic, units: what every layer may use. Imports nothing. */
 export { requireArgument, requireFormat, requireOptions, requirePath, requirePaths, requireSignal } from './arguments.ts';
-export { type Assumption, ASSUMPTIONS } from './assumptions.ts';
+export { type Assumption, ASSUMPTIONS, USUAL_WRITES } from './assumptions.ts';
 export {
   asPlimsollError,
   ERROR_KINDS,

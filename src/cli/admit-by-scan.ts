@@ -1,7 +1,7 @@
 /** Admission without a daemon: scans the given directory and decides on its result. */
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { asPlimsollError, type Assumption, PlimsollError } from '#base';
+import { asPlimsollError, PlimsollError, USUAL_WRITES } from '#base';
 import { commitmentOfNew, parseCreateOptions } from '#create';
 import { filesystemOf, storageRulesOf } from '#host';
 import { admits, DEFAULT_RULES, explainVerdict, mapsExceed, reserveOf, type StoreFacts, sumOf, withLargestFile } from '#pool';
@@ -61,8 +61,6 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
   };
   return request.image === undefined ? decision : withLargestFile(decision, bytes, filesystem.largestNewFile);
 }
-
-const USUAL_WRITES: Assumption = 'usual-writes';
 
 async function directoryOf(path: string): Promise<string> {
   try {

@@ -1,5 +1,5 @@
 /** What a daemon knows of one store from look to look: its last report, how it grew, how near to trouble it is. */
-import { type Assumption, saturated } from '#base';
+import { type Assumption, saturated, USUAL_WRITES } from '#base';
 import { mapBytesAtMost } from '#sandbox';
 import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreRules, StoreView } from '#wire';
 import { mapsExceed, reserveOf, type StoreFacts, sumOf } from '../decide/admission.ts';
@@ -241,9 +241,6 @@ export class StoreRecord {
     };
   }
 }
-
-/** The declaration under which the maps stay within the commitments. */
-const USUAL_WRITES: Assumption = 'usual-writes';
 
 function byEachName(images: readonly ImageView[]): Map<string, ImageView> {
   const byName = new Map<string, ImageView>();

@@ -1,5 +1,5 @@
 /** Checks whether the residuals of a store still fit if the extent maps of its files reach their maximum. */
-import { formatBytes } from '#base';
+import { formatBytes, USUAL_WRITES } from '#base';
 import type { GroundDoubt } from '#block';
 
 export const MAP_MAY_EXCEED = 'MAP_MAY_EXCEED';
@@ -11,7 +11,7 @@ export const MAP_MAY_EXCEED = 'MAP_MAY_EXCEED';
  */
 export function mapDoubts(headroom: number, mapExcess: number): GroundDoubt[] {
   if (headroom < 0 || mapExcess <= headroom) return [];
-  return [{ level: 'warning', code: MAP_MAY_EXCEED, message: mapDoubtText(headroom, mapExcess), coveredBy: 'usual-writes' }];
+  return [{ level: 'warning', code: MAP_MAY_EXCEED, message: mapDoubtText(headroom, mapExcess), coveredBy: USUAL_WRITES }];
 }
 
 export function mapDoubtText(left: number, mapExcess: number): string {
