@@ -52,7 +52,6 @@ export {
   planNewQcow2,
   type Preallocation,
   NOTHING_COMPRESSED,
-  storedBytesOf,
   storedRange,
   writtenTail,
   zeroChunks,

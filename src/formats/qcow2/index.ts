@@ -20,7 +20,6 @@ export {
   newQcow2Chunks,
   planNewQcow2,
   type Preallocation,
-  storedBytesOf,
   storedRange,
   writtenTail,
   zeroChunks,

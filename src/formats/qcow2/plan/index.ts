@@ -4,4 +4,4 @@ export type { NewBacking } from './header.ts';
 export { NEW_QCOW2_DEFAULTS, type NewQcow2Geometry, type NewQcow2Options, type Preallocation } from './options.ts';
 export { type NewQcow2Plan, planNewQcow2 } from './layout.ts';
 export { factsOfPlan, growthOfPlan } from './growth.ts';
-export { storedBytesOf, storedRange, writtenTail } from './storage.ts';
+export { storedRange, writtenTail } from './storage.ts';

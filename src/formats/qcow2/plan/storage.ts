@@ -1,21 +1,13 @@
-/** Bytes of storage that a planned image takes: everything below its end, less what nobody has written. */
-import { joinRanges, type Range, roundDown, roundUp, sortRanges } from '#base';
+/** The storage of a planned image: everything below its end except ranges that are never written. */
+import { joinRanges, type Range, roundDown, roundUp, sortRanges, subtractRanges } from '#base';
 import type { StoredRange } from '#block';
 import type { NewImageAllocator } from './allocator.ts';
 import type { NewQcow2Plan } from './layout.ts';
 
 /**
- * Bytes with storage when the plan has been carried out, on a filesystem with blocks of `hostBlock` bytes.
- *
- * What the filesystem charges for its own map of the file (extent tree blocks, extent size hints) is not in it.
+ * The blocks of `hostBlock` bytes that have storage when the plan has been carried out, ascending: those that are not wholly
+ * inside a hole. What the filesystem charges for its own map of the file is not in them.
  */
-export function storedBytesOf(plan: NewQcow2Plan, hostBlock: number): number {
-  let total = 0;
-  for (const { byteLength } of storedRangesOf(plan, hostBlock)) total += byteLength;
-  return total;
-}
-
-/** The blocks of `hostBlock` bytes that have storage then, ascending: those that are not wholly inside a hole. */
 export function* storedRangesOf(plan: NewQcow2Plan, hostBlock: number): Generator<StoredRange> {
   const { length } = plan;
   const end = roundUp(length, hostBlock);
@@ -43,19 +35,10 @@ function holesOf(plan: NewQcow2Plan): Range[] {
   return holes;
 }
 
-/** Byte runs of free clusters that no refcount table ever lay in. */
-function unwrittenRanges(allocator: NewImageAllocator, clusterSize: number): Range[] {
-  const runs: Range[] = [];
-  for (const hole of allocator.free.holes) {
-    let { start } = hole;
-    for (const old of [...allocator.abandoned].sort((a, b) => a.start - b.start)) {
-      if (old.end <= start || old.start >= hole.end) continue;
-      if (old.start > start) runs.push({ start: start * clusterSize, end: old.start * clusterSize });
-      start = Math.max(start, old.end);
-    }
-    if (start < hole.end) runs.push({ start: start * clusterSize, end: hole.end * clusterSize });
-  }
-  return runs;
+/** Byte ranges of free clusters in which no refcount table ever lay. */
+function unwrittenRanges({ free, abandoned }: NewImageAllocator, clusterSize: number): Range[] {
+  const clusters = subtractRanges(free.holes, [...joinRanges(sortRanges(abandoned))]);
+  return Array.from(clusters, ({ start, end }) => ({ start: start * clusterSize, end: end * clusterSize }));
 }
 
 /** The rest of the L1 table's last cluster: QEMU writes its entries and nothing behind them. */
