@@ -88,6 +88,17 @@ export function readableDevice({ dispose, extents, ...parts }: DeviceParts): Rea
   };
 }
 
+/** A filter over `device`, which supplies what `parts` leaves out; without a `peek` of the filter, all bytes go through its `read`. */
+export function filterDevice(device: ReadableDevice, parts: Pick<DeviceParts, 'read' | 'peek'>): ReadableDevice {
+  return readableDevice({
+    byteLength: device.byteLength,
+    memory: device.memory,
+    extents: (offset, length, options) => device.extents(offset, length, options),
+    dispose: async () => device[Symbol.asyncDispose](),
+    ...parts,
+  });
+}
+
 /** A device of bytes in memory. */
 export function memoryDevice(content: Uint8Array): ReadableDevice {
   return readableDevice({

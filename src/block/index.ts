@@ -3,6 +3,7 @@ export {
   type DeviceParts,
   type Extent,
   type ExtentStatus,
+  filterDevice,
   memoryDevice,
   type ReadableDevice,
   readableDevice,

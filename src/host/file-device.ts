@@ -1,7 +1,7 @@
 /** An open file as a device, and a filter that answers reads of its holes. */
 import { read } from 'node:fs';
 import { asPlimsollError, pauseDue } from '#base';
-import { type ReadableDevice, readableDevice, type StorageMap } from '#block';
+import { filterDevice, type ReadableDevice, readableDevice, type StorageMap } from '#block';
 import type { Ffi } from './ffi.ts';
 
 /** Node refuses a single read of 2^31 bytes or more. */
@@ -52,9 +52,7 @@ function readOnce(fd: number, target: Uint8Array, piece: { at: number; length: n
  * Only for a map as new as the file's content: a file that somebody writes to meanwhile would be read as it never was.
  */
 export function holesAsZeros(device: ReadableDevice, map: StorageMap): ReadableDevice {
-  return readableDevice({
-    byteLength: device.byteLength,
-    memory: device.memory,
+  return filterDevice(device, {
     peek: (offset, length) => device.peek?.(offset, length),
     read(target, offset, options) {
       const end = Math.min(offset + target.byteLength, device.byteLength);
@@ -63,8 +61,6 @@ export function holesAsZeros(device: ReadableDevice, map: StorageMap): ReadableD
       target.fill(0, 0, end - offset);
       return Promise.resolve(end - offset);
     },
-    extents: (offset, length, options) => device.extents(offset, length, options),
-    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
   });
 }
 

@@ -1,6 +1,6 @@
 /** Limits the bytes read, so that cyclic tables cannot cause unbounded work. */
 import { PlimsollError } from '#base';
-import { type DeviceParts, type ReadableDevice, readableDevice } from '../device.ts';
+import { filterDevice, type ReadableDevice } from '../device.ts';
 
 /**
  * `device`, of which at most `budgetBytes` may be read in all; lengths count as requested, past the end too.
@@ -9,23 +9,18 @@ import { type DeviceParts, type ReadableDevice, readableDevice } from '../device
  */
 export function withReadBudget(device: ReadableDevice, budgetBytes: number): ReadableDevice {
   let remaining = budgetBytes;
-  const peek: DeviceParts['peek'] = (offset, length) => {
-    // `read` refuses what exceeds the budget.
-    if (length > remaining) return undefined;
-    const known = device.peek?.(offset, length);
-    if (known !== undefined) remaining -= length;
-    return known;
-  };
-  return readableDevice({
-    byteLength: device.byteLength,
-    memory: device.memory,
-    peek,
+  return filterDevice(device, {
+    peek(offset, length) {
+      // `read` rejects the excess.
+      if (length > remaining) return undefined;
+      const known = device.peek?.(offset, length);
+      if (known !== undefined) remaining -= length;
+      return known;
+    },
     read(target, offset, options) {
       remaining -= target.byteLength;
       return remaining < 0 ? Promise.reject(exceeded(offset, budgetBytes)) : device.read(target, offset, options);
     },
-    extents: (offset, length, options) => device.extents(offset, length, options),
-    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
   });
 }
 

@@ -1,6 +1,6 @@
 /** Keeps the blocks read last, for readers that return to the same places. */
 import { roundDown } from '#base';
-import { type ReadableDevice, readableDevice } from '../device.ts';
+import { filterDevice, type ReadableDevice } from '../device.ts';
 
 export interface CacheOptions {
   /** Bytes that are read and kept together. */
@@ -33,9 +33,7 @@ export function withCache(device: ReadableDevice, { blockSize, blocks }: CacheOp
     }
     return block;
   };
-  return readableDevice({
-    byteLength: device.byteLength,
-    memory: device.memory,
+  return filterDevice(device, {
     async read(target, offset, options) {
       const end = Math.min(offset + target.byteLength, device.byteLength);
       let at = offset;
@@ -50,7 +48,5 @@ export function withCache(device: ReadableDevice, { blockSize, blocks }: CacheOp
       options?.signal?.throwIfAborted();
       return Math.max(0, at - offset);
     },
-    extents: (offset, length, options) => device.extents(offset, length, options),
-    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
   });
 }

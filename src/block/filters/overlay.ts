@@ -1,6 +1,6 @@
 /** Copy on write in memory: a device that can be written while the one below stays as it is, for dry runs and tests. */
-import { PlimsollError, RangeSet, roundDown } from '#base';
-import { type Extent, type ReadableDevice, readableDevice, type WritableDevice } from '../device.ts';
+import { PlimsollError, type Range, RangeSet, roundDown } from '#base';
+import { type Extent, type ReadableDevice, readableDevice, type ReadOptions, type WritableDevice } from '../device.ts';
 
 /** Written bytes are kept in pieces of this size. */
 const PIECE_BYTES = 4096;
@@ -34,25 +34,19 @@ class Overlay implements WritableDevice {
     this.#mostBytes = mostBytes;
   }
 
-  async read(target: Uint8Array, offset: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<number> {
+  async read(target: Uint8Array, offset: number, options?: ReadOptions): Promise<number> {
     options?.signal?.throwIfAborted();
     const length = Math.max(0, Math.min(target.byteLength, this.byteLength - offset));
     const bytes = target.subarray(0, length);
     const fromBelow = length === 0 ? 0 : await this.#below.read(bytes, offset, options);
     bytes.fill(0, fromBelow);
     for (const { start, end } of this.#zeroed.intersect(offset, offset + length)) bytes.fill(0, start - offset, end - offset);
-    for (const { start, end } of this.#written.intersect(offset, offset + length)) {
-      for (let at = start; at < end; ) {
-        const first = roundDown(at, PIECE_BYTES);
-        const stop = Math.min(end, first + PIECE_BYTES);
-        bytes.set((this.#pieces.get(first) as Uint8Array).subarray(at - first, stop - first), at - offset);
-        at = stop;
-      }
-    }
+    for (const { start, end } of this.#written.intersect(offset, offset + length))
+      for (const { at, memory } of this.#memoryOf(start, end)) bytes.set(memory, at - offset);
     return length;
   }
 
-  async *extents(offset: number, length: number, options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Extent> {
+  async *extents(offset: number, length: number, options?: ReadOptions): AsyncGenerator<Extent> {
     options?.signal?.throwIfAborted();
     const end = Math.min(offset + length, this.byteLength);
     let at = offset;
@@ -62,7 +56,7 @@ class Overlay implements WritableDevice {
       const next = Math.min(zero?.start ?? end, data?.start ?? end);
       if (next > at) yield* this.#extentsBelow(at, next, options);
       if (next === end) return;
-      const own = next === zero?.start ? zero : (data as { start: number; end: number });
+      const own = next === zero?.start ? zero : (data as Range);
       const status = own === zero ? 'zero' : 'data';
       yield { start: own.start, end: own.end, status, depth: 0, compressed: false, fileOffset: undefined };
       at = own.end;
@@ -79,12 +73,7 @@ class Overlay implements WritableDevice {
       throw new PlimsollError('over-budget', 'OVERLAY_MEMORY', { doing: 'write into memory', at: offset, found: 'more bytes', expected });
     }
     for (const first of firsts) this.#pieces.set(first, new Uint8Array(PIECE_BYTES));
-    for (let at = offset; at < end; ) {
-      const first = roundDown(at, PIECE_BYTES);
-      const stop = Math.min(end, first + PIECE_BYTES);
-      (this.#pieces.get(first) as Uint8Array).set(source.subarray(at - offset, stop - offset), at - first);
-      at = stop;
-    }
+    for (const { at, memory } of this.#memoryOf(offset, end)) memory.set(source.subarray(at - offset, at - offset + memory.byteLength));
     this.#written.add(offset, end);
     this.#zeroed.subtract(offset, end);
     return Promise.resolve();
@@ -109,11 +98,21 @@ class Overlay implements WritableDevice {
     await this.#below[Symbol.asyncDispose]();
   }
 
-  async *#extentsBelow(start: number, end: number, options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Extent> {
+  async *#extentsBelow(start: number, end: number, options?: ReadOptions): AsyncGenerator<Extent> {
     const stop = Math.min(end, this.#below.byteLength);
     if (stop > start) yield* this.#below.extents(start, stop - start, options);
     const behind = Math.max(start, stop);
     if (behind < end) yield { start: behind, end, status: 'zero', depth: 0, compressed: false, fileOffset: undefined };
+  }
+
+  /** The memory of [start, end), which has pieces: piece by piece, each with the offset of its first byte. */
+  *#memoryOf(start: number, end: number): Generator<{ readonly at: number; readonly memory: Uint8Array }> {
+    for (let at = start; at < end; ) {
+      const first = roundDown(at, PIECE_BYTES);
+      const stop = Math.min(end, first + PIECE_BYTES);
+      yield { at, memory: (this.#pieces.get(first) as Uint8Array).subarray(at - first, stop - first) };
+      at = stop;
+    }
   }
 
   #requireInside(offset: number, end: number): void {

@@ -1,5 +1,5 @@
 /** Keeps the beginning of a device in memory: a small image is then read by one call. */
-import { type ReadableDevice, readableDevice } from '../device.ts';
+import { filterDevice, type ReadableDevice } from '../device.ts';
 
 /**
  * `device`, whose first bytes, as many as `memory` holds, are read by the first call that lies within them and kept there.
@@ -17,9 +17,7 @@ export function withPrefix(device: ReadableDevice, memory: Uint8Array): Readable
     prefix = memory.subarray(0, await loading);
     return prefix;
   };
-  return readableDevice({
-    byteLength: device.byteLength,
-    memory: device.memory,
+  return filterDevice(device, {
     peek: (offset, length) => (prefix !== undefined && isInside(offset, length) ? prefix.subarray(offset, offset + length) : undefined),
     async read(target, offset, options) {
       if (!isInside(offset, target.byteLength)) return device.read(target, offset, options);
@@ -28,7 +26,5 @@ export function withPrefix(device: ReadableDevice, memory: Uint8Array): Readable
       target.set(bytes);
       return bytes.byteLength;
     },
-    extents: (offset, length, options) => device.extents(offset, length, options),
-    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
   });
 }

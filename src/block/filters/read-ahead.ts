@@ -1,5 +1,5 @@
 /** Reads larger pieces while reads are sequential, as when a table or a whole disk is read in small steps. */
-import { type ReadableDevice, readableDevice } from '../device.ts';
+import { filterDevice, type ReadableDevice } from '../device.ts';
 
 /**
  * `device`, of which up to `windowBytes` are read at once when a read begins where the last one ended. The window doubles from
@@ -9,9 +9,7 @@ export function withReadAhead(device: ReadableDevice, windowBytes: number): Read
   let window = { start: 0, bytes: new Uint8Array(0) };
   let size = 0;
   let expected = 0;
-  return readableDevice({
-    byteLength: device.byteLength,
-    memory: device.memory,
+  return filterDevice(device, {
     async read(target, offset, options) {
       options?.signal?.throwIfAborted();
       const length = Math.max(0, Math.min(target.byteLength, device.byteLength - offset));
@@ -31,7 +29,5 @@ export function withReadAhead(device: ReadableDevice, windowBytes: number): Read
       target.set(wanted);
       return wanted.byteLength;
     },
-    extents: (offset, length, options) => device.extents(offset, length, options),
-    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
   });
 }

@@ -1,5 +1,5 @@
 /** Reports each read of a device: for tests and benchmarks that count them. */
-import { type ReadableDevice, readableDevice } from '../device.ts';
+import { filterDevice, type ReadableDevice } from '../device.ts';
 
 export interface TracedRead {
   readonly offset: number;
@@ -9,14 +9,10 @@ export interface TracedRead {
 
 /** `device`, whose reads are passed to `record` before they run. Reads of memory (`peek`) are reads, too. */
 export function withTrace(device: ReadableDevice, record: (read: TracedRead) => void): ReadableDevice {
-  return readableDevice({
-    byteLength: device.byteLength,
-    memory: device.memory,
+  return filterDevice(device, {
     read(target, offset, options) {
       record({ offset, length: target.byteLength });
       return device.read(target, offset, options);
     },
-    extents: (offset, length, options) => device.extents(offset, length, options),
-    dispose: () => Promise.resolve(device[Symbol.asyncDispose]()),
   });
 }
