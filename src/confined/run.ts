@@ -1,10 +1,9 @@
 /** One request, answered by a worker of its own, or by the same handler in this process. */
 import type { ReadableDevice } from '#block';
-import { fileDevice } from '#host';
 import { handlerOf, type Handlers, type RequestFile } from './handler.ts';
 import {
-  type ConfinedFile,
   type ConfinedRequest,
+  deviceOf,
   type GrantedFile,
   refuseAll,
   type RequestOptions,
@@ -41,7 +40,7 @@ export async function runUnconfined(
   const requestFile: RequestFile = async (name, role) => {
     const one = await (options.onFileRequest ?? refuseAll)({ name, role });
     granted.push(one);
-    return { device: deviceOf(one.file), info: one.info ?? null, data: one.data ?? new Uint8Array(0) };
+    return { device: deviceOf(one.file, 'image'), info: one.info ?? null, data: one.data ?? new Uint8Array(0) };
   };
   try {
     const signal = options.signal ?? new AbortController().signal;
@@ -50,8 +49,4 @@ export async function runUnconfined(
   } finally {
     for (const file of granted) await file.close();
   }
-}
-
-function deviceOf(file: ConfinedFile): ReadableDevice {
-  return 'fd' in file ? fileDevice(file.fd, file.byteLength, 'image') : file.device;
 }

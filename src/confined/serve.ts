@@ -1,6 +1,6 @@
 /** The worker's side of a session: restricts this process, reports it, answers requests one by one until the client is gone. */
 import { closeSync } from 'node:fs';
-import { asPlimsollError, type PlimsollError } from '#base';
+import { asPlimsollError } from '#base';
 import { type ReadableDevice, readableDevice } from '#block';
 import {
   CHANNEL_FD,
@@ -80,7 +80,7 @@ class ServedSession {
   }
 
   async answerNext(): Promise<void> {
-    while (this.#waiting.length === 0) if (this.#receive() !== undefined) throw protocolError('a reply without a question');
+    while (this.#waiting.length === 0) this.#receiveUnasked();
     const { request, data, fds } = this.#waiting.shift() as ReceivedRequest;
     this.#id = request.id;
     this.#credit = request.credit;
@@ -110,7 +110,7 @@ class ServedSession {
   }
 
   #sendPart(value: unknown): void {
-    while (this.#credit === 0) if (this.#receive() !== undefined) throw protocolError('a reply without a question');
+    while (this.#credit === 0) this.#receiveUnasked();
     this.#credit -= 1;
     send({ type: 'part', id: this.#id, value });
   }
@@ -151,6 +151,11 @@ class ServedSession {
     return readableDevice({ byteLength, read: (target, offset) => settled(() => readNow(target, offset)) });
   }
 
+  /** Receives a request or credit. */
+  #receiveUnasked(): void {
+    if (this.#receive() !== undefined) throw protocolError('a reply without a question');
+  }
+
   #receiveReply(): { readonly message: Reply; readonly data: Uint8Array } {
     for (;;) {
       const reply = this.#receive();
@@ -174,7 +179,7 @@ class ServedSession {
       if (message.id === this.#id) this.#credit += message.count;
       return undefined;
     }
-    if (message.type === 'error') throw replyError(message);
+    if (message.type === 'error') throw reviveError(message.error, IMAGE);
     return { message, data };
   }
 }
@@ -192,8 +197,4 @@ function settled<T>(call: () => T): Promise<T> {
   return new Promise((resolve) => {
     resolve(call());
   });
-}
-
-function replyError(message: Extract<ClientFrame, { readonly type: 'error' }>): PlimsollError {
-  return reviveError(message.error, IMAGE);
 }

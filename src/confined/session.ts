@@ -7,10 +7,10 @@
  * Open files are sent to the running worker as descriptors. A file without a descriptor, or on a host where descriptors cannot
  * be sent, is read by the client on the worker's behalf, by a handle that is valid for that file and request only.
  */
-import { asPlimsollError, PlimsollError, quoteForHumans } from '#base';
+import { asPlimsollError, MiB, PlimsollError, quoteForHumans } from '#base';
 import { type ReadableDevice, readUpTo } from '#block';
 import { type DescriptorSender, fileBeside, fileDevice, type Jailed, openDescriptorSender, reopenedForReading, startJailed } from '#host';
-import { delay, exitError, limitError, type SessionEnd } from './exit-error.ts';
+import { delay, exitError, type LimitCode, limitError, type SessionEnd } from './exit-error.ts';
 import { startFilter } from './filters.ts';
 import { type ClientFrame, encodeFrame, type FileFrame, FrameDecoder, MAX_DATA_BYTES, protocolError, reviveError } from './frames.ts';
 import { DEFAULT_LIMITS, type Limits, type WorkerOptions } from './limits.ts';
@@ -80,7 +80,6 @@ const MAX_STDERR_CHARACTERS = 8192;
 const HEAP_SHARE = 0.5;
 /** A killed process can hang in the kernel, for example on a dead file server. After this its end is not waited for. */
 const KILL_GRACE_MS = 5000;
-const MiB = 2 ** 20;
 
 /** WebAssembly then reserves no more address space than it may use. */
 const NO_GUARD_REGIONS = '--disable-wasm-trap-handler';
@@ -250,7 +249,12 @@ export class WorkerSession {
   #endError(exchange: Exchange | undefined): unknown {
     const end = this.#end as SessionEnd;
     if (end.reason === 'error') return end.error;
-    const context = { image: exchange?.options.image ?? 'image', limits: this.#limits, stderr: this.#stderr, isReady: this.#isReady };
+    const context = {
+      image: exchange === undefined ? 'image' : imageOf(exchange),
+      limits: this.#limits,
+      stderr: this.#stderr,
+      isReady: this.#isReady,
+    };
     return exitError(end, context);
   }
 
@@ -258,21 +262,18 @@ export class WorkerSession {
     clearTimeout(this.#timer);
     this.#outputBytes = 0;
     if (this.#exchanges.length === 0 || this.#end !== undefined) return;
-    this.#timer = setTimeout(() => this.#exceed(limitError('WORKER_TIME', this.#limitContext())), this.#limits.wallMs);
+    this.#timer = setTimeout(() => this.#exceed('WORKER_TIME'), this.#limits.wallMs);
   }
 
   #count(piece: Uint8Array): void {
     this.#outputBytes += piece.byteLength;
-    if (this.#outputBytes > this.#limits.outputBytes) this.#exceed(limitError('WORKER_OUTPUT', this.#limitContext()));
+    if (this.#outputBytes > this.#limits.outputBytes) this.#exceed('WORKER_OUTPUT');
   }
 
-  #exceed(error: PlimsollError): void {
-    this.#finish({ reason: 'error', error });
-  }
-
-  #limitContext(): { readonly image: string; readonly limits: Limits } {
+  #exceed(code: LimitCode): void {
     const [exchange] = this.#exchanges;
-    return { image: exchange === undefined ? 'image' : imageOf(exchange), limits: this.#limits };
+    const image = exchange === undefined ? 'image' : imageOf(exchange);
+    this.#finish({ reason: 'error', error: limitError(code, { image, limits: this.#limits }) });
   }
 
   #note(piece: Uint8Array): void {
@@ -347,7 +348,7 @@ export class WorkerSession {
     const isSent = fds.length > 0 && this.#descriptors?.send(reopened.fds) === true;
     return files.map((file) => {
       if ('fd' in file && isSent) return { byteLength: file.byteLength, file: null };
-      const device = 'fd' in file ? fileDevice(file.fd, file.byteLength, imageOf(exchange)) : file.device;
+      const device = deviceOf(file, imageOf(exchange));
       return { byteLength: device.byteLength, file: exchange.remote.push(device) - 1 };
     });
   }
@@ -447,6 +448,11 @@ async function readFor(
 async function closeFiles({ replied, granted }: Exchange): Promise<void> {
   await replied;
   for (const file of granted) await file.close();
+}
+
+/** The device by which the client reads `file`. */
+export function deviceOf(file: ConfinedFile, image: string): ReadableDevice {
+  return 'fd' in file ? fileDevice(file.fd, file.byteLength, image) : file.device;
 }
 
 function imageOf({ options }: Exchange): string {

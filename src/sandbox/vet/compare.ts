@@ -1,5 +1,5 @@
 /** A second opinion: what `qemu-img info` says of the same file, itself confined, and where the two disagree. */
-import { asPlimsollError, formatBytes, quoteForHumans } from '#base';
+import { asPlimsollError, formatBytes, MiB, quoteForHumans } from '#base';
 import { JAILED_FILE, runJailedTool, type ToolAnswer } from '#host';
 import type { VetReason } from '#wire';
 import type { Judgement } from './judge.ts';
@@ -7,7 +7,6 @@ import { qemuDriverOf } from './next-steps.ts';
 import type { VetFormat } from './policy.ts';
 import { useOf } from './verdict.ts';
 
-const MiB = 2 ** 20;
 /** What Nova and Glance give it too. */
 const LIMITS = { seconds: 30, memoryBytes: 1024 * MiB, outputBytes: 16 * MiB };
 
