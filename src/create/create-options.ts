@@ -1,5 +1,5 @@
 /** The creation options of raw and qcow2, with the rules by which `qemu-img create` of QEMU 7.2 refuses them. */
-import { PlimsollError, requireArgument, requireFormat, requireOptions } from '#base';
+import { isPowerOfTwo, PlimsollError, requireArgument, requireFormat, requireOptions } from '#base';
 import { ENCRYPTION_OPTIONS, type Encryption, readEncryption } from './luks-header.ts';
 import { NEW_QCOW2_DEFAULTS, type NewQcow2Options, type Preallocation } from '#formats';
 import { badOption, contradiction, OptionReader } from './option-list.ts';
@@ -116,7 +116,7 @@ function versionOf(reader: OptionReader): 2 | 3 {
 }
 
 function powerOfTwo(name: string, value: number, least: number, most: number): number {
-  if (value >= least && value <= most && Number.isInteger(Math.log2(value))) return value;
+  if (value >= least && value <= most && isPowerOfTwo(value)) return value;
   throw badOption(name, value, `a power of two from ${least} to ${most}`);
 }
 

@@ -1,5 +1,5 @@
 /** The figures of an image before it exists: of the growth model that its plan gives, by the arithmetic of existing images. */
-import { GiB, requireArgument, roundUp, safeInteger } from '#base';
+import { GiB, isPowerOfTwo, requireArgument, roundUp, safeInteger } from '#base';
 import { type FileFacts, newFileFacts } from '#block';
 import {
   commitmentAt,
@@ -72,7 +72,7 @@ function checkArguments(format: unknown, capacity: number, options: unknown, hos
     value: capacity,
     expected: 'a whole number of bytes, below 8 PiB',
   });
-  requireArgument(Number.isInteger(Math.log2(hostBlock)) && hostBlock >= 512 && hostBlock <= GiB, {
+  requireArgument(isPowerOfTwo(hostBlock) && hostBlock >= 512 && hostBlock <= GiB, {
     call,
     name: 'hostBlock',
     value: hostBlock,

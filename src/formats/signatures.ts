@@ -3,6 +3,7 @@
  * magic databases of file(1) and util-linux as facts. Signatures of filesystems and volumes are in filesystem-signs.ts.
  */
 
+import { isPowerOfTwo } from '#base';
 import type { Signature } from './driver.ts';
 import { CONTAINER_FORMATS, type ContainerFormat } from './registry.ts';
 
@@ -75,7 +76,7 @@ export function isLzmaAlone(head: Uint8Array): boolean {
   if (head.byteLength < 13 || head[0] !== 0x5d) return false;
   const view = new DataView(head.buffer, head.byteOffset, 13);
   const dictionary = view.getUint32(1, true);
-  const isPower = (value: number): boolean => value >= 4096 && Number.isInteger(Math.log2(value));
+  const isPower = (value: number): boolean => value >= 4096 && isPowerOfTwo(value);
   const length = view.getUint32(5, true) + view.getUint32(9, true) * 2 ** 32;
   const isUnknown = view.getUint32(5, true) === 0xffffffff && view.getUint32(9, true) === 0xffffffff;
   return (isPower(dictionary) || isPower((dictionary / 3) * 2)) && (isUnknown || (length > 0 && length < 2 ** 40));

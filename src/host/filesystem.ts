@@ -2,6 +2,7 @@
  * The filesystem of a file: its identity, its usage and its allocation rules. It is the store that images share. Source:
  * statfs(2), linux/magic.h; UUIDs by ioctl.
  */
+import { isPowerOfTwo } from '#base';
 import { fstatSync, readlinkSync, type StatsFs, statfs } from 'node:fs';
 import { promisify } from 'node:util';
 import type { FilesystemKind, Ground, MapGeometry, StorageRules } from '#block';
@@ -207,6 +208,5 @@ function tellOf(ffi: Ffi | undefined, fd: number, kind: FilesystemKind): Told {
 
 /** Network filesystems report transfer sizes as block sizes; storage is then assumed to go by pages. */
 function saneBlock(reported: number): number {
-  const isPowerOfTwo = Number.isInteger(Math.log2(reported));
-  return isPowerOfTwo && reported >= 512 && reported <= 65536 ? reported : 4096;
+  return isPowerOfTwo(reported) && reported >= 512 && reported <= 65536 ? reported : 4096;
 }

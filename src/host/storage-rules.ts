@@ -6,7 +6,7 @@
  * Documentation/admin-guide/xfs.rst.
  */
 import { type BigIntStats, fstatSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
-import { MiB } from '#base';
+import { isPowerOfTwo, MiB } from '#base';
 import type { FilesystemKind, MapGeometry } from '#block';
 import type { Ffi } from './ffi.ts';
 import { hasExtents, type XfsGeometry } from './ioctls.ts';
@@ -100,7 +100,7 @@ function hugePageOf(options: readonly string[]): number {
   const isHuge = options.includes('huge=always') || options.includes('huge=within_size');
   if (choice === 'deny' || (choice !== 'force' && !isHuge)) return 0;
   const bytes = Number(textOf(`${HUGE_PAGES}/hpage_pmd_size`));
-  return Number.isInteger(Math.log2(bytes)) ? bytes : 2 * MiB;
+  return isPowerOfTwo(bytes) ? bytes : 2 * MiB;
 }
 
 function textOf(path: string): string {

@@ -1,4 +1,5 @@
 /** The metadata of the disk: its capacity, block and sector sizes, identity and parent. Source: [MS-VHDX] 2.6.2. */
+import { isPowerOfTwo } from '#base';
 import { type ReadableDevice, readExactly } from '#block';
 import { guidText } from './guid.ts';
 import {
@@ -45,7 +46,7 @@ export async function readMetadata(device: ReadableDevice, region: Region): Prom
   );
   const parameters = await readItem(device, region, items, 'fileParameters', FILE_PARAMETERS.byteLength);
   const { blockSize, flags } = FILE_PARAMETERS.read(viewOf(parameters.bytes));
-  if (blockSize < LIMITS.minBlockSize || blockSize > LIMITS.maxBlockSize || !Number.isInteger(Math.log2(blockSize))) {
+  if (blockSize < LIMITS.minBlockSize || blockSize > LIMITS.maxBlockSize || !isPowerOfTwo(blockSize)) {
     throw vhdxError('corrupt', 'VHDX_BLOCK_SIZE', place('BlockSize', parameters.at), blockSize, 'a power of two from 1 MiB to 256 MiB');
   }
   const logicalSectorSize = await readSectorSize(device, region, items, 'logicalSectorSize');

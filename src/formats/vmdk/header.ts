@@ -2,7 +2,7 @@
  * The header of a sparse extent and the footer of a stream, checked. Source: VMware "Virtual Disk Format 5.0", "Hosted Sparse
  * Extents" and "Stream-Optimized Compressed Sparse Extents".
  */
-import { divideUp, type ErrorValue, type PlimsollError, type RecordOf } from '#base';
+import { divideUp, type ErrorValue, isPowerOfTwo, type PlimsollError, type RecordOf } from '#base';
 import {
   FLAG,
   GD_AT_END,
@@ -145,7 +145,7 @@ function checkGeometry(raw: RawHeader): void {
   if (capacity === 0)
     throw headerWrong('refused', 'VMDK_CAPACITY_ZERO', 'capacity', 12, 0, 'above 0: QEMU would open the files that the descriptor names');
   if (capacity >= 2 ** 53 / SECTOR) throw headerWrong('corrupt', 'VMDK_CAPACITY', 'capacity', 12, capacity, 'fewer than 2^53 bytes');
-  if (grainSize < LIMITS.leastGrainSectors || 2 ** Math.round(Math.log2(grainSize)) !== grainSize)
+  if (grainSize < LIMITS.leastGrainSectors || !isPowerOfTwo(grainSize))
     throw headerWrong('corrupt', 'VMDK_GRAIN_SIZE', 'grainSize', 20, grainSize, 'a power of two from 8 sectors on');
   if (grainSize > LIMITS.mostGrainSectors)
     throw headerWrong('unsupported', 'VMDK_GRAIN_SIZE', 'grainSize', 20, grainSize, `at most ${LIMITS.mostGrainSectors} sectors`);
