@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { inLists, inOrder } from './in-order.ts';
+import { inOrder } from './in-order.ts';
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const list: T[] = [];
@@ -53,22 +53,5 @@ describe('inOrder()', () => {
       return Promise.resolve(item);
     };
     await expect(all(inOrder([1, 2, 3], { atOnce: 1, signal: controller.signal, task }))).rejects.toThrow('enough');
-  });
-});
-
-describe('inLists()', () => {
-  it.each([
-    [0, []],
-    [2, [[0, 1]]],
-    [5, [[0, 1], [2, 3], [4]]],
-  ])('of %d items, two each', async (count, lists) => {
-    expect(
-      await all(
-        inLists(
-          Array.from({ length: count }, (_, index) => index),
-          2,
-        ),
-      ),
-    ).toEqual(lists);
   });
 });

@@ -37,15 +37,3 @@ export async function* inOrder<T, R>(
     await Promise.allSettled(running);
   }
 }
-
-/** `items` in lists of `length`, the last one shorter. */
-export async function* inLists<T>(items: Iterable<T> | AsyncIterable<T>, length: number): AsyncGenerator<T[], void> {
-  let list: T[] = [];
-  for await (const item of items) {
-    list.push(item);
-    if (list.length < length) continue;
-    yield list;
-    list = [];
-  }
-  if (list.length > 0) yield list;
-}
