@@ -184,8 +184,7 @@ export async function loadSelfRestriction(): Promise<SelfRestriction | undefined
 /** For a process that is about to restrict its system calls: bound now, called later. undefined where there is no koffi. */
 export function loadDescriptorReceiver(): Promise<DescriptorReceive | undefined> {
   return withKoffi((koffi) => {
-    const { libc, message } = messageCalls(koffi);
-    const recvmsg = libc.func('recvmsg', 'int64_t', ['int', koffi.pointer(message), 'int']);
+    const recvmsg = koffi.load(null).func('recvmsg', 'int64_t', ['int', koffi.pointer(messageType(koffi)), 'int']);
     return (socket, count) => {
       const control = Buffer.alloc(controlBytes(count));
       for (;;) {
@@ -198,19 +197,28 @@ export function loadDescriptorReceiver(): Promise<DescriptorReceive | undefined>
   });
 }
 
+/** struct iovec. */
+function vectorType(koffi: Koffi) {
+  return koffi.struct({ base: 'void *', length: 'size_t' });
+}
+
 /** struct msghdr with one struct iovec. */
-function messageCalls(koffi: Koffi) {
-  const vector = koffi.struct({ base: 'void *', length: 'size_t' });
-  const message = koffi.struct({
+function messageType(koffi: Koffi) {
+  return koffi.struct({
     name: 'void *',
     nameLength: 'uint32_t',
-    vectors: koffi.pointer(vector),
+    vectors: koffi.pointer(vectorType(koffi)),
     vectorCount: 'size_t',
     control: 'void *',
     controlLength: 'size_t',
     flags: 'int',
   });
-  return { libc: koffi.load(null), message };
+}
+
+/** A value that is made by the first call. */
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 function messageOf(content: Buffer, control: Buffer): object {
@@ -261,16 +269,16 @@ function bindCalls(koffi: Koffi): Ffi {
   const fcntl = libc.func('int fcntl(int fd, int command, void *lock)');
   const fcntlNumber = libc.func('fcntl', 'int', ['int', 'int', 'int']);
   const fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
-  const iovec = koffi.struct({ base: 'void *', length: 'size_t' });
-  const preadv2 = libc.func('preadv2', 'int64_t', ['int', koffi.pointer(iovec), 'int', 'int64_t', 'int']);
+  const preadv2 = libc.func('preadv2', 'int64_t', ['int', koffi.pointer(vectorType(koffi)), 'int', 'int64_t', 'int']);
   const fstatfs = libc.func('int fstatfs(int fd, void *buffer)');
   const renameat2 = libc.func('int renameat2(int fromDirectory, void *from, int toDirectory, void *to, unsigned int flags)');
   const linkat = libc.func('int linkat(int fromDirectory, void *from, int toDirectory, void *to, int flags)');
   const socket = libc.func('int socket(int domain, int type, int protocol)');
   const sendto = libc.func('int64_t sendto(int fd, void *message, size_t length, int flags, void *address, unsigned int addressLength)');
   const getsockopt = libc.func('int getsockopt(int fd, int level, int option, void *value, void *length)');
-  const socketpair = libc.func('int socketpair(int domain, int type, int protocol, void *pair)');
-  const sendmsg = libc.func('sendmsg', 'int64_t', ['int', koffi.pointer(messageCalls(koffi).message), 'int']);
+  // Only sessions with a confined process send messages: other commands do not pay for the binding.
+  const sendmsg = lazily(() => libc.func('sendmsg', 'int64_t', ['int', koffi.pointer(messageType(koffi)), 'int']));
+  const socketpair = lazily(() => libc.func('int socketpair(int domain, int type, int protocol, void *pair)'));
   const close = libc.func('int close(int fd)');
   const syscall = libc.func('syscall', 'int64_t', ['int64_t', 'uint32_t', 'uint32_t', 'uint32_t', 'void *']);
   const orErrno = (returned: number): CallResult => (returned < 0 ? -koffi.errno() : returned);
@@ -337,10 +345,10 @@ function bindCalls(koffi: Koffi): Ffi {
     },
     socketPair: () => {
       const pair = Buffer.alloc(8);
-      const result = orErrno(socketpair(AF_UNIX, CLOSING_PACKETS, 0, pair));
+      const result = orErrno(socketpair()(AF_UNIX, CLOSING_PACKETS, 0, pair));
       return result < 0 ? result : ([pair.readInt32LE(0), pair.readInt32LE(4)] as const);
     },
-    sendDescriptors: (fd, fds) => orErrno(sendmsg(integer(fd), messageOf(Buffer.of(0), rightsOf(fds)), NEITHER_WAIT_NOR_SIGNAL)),
+    sendDescriptors: (fd, fds) => orErrno(sendmsg()(integer(fd), messageOf(Buffer.of(0), rightsOf(fds)), NEITHER_WAIT_NOR_SIGNAL)),
   };
 }
 
