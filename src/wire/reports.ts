@@ -9,10 +9,9 @@ import type { ChainLinkSchema, ImageReportSchema, ScannedImageSchema } from './s
 import type { StoreReportSchema } from './schemas/stores.ts';
 import type { Shape } from './shape.ts';
 
-export type FindingLevel = 'info' | 'warning' | 'critical';
-
 /** Something an administrator should know, in a sentence; `code` is listed in docs/findings.md. */
 export type Finding = Shape<typeof FindingSchema>;
+export type FindingLevel = Finding['level'];
 
 /** Why the future of an image has no bound beyond its commitment. */
 export interface Unbounded {
@@ -24,13 +23,12 @@ export interface Unbounded {
 export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi', 'qed', 'luks'] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
-export type FormatSource = 'declared' | 'signature' | 'guess';
-
 /** One file that an image refers to: its backing file, that one's backing file, an external data file, or an extent file. */
 export type ChainLink = Shape<typeof ChainLinkSchema>;
 
 /** The four figures of one image and what they are made of. */
 export type ImageReport = Shape<typeof ImageReportSchema>;
+export type FormatSource = NonNullable<ImageReport['formatSource']>;
 
 export interface InfoReport {
   readonly schema: 'plimsoll.info/1';
@@ -53,13 +51,13 @@ export interface MeasureReport {
   readonly findings: readonly Finding[];
 }
 
-/**
- * Why nobody writes a file any more: the administrator declares it, it is a backing file that nobody may write and the
- * administrator declares those, or it is of a kind that no guest writes.
- */
-export type NeverWritten = 'administrator' | 'backing' | 'content';
-
 export type ScannedImage = Shape<typeof ScannedImageSchema>;
+
+/**
+ * The reason why a file counts as never written: the administrator declares it, it is a backing file without write permission and
+ * the administrator declares those, or it is of a kind that guests do not write.
+ */
+export type NeverWritten = NonNullable<ScannedImage['neverWritten']>;
 
 export type StoreReport = Shape<typeof StoreReportSchema>;
 

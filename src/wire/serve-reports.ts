@@ -27,9 +27,6 @@ import type {
 } from './schemas/stores.ts';
 import type { Shape } from './shape.ts';
 
-/** How near a store is to trouble. unknown: something that the answer needs is missing, and a finding says what. */
-export type Level = 'ok' | 'warning' | 'critical' | 'unknown';
-
 /**
  * promise: every future guest write must fit. growth: what grows until somebody could have relieved the store must fit.
  * entitled: allocation and a share p of the residual must fit; p = 0 counts what is used, p = 1 is the promise.
@@ -58,6 +55,9 @@ export type Alert = Shape<typeof AlertSchema>;
 
 /** One store as the daemon knows it. */
 export type StoreView = Shape<typeof StoreViewSchema>;
+
+/** The alert level of a store. unknown: required information is missing, and a finding names it. */
+export type Level = StoreView['level'];
 
 /** One image as the daemon knows it. */
 export type ImageView = Shape<typeof ImageViewSchema>;
