@@ -25,9 +25,7 @@ export async function expandSchemaTypes(esbuild, root, types) {
   for (const name of FILES) {
     const path = join(types, 'wire', name);
     const text = readFileSync(path, 'utf8')
-      .replace(/^import type \{[^}]*\} from '\.\/(?:schemas\/\w+|shape)\.ts';\n/gm, '')
-      .replace(/^import type \{[^}]*\} from "\.\/(?:schemas\/\w+|shape)\.(?:ts|js)";\n/gm, '')
-      .replace(/^import type \{[^}]*\} from '\.\/(?:schemas\/\w+|shape)\.js';\n/gm, '')
+      .replace(/^import type \{[^}]*\} from ['"]\.\/(?:schemas\/\w+|shape)\.(?:ts|js)['"];\n/gm, '')
       .replace(DERIVED, (_, schema) => typeOf(schemas[`${schema}Schema`], ''));
     if (text.includes('Schema')) throw new Error(`${name}: not every type of a schema was written out`);
     writeFileSync(path, text);
