@@ -105,7 +105,7 @@ function chargesOfNew(rules: StorageRules, file: NewFile): number {
     noCow: undefined,
     openForWriting: undefined,
   };
-  return hostCharges(facts, growth).reduce((sum, { bytes }) => sum + bytes, 0);
+  return sumOfComponents(hostCharges(facts, growth));
 }
 
 /**

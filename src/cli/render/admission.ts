@@ -1,6 +1,6 @@
 /** Renders an admission decision: the verdict, its calculation and the reservation. */
 import { escapeForTerminal, formatBytes } from '#base';
-import type { AdmissionDecision, PolicySum } from '#wire';
+import { type AdmissionDecision, type PolicySum, sumOfComponents } from '#wire';
 import { sumLines } from './sum.ts';
 import { wrap } from './text.ts';
 import type { Theme } from './theme.ts';
@@ -25,7 +25,7 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
 
 /** The components, each by its name, and what they leave. */
 export function policySumLines({ components, remaining, unknown }: PolicySum, width: number): string[] {
-  const total = remaining ?? components.reduce((sum, component) => sum + component.bytes, 0);
+  const total = remaining ?? sumOfComponents(components);
   const name = remaining === null ? 'remaining, without unknown components' : 'remaining';
   const lines = components.length === 0 ? [] : sumLines(components, total, width, name);
   return unknown === null ? lines : [...lines, ...wrap(`  ${escapeForTerminal(unknown)}`, width)];

@@ -23,6 +23,7 @@ import {
   type PolicySum,
   type StoreReport,
   type StoreRules,
+  sumOfComponents,
 } from '#wire';
 import { formatSeconds } from './durations.ts';
 import { mapDoubtText } from '../scan/map-doubt.ts';
@@ -298,7 +299,7 @@ function taken(code: ComponentCode, bytes: number, explanation: string): Compone
 }
 
 function total(components: readonly Component[]): number {
-  return saturated(components.reduce((sum, { bytes }) => sum + bytes, 0));
+  return saturated(sumOfComponents(components));
 }
 
 function lowerFirst(text: string): string {

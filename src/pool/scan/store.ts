@@ -324,7 +324,7 @@ function countedResidual(row: ScannedImage): number {
   return Math.max(0, (row.residual ?? 0) - row.reclaimable);
 }
 
-/** The one order of risk, which reports keep: images of unknown growth first, then by what their guests may still write. */
+/** The order of risk of a scan, which has no history: images of unknown growth first, then by residual. */
 function* byRisk(rows: readonly ScannedImage[]): Generator<void, ScannedImage[]> {
   const ranked = rows.map((row) => ({
     row,
