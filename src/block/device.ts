@@ -48,7 +48,7 @@ export interface ReadableDevice extends AsyncDisposable {
   extents(offset: number, length: number, options?: ReadOptions): AsyncIterable<Extent>;
 }
 
-/** What a device can do beside writing. Units: bytes. */
+/** Limits and abilities of a writable device. Units: bytes. */
 export interface WriteLimits {
   /** Offsets and lengths of writes are multiples of it. */
   readonly blockSize: number;
@@ -71,7 +71,7 @@ export interface WritableDevice extends ReadableDevice {
   flush(): Promise<void>;
 }
 
-/** What makes up a device; what is left out is supplied by `readableDevice`. */
+/** The parts of a device; `readableDevice` supplies those that are left out. */
 export interface DeviceParts extends Pick<ReadableDevice, 'byteLength' | 'read' | 'memory' | 'peek'> {
   /** Left out: one extent of data, whose place is unknown. */
   readonly extents?: ReadableDevice['extents'] | undefined;

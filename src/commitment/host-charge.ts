@@ -176,8 +176,8 @@ function mapCharge(facts: FileFacts, growth: Growth, beyondMap: number): number 
 }
 
 /**
- * What the filesystem's map of the file can take beyond the components of its commitment, in bytes, in any order of writes, zero
- * writes and discards; every block of the file can then be an extent of its own, blocks that are stored already too.
+ * Bytes by which the filesystem's map of the file can exceed the components of its commitment, in any order of writes, zero
+ * writes and discards; every block of the file can then be an extent of its own, allocated blocks included.
  */
 export function mapExcess(facts: FileFacts, growth: Growth, components: readonly Component[]): number {
   if (growth.isFixed === true) return 0;

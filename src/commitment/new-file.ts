@@ -1,4 +1,4 @@
-/** What a store needs room for before a file is created on it: its commitment, and what the filesystem charges on top. */
+/** The room that a new file needs on a store: its commitment, and the filesystem's own overhead. */
 import { MiB } from '#base';
 import type { FileFacts, StorageRules } from '#block';
 import { type Component, sumOfComponents } from '#wire';

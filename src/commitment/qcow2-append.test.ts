@@ -1,4 +1,4 @@
-/** Appended clusters: what is counted at once is what is counted step by step. */
+/** Appended clusters: the count in one step equals the count step by step. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { RefcountGeometry } from '#formats';

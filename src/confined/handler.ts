@@ -1,4 +1,4 @@
-/** What a request to a confined worker is answered by. */
+/** The functions by which a confined worker answers requests. */
 import { PlimsollError } from '#base';
 import type { ReadableDevice } from '#block';
 

@@ -1,4 +1,4 @@
-/** What a session may cost. Each limit has its own error code, so that the caller learns which one it was. */
+/** The limits of a session. Each has its own error code, so that the caller learns which one was exceeded. */
 import { GiB, MiB } from '#base';
 
 export interface Limits {

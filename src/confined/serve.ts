@@ -175,7 +175,7 @@ class ServedSession {
       return undefined;
     }
     if (message.type === 'credit') {
-      // What comes late was meant for the request before.
+      // Late credit belongs to the request before.
       if (message.id === this.#id) this.#credit += message.count;
       return undefined;
     }

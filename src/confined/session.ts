@@ -62,14 +62,14 @@ export interface SessionOptions {
   readonly worker?: string | undefined;
 }
 
-/** What became of a request: a value, an error of its own, or the end of the session. `isFirst`: the worker answered none before. */
+/** The outcome of a request: a value, an error of its own, or the end of the session. `isFirst`: the worker answered none before. */
 export type Outcome =
   | { readonly type: 'value'; readonly value: unknown }
   | { readonly type: 'error'; readonly error: unknown; readonly isFirst: boolean }
   /** `inHand`: the worker was at this request. */
   | { readonly type: 'ended'; readonly error: unknown; readonly inHand: boolean; readonly isFirst: boolean };
 
-/** Parts that a worker may be ahead of the one who takes them. */
+/** Parts that a worker may send ahead of the client. */
 export const PART_CREDIT = 16;
 /** An image that names more files than any chain has is made to have them opened. */
 const MAX_GRANTED_FILES = 64;
@@ -106,7 +106,7 @@ class Exchange {
   replied: Promise<void> = Promise.resolve();
   /** When the parts that have come were taken. */
   taken: Promise<void> = Promise.resolve();
-  /** Thrown by the one who takes them. */
+  /** Thrown by `onPart`. */
   partError: { readonly error: unknown } | undefined;
   credit: number;
   isOver = false;

@@ -16,7 +16,7 @@ export interface WorkersOptions {
   readonly limits?: Partial<Limits> | undefined;
   /** Requests that are sent to a worker ahead of its answers. */
   readonly ahead: number;
-  /** A worker is replaced after so many requests. */
+  /** Requests after which a worker is replaced. */
   readonly requestsPerWorker: number;
   /** The worker's bundle; that of dist/ when left out. */
   readonly worker?: string | undefined;

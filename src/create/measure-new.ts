@@ -44,7 +44,7 @@ function qcow2FiguresOf(capacity: number, options: CreateOptions & { format: 'qc
   return plannedQcow2Figures(growthOfPlan(plan), factsOfPlan(plan, hostBlock));
 }
 
-/** All figures of a planned file are known. What it holds is allocated at creation. */
+/** All figures of a planned file are known. Its allocation is that at creation. */
 function figuresAtCreation(figures: Figures): Omit<MeasureReport, 'schema' | 'definitions' | 'format' | 'findings'> {
   const { capacity, length, allocation, commitment, expected, maxLength } = figures as {
     readonly [K in keyof Figures]: NonNullable<Figures[K]>;

@@ -1,4 +1,4 @@
-/** What every format states about itself, in the shape of the registry. */
+/** The shape of a format's entry in the registry. */
 import type { Range } from '#base';
 import type { ReadableDevice } from '#block';
 
@@ -37,7 +37,7 @@ export interface GuestImage {
 export interface FormatDriver extends ContainerFormatFacts {
   /** QEMU's name of the format. */
   readonly qemuDriver: string;
-  /** QEMU's driver knows backing files, and must be told where there are none. */
+  /** QEMU's driver supports backing files, so their absence must be declared. */
   readonly hasQemuBacking: boolean;
   /**
    * Where the image's metadata lies, as far as its first bytes show: what a one-pass stream must retain. Nothing is validated.

@@ -182,7 +182,7 @@ export function quarantine(file: string, nowMs: number): string {
   });
 }
 
-/** The name that `quarantine` gave and nobody has dealt with yet. */
+/** The name that `quarantine` gave; undefined once `forgetAside` was called. */
 export function quarantinePath(file: string): string | undefined {
   try {
     return basename(readlinkSync(`${file}${MARK}`));

@@ -1,5 +1,5 @@
 /**
- * Server-sent events: what the service tells goes to every subscriber as it happens, after a `hello` with all stores. A
+ * Server-sent events: every subscriber gets the service's events as they happen, after a `hello` with all stores. A
  * subscriber that reads too slowly is cut off, and comes again by itself: it gets all stores anew.
  */
 import type { ServerResponse } from 'node:http';

@@ -13,7 +13,7 @@ export const COMPONENT_NAMES = {
   'known-or-in-place': 'known to be allocated, or written in place',
   'allocated-at-creation': 'allocated at creation',
   'unknown-offsets': 'allocated at unknown offsets',
-  // What guest writes allocate.
+  // Allocated by guest writes.
   'in-place': 'written in place, not allocated yet',
   'guest-data': 'unallocated guest data',
   'mapped-guest-data': 'guest data in mapped blocks, not allocated yet',
@@ -39,7 +39,7 @@ export const COMPONENT_NAMES = {
   'allocated-by-copy': 'of that, allocated by the copy',
   'raw-reading': 'if this is a raw disk whose guest wrote the header',
   'unflushed-tables': 'already allocated, in tables that the writer has not flushed',
-  // What the filesystem charges.
+  // The filesystem's own overhead.
   'host-map': "host: the filesystem's extent map now",
   'host-map-growth': 'host: extent map growth',
   'host-size-hint': 'host: extent size hint',

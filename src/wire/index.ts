@@ -1,4 +1,4 @@
-/** What crosses a process or network border: report types, definitions, the table of exit codes. Browser-safe. */
+/** The shapes that cross a process or network boundary: report types, definitions, the table of exit codes. Browser-safe. */
 export type { Verdict, VetConversion, VetIdentity, VetNext, VetReason, VetReport, VetUse } from './vet-report.ts';
 export { EXIT_CODE_OF_KIND, EXIT_CODES, exitCodeOfError, httpStatusOf } from './kinds.ts';
 export { type Component, component, COMPONENT_CODES, COMPONENT_NAMES, type ComponentCode, sumOfComponents } from './components.ts';

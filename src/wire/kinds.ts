@@ -1,4 +1,4 @@
-/** What went wrong, and what was decided, as the exit code of a command and as the status of an HTTP answer. */
+/** Errors and decisions as exit codes of commands and as HTTP statuses. */
 import type { ErrorKind } from '#base';
 
 /** Exit codes of the commands; printed in every command's help. 1 is left to Node itself. */
@@ -24,7 +24,7 @@ export const EXIT_CODES = {
   vetUnrecognised: 26,
   bug: 70,
   interrupted: 130,
-  /** What a shell reports for a program that SIGPIPE ended; never 0, since nobody saw the verdict. */
+  /** The code that a shell reports for a program ended by SIGPIPE; never 0, since the answer was not delivered. */
   closedPipe: 141,
 } as const;
 
@@ -42,8 +42,8 @@ export const EXIT_CODE_OF_KIND: Readonly<Record<ErrorKind, number>> = {
 };
 
 /**
- * A daemon that is there and does not give its answer leaves the question open, which is never the same as no daemon: these
- * end with the exit code of what could not be told, whatever their kind.
+ * A daemon that does not answer leaves the result unknown, unlike a missing daemon: these errors have the exit code of an
+ * unknown result, whatever their kind.
  */
 const EXIT_CODE_OF_CODE: Readonly<Record<string, number>> = {
   DAEMON_ANSWER: EXIT_CODES.couldNotTell,

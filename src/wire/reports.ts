@@ -13,7 +13,7 @@ import type { Shape } from './shape.ts';
 export type Finding = Shape<typeof FindingSchema>;
 export type FindingLevel = Finding['level'];
 
-/** Why the future of an image has no bound beyond its commitment. */
+/** A reason why the growth of an image is not bounded by its commitment. */
 export interface Unbounded {
   readonly reason: string;
   readonly detail: string;
@@ -65,6 +65,6 @@ export interface ScanReport {
   readonly schema: 'plimsoll.scan/1';
   readonly definitions: Readonly<Record<string, string>>;
   readonly stores: readonly StoreReport[];
-  /** What could not be read and belongs to no store: a directory that is missing, for example. */
+  /** Errors outside of any store: a missing directory, for example. */
   readonly errors: readonly (SerializedError & { readonly path: string })[];
 }

@@ -1,4 +1,4 @@
-/** What may be asked of a reservation: the ledger holds to it, and the schema of the API says it. */
+/** Limits of a reservation, for the ledger and the schema of the API. */
 
 /** Characters. */
 export const MAX_KEY_LENGTH = 200;

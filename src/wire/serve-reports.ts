@@ -1,7 +1,7 @@
 /**
- * What a daemon says of its stores: the shapes of the HTTP API, of its events and of the commands that ask it.
- * Bytes are numbers, growth is bytes per second, times are seconds and ISO 8601 in UTC; what is not known is null, with the
- * reason beside it.
+ * The daemon's reports on its stores: the shapes of the HTTP API, its events and the commands that query it.
+ * Bytes are numbers, growth is bytes per second, times are seconds and ISO 8601 in UTC; unknown values are null, with the
+ * reason beside them.
  */
 import type {
   AdmissionDecisionSchema,
@@ -28,7 +28,7 @@ import type {
 import type { Shape } from './shape.ts';
 
 /**
- * promise: every future guest write must fit. growth: what grows until somebody could have relieved the store must fit.
+ * promise: every future guest write must fit. growth: the expected growth until an administrator can react must fit.
  * entitled: allocation and a share p of the residual must fit; p = 0 counts what is used, p = 1 is the promise.
  */
 export const POLICIES = ['promise', 'growth', 'entitled'] as const;
@@ -45,7 +45,7 @@ export type StoreForecast = Shape<typeof StoreForecastSchema>;
 /** A sum that decides: `components` add up to `remaining`; what fits leaves at least 0. */
 export type PolicySum = Shape<typeof PolicySumSchema>;
 
-/** What a store must satisfy, and when it is in trouble. */
+/** The rules of a store: its policy and its alert levels. */
 export type StoreRules = Shape<typeof StoreRulesSchema>;
 
 /** A level is reached when one of these is; null: this one is not watched. */
@@ -83,7 +83,7 @@ export type Move = Shape<typeof MoveSchema>;
 
 export type MovePlan = Shape<typeof MovePlanSchema>;
 
-/** What the daemon tells as it happens, by server-sent events. */
+/** The daemon's server-sent events. */
 export type ServeEvent = Shape<typeof ServeEventSchema>;
 
 /** `plimsoll status`, and GET /api/v1/status. */

@@ -1,20 +1,20 @@
 /**
  * The shape of `plimsoll.who/1`: who uses an image, and what may be done with it meanwhile.
- * What is not known is null or a finding, never "free".
+ * An unknown value is null or a finding, never "free".
  */
 import type { SerializedError } from '#base';
 import type { Finding } from './reports.ts';
 
 /**
- * writer: somebody may write to it. reader: somebody has it open, and nobody was seen to write. free: nobody has it open.
- * unknown: nobody was seen, and not everybody could be looked at.
+ * writer: a process may write to it. reader: a process has it open, and no writer was found. free: no process has it open.
+ * unknown: no user was found, and some processes could not be inspected.
  */
 export type UseVerdict = 'free' | 'reader' | 'writer' | 'unknown';
 
-/** One of QEMU's permission bytes that somebody holds a shared lock on. */
+/** One of QEMU's permission bytes under a shared lock. */
 export interface HeldLock {
   readonly byte: number;
-  /** uses: somebody uses the permission. unshared: somebody lets nobody else use it. */
+  /** uses: a process uses the permission. unshared: a process denies it to others. */
   readonly role: 'uses' | 'unshared';
   /** As QEMU calls it. */
   readonly permission: 'consistent-read' | 'write' | 'write-unchanged' | 'resize' | 'graph-mod';
@@ -49,7 +49,7 @@ export interface ProcessUser {
   readonly pid: number;
   /** The effective user id. */
   readonly uid: number | null;
-  /** What the process calls itself. */
+  /** The name that the process states. */
   readonly name: string;
   /** The program's file name. */
   readonly program: string | null;
@@ -78,11 +78,11 @@ export interface UseReport {
   /** Device and inode numbers; null when the image could not be opened. */
   readonly file: string | null;
   readonly verdict: UseVerdict;
-  /** safe: nobody writes. torn: a writer may change it between two reads. */
+  /** safe: no process writes. torn: a writer may change it between two reads. */
   readonly reading: 'safe' | 'torn' | 'unknown';
-  /** safe: nobody has it open. unsafe: somebody relies on its bytes. */
+  /** safe: no process has it open. unsafe: a process relies on its bytes. */
   readonly writing: 'safe' | 'unsafe' | 'unknown';
-  /** What may be done safely, in a sentence or two. */
+  /** The operations that are safe, in a sentence or two. */
   readonly advice: string;
   /** null when they were not asked about. */
   readonly processes: readonly ProcessUser[] | null;

@@ -8,7 +8,7 @@ import type { ErrorKind } from '#base';
  */
 export type Verdict = 'safe' | 'convert' | 'header-only' | 'unrecognised' | 'ambiguous' | 'refused';
 
-/** What the image may be used for: attached to a guest, read once by a confined reader into a clean copy, or nothing. */
+/** The permitted use of the image: attached to a guest, read once by a confined reader into a clean copy, or nothing. */
 export type VetUse = 'attach' | 'convert' | 'refuse';
 
 export interface VetReason {
@@ -73,9 +73,9 @@ export interface VetReport {
   /** The name it was given by; null for a stream. */
   readonly path: string | null;
   readonly verdict: Verdict;
-  /** null where the verdict is ambiguous or header-only: nobody knows enough for any use. */
+  /** null where the verdict is ambiguous or header-only: no use can be recommended. */
   readonly use: VetUse | null;
-  /** What the image is; null when that cannot be said. */
+  /** The format of the image; null when unknown. */
   readonly format: string | null;
   readonly declared: string | null;
   /** tables: all that says where data lies was examined. header: only the header was. none: nothing could be. */

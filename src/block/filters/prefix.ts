@@ -3,7 +3,7 @@ import { filterDevice, type ReadableDevice } from '../device.ts';
 
 /**
  * `device`, whose first bytes, as many as `memory` holds, are read by the first call that lies within them and kept there.
- * What `peek` returns is valid until `memory` is used for something else.
+ * The result of `peek` is valid until `memory` is used for something else.
  *
  * Later reads of the prefix return the same bytes: one consistent view of headers and first tables.
  */

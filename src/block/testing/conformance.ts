@@ -1,5 +1,5 @@
 /**
- * What every device must do, whatever it is: files, images of every format, filters. Independent of a test runner:
+ * The behaviour that every device must have: files, images of every format, filters. Independent of a test runner:
  * `for (const { name, run } of readableConformance(open)) it(name, run)`.
  */
 import type { Extent, ReadableDevice, WritableDevice } from '../device.ts';

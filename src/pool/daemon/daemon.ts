@@ -131,7 +131,7 @@ class Daemon implements StoreService {
     const over = (): void => {
       this.#hasLooked = true;
     };
-    // A look that fails is told by the monitor's findings, and tried again.
+    // The monitor reports a failed scan as a finding, and repeats it.
     this.#firstLook = this.#monitor.start().then(over, over);
     this.#compacting = setInterval(() => void this.#history.compact(Date.now()), COMPACT_EVERY_MS);
     this.#compacting.unref();
@@ -249,7 +249,7 @@ class Daemon implements StoreService {
     this.#leaving.set(reservation, performance.now());
     this.#leavingRevision += 1;
     this.#tell({ type: 'reservation', reservation });
-    // A look that fails is told by the monitor's findings.
+    // The monitor reports a failed scan as a finding.
     this.#monitor.refresh(reservation.store).catch(() => {});
   }
 

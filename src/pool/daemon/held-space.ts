@@ -25,9 +25,9 @@ export class HeldSpace {
   revision = 0;
 
   /**
-   * Looks at the `held` reservations of a store after it was looked at. Returns those that their image has fulfilled.
+   * Checks the `held` reservations of a store after a scan. Returns those that their image has fulfilled.
    *
-   * `appeared`: the image that lies under a path, undefined where there is none that can be counted.
+   * `appeared`: the image at a path; undefined where none can be counted.
    */
   look(held: readonly Reservation[], appeared: (path: string) => Appeared | undefined, nowMs: number): Reservation[] {
     return held.filter((reservation) => {

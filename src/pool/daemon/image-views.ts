@@ -24,10 +24,10 @@ function sizeOr(value: number | null, descending: boolean): number {
   return descending ? -value : value;
 }
 
-/** What cannot be read first: its risk is unknown. Then what is soonest at its commitment, then by residual; last what is full. */
+/** Unreadable images first: their risk is unknown. Then those soonest at their commitment, then by residual; full ones last. */
 const RISK: readonly Key[] = [
   ({ error }) => Number(error === undefined),
-  // What is at its commitment takes nothing more.
+  // An image at its commitment cannot grow.
   ({ toCommitment: { outcome, earliest } }) => (outcome === 'reached' ? Number.POSITIVE_INFINITY : (earliest ?? Number.POSITIVE_INFINITY)),
   ({ residual }) => -(residual ?? 0),
 ];

@@ -7,7 +7,7 @@ import type { Finding, ImageReport } from '#wire';
 export interface WriterLimit {
   /** The least of the processes that write it, or that may be the one; undefined: none of them has a limit. */
   readonly limit: FileSizeLimit | undefined;
-  /** seen: that process has the image open. inaccessible: somebody has it open for writing whose files could not be looked into. */
+  /** seen: that process has the image open. inaccessible: a process whose files could not be inspected has it open for writing. */
   readonly writer: 'seen' | 'inaccessible';
   /** Limits of processes that may write it could not be read. */
   readonly isUnread: boolean;

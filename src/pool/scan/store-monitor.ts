@@ -165,7 +165,7 @@ export class StoreMonitor {
     return [...this.#stores.values()].sort((a, b) => Number(a.presence === 'vanished') - Number(b.presence === 'vanished'));
   }
 
-  /** What the monitor noticed that belongs to no store: directories that cannot be read or lead elsewhere, watches, slow looks. */
+  /** Findings outside of any store: unreadable or redirected directories, watches, slow scans. */
   findings(): readonly Finding[] {
     const { errors = [], directories = [] } = this.#looked ?? {};
     return [

@@ -1,6 +1,6 @@
 /**
- * Directories, looked at once or again and again: what did not change since the last look is not opened. A scan is a first
- * look; the monitor of a daemon looks on. There is no second way to come to a report, so both say the same.
+ * Scan passes over directories: a file that did not change since the last pass is not opened. A scan is a first pass; the
+ * monitor of a daemon repeats it. Both produce reports by the same code.
  */
 import { type Assumption, runCooperatively, type SerializedError } from '#base';
 import { filesystemOf, type HostCache, type HostFilesystem, newHostCache, WalkMemory } from '#host';

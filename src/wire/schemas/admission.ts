@@ -10,7 +10,7 @@ const HeldBytes = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
 /** Of a request for space; strict, so that a misspelt key is not overlooked. */
 const REQUEST = {
   store: Type.String({ minLength: 1, maxLength: 4096, description: "the store's id, or a path on it" }),
-  /** What would be committed, in bytes; or an image to be made, whose commitment is worked out. */
+  /** Bytes to commit; or an image to be created, whose commitment is computed. */
   bytes: Type.Optional(Bytes),
   image: Type.Optional(
     Type.Object(
@@ -69,10 +69,10 @@ export const ReservationSchema = shape('Reservation', {
 
 export const AdmissionDecisionSchema = shape('AdmissionDecision', {
   schema: Type.Literal('plimsoll.admission/1'),
-  /** null: could not be told, `sum.unknown` says why. */
+  /** null: unknown, for the reason in `sum.unknown`. */
   admitted: nullable(Type.Boolean()),
   store: Type.String(),
-  /** What the request would commit. */
+  /** Bytes that the request would commit. */
   bytes: Bytes,
   /** The sum with the request in it. */
   sum: PolicySumSchema,

@@ -1,4 +1,4 @@
-/** What several shapes of the API have in common. */
+/** Parts that several shapes of the API share. */
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
 import { ASSUMPTIONS, ERROR_KINDS } from '#base';
 import { COMPONENT_CODES } from '../components.ts';
@@ -15,7 +15,7 @@ export function nullable<S extends TSchema>(schema: S) {
 
 export const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 
-/** Sums and what is left of them can be below zero. */
+/** Sums and their remainders can be below zero. */
 export const SignedBytes = Type.Integer({ minimum: -Number.MAX_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER });
 
 export const Seconds = Type.Number();
@@ -51,7 +51,7 @@ export const ComponentSchema = shape('Component', {
   code: Type.Enum([...COMPONENT_CODES], { description: 'listed in docs/json.md; never changes its meaning' }),
   /** For people; can carry a detail in parentheses. */
   name: Type.String(),
-  /** Signed: what is subtracted is negative. */
+  /** Signed: subtracted bytes are negative. */
   bytes: SignedBytes,
   explanation: Type.Optional(Type.String()),
 });
@@ -60,5 +60,5 @@ export const PolicySchema = Type.Enum([...POLICIES]);
 
 export const Assumptions = Type.Array(Type.Enum([...ASSUMPTIONS]), {
   maxItems: 8,
-  description: "the administrator's declarations of what lies below",
+  description: "the administrator's declarations about the storage below",
 });

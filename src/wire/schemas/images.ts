@@ -62,17 +62,17 @@ export const ImageReportSchema = shape('ImageReport', {
   length: nullable(Bytes),
   /** st_blocks × 512: storage consumed now. */
   allocation: nullable(Bytes),
-  /** The most storage the file can come to consume without a new internal snapshot, bitmap or resize. */
+  /** Maximum storage the file can ever use, without a new internal snapshot, bitmap or resize. */
   commitment: nullable(Bytes),
-  /** What QEMU's allocator reaches when the guest writes every byte once. */
+  /** Storage that QEMU's allocator reaches when the guest writes every byte once. */
   expected: nullable(Bytes),
   /** commitment − allocation. */
   residual: nullable(SignedBytes),
-  /** Bytes of the commitment that the filesystem gives back before it lets a write fail; a store's sums leave them out. */
+  /** Bytes of the commitment that the filesystem reclaims before a write fails; a store's sums exclude them. */
   reclaimable: Bytes,
   /**
-   * What the filesystem's own map of the file can take beyond the commitment, when the guest writes, zeroes and discards single
-   * blocks in an order made for it. null: not known.
+   * Bytes by which the filesystem's own map of the file can exceed the commitment, when the guest writes, zeroes and discards
+   * single blocks in an order chosen for it. null: unknown.
    */
   mapExcess: nullable(Bytes),
   /** Bound on the length. */
@@ -80,7 +80,7 @@ export const ImageReportSchema = shape('ImageReport', {
   /** map: from the filesystem's map of the file; stat: from st_blocks alone. */
   method: nullable(Type.Enum(['map', 'stat'])),
   unbounded: Type.Array(Type.Object({ reason: Type.String(), detail: Type.String() })),
-  /** What one more internal snapshot would add; null when the image cannot take one. */
+  /** Growth of the commitment by one more internal snapshot; null where the image does not support one. */
   nextSnapshot: nullable(Type.Object({ bytes: Bytes })),
   components: Type.Array(ComponentSchema),
   findings: Type.Array(FindingSchema),

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { MAX_KEY_LENGTH } from '../reservation-limits.ts';
 import { shape } from './common.ts';
 
-// What stands in addresses.
+// Parameters in addresses.
 
 const Name = Type.String({ minLength: 1, maxLength: 1024 });
 

@@ -33,11 +33,11 @@ export const PolicySumSchema = shape('PolicySum', {
 });
 
 export const LevelRuleSchema = shape('LevelRule', {
-  /** Available bytes above the floor, at most so many. */
+  /** Maximum of the available bytes above the floor. */
   bytes: nullable(Bytes),
-  /** Available share of the store's size, at most so many percent. */
+  /** Maximum of the available share of the store's size, in percent. */
   percent: nullable(Type.Number()),
-  /** Seconds until the floor at the high growth, at most so many. */
+  /** Maximum of the seconds until the floor, at the high growth. */
   seconds: nullable(Seconds),
 });
 
@@ -47,13 +47,13 @@ export const StoreRulesSchema = shape('StoreRules', {
   idleShare: Type.Number({ minimum: 0, maximum: 1 }),
   /** Free bytes that must always remain. */
   floor: Bytes,
-  /** What the administrator declares of the ground below the store. */
+  /** The administrator's declarations about the storage below. */
   assume: Assumptions,
-  /** Patterns of the files that nobody writes any more, and the word `backing`: they count with what they hold now. */
+  /** Patterns of files that are never written, and the word `backing`: they count with their allocation. */
   neverWritten: Type.Array(Type.String()),
   /** Patterns of files and directories that are left out. */
   exclude: Type.Array(Type.String()),
-  /** Until trouble is noticed, and from then until a move has relieved the store. */
+  /** Seconds until a problem is noticed, and from then until a move has relieved the store. */
   noticeSeconds: Seconds,
   relieveSeconds: Seconds,
   warning: LevelRuleSchema,
@@ -63,7 +63,7 @@ export const StoreRulesSchema = shape('StoreRules', {
 export const AlertSchema = shape('Alert', {
   store: Type.String(),
   level: Type.Enum(['warning', 'critical']),
-  /** What reached it: bytes, percent, seconds, policy. */
+  /** The criteria that were met: bytes, percent, seconds, policy. */
   by: Type.Array(Type.Enum(['bytes', 'percent', 'seconds', 'policy'])),
   since: Time,
   message: Type.String(),
@@ -94,7 +94,7 @@ const STORE_FIGURES = {
   floor: Bytes,
   /** available − residual − floor. */
   headroom: nullable(SignedBytes),
-  /** Every future guest write fits: yes, no, or null when it could not be told. */
+  /** Every future guest write fits: yes, no, or null when unknown. */
   fits: nullable(Type.Boolean()),
   /** The administrator's declarations that the answer rests on. */
   assumed: Assumptions,
@@ -151,9 +151,9 @@ export const MoveSchema = shape('Move', {
   to: nullable(Type.String()),
   /** Bytes that have to be copied: all of them, shared ones too. */
   copied: Bytes,
-  /** Bytes that the store gets back: what only these images use. */
+  /** Bytes that the store regains: those that only these images use. */
   freed: Bytes,
-  /** What the store's sum gains. */
+  /** Bytes by which the result of the store's sum rises. */
   relief: Type.Number(),
   /** Remaining on the target, by its own policy, after the move. */
   remainingOnTarget: nullable(Type.Number()),
@@ -163,11 +163,11 @@ export const MoveSchema = shape('Move', {
 
 export const MovePlanSchema = shape('MovePlan', {
   store: Type.String(),
-  /** What the sum lacks now, or what lacks to be past the warning's thresholds where that is more; 0: nothing has to be moved. */
+  /** Bytes missing from the sum now, or to the warning's thresholds where that is more; 0: no move is needed. */
   shortfall: nullable(Type.Number()),
   moves: Type.Array(MoveSchema),
-  /** What lacks when all are made; null: not known. */
+  /** Bytes missing after all moves; null: unknown. */
   shortfallAfter: nullable(Type.Number()),
-  /** Why there are none, or not enough; what else is to be known of the choice. */
+  /** The reason for a plan without moves or with too few; other remarks on the choice. */
   remark: nullable(Type.String()),
 });
