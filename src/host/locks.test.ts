@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { nbdGreeting } from '../../tests/support/holders.ts';
 import { canMount, withFilesystem } from '../../tests/support/loop-mount.ts';
 import { resetFfiForTests, setFfiForTests } from './ffi.ts';
 import { parseLockRows } from './lock-rows.ts';
@@ -49,6 +50,7 @@ async function qemuNbd(...options: string[]): Promise<void> {
     if (child.exitCode !== null) throw new Error('qemu-nbd did not start');
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+  await nbdGreeting(socket);
 }
 
 async function openForWriting(path: string): Promise<boolean | undefined> {

@@ -18,6 +18,7 @@ import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { isMappedForWriting } from '#host';
 import { DEFAULT_POLICY, vetFile } from '#sandbox';
+import { nbdGreeting } from '../support/holders.ts';
 import { aQcow2 } from '../support/qcow2-builder.ts';
 import { VET_VECTORS } from './vet-vectors.ts';
 import { waysToVet } from './vet-ways.ts';
@@ -96,6 +97,7 @@ describe('a file that does not keep still (rows 56 to 58)', () => {
     const server = spawn('qemu-nbd', ['-t', '-f', 'qcow2', '-k', join(directory, 'nbd'), path], { stdio: 'ignore' });
     try {
       for (let tries = 0; tries < 200 && !existsSync(join(directory, 'nbd')); tries += 1) await setTimeoutAsync(50);
+      await nbdGreeting(join(directory, 'nbd'));
       const { verdict, reasons } = await vetFile(path);
       expect([verdict, reasons[0]?.code]).toEqual(['refused', 'IN_USE']);
     } finally {

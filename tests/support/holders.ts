@@ -1,6 +1,8 @@
 /** Programs that have an image open, started by a test and ended by it: QEMU in all its forms, and programs without locks. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HANG_MS } from './hang.ts';
@@ -19,7 +21,20 @@ export function aMachine(name: string, uuid: string, ...words: readonly string[]
 
 /** qemu-nbd, which serves `image` on a socket of its own; its options in front. */
 export async function aServer(format: 'raw' | 'qcow2', image: string, ...options: readonly string[]): Promise<Holder> {
-  return withSocket((socket) => startUntilFile('qemu-nbd', ['-k', socket, '-t', '-f', format, ...options, image], socket));
+  return withSocket(async (socket) => {
+    const holder = await startUntilFile('qemu-nbd', ['-k', socket, '-t', '-f', format, ...options, image], socket);
+    return within(nbdGreeting(socket), holder, 'qemu-nbd');
+  });
+}
+
+/** Waits for a server's greeting: qemu-nbd creates its socket before it opens the image, and greets clients afterwards. */
+export async function nbdGreeting(socket: string): Promise<void> {
+  const connection = connect(socket);
+  try {
+    await once(connection, 'data');
+  } finally {
+    connection.destroy();
+  }
 }
 
 /** qemu-storage-daemon with one export of `image`. */
