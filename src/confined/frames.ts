@@ -25,15 +25,22 @@ const MAX_TEXT_CHARACTERS = 4 * KiB;
 export type WorkerFrame =
   /** System calls are restricted; requests may come. */
   | { readonly type: 'ready' }
-  /** A part of the answer, which takes one credit; the result follows the last part. */
+  /** A part of the answer, with bytes or without, which takes one credit; the result follows the last part. */
   | { readonly type: 'part'; readonly id: number; readonly value: unknown }
   | { readonly type: 'result'; readonly id: number; readonly value: unknown }
   /** The request failed. Without an `id`, before `ready`: the worker could not be started. */
   | { readonly type: 'error'; readonly id?: number; readonly error: SerializedError }
   /** A name found in the image, as bytes: may this file be read? */
   | { readonly type: 'file-request'; readonly id: number; readonly role: string }
-  /** A read of a file that the client holds. */
-  | { readonly type: 'read'; readonly id: number; readonly file: number; readonly offset: number; readonly length: number };
+  /** A read of a file that the client holds since request `owner`. */
+  | {
+      readonly type: 'read';
+      readonly id: number;
+      readonly owner: number;
+      readonly file: number;
+      readonly offset: number;
+      readonly length: number;
+    };
 
 /** A file for the worker: its descriptor comes by the descriptor channel, or the client reads it, by `file`. */
 export interface FileFrame {
@@ -43,13 +50,17 @@ export interface FileFrame {
 
 /** Frames of the client. */
 export type ClientFrame =
-  /** Answered in the order in which they come. `credit`: the parts that may be sent before more credit comes. */
+  /**
+   * Answered in the order in which they come. `keepsFiles`: if it succeeds, its files stay open until the session ends. `credit`:
+   * the parts that may be sent before more credit comes.
+   */
   | {
       readonly type: 'request';
       readonly id: number;
       readonly name: string;
       readonly params: unknown;
       readonly files: readonly FileFrame[];
+      readonly keepsFiles: boolean;
       readonly credit: number;
     }
   | { readonly type: 'credit'; readonly id: number; readonly count: number }

@@ -13,11 +13,11 @@ export interface ReceivedFile {
 /** Requests a file whose name was found in the image. Throws: the refusal of the policy outside, mostly of kind `refused`. */
 export type RequestFile = (name: Uint8Array, role: string) => Promise<ReceivedFile>;
 
-/** Sends a part of the answer ahead of the rest, JSON; waits while the client takes no more. */
-export type SendPart = (part: unknown) => void;
+/** Sends a part of the answer ahead of the rest: JSON, and at most MAX_DATA_BYTES. Waits while the client takes no more. */
+export type SendPart = (part: unknown, data?: Uint8Array) => void;
 
 export interface HandlerContext {
-  /** The files of the request, in their order. */
+  /** The files of the request, in their order. Open until the answer; until the end of the session if the client keeps them. */
   readonly devices: readonly ReadableDevice[];
   /** Bytes of the request beside its parameters. */
   readonly data: Uint8Array;

@@ -1,6 +1,6 @@
 /** One request, answered by a worker of its own, or by the same handler in this process. */
 import type { ReadableDevice } from '#block';
-import { handlerOf, type Handlers, type RequestFile } from './handler.ts';
+import { handlerOf, type Handlers, type RequestFile, type SendPart } from './handler.ts';
 import {
   type ConfinedRequest,
   deviceOf,
@@ -10,6 +10,8 @@ import {
   type SessionOptions,
   WorkerSession,
 } from './session.ts';
+
+const NO_DATA = new Uint8Array(0);
 
 export type ConfinedOptions = RequestOptions & SessionOptions;
 
@@ -40,12 +42,12 @@ export async function runUnconfined(
   const requestFile: RequestFile = async (name, role) => {
     const one = await (options.onFileRequest ?? refuseAll)({ name, role });
     granted.push(one);
-    return { device: deviceOf(one.file, 'image'), info: one.info ?? null, data: one.data ?? new Uint8Array(0) };
+    return { device: deviceOf(one.file, 'image'), info: one.info ?? null, data: one.data ?? NO_DATA };
   };
   try {
     const signal = options.signal ?? new AbortController().signal;
-    const sendPart = (part: unknown): void => void options.onPart?.(part);
-    return await handler(request.params, { devices, data: request.data ?? new Uint8Array(0), signal, requestFile, sendPart });
+    const sendPart: SendPart = (part, data = NO_DATA) => void options.onPart?.(part, data);
+    return await handler(request.params, { devices, data: request.data ?? NO_DATA, signal, requestFile, sendPart });
   } finally {
     for (const file of granted) await file.close();
   }

@@ -86,11 +86,14 @@ class ServedSession {
     this.#credit = request.credit;
     this.#openFds = [...fds];
     const answer = await this.#answer(request, data);
-    for (const fd of this.#openFds) closeSync(fd);
-    writeFully(CHANNEL_FD, answer);
+    if (!request.keepsFiles || !answer.isSuccess) for (const fd of this.#openFds) closeSync(fd);
+    writeFully(CHANNEL_FD, answer.frame);
   }
 
-  async #answer({ id, name, params, files }: RequestFrame, data: Uint8Array): Promise<Uint8Array> {
+  async #answer(
+    { id, name, params, files }: RequestFrame,
+    data: Uint8Array,
+  ): Promise<{ readonly frame: Uint8Array; readonly isSuccess: boolean }> {
     try {
       const handler = handlerOf(this.#handlers, name);
       const fds = [...this.#openFds];
@@ -101,18 +104,19 @@ class ServedSession {
         // An abort kills this process, from outside: no code in here is relied on to notice it.
         signal: new AbortController().signal,
         requestFile: (named, role) => settled(() => this.#requestFile(named, role)),
-        sendPart: (part) => this.#sendPart(part),
+        sendPart: (part, bytes) => this.#sendPart(part, bytes),
       });
-      return encodeFrame({ type: 'result', id, value }, undefined, WORKER_BOUNDS);
+      return { frame: encodeFrame({ type: 'result', id, value }, undefined, WORKER_BOUNDS), isSuccess: true };
     } catch (error) {
-      return encodeFrame({ type: 'error', id, error: errorInside(error).toJSON() }, undefined, WORKER_BOUNDS);
+      const frame = encodeFrame({ type: 'error', id, error: errorInside(error).toJSON() }, undefined, WORKER_BOUNDS);
+      return { frame, isSuccess: false };
     }
   }
 
-  #sendPart(value: unknown): void {
+  #sendPart(value: unknown, data: Uint8Array | undefined): void {
     while (this.#credit === 0) this.#receiveUnasked();
     this.#credit -= 1;
-    send({ type: 'part', id: this.#id, value });
+    send({ type: 'part', id: this.#id, value }, data);
   }
 
   #requestFile(name: Uint8Array, role: string): ReceivedFile {
@@ -131,8 +135,9 @@ class ServedSession {
 
   /** A file that the client holds open and reads for us, piece by piece. */
   #remoteDevice(file: number, byteLength: number): ReadableDevice {
+    const owner = this.#id;
     const readPiece = (offset: number, length: number): Uint8Array => {
-      send({ type: 'read', id: this.#id, file, offset, length });
+      send({ type: 'read', id: this.#id, owner, file, offset, length });
       const { message, data } = this.#receiveReply();
       if (message.type !== 'bytes') throw protocolError(message.type);
       return data;

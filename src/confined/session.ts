@@ -51,7 +51,9 @@ export interface RequestOptions {
    * Takes each part of the answer, one after the other; while it takes one, the worker may send PART_CREDIT more, then waits.
    * The limit by the clock then begins anew. The session ends with what it throws. Without it a part is a protocol error.
    */
-  readonly onPart?: ((part: unknown) => void | Promise<void>) | undefined;
+  readonly onPart?: ((part: unknown, data: Uint8Array) => void | Promise<void>) | undefined;
+  /** If the request succeeds, its files stay open for later requests, until the session ends. */
+  readonly keepsFiles?: boolean | undefined;
   /** The name of the image, for messages. */
   readonly image?: string | undefined;
 }
@@ -131,6 +133,8 @@ export class WorkerSession {
   readonly #decoder = new FrameDecoder();
   /** Not answered yet, in the order in which the worker gets them: it is at the first. */
   readonly #exchanges: Exchange[] = [];
+  /** Answered, and their files are open. By id. */
+  readonly #keepers = new Map<number, Exchange>();
   readonly #gone: Promise<void>;
   #timer: NodeJS.Timeout | undefined;
   #lastId = 0;
@@ -226,7 +230,8 @@ export class WorkerSession {
       this.#finish({ reason: 'error', error });
     }
     this.#descriptors?.close();
-    await Promise.race([Promise.all(this.#exchanges.map((exchange) => closeFiles(exchange))), delay(KILL_GRACE_MS)]);
+    const holders = [...this.#exchanges, ...this.#keepers.values()];
+    await Promise.race([Promise.all(holders.map((exchange) => closeFiles(exchange))), delay(KILL_GRACE_MS)]);
     for (const [index, exchange] of this.#exchanges.splice(0).entries()) {
       this.#resolve(exchange, {
         type: 'ended',
@@ -310,9 +315,9 @@ export class WorkerSession {
     else if (type === 'error') {
       const error = reviveError(message['error'], imageOf(exchange));
       this.#answer({ type: 'error', error, isFirst: this.#answeredCount === 0 });
-    } else if (type === 'part') this.#takePart(exchange, message['value']);
+    } else if (type === 'part') this.#takePart(exchange, message['value'], data);
     else if (type === 'file-request') this.#reply(exchange, this.#grant(exchange, message['role'], data));
-    else if (type === 'read') this.#reply(exchange, readFor(exchange, message));
+    else if (type === 'read') this.#reply(exchange, readFor(this.#holderOf(exchange, message), message));
     else throw protocolError(`a frame of type ${quoteForHumans(type)}`);
   }
 
@@ -331,7 +336,8 @@ export class WorkerSession {
       try {
         exchange.options.signal?.throwIfAborted();
         const files = this.#hand(exchange, exchange.options.files ?? []);
-        this.#send({ type: 'request', id: exchange.id, name, params, files, credit: exchange.credit }, data);
+        const { id, credit } = exchange;
+        this.#send({ type: 'request', id, name, params, files, keepsFiles: exchange.options.keepsFiles === true, credit }, data);
       } catch (error) {
         // Out of descriptors, or a request that no frame can hold: nothing of it was sent.
         this.#exchanges.splice(this.#exchanges.indexOf(exchange), 1);
@@ -358,10 +364,12 @@ export class WorkerSession {
     const exchange = this.#exchanges.shift() as Exchange;
     const isFirst = this.#answeredCount === 0;
     this.#answeredCount += 1;
+    const isKeeper = outcome.type === 'value' && exchange.options.keepsFiles === true;
+    if (isKeeper) this.#keepers.set(exchange.id, exchange);
     this.#startClock();
     void (async (): Promise<void> => {
       await exchange.taken;
-      await closeFiles(exchange);
+      if (!isKeeper) await closeFiles(exchange);
       const { partError } = exchange;
       this.#resolve(exchange, partError === undefined ? outcome : { type: 'ended', ...partError, inHand: true, isFirst });
     })();
@@ -374,21 +382,21 @@ export class WorkerSession {
     exchange.resolve(outcome);
   }
 
-  #takePart(exchange: Exchange, part: unknown): void {
+  #takePart(exchange: Exchange, part: unknown, data: Uint8Array): void {
     const { onPart } = exchange.options;
     if (onPart === undefined) throw protocolError('an unexpected partial answer');
     if (exchange.credit === 0) throw protocolError('more parts than it had credit for');
     exchange.credit -= 1;
     // The client's own time is not the worker's.
     clearTimeout(this.#timer);
-    exchange.taken = this.#passOn(exchange, part, onPart);
+    exchange.taken = this.#passOn(exchange, () => onPart(part, data));
   }
 
-  async #passOn(exchange: Exchange, part: unknown, onPart: NonNullable<RequestOptions['onPart']>): Promise<void> {
+  async #passOn(exchange: Exchange, take: () => void | Promise<void>): Promise<void> {
     await exchange.taken;
     if (this.#end !== undefined) return;
     try {
-      await onPart(part);
+      await take();
       exchange.credit += 1;
       this.#send({ type: 'credit', id: exchange.id, count: 1 });
       if (exchange === this.#exchanges[0]) this.#startClock();
@@ -396,6 +404,13 @@ export class WorkerSession {
       exchange.partError = { error };
       this.#finish({ reason: 'error', error });
     }
+  }
+
+  /** The request with whose files `message` reads. */
+  #holderOf(exchange: Exchange, { owner }: Message): Exchange {
+    const holder = owner === exchange.id ? exchange : this.#keepers.get(owner as number);
+    if (holder === undefined) throw protocolError('a read of a file that is not open');
+    return holder;
   }
 
   /** A refusal of the policy is sent to the worker: the image may be readable without that file. */

@@ -119,6 +119,42 @@ describe('a session', () => {
   });
 });
 
+describe('files that a request keeps', () => {
+  const OF_MIB = CONTENT.subarray(8, 8 + 2 ** 20);
+
+  async function readKept(session: WorkerSession): Promise<{ outcome: Outcome; parts: [unknown, Uint8Array][] }> {
+    const parts: [unknown, Uint8Array][] = [];
+    const onPart = (part: unknown, data: Uint8Array): void => void parts.push([part, Uint8Array.from(data)]);
+    return { outcome: await session.exchange({ name: 'read the kept file', params: null }, { onPart }), parts };
+  }
+
+  it.each([
+    ['a descriptor', () => ({ fd, byteLength: CONTENT.byteLength })],
+    ['a device of the client', () => ({ device: memoryDevice(CONTENT) })],
+  ])('are read by later requests: %s', async (_, file) => {
+    await using session = await WorkerSession.start({ worker });
+    expect(await session.exchange({ name: 'keep the file', params: null }, { files: [file()], keepsFiles: true })).toMatchObject({
+      type: 'value',
+      value: CONTENT.byteLength,
+    });
+    expect(await ask(session, 'probe-hash')).toMatchObject(WHOLE);
+    for (let time = 0; time < 2; time += 1) {
+      const { outcome, parts } = await readKept(session);
+      expect(outcome).toEqual({ type: 'value', value: OF_MIB.byteLength });
+      expect(parts.map(([part]) => part)).toEqual(['the first MiB from byte 8']);
+      expect(Buffer.from(parts[0]?.[1] ?? []).equals(OF_MIB)).toBe(true);
+    }
+  });
+
+  it('are closed where the request does not keep them', async () => {
+    await using session = await WorkerSession.start({ worker });
+    await session.exchange({ name: 'keep the file', params: null }, { files: [{ fd, byteLength: CONTENT.byteLength }] });
+    expect((await readKept(session)).outcome).toMatchObject({ type: 'error', error: { kind: 'io' } });
+    await session.exchange({ name: 'keep the file', params: null }, { files: [{ device: memoryDevice(CONTENT) }] });
+    expect((await readKept(session)).outcome).toMatchObject({ type: 'ended', error: { code: 'WORKER_PROTOCOL' } });
+  });
+});
+
 function linkOf(name: string): string[] {
   try {
     return [readlinkSync(`/proc/self/fd/${name}`)];

@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { deflateRawSync, inflateRaw } from 'node:zlib';
 import koffi from 'koffi';
-import { readUpTo } from '#block';
+import { type ReadableDevice, readUpTo } from '#block';
 import { type Handler, type HandlerContext, serve } from '#confined';
 import { HANDLERS } from '#sandbox';
 
@@ -250,6 +250,15 @@ const ATTACKS: Record<string, Handler> = {
     }
     return count;
   },
+  'keep the file': (_params, { devices: [device] }) => {
+    kept = device;
+    return Promise.resolve(device?.byteLength);
+  },
+  'read the kept file': async (_params, { sendPart }) => {
+    const bytes = kept === undefined ? undefined : await readUpTo(kept, 8, 2 ** 20);
+    sendPart('the first MiB from byte 8', bytes);
+    return bytes?.byteLength;
+  },
   'one part, then nothing': (_params, { sendPart }) => {
     sendPart(0);
     return neverAgain();
@@ -270,5 +279,7 @@ const ATTACKS: Record<string, Handler> = {
     return answers;
   },
 };
+
+let kept: ReadableDevice | undefined;
 
 await serve(new Map([...HANDLERS, ...Object.entries(ATTACKS)]));

@@ -286,7 +286,7 @@ describe('a worker that does not speak the protocol', () => {
     ['frames', [[{ type: 'error' }, '']]],
     ['frames', [[{ type: 'error', id: 1, error: { kind: 'great', code: 'X', message: '' } }, '']]],
     ['frames', [[{ type: 'error', id: 1, error: { kind: 'io', code: '\u001b[2J', message: '' } }, '']]],
-    ['frames', [[{ type: 'read', id: 1, file: 0, offset: 0, length: 1 }, '']]],
+    ['frames', [[{ type: 'read', id: 1, owner: 1, file: 0, offset: 0, length: 1 }, '']]],
     ['frames', [[{ type: 'file-request', id: 1, role: 7 }, '']]],
     [
       'frames',
@@ -314,7 +314,7 @@ describe('a worker that does not speak the protocol', () => {
       'frames',
       [
         [request, 'a'],
-        [{ type: 'read', id: 1, file: 0, ...read }, ''],
+        [{ type: 'read', id: 1, owner: 1, file: 0, ...read }, ''],
       ],
       { onFileRequest },
     );
