@@ -6,6 +6,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { divideUp, PlimsollError } from '#base';
+import { qcow2Entry } from '#formats';
 
 /** Header fields, bytes from the start of the file. */
 const AT = {
@@ -19,11 +20,6 @@ const AT = {
   refcountOrder: 96,
 };
 const CAPACITY_AT = 24;
-
-/** Bits 9 to 55 of an L1 or L2 entry are the offset; bit 63 says that its cluster has a refcount of exactly 1. */
-const OFFSET_MASK = 0x00ff_ffff_ffff_fe00n;
-const COPIED = 1n << 63n;
-const COMPRESSED = 1n << 62n;
 
 const ENTRY_FIXED_BYTES = 40;
 /** VM state size, capacity, instruction count: what version 3 requires, and QEMU 7 writes. */
@@ -104,12 +100,12 @@ function endOfUse({ refcounts }: Image): number {
 
 /** Every L2 table and data cluster gets one reference more, and is no longer free to be written in place. */
 async function shareEverything(image: Image): Promise<void> {
-  for (let index = 0; index < image.l1.byteLength; index += 8) {
+  for (let index = 0; index < image.l1.byteLength; index += qcow2Entry.ENTRY_BYTES) {
     const l2Offset = share(image, image.l1, index);
     if (l2Offset === 0) continue;
     const l2 = await readAt(image.file, l2Offset, image.clusterBytes);
-    for (let entry = 0; entry < l2.byteLength; entry += 8) {
-      if ((l2.getBigUint64(entry) & COMPRESSED) !== 0n) throw unsupported('l2_entry', 'a compressed cluster', 'standard clusters');
+    for (let entry = 0; entry < l2.byteLength; entry += qcow2Entry.ENTRY_BYTES) {
+      if (qcow2Entry.isCompressed(l2.getUint32(entry))) throw unsupported('l2_entry', 'a compressed cluster', 'standard clusters');
       share(image, l2, entry);
     }
     await writeAt(image.file, l2, l2Offset);
@@ -118,10 +114,10 @@ async function shareEverything(image: Image): Promise<void> {
 
 /** The offset in the table entry at `at`, 0 for none; its cluster is counted once more and the COPIED bit cleared. */
 function share(image: Image, table: DataView, at: number): number {
-  const entry = table.getBigUint64(at);
-  const offset = Number(entry & OFFSET_MASK);
+  const high = table.getUint32(at);
+  const offset = qcow2Entry.offsetOf(high, table.getUint32(at + 4));
   if (offset === 0) return 0;
-  table.setBigUint64(at, entry & ~COPIED);
+  table.setUint32(at, qcow2Entry.withoutCopied(high));
   const refcountAt = (offset / image.clusterBytes) * 2;
   if (refcountAt >= image.refcounts.byteLength) throw unsupported('cluster offset', offset, 'inside the first refcount block');
   image.refcounts.setUint16(refcountAt, image.refcounts.getUint16(refcountAt) + 1);

@@ -14,6 +14,7 @@ export {
   hasQcow2Magic,
   type InternalSnapshot,
   openQcow2,
+  qcow2Entry,
   type Qcow2Bitmap,
   type Qcow2Header,
   type Qcow2Options,

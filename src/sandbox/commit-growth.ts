@@ -1,7 +1,7 @@
 /** What a commit into a backing file can add to its commitment: QEMU extends the file to the capacity of the overlay first. */
 import { asPlimsollError, formatBytes, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts, ReadableDevice, TableMemory } from '#block';
-import { type LuksHeader, openQed, type Qcow2Header, type QedHeader, readCensus } from '#formats';
+import { type LuksHeader, openQed, qcow2Entry, type Qcow2Header, type QedHeader, readCensus } from '#formats';
 import { type HostCache, type OpenFile, openImageFile, type RealPlace } from '#host';
 import { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from '#commitment';
 import type { ChainLink, Finding } from '#wire';
@@ -127,10 +127,8 @@ async function dataFileGrowth({ file, path, capacityAbove, cache, permit }: Comm
  * subcluster's.
  */
 export function dataFileReach(header: Qcow2Header, capacity = header.capacity): number {
-  return roundUp(capacity, header.extendedL2 ? header.clusterSize / SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
+  return roundUp(capacity, header.extendedL2 ? header.clusterSize / qcow2Entry.SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
 }
-
-const SUBCLUSTERS_PER_CLUSTER = 32;
 
 function dataFileRefused(name: string, why: string): PlimsollError {
   return new PlimsollError('refused', 'REFERENCE_REFUSED', {

@@ -8,6 +8,7 @@ import { type Bitmap, readBitmaps } from './bitmap.ts';
 import { ChunkAllowance } from './cluster-chunks.ts';
 import { ClusterSet } from './cluster-set.ts';
 import { CompressedCollector } from './compressed-clusters.ts';
+import { ENTRY_BYTES, refcountBlockOffset } from './entry.ts';
 import type { GrowthModel } from './growth-model.ts';
 import { type Header, parseHeader } from './header.ts';
 import { type L1Table, parseL1Table } from './l1-table.ts';
@@ -455,9 +456,9 @@ function clustersByRange(clusters: readonly number[], perRange: number): Map<num
   return ranges;
 }
 
-/** Refcount table entry: bits 9-63 the offset of a block. undefined: the whole range is free. */
+/** The cluster of the refcount block that entry `index` names. undefined: the whole range is free. */
 function refcountTableEntry(view: DataView, index: number, header: Header, fileLength: number): number | undefined {
-  const offset = view.getUint32(index * 8) * 0x100000000 + ((view.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
+  const offset = refcountBlockOffset(view.getUint32(index * ENTRY_BYTES), view.getUint32(index * ENTRY_BYTES + 4));
   if (offset === 0) return undefined;
   const firstCluster = index * header.refcountBlockEntries;
   // Sound to QEMU: the file can hold these clusters, but their offsets are no exact numbers here.

@@ -5,6 +5,7 @@
 import { divideUp } from '#base';
 import type { ReadableDevice } from '#block';
 import { readCluster } from './census.ts';
+import { ENTRY_BYTES, offsetOf } from './entry.ts';
 import type { Header } from './header.ts';
 import { type L2Slice, mapRun } from './mapping.ts';
 import { readTable } from './table-reader.ts';
@@ -24,14 +25,14 @@ export interface GuestRun {
  */
 export async function* guestRuns(device: ReadableDevice, header: Header, signal?: AbortSignal): AsyncGenerator<GuestRun> {
   const { clusterSize, l2Entries, capacity } = header;
-  const l1 = await readTable(device, header.l1TableOffset, header.l1Size * 8, 'L1 table');
+  const l1 = await readTable(device, header.l1TableOffset, header.l1Size * ENTRY_BYTES, 'L1 table');
   const view = new DataView(l1.buffer, l1.byteOffset, l1.byteLength);
   const tableBytes = l2Entries * clusterSize;
   for (let index = 0; index < divideUp(capacity, tableBytes); index += 1) {
     signal?.throwIfAborted();
     const start = index * tableBytes;
     const end = Math.min(capacity, start + tableBytes);
-    const offset = (view.getUint32(index * 8) & 0x00ffffff) * 0x100000000 + ((view.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
+    const offset = offsetOf(view.getUint32(index * ENTRY_BYTES), view.getUint32(index * ENTRY_BYTES + 4));
     if (offset === 0) yield { start, end, status: 'unallocated' };
     else {
       const table = await readCluster(device, header, offset);

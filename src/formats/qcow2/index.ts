@@ -1,5 +1,6 @@
 /** qcow2, versions 2 and 3: header, the census of its clusters that the figures rest on, and the guest's bytes. */
 export { type Census, readCensus } from './census.ts';
+export * as qcow2Entry from './entry.ts';
 export type { GrowthModel } from './growth-model.ts';
 export { type CompressedClusters, NOTHING_COMPRESSED } from './compressed-clusters.ts';
 export { ClusterSet } from './cluster-set.ts';

@@ -1,5 +1,6 @@
 /** L1 tables: where the L2 tables lie. Source: qcow2 spec, "Cluster mapping", L1 table entry. */
 import { PlimsollError } from '#base';
+import { ENTRY_BYTES, isCopied, offsetOf } from './entry.ts';
 import type { Header } from './header.ts';
 import { nonZeroEntries } from './table-reader.ts';
 
@@ -15,7 +16,7 @@ export interface L1Table {
 /**
  * The entries of the L1 table at `tableOffset` of the file.
  *
- * `table`: 8-byte entries, big-endian: bits 9-55 the offset of an L2 table, bit 63 COPIED; at a position divisible by 4.
+ * `table`: 8-byte entries, big-endian (entry.ts); at a position divisible by 4.
  * Throws: corrupt, when an offset is not a multiple of the cluster size or its table not wholly inside the file.
  */
 export function parseL1Table(table: Uint8Array, tableOffset: number, header: Header, fileLength: number): L1Table {
@@ -24,14 +25,14 @@ export function parseL1Table(table: Uint8Array, tableOffset: number, header: Hea
   const [indexes, clusters, copied] = [new Uint32Array(most), new Float64Array(most), new Uint8Array(most)];
   let count = 0;
   for (const index of nonZeroEntries(table)) {
-    const high = view.getUint32(index * 8);
-    const offset = (high & 0x00ffffff) * 0x100000000 + ((view.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
+    const high = view.getUint32(index * ENTRY_BYTES);
+    const offset = offsetOf(high, view.getUint32(index * ENTRY_BYTES + 4));
     if (offset === 0) continue;
     if (offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength)
-      throw outside(tableOffset + index * 8, offset, header, fileLength);
+      throw outside(tableOffset + index * ENTRY_BYTES, offset, header, fileLength);
     indexes[count] = index;
     clusters[count] = offset / header.clusterSize;
-    copied[count] = high >>> 31;
+    copied[count] = isCopied(high) ? 1 : 0;
     count += 1;
   }
   return { indexes: indexes.subarray(0, count), clusters: clusters.subarray(0, count), copied: copied.subarray(0, count) };

@@ -5,8 +5,25 @@
  * Hot: a 1 TiB image has 16 million entries. Runs of mapped clusters and of nothing are passed over without decoding each.
  */
 import { PlimsollError } from '#base';
+import {
+  clusterOf,
+  compressedData,
+  ENTRY_BYTES,
+  EXTENDED_ENTRY_BYTES,
+  hasOffset,
+  hasReservedL2Bits,
+  hasSubcluster,
+  hasZeroFlag,
+  haveCommonSubcluster,
+  isCompressed,
+  isCopied,
+  isWrittenInPlace,
+  isZeroFlagSet,
+  l2EntryBytes,
+  offsetOf,
+  SUBCLUSTERS_PER_CLUSTER,
+} from './entry.ts';
 import type { Header } from './header.ts';
-import { SUBCLUSTERS_PER_CLUSTER } from './layout.ts';
 import { nextNonZero } from './table-reader.ts';
 
 /** What one entry says, for the collector of a walk. Host clusters are indexes, not offsets. */
@@ -23,17 +40,6 @@ export interface L2Visitor {
   unsound?(at: number, what: string): void;
 }
 
-/** Low byte of the offset's high word: bits 32-55 of an entry. */
-const OFFSET_HIGH_MASK = 0x00ffffff;
-/** Bits 9-31 of an entry. */
-const OFFSET_LOW_MASK = 0xfffffe00;
-const COPIED = 0x80000000;
-const COMPRESSED = 0x40000000;
-/** Bits 56-61, and bits 1-8; bit 0 says that the cluster reads as zeros, in version 3 without extended L2. */
-const RESERVED_HIGH = 0x3f000000;
-const RESERVED_LOW = 0x1fe;
-const ZERO_FLAG = 1;
-
 /**
  * Reports the first `entryCount` entries of `table` to `visitor`, ascending, in runs.
  *
@@ -43,11 +49,11 @@ const ZERO_FLAG = 1;
 export function visitL2Table(table: Uint8Array, entryCount: number, header: Header, tableOffset: number, visitor: L2Visitor): void {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const entries = new Float64Array(table.buffer, table.byteOffset, table.byteLength / 8);
-  const stride = header.extendedL2 ? 16 : 8;
+  const stride = l2EntryBytes(header);
   const { clusterSize, externalDataFile } = header;
-  const reservedLow = header.version === 3 && !header.extendedL2 ? RESERVED_LOW : RESERVED_LOW | ZERO_FLAG;
+  const zeroFlag = hasZeroFlag(header);
   const limit = externalDataFile ? 2 ** 53 / clusterSize : header.hostClusterLimit;
-  const clustersPerHighUnit = 0x100000000 / clusterSize;
+  const clustersPerHalf = 0x100000000 / clusterSize;
   let needing = 0;
   let runFirst = 0;
   let runCluster = -1;
@@ -56,11 +62,10 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
     const at = entry * stride;
     const high = view.getUint32(at);
     const low = view.getUint32(at + 4);
-    if ((high & COMPRESSED) === 0 && ((high & RESERVED_HIGH) !== 0 || (low & reservedLow) !== 0))
-      visitor.unsound?.(tableOffset + at, 'reserved bits are set');
+    if (!isCompressed(high) && hasReservedL2Bits(high, low, zeroFlag)) visitor.unsound?.(tableOffset + at, 'reserved bits are set');
     if (header.extendedL2 && !areSubclustersSound(view, at, externalDataFile)) visitor.unsound?.(tableOffset + at + 8, SUBCLUSTERS);
-    if (high >>> 30 === 2) {
-      const cluster = (high & OFFSET_HIGH_MASK) * clustersPerHighUnit + ((low & OFFSET_LOW_MASK) >>> 0) / clusterSize;
+    if (isWrittenInPlace(high)) {
+      const cluster = clusterOf(high, low, clusterSize, clustersPerHalf);
       if (cluster === runCluster + runLength && runLength > 0 && cluster < limit) {
         runLength += 1;
         continue;
@@ -84,10 +89,11 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
     }
     if (runLength > 0) visitor.inPlace(runCluster, runLength, runFirst);
     runLength = 0;
-    if ((high & COMPRESSED) !== 0) {
+    if (isCompressed(high)) {
       if (needing > 0) visitor.needing(needing);
       needing = 0;
-      visitCompressed(high, low, header, visitor, tableOffset + at);
+      const data = compressedData(high, low, header.clusterBits);
+      visitor.compressed(data.offset, data.byteLength, tableOffset + at);
       continue;
     }
     if (high === 0 && low === 0 && stride === 8) {
@@ -98,8 +104,8 @@ export function visitL2Table(table: Uint8Array, entryCount: number, header: Head
       continue;
     }
     needing += 1;
-    const offset = (high & OFFSET_HIGH_MASK) * 0x100000000 + ((low & OFFSET_LOW_MASK) >>> 0);
-    if (offset !== 0 && (high & COPIED) === 0) {
+    const offset = offsetOf(high, low);
+    if (offset !== 0 && !isCopied(high)) {
       if (offset % clusterSize !== 0 || offset / clusterSize >= limit) throw badOffset(high, low, tableOffset + at, header);
       visitor.sharedData(offset / clusterSize);
     }
@@ -119,10 +125,10 @@ export function lastClusterBytes(table: Uint8Array | undefined, entry: number, h
   const needed = Math.ceil(partialBytes / subcluster) * subcluster;
   if (table === undefined) return needed;
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
-  const high = view.getUint32(entry * 16);
-  if ((high & COMPRESSED) !== 0) return clusterSize;
-  if ((high & OFFSET_HIGH_MASK) === 0 && (view.getUint32(entry * 16 + 4) & OFFSET_LOW_MASK) === 0) return needed;
-  const allocated = view.getUint32(entry * 16 + 12);
+  const high = view.getUint32(entry * EXTENDED_ENTRY_BYTES);
+  if (isCompressed(high)) return clusterSize;
+  if (!hasOffset(high, view.getUint32(entry * EXTENDED_ENTRY_BYTES + 4))) return needed;
+  const allocated = view.getUint32(entry * EXTENDED_ENTRY_BYTES + 12);
   return Math.max(needed, (SUBCLUSTERS_PER_CLUSTER - Math.clz32(allocated)) * subcluster);
 }
 
@@ -132,12 +138,12 @@ export function lastClusterBytes(table: Uint8Array | undefined, entry: number, h
  * allocated (`calculate_l2_meta`, block/qcow2-cluster.c).
  */
 export function lastInPlaceBytes(table: Uint8Array, entry: number, header: Header, partialBytes: number): number {
-  const { clusterSize, extendedL2, version } = header;
+  const { clusterSize, extendedL2 } = header;
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
-  if (!extendedL2) return version === 3 && (view.getUint32(entry * 8 + 4) & ZERO_FLAG) !== 0 ? clusterSize : partialBytes;
+  if (!extendedL2) return hasZeroFlag(header) && isZeroFlagSet(view.getUint32(entry * ENTRY_BYTES + 4)) ? clusterSize : partialBytes;
   const subcluster = clusterSize / SUBCLUSTERS_PER_CLUSTER;
   const last = Math.ceil(partialBytes / subcluster) - 1;
-  const isAllocated = ((view.getUint32(entry * 16 + 12) >>> last) & 1) === 1;
+  const isAllocated = hasSubcluster(view.getUint32(entry * EXTENDED_ENTRY_BYTES + 12), last);
   return isAllocated ? partialBytes : (last + 1) * subcluster;
 }
 
@@ -177,27 +183,15 @@ function countLike(view: DataView, at: number, most: number, stride: number, hig
   return count;
 }
 
-/**
- * A compressed cluster descriptor: the offset in the low `62 - (cluster_bits - 8)` bits, above it the number of further
- * 512-byte sectors; the data ends with the last of them.
- */
-function visitCompressed(high: number, low: number, header: Header, visitor: L2Visitor, entryAt: number): void {
-  const offsetHighBits = 62 - (header.clusterBits - 8) - 32;
-  const payload = high & 0x3fffffff;
-  const fileOffset = (payload % 2 ** offsetHighBits) * 0x100000000 + low;
-  const sectors = Math.floor(payload / 2 ** offsetHighBits) + 1;
-  visitor.compressed(fileOffset, sectors * 512 - (fileOffset % 512), entryAt);
-}
-
 const SUBCLUSTERS = 'a subcluster is both allocated and zeros, or allocated without a cluster';
 
 /** Bitmap of an extended entry: no subcluster is both allocated and zeros, none is allocated without a cluster. */
 function areSubclustersSound(view: DataView, at: number, externalDataFile: boolean): boolean {
   const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
   const [zero, allocated] = [view.getUint32(at + 8), view.getUint32(at + 12)];
-  if ((high & COMPRESSED) !== 0) return zero === 0 && allocated === 0;
-  const hasCluster = (high & OFFSET_HIGH_MASK) !== 0 || (low & OFFSET_LOW_MASK) !== 0 || (externalDataFile && high >>> 31 === 1);
-  return (zero & allocated) === 0 && (hasCluster || allocated === 0);
+  if (isCompressed(high)) return zero === 0 && allocated === 0;
+  const hasCluster = hasOffset(high, low) || (externalDataFile && isCopied(high));
+  return !haveCommonSubcluster(zero, allocated) && (hasCluster || allocated === 0);
 }
 
 function badOffset(high: number, low: number, at: number, { clusterSize, hostClusterLimit }: Header): PlimsollError {

@@ -131,5 +131,3 @@ export const LIMITS = {
   dataFileNameBytes: 4095,
   backingNameBytes: 1023,
 } as const;
-
-export const SUBCLUSTERS_PER_CLUSTER = 32;

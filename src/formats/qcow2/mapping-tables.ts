@@ -4,6 +4,7 @@
  */
 import { PlimsollError } from '#base';
 import type { ReadableDevice } from '#block';
+import { ENTRY_BYTES, offsetOf } from './entry.ts';
 import type { Header } from './header.ts';
 import type { L2Slice } from './mapping.ts';
 import { readTable } from './table-reader.ts';
@@ -49,7 +50,7 @@ export class MappingTables {
     if (known !== undefined) return known;
     const l1Index = Math.floor(guestOffset / this.#tableSpan);
     if (l1Index >= this.#state.l1Size) return this.#nothing(l1Index, this.#state.capacity);
-    const l1Slice = Math.floor(l1Index / (SLICE_BYTES / 8));
+    const l1Slice = Math.floor(l1Index / (SLICE_BYTES / ENTRY_BYTES));
     const l1 = this.#l1.get(l1Slice) ?? this.#l1.add(l1Slice, this.#readL1(l1Slice));
     return l1 instanceof Promise ? l1.then((entries) => this.#below(entries, guestOffset)) : this.#below(l1, guestOffset);
   }
@@ -57,14 +58,14 @@ export class MappingTables {
   async #readL1(slice: number): Promise<DataView> {
     const { l1TableOffset, l1Size } = this.#state;
     const offset = slice * SLICE_BYTES;
-    const bytes = await readTable(this.#device, l1TableOffset + offset, Math.min(SLICE_BYTES, l1Size * 8 - offset), 'L1 table');
+    const bytes = await readTable(this.#device, l1TableOffset + offset, Math.min(SLICE_BYTES, l1Size * ENTRY_BYTES - offset), 'L1 table');
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** `entries`: the slice of the L1 table that speaks of `guestOffset`. */
   #below(entries: DataView, guestOffset: number): L2Slice | Promise<L2Slice> {
     const l1Index = Math.floor(guestOffset / this.#tableSpan);
-    const index = l1Index % (SLICE_BYTES / 8);
+    const index = l1Index % (SLICE_BYTES / ENTRY_BYTES);
     const tableOffset = l2TableOffset(entries, index);
     if (tableOffset !== 0) {
       this.#check(tableOffset, l1Index);
@@ -73,7 +74,7 @@ export class MappingTables {
       return this.#l2.get(slice) ?? this.#l2.add(slice, this.#readL2(slice, tableOffset, l1Index));
     }
     let next = index + 1;
-    while (next * 8 < entries.byteLength && l2TableOffset(entries, next) === 0) next += 1;
+    while (next * ENTRY_BYTES < entries.byteLength && l2TableOffset(entries, next) === 0) next += 1;
     return this.#nothing(l1Index, (l1Index - index + next) * this.#tableSpan);
   }
 
@@ -97,7 +98,7 @@ export class MappingTables {
     throw new PlimsollError('corrupt', 'QCOW2_L1_ENTRY', {
       doing: 'read qcow2 L1 table',
       field: 'L2 table offset',
-      at: this.#state.l1TableOffset + l1Index * 8,
+      at: this.#state.l1TableOffset + l1Index * ENTRY_BYTES,
       found: `0x${tableOffset.toString(16)}`,
       expected: `a multiple of the cluster size ${clusterSize} inside the file of ${this.#device.byteLength} bytes`,
     });
@@ -105,7 +106,7 @@ export class MappingTables {
 }
 
 function l2TableOffset(entries: DataView, index: number): number {
-  return (entries.getUint32(index * 8) & 0x00ffffff) * 0x100000000 + ((entries.getUint32(index * 8 + 4) & 0xfffffe00) >>> 0);
+  return offsetOf(entries.getUint32(index * ENTRY_BYTES), entries.getUint32(index * ENTRY_BYTES + 4));
 }
 
 /** Values by number; of more than `most` the one that was not asked for the longest is given up. */

@@ -4,8 +4,18 @@
  * open is answered as QEMU 7.2 does, see README.md.
  */
 import { PlimsollError } from '#base';
+import {
+  compressedData,
+  hasSubcluster,
+  haveCommonSubcluster,
+  isCompressed,
+  isCopied,
+  isZeroFlagSet,
+  l2EntryBytes,
+  offsetOf,
+  SUBCLUSTERS_PER_CLUSTER,
+} from './entry.ts';
 import type { Header } from './header.ts';
-import { SUBCLUSTERS_PER_CLUSTER } from './layout.ts';
 
 /** A piece of an L2 table, or of guest bytes that have none. */
 export interface L2Slice {
@@ -26,13 +36,6 @@ export type MappedRun =
   /** One cluster or a piece of it; offset and length are those of the whole cluster's compressed data. */
   | { readonly kind: 'compressed'; readonly end: number; readonly hostOffset: number; readonly byteLength: number };
 
-const OFFSET_HIGH_MASK = 0x00ffffff;
-const OFFSET_LOW_MASK = 0xfffffe00;
-const COPIED = 0x80000000;
-const COMPRESSED = 0x40000000;
-/** Bit 0 of a standard entry; of an extended one it means nothing. */
-const ZERO = 1;
-
 /**
  * The run that begins at guest byte `at` of `slice` and ends at `most` or before it.
  *
@@ -43,9 +46,9 @@ export function mapRun(slice: L2Slice, header: Header, at: number, most: number)
   const stop = Math.min(most, slice.end);
   if (entries === undefined) return { kind: 'unallocated', end: stop };
   const index = Math.floor((at - slice.start) / header.clusterSize);
-  const entryAt = index * (header.extendedL2 ? 16 : 8);
+  const entryAt = index * l2EntryBytes(header);
   const high = entries.getUint32(entryAt);
-  if ((high & COMPRESSED) !== 0) {
+  if (isCompressed(high)) {
     const end = Math.min(stop, slice.start + (index + 1) * header.clusterSize);
     return compressedRun(slice, header, entryAt, high, entries.getUint32(entryAt + 4), end);
   }
@@ -64,15 +67,14 @@ function clusterRun(slice: L2Slice, entries: DataView, header: Header, at: numbe
     while (index < last) {
       const high = entries.getUint32(index * 8);
       const low = entries.getUint32(index * 8 + 4);
-      const offset = (high & OFFSET_HIGH_MASK) * 0x100000000 + ((low & OFFSET_LOW_MASK) >>> 0);
-      if (offset !== expected || (high & COMPRESSED) !== 0 || (low & ZERO) !== 0) break;
+      if (offsetOf(high, low) !== expected || isCompressed(high) || isZeroFlagSet(low)) break;
       expected += clusterSize;
       index += 1;
     }
     const within = at - slice.start - first * clusterSize;
     return { kind: 'data', end: Math.min(stop, slice.start + index * clusterSize), hostOffset: begin.offset + within };
   }
-  while (index < last && (entries.getUint32(index * 8) & COMPRESSED) === 0) {
+  while (index < last && !isCompressed(entries.getUint32(index * 8))) {
     if (clusterOf(slice, entries, header, index * 8, slice.start + index * clusterSize).kind !== begin.kind) break;
     index += 1;
   }
@@ -93,11 +95,11 @@ const ZERO_PLAIN: Cluster = { kind: 'zero', offset: 0 };
 function clusterOf(slice: L2Slice, entries: DataView, header: Header, entryAt: number, guestOffset: number): Cluster {
   const high = entries.getUint32(entryAt);
   const low = entries.getUint32(entryAt + 4);
-  const isZero = !header.extendedL2 && (low & ZERO) !== 0;
-  const offset = (high & OFFSET_HIGH_MASK) * 0x100000000 + ((low & OFFSET_LOW_MASK) >>> 0);
+  const isZero = !header.extendedL2 && isZeroFlagSet(low);
+  const offset = offsetOf(high, low);
   if (isZero && header.version < 3) throw wrong(slice, entryAt, 'zero cluster', high, low, 'no zero clusters in version 2');
   // Offset 0 is a cluster of a data file if COPIED says so.
-  if (offset === 0 && (isZero || !header.externalDataFile || (high & COPIED) === 0)) return isZero ? ZERO_PLAIN : UNALLOCATED;
+  if (offset === 0 && (isZero || !header.externalDataFile || !isCopied(high))) return isZero ? ZERO_PLAIN : UNALLOCATED;
   if (header.externalDataFile && offset !== guestOffset)
     throw wrong(slice, entryAt, 'host cluster offset', high, low, `the guest offset 0x${guestOffset.toString(16)}, for a data file`);
   if (offset % header.clusterSize !== 0 || offset >= 2 ** 53)
@@ -116,13 +118,13 @@ function subclusterRun(slice: L2Slice, entries: DataView, header: Header, at: nu
     const index = Math.floor((position - slice.start) / clusterSize);
     const clusterStart = slice.start + index * clusterSize;
     const high = entries.getUint32(index * 16);
-    if ((high & COMPRESSED) !== 0) break;
+    if (isCompressed(high)) break;
     const { offset, zeros, allocated } = extendedEntry(slice, entries, header, index * 16, clusterStart);
     if (kind === 'data' && offset + (position - clusterStart) !== hostOffset + (position - at)) break;
     let subcluster = Math.floor((position - clusterStart) / size);
     while (subcluster < SUBCLUSTERS_PER_CLUSTER) {
-      const isZero = ((zeros >>> subcluster) & 1) === 1;
-      const isData = ((allocated >>> subcluster) & 1) === 1;
+      const isZero = hasSubcluster(zeros, subcluster);
+      const isData = hasSubcluster(allocated, subcluster);
       const found = isZero ? 'zero' : isData ? 'data' : 'unallocated';
       if (kind === undefined) {
         kind = found;
@@ -149,20 +151,16 @@ function extendedEntry(slice: L2Slice, entries: DataView, header: Header, entryA
   const { kind, offset } = clusterOf(slice, entries, header, entryAt, guestOffset);
   if (kind === 'unallocated' && allocated !== 0)
     throw wrong(slice, entryAt + 8, 'subcluster bitmap', zeros, allocated, 'no subcluster allocated in an entry without a host cluster');
-  if (kind === 'data' && (zeros & allocated) !== 0)
+  if (kind === 'data' && haveCommonSubcluster(zeros, allocated))
     throw wrong(slice, entryAt + 8, 'subcluster bitmap', zeros, allocated, 'no subcluster that is both allocated and zeros');
   return { offset, zeros, allocated };
 }
 
-/** Offset in the low `62 - (cluster_bits - 8)` bits, above it the number of further 512-byte sectors. */
 function compressedRun(slice: L2Slice, header: Header, entryAt: number, high: number, low: number, end: number): MappedRun {
   if (header.externalDataFile) throw wrong(slice, entryAt, 'compressed cluster', high, low, 'no compressed clusters with a data file');
-  const offsetHighUnits = 2 ** (62 - (header.clusterBits - 8) - 32);
-  const payload = high & 0x3fffffff;
-  const hostOffset = (payload % offsetHighUnits) * 0x100000000 + low;
+  const { offset: hostOffset, byteLength } = compressedData(high, low, header.clusterBits);
   if (hostOffset >= 2 ** 53) throw wrong(slice, entryAt, 'compressed data offset', high, low, 'an offset below 2^53');
-  const sectors = Math.floor(payload / offsetHighUnits) + 1;
-  return { kind: 'compressed', end, hostOffset, byteLength: sectors * 512 - (hostOffset % 512) };
+  return { kind: 'compressed', end, hostOffset, byteLength };
 }
 
 function wrong(slice: L2Slice, entryAt: number, field: string, high: number, low: number, expected: string): PlimsollError {
@@ -170,7 +168,7 @@ function wrong(slice: L2Slice, entryAt: number, field: string, high: number, low
     doing: 'read qcow2 L2 table',
     field,
     at: slice.fileOffset + entryAt,
-    found: `0x${(high >>> 0).toString(16)}${(low >>> 0).toString(16).padStart(8, '0')}`,
+    found: `0x${high.toString(16)}${low.toString(16).padStart(8, '0')}`,
     expected,
   });
 }

@@ -7,6 +7,7 @@
 import { divideUp } from '#base';
 import type { ReadableDevice } from '#block';
 import { readBitmaps } from '../bitmap.ts';
+import { hasReservedL1Bits, hasReservedRefcountTableBits, isCopied, offsetOf, refcountBlockOffset } from '../entry.ts';
 import type { Header } from '../header.ts';
 import { readSnapshotTable } from '../snapshot.ts';
 import { readTable, readTables } from '../table-reader.ts';
@@ -104,7 +105,7 @@ class TableChecker {
     await this.#readL2Tables(fresh);
   }
 
-  /** Adds the L2 tables that were not met before to `fresh`. Bits 9-55: the offset of a table, bit 63 COPIED, the others 0. */
+  /** Adds the L2 tables that were not met before to `fresh`. */
   async #readL1(offset: number, entryCount: number, isActive: boolean, fresh: number[]): Promise<void> {
     const { clusterSize } = this.#header;
     for (let done = 0; done < entryCount; done += L1_ENTRIES_AT_ONCE) {
@@ -116,11 +117,11 @@ class TableChecker {
         const low = view.getUint32(at + 4);
         if (high === 0 && low === 0) continue;
         const entryAt = offset + done * 8 + at;
-        if ((high & 0x7f000000) !== 0 || (low & 0x1ff) !== 0) this.#noteUnsound(entryAt, 'reserved bits are set in an L1 entry');
-        const tableOffset = (high & 0x00ffffff) * 0x100000000 + ((low & 0xfffffe00) >>> 0);
-        const isCopied = high >>> 31 === 1;
+        if (hasReservedL1Bits(high, low)) this.#noteUnsound(entryAt, 'reserved bits are set in an L1 entry');
+        const tableOffset = offsetOf(high, low);
+        const copied = isCopied(high);
         if (tableOffset === 0) {
-          if (isCopied) this.#noteUnsound(entryAt, 'COPIED is set in an L1 entry without a table');
+          if (copied) this.#noteUnsound(entryAt, 'COPIED is set in an L1 entry without a table');
           continue;
         }
         if (tableOffset % clusterSize !== 0 || tableOffset + clusterSize > this.#device.byteLength) {
@@ -129,7 +130,7 @@ class TableChecker {
         }
         const cluster = tableOffset / clusterSize;
         if (this.#owners.references(cluster) === 0) fresh.push(cluster);
-        this.#owners.add(cluster, cluster + 1, 'L2 table', isActive ? (isCopied ? 'copied' : 'shared') : 'other');
+        this.#owners.add(cluster, cluster + 1, 'L2 table', isActive ? (copied ? 'copied' : 'shared') : 'other');
       }
     }
   }
@@ -179,7 +180,7 @@ class TableChecker {
     }
   }
 
-  /** Index and cluster of every refcount block. Bits 9-63: the offset of a block, the others 0. */
+  /** Index and cluster of every refcount block. */
   async #readRefcountTable(): Promise<Map<number, number>> {
     const { clusterSize, refcountTableOffset, refcountTableClusters } = this.#header;
     const byteLength = refcountTableClusters * clusterSize;
@@ -189,8 +190,8 @@ class TableChecker {
     const blocks = new Map<number, number>();
     for (let at = 0; at < byteLength; at += 8) {
       const low = view.getUint32(at + 4);
-      const offset = view.getUint32(at) * 0x100000000 + ((low & 0xfffffe00) >>> 0);
-      if ((low & 0x1ff) !== 0) this.#noteUnsound(refcountTableOffset + at, 'reserved bits are set in a refcount table entry');
+      const offset = refcountBlockOffset(view.getUint32(at), low);
+      if (hasReservedRefcountTableBits(low)) this.#noteUnsound(refcountTableOffset + at, 'reserved bits are set in a refcount table entry');
       if (offset === 0) continue;
       if (offset % clusterSize !== 0 || offset + clusterSize > this.#device.byteLength) {
         this.#noteUnsound(

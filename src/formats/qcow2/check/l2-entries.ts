@@ -2,6 +2,17 @@
  * The entries of one L2 table, all of them, with what contradicts the specification. Source: qcow2 spec, "Cluster mapping",
  * L2 table entry, standard and compressed cluster descriptors; "Extended L2 Entries".
  */
+import {
+  compressedData,
+  hasReservedL2Bits,
+  hasZeroFlag,
+  haveCommonSubcluster,
+  isCompressed,
+  isCopied,
+  isZeroFlagSet,
+  l2EntryBytes,
+  offsetOf,
+} from '../entry.ts';
 import type { Header } from '../header.ts';
 
 export interface EntryVisitor {
@@ -15,14 +26,6 @@ export interface EntryVisitor {
   unsound(entryAt: number, what: string): void;
 }
 
-const COPIED = 0x80000000;
-const COMPRESSED = 0x40000000;
-const RESERVED_HIGH = 0x3f000000;
-const RESERVED_LOW = 0x1fe;
-const ZERO_FLAG = 1;
-const OFFSET_HIGH_MASK = 0x00ffffff;
-const OFFSET_LOW_MASK = 0xfffffe00;
-
 /**
  * Reports every entry of `table`, which lies at byte `tableOffset` of the file. `table` is at a position divisible by 4.
  *
@@ -31,7 +34,7 @@ const OFFSET_LOW_MASK = 0xfffffe00;
 export function visitEntries(table: Uint8Array, header: Header, tableOffset: number, visitor: EntryVisitor): void {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const words = new Uint32Array(table.buffer, table.byteOffset, table.byteLength / 4);
-  const stride = header.extendedL2 ? 16 : 8;
+  const stride = l2EntryBytes(header);
   const { clusterSize } = header;
   // Of the entry that would continue the one before; no entry has the low half -1.
   let nextHigh = 0;
@@ -46,8 +49,8 @@ export function visitEntries(table: Uint8Array, header: Header, tableOffset: num
       continue;
     }
     nextLow = -1;
-    if ((high & COMPRESSED) !== 0) visitCompressed(view, at, header, tableOffset, visitor);
-    else if (visitStandard(view, at, high, low, header, tableOffset, visitor) && stride === 8 && (low & ZERO_FLAG) === 0) {
+    if (isCompressed(high)) visitCompressed(view, at, header, tableOffset, visitor);
+    else if (visitStandard(view, at, high, low, header, tableOffset, visitor) && stride === 8 && !isZeroFlagSet(low)) {
       nextHigh = high;
       nextLow = low + clusterSize;
     }
@@ -68,39 +71,35 @@ function visitStandard(
   tableOffset: number,
   visitor: EntryVisitor,
 ): boolean {
-  const { clusterSize, extendedL2, version } = header;
-  const reservedLow = version === 3 && !extendedL2 ? RESERVED_LOW : RESERVED_LOW | ZERO_FLAG;
-  if ((high & RESERVED_HIGH) !== 0 || (low & reservedLow) !== 0) visitor.unsound(tableOffset + at, 'reserved bits are set');
-  const offset = (high & OFFSET_HIGH_MASK) * 0x100000000 + ((low & OFFSET_LOW_MASK) >>> 0);
+  const { clusterSize, extendedL2 } = header;
+  const isReservedSet = hasReservedL2Bits(high, low, hasZeroFlag(header));
+  if (isReservedSet) visitor.unsound(tableOffset + at, 'reserved bits are set');
+  const offset = offsetOf(high, low);
   if (extendedL2) visitSubclusters(view, at, offset, tableOffset, visitor);
   if (offset === 0) {
-    if ((high & COPIED) !== 0) visitor.unsound(tableOffset + at, 'COPIED is set without a host cluster');
+    if (isCopied(high)) visitor.unsound(tableOffset + at, 'COPIED is set without a host cluster');
     return false;
   }
   if (offset % clusterSize !== 0 || offset / clusterSize >= header.hostClusterLimit) {
     visitor.unsound(tableOffset + at, `the host cluster offset 0x${offset.toString(16)} is not aligned, or beyond what refcounts describe`);
     return false;
   }
-  visitor.standard(offset / clusterSize, (high & COPIED) !== 0, tableOffset + at);
-  return (high & RESERVED_HIGH) === 0 && (low & reservedLow) === 0;
+  visitor.standard(offset / clusterSize, isCopied(high), tableOffset + at);
+  return !isReservedSet;
 }
 
 function visitSubclusters(view: DataView, at: number, offset: number, tableOffset: number, visitor: EntryVisitor): void {
   const zeros = view.getUint32(at + 8);
   const allocated = view.getUint32(at + 12);
-  if ((zeros & allocated) !== 0) visitor.unsound(tableOffset + at + 8, 'a subcluster is allocated and reads as zeros');
+  if (haveCommonSubcluster(zeros, allocated)) visitor.unsound(tableOffset + at + 8, 'a subcluster is allocated and reads as zeros');
   if (offset === 0 && allocated !== 0) visitor.unsound(tableOffset + at + 8, 'subclusters are allocated without a host cluster');
 }
 
-/** Offset in the low `62 - (cluster_bits - 8)` bits, above it the number of further 512-byte sectors. */
 function visitCompressed(view: DataView, at: number, header: Header, tableOffset: number, visitor: EntryVisitor): void {
   const high = view.getUint32(at);
-  if ((high & COPIED) !== 0) visitor.unsound(tableOffset + at, 'a compressed cluster has COPIED');
+  if (isCopied(high)) visitor.unsound(tableOffset + at, 'a compressed cluster has COPIED');
   if (header.extendedL2 && (view.getUint32(at + 8) !== 0 || view.getUint32(at + 12) !== 0))
     visitor.unsound(tableOffset + at + 8, 'a compressed cluster has a subcluster bitmap');
-  const highUnits = 2 ** (62 - (header.clusterBits - 8) - 32);
-  const payload = high & 0x3fffffff;
-  const fileOffset = (payload % highUnits) * 0x100000000 + view.getUint32(at + 4);
-  const sectors = Math.floor(payload / highUnits) + 1;
-  visitor.compressed(fileOffset, sectors * 512 - (fileOffset % 512), tableOffset + at);
+  const { offset, byteLength } = compressedData(high, view.getUint32(at + 4), header.clusterBits);
+  visitor.compressed(offset, byteLength, tableOffset + at);
 }

@@ -4,6 +4,7 @@
  * Source: qcow2 specification, "Host cluster management" and "Cluster mapping".
  */
 import { MiB, type Range } from '#base';
+import { withCopied } from '../entry.ts';
 import { type NewBacking, newHeaderCluster, writeUint64 } from './header.ts';
 import type { NewQcow2Plan } from './layout.ts';
 import { writtenTail } from './storage.ts';
@@ -15,9 +16,6 @@ export interface FileChunk {
 }
 
 const MAX_CHUNK_BYTES = MiB;
-
-/** Bit 63 of L1 and L2 entries, in their high word: the cluster's refcount is exactly one, write in place. */
-const COPIED = 0x80000000;
 
 /** All that has to be written; what is not written reads as zeros. Offsets rise within each structure only. */
 export function* newQcow2Chunks(plan: NewQcow2Plan, backing?: NewBacking): Generator<FileChunk> {
@@ -147,7 +145,7 @@ class EntryStream {
 
 function writeEntry(view: DataView, at: number, offset: number, isCopied: boolean): void {
   writeUint64(view, at, offset);
-  if (isCopied) view.setUint32(at, view.getUint32(at) + COPIED);
+  if (isCopied) view.setUint32(at, withCopied(view.getUint32(at)));
 }
 
 function* unusedClusters(plan: NewQcow2Plan): Generator<Range> {
