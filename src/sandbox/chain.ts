@@ -2,7 +2,6 @@
 import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
 import { type FileFacts, readUpTo, type TableMemory } from '#block';
 import { openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
-import { type HostCache, type OpenFile, openImageFile, realpaths } from '#host';
 import { rawFigures, vmdkFigures } from '#commitment';
 import type { ChainLink, Finding } from '#wire';
 import {
@@ -13,10 +12,12 @@ import {
   commitGrowthOfQed,
   commitGrowthOfRaw,
   type CommitTarget,
+  type KnownGrowth,
 } from './commit-growth.ts';
 import { type FileReferences, referencesOfQcow2, referencesOfQed } from './file-references.ts';
 import { metadataDevice } from './metadata-device.ts';
-import { MAX_CHAIN_DEPTH, permitWithin, referencedPath, refusedName } from './references.ts';
+import type { OpenReference, ReferencedFile } from './referenced-file.ts';
+import { MAX_CHAIN_DEPTH, referencedPath, refusedName } from './references.ts';
 
 export interface ChainResult {
   readonly links: readonly ChainLink[];
@@ -31,10 +32,13 @@ export interface ChainResult {
 
 export interface ChainOptions {
   /** The name the image was opened by: its references are meant relative to that. */
-  readonly path: string | Buffer;
-  /** Further directories in which references may be followed. */
-  readonly allowDirectories: readonly string[];
-  readonly cache: HostCache;
+  readonly path: Buffer;
+  /** The same for people. */
+  readonly shownPath: string;
+  /** As in FileFacts. */
+  readonly identity: string;
+  readonly open: OpenReference;
+  readonly knownGrowth: KnownGrowth;
   /** The memory for tables; the image's own still take theirs. */
   readonly tables?: TableMemory | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -49,21 +53,20 @@ interface Reference {
   readonly format: string | null;
 }
 
-/** Follows what `file` refers to, as far as the policy lets it; never throws for what it finds. */
-export async function followChain(file: OpenFile, references: FileReferences, options: ChainOptions): Promise<ChainResult> {
+/** Follows the references of an image, as far as the policy allows; never throws for what it finds. */
+export async function followChain(references: FileReferences, options: ChainOptions): Promise<ChainResult> {
   const links: ChainLink[] = [];
   const findings: Finding[] = [];
   const lookedUp: Buffer[] = [];
-  const seen = new Set([file.identity]);
-  const refersToFiles = references.data.length > 0 || references.backing !== undefined;
-  const allowed = refersToFiles ? await realpaths(options.allowDirectories) : [];
-  const walk: Walk = { ...options, lookedUp, permit: permitWithin(file, allowed) };
-  let from: Buffer = Buffer.from(options.path);
+  const { identity, shownPath } = options;
+  const seen = new Set([identity]);
+  const walk: Walk = { ...options, lookedUp };
+  let from: Buffer = options.path;
   for (const { name, nameBytes, format, capacity, reach } of references.data) {
     options.signal?.throwIfAborted();
     const reference = { role: 'data', depth: 1, name, nameBytes, format } as const;
     const { link, facts } = await openLink(from, reference, walk, 0);
-    if (link.file === file.identity) return { links: [comesBack(link)], lookedUp, findings, error: loop(file.path, reference) };
+    if (link.file === identity) return { links: [comesBack(link)], lookedUp, findings, error: loop(shownPath, reference) };
     const isFlat = facts !== undefined && format === 'raw';
     links.push(isFlat ? { ...link, capacity, commitment: rawFigures(facts, reach).commitment as number, reach } : link);
     findings.push(...linkFindings(link));
@@ -73,11 +76,11 @@ export async function followChain(file: OpenFile, references: FileReferences, op
   let isShortOfMemory = false;
   while (next !== undefined) {
     options.signal?.throwIfAborted();
-    if (next.depth > MAX_CHAIN_DEPTH) return { links, lookedUp, findings, error: tooDeep(file.path) };
+    if (next.depth > MAX_CHAIN_DEPTH) return { links, lookedUp, findings, error: tooDeep(shownPath) };
     const opened = await openLink(from, next, walk, capacityAbove);
     const { link, references: further } = opened;
     if (link.file !== undefined && seen.has(link.file))
-      return { links: [...links, comesBack(link)], lookedUp, findings, error: loop(file.path, next) };
+      return { links: [...links, comesBack(link)], lookedUp, findings, error: loop(shownPath, next) };
     if (link.file !== undefined) seen.add(link.file);
     links.push(link);
     findings.push(...linkFindings(link), ...commitFindings(link, capacityAbove));
@@ -91,7 +94,7 @@ export async function followChain(file: OpenFile, references: FileReferences, op
 }
 
 /** What the steps along one chain have in common. */
-type Walk = Pick<ChainOptions, 'cache' | 'tables' | 'signal'> & Pick<CommitTarget, 'permit' | 'lookedUp'>;
+type Walk = Pick<ChainOptions, 'open' | 'knownGrowth' | 'tables' | 'signal'> & Pick<CommitTarget, 'lookedUp'>;
 
 function backingReference({ backing }: FileReferences, depth: number): Reference | undefined {
   return backing === undefined ? undefined : { role: 'backing', depth, ...backing };
@@ -119,11 +122,11 @@ async function openLink(from: Buffer, reference: Reference, walk: Walk, capacity
   };
   const refused = refusedName(reference.name);
   if (refused !== undefined) return { link: { ...base, status: 'refused', reason: refused } };
-  let file: OpenFile | undefined;
+  let file: ReferencedFile | undefined;
   const path = referencedPath(from, reference.nameBytes);
   walk.lookedUp.push(path);
   try {
-    file = await openImageFile(path, { cache: walk.cache, permit: walk.permit });
+    file = await walk.open(path);
     return await describeLink(file, base, { reference, walk, path, capacityAbove });
   } catch (thrown) {
     walk.signal?.throwIfAborted();
@@ -145,7 +148,7 @@ interface LinkPlace {
   readonly capacityAbove: number;
 }
 
-async function describeLink(file: OpenFile, base: Omit<ChainLink, 'status'>, place: LinkPlace): Promise<OpenedLink> {
+async function describeLink(file: ReferencedFile, base: Omit<ChainLink, 'status'>, place: LinkPlace): Promise<OpenedLink> {
   const { reference, walk, path, capacityAbove } = place;
   const facts = await file.facts();
   const opened = {

@@ -2,10 +2,10 @@
 import { asPlimsollError, formatBytes, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts, ReadableDevice, TableMemory } from '#block';
 import { type LuksHeader, openQed, qcow2Entry, type Qcow2Header, type QedHeader, readCensus } from '#formats';
-import { type HostCache, type OpenFile, openImageFile, type RealPlace } from '#host';
 import { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from '#commitment';
 import type { ChainLink, Finding } from '#wire';
 import { metadataDevice } from './metadata-device.ts';
+import type { OpenReference, ReferencedFile } from './referenced-file.ts';
 import { referencedPath, refusedName } from './references.ts';
 
 /** The fields of a link that this fills in. */
@@ -14,14 +14,17 @@ export type CommitGrowth = Pick<ChainLink, 'commitGrowth' | 'commitUnknown'> & {
   readonly isShortOfMemory?: boolean | undefined;
 };
 
+/** Many overlays share one base: its growth as one run found it, by identity, storage and the capacity above. */
+export type KnownGrowth = Map<string, Promise<CommitGrowth>>;
+
 /** A backing file, open, and the most that the images above it show their guests. */
 export interface CommitTarget {
-  readonly file: OpenFile;
+  readonly file: ReferencedFile;
   readonly facts: FileFacts;
   readonly path: Buffer;
   readonly capacityAbove: number;
-  readonly permit: (place: RealPlace) => void;
-  readonly cache: HostCache;
+  readonly open: OpenReference;
+  readonly knownGrowth: KnownGrowth;
   readonly tables?: TableMemory | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Names that were looked up, to which this adds. */
@@ -68,9 +71,7 @@ export async function commitGrowthOfQcow2(target: CommitTarget, header: Qcow2Hea
 
 /** Throws: AbortError. */
 async function knownOrFound(target: CommitTarget, find: (device: ReadableDevice) => Promise<number>): Promise<CommitGrowth> {
-  const { file, facts, capacityAbove, cache } = target;
-  const known = KNOWN.get(cache) ?? new Map<string, Promise<CommitGrowth>>();
-  KNOWN.set(cache, known);
+  const { file, facts, capacityAbove, knownGrowth: known } = target;
   const key = [file.identity, facts.length, facts.allocation, capacityAbove].join(' ');
   const growth = known.get(key) ?? growthFromTables(target, find);
   known.set(key, growth);
@@ -85,9 +86,6 @@ async function knownOrFound(target: CommitTarget, find: (device: ReadableDevice)
 }
 
 const SECTOR = 512;
-
-/** Many overlays share one base: what a run found of it, by identity, storage and the capacity above. */
-const KNOWN = new WeakMap<HostCache, Map<string, Promise<CommitGrowth>>>();
 
 async function growthFromTables(target: CommitTarget, find: (device: ReadableDevice) => Promise<number>): Promise<CommitGrowth> {
   const { file, facts, signal, tables } = target;
@@ -109,11 +107,11 @@ async function qcow2Growth(target: CommitTarget, device: ReadableDevice, header:
 }
 
 /** A backing file's own data file is extended with it. Throws: not-found, refused, io. */
-async function dataFileGrowth({ file, path, capacityAbove, cache, permit }: CommitTarget, header: Qcow2Header): Promise<number> {
+async function dataFileGrowth({ file, path, capacityAbove, open }: CommitTarget, header: Qcow2Header): Promise<number> {
   const { dataFileName = '', dataFileNameBytes = Buffer.alloc(0) } = header;
   const refused = refusedName(dataFileName);
   if (refused !== undefined) throw dataFileRefused(dataFileName, refused);
-  const data = await openImageFile(referencedPath(path, dataFileNameBytes), { cache, permit });
+  const data = await open(referencedPath(path, dataFileNameBytes));
   try {
     if (data.identity === file.identity) throw dataFileRefused(dataFileName, 'it is the backing file itself');
     return rawCommitGrowth(await data.facts(), dataFileReach(header), dataFileReach(header, capacityAbove));

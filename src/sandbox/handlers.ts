@@ -7,6 +7,7 @@
 import { MiB } from '#base';
 import { readUpTo } from '#block';
 import type { Handler, HandlerContext, Handlers } from '#confined';
+import { examineHandler } from './examine-handler.ts';
 import { vetHandler, vetPlacesHandler } from './vet/handler.ts';
 
 const PIECE_BYTES = MiB;
@@ -35,6 +36,7 @@ async function probeHash(_params: unknown, { devices: [device], signal }: Handle
 
 /** A line each; the handler is a module of its own. */
 export const HANDLERS: Handlers = new Map<string, Handler>([
+  ['examine', examineHandler],
   ['probe-hash', probeHash],
   ['vet', vetHandler],
   ['vet-places', vetPlacesHandler],

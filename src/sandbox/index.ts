@@ -8,6 +8,8 @@ export {
   type FiguresOptions,
   type ReadableFormat,
 } from './examine.ts';
+export { ConfinedExaminer, type ConfinedExaminerOptions } from './confined-examiner.ts';
+export type { Examiner } from './examiner.ts';
 export { limitExaminationMemory } from './examination-memory.ts';
 export type { ExportKind } from './export-kind.ts';
 export { mapBytesAtMost } from '#commitment';

@@ -140,9 +140,14 @@ function utterance(node: Node): Utterance | undefined {
   if (node.type !== 'ObjectExpression') return undefined;
   const named = properties(node);
   const code = named.get('code');
-  if (code === undefined || !named.has('message')) return undefined;
+  if (code === undefined || !named.has('message') || isShape(code)) return undefined;
   if (named.has('level')) return { of: 'findings', code };
   return named.has('kind') ? { of: 'errors', code } : undefined;
+}
+
+/** `text(64)`, of the shape of an answer (`confined/shapes.ts`): a check of a code, not a code. */
+function isShape(code: Node): boolean {
+  return code.type === 'CallExpression' && (code['callee'] as Node)['name'] === 'text';
 }
 
 function properties(object: Node): Map<string, Node> {

@@ -100,7 +100,7 @@ export const LAYERS: readonly Layer[] = [
       confined: 'sessions with a confined process, and the loop that answers inside of it',
       wire: 'what crosses the boundary',
     },
-    node: { 'node:crypto': 'the hash of what was judged' },
+    node: { 'node:crypto': 'the hash of what was judged', 'node:os': 'the processors, for the number of workers' },
     packages: nothing,
   },
   {

@@ -362,8 +362,9 @@ export class Look {
   }
 
   #examineOptions(): ExamineOptions {
-    const { signal, cache, memory } = this.#options;
+    const { signal, cache, memory, examiner } = this.#options;
     return {
+      examiner,
       allowDirectories: this.#allowed(),
       signal,
       cache,

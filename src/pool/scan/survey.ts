@@ -4,6 +4,7 @@
  */
 import { type Assumption, runCooperatively, type SerializedError } from '#base';
 import { filesystemOf, type HostCache, type HostFilesystem, newHostCache, WalkMemory } from '#host';
+import type { Examiner } from '#sandbox';
 import type { ImageReport, StoreReport } from '#wire';
 import { type Claim, gather, type GatheredStore, type ScanError } from './gather.ts';
 import { availableUnderLimits } from './ground-verdict.ts';
@@ -24,6 +25,8 @@ export interface SurveyOptions {
   readonly concurrency: number;
   /** There will be further looks. */
   readonly remembers: boolean;
+  /** Where images are examined; in this process when left out. */
+  readonly examiner?: Examiner | undefined;
 }
 
 export type SurveyEvent =
