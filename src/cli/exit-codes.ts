@@ -8,7 +8,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   ok: 'done; scan: every future guest write fits, in every store',
   usage: 'usage error',
   doesNotFit: 'scan: the images can outgrow a store; admit, create: the new one does not fit',
-  couldNotTell: 'scan, who, admit, create: unknown: part of the store is unreadable, or its properties cannot be verified',
+  undetermined: 'scan, who, admit, create: unknown: part of the store is unreadable, or its properties cannot be verified',
   notFound: 'file, directory, daemon, store or reservation not found',
   corrupt: 'an image contradicts its format',
   unsupported: 'an unsupported format or feature',

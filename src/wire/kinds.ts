@@ -6,7 +6,7 @@ export const EXIT_CODES = {
   ok: 0,
   usage: 2,
   doesNotFit: 10,
-  couldNotTell: 11,
+  undetermined: 11,
   notFound: 12,
   corrupt: 13,
   unsupported: 14,
@@ -46,13 +46,13 @@ export const EXIT_CODE_OF_KIND: Readonly<Record<ErrorKind, number>> = {
  * unknown result, whatever their kind.
  */
 const EXIT_CODE_OF_CODE: Readonly<Record<string, number>> = {
-  DAEMON_ANSWER: EXIT_CODES.couldNotTell,
-  DAEMON_FAILED: EXIT_CODES.couldNotTell,
-  DAEMON_LOST: EXIT_CODES.couldNotTell,
-  DAEMON_SILENT: EXIT_CODES.couldNotTell,
-  DAEMON_STOPPED: EXIT_CODES.couldNotTell,
-  DAEMON_UNTRUSTED: EXIT_CODES.couldNotTell,
-  FIT_UNANSWERED: EXIT_CODES.couldNotTell,
+  DAEMON_ANSWER: EXIT_CODES.undetermined,
+  DAEMON_FAILED: EXIT_CODES.undetermined,
+  DAEMON_LOST: EXIT_CODES.undetermined,
+  DAEMON_SILENT: EXIT_CODES.undetermined,
+  DAEMON_STOPPED: EXIT_CODES.undetermined,
+  DAEMON_UNTRUSTED: EXIT_CODES.undetermined,
+  FIT_UNANSWERED: EXIT_CODES.undetermined,
 };
 
 /** The exit code of an error that ends a command. */

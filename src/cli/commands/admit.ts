@@ -42,11 +42,11 @@ export function admitCommand(session: Session): VerbCommand {
       { does: 'reserve the space, to be released later', line: 'plimsoll admit --size 40G --store /srv/vm --reserve --key web7 --ttl 15m' },
       { does: 'check a number of bytes, in a script', line: 'plimsoll admit --bytes 10G --store /srv/vm --json | jq .sum.remaining' },
     ],
-    exits: ['doesNotFit', 'couldNotTell', 'notFound', 'conflict'],
+    exits: ['doesNotFit', 'undetermined', 'notFound', 'conflict'],
     exitMeanings: {
       ok: 'admitted; with --reserve: the space is reserved',
       doesNotFit: 'it does not fit',
-      couldNotTell: 'unknown, or the daemon does not answer',
+      undetermined: 'unknown, or the daemon does not answer',
       notFound: 'store not found, and no directory to scan',
       conflict: 'the key already reserves space for a different request',
     },
@@ -80,7 +80,7 @@ async function runAdmit(flags: AdmitFlags, session: Session): Promise<void> {
 /** What is held is held, whether it fits or not: whoever overcommits knows. */
 export function exitCodeOf({ admitted, reservation }: AdmissionDecision, wantsHold: boolean): number {
   if (wantsHold && reservation !== null) return EXIT_CODES.ok;
-  if (admitted === null) return EXIT_CODES.couldNotTell;
+  if (admitted === null) return EXIT_CODES.undetermined;
   return admitted ? EXIT_CODES.ok : EXIT_CODES.doesNotFit;
 }
 

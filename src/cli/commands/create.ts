@@ -33,10 +33,10 @@ export function createCommand(session: Session): VerbCommand {
       { does: 'all storage written, with a progress bar', line: 'plimsoll create -f qcow2 -o preallocation=full db.qcow2 40G' },
       { does: 'an overlay', line: 'plimsoll create -f qcow2 -b base.qcow2 -F qcow2 web.qcow2' },
     ],
-    exits: ['doesNotFit', 'couldNotTell', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'conflict'],
+    exits: ['doesNotFit', 'undetermined', 'notFound', 'corrupt', 'unsupported', 'refused', 'overBudget', 'busy', 'conflict'],
     exitMeanings: {
       doesNotFit: 'it does not fit; nothing was created',
-      couldNotTell: 'unknown whether it fits, or the daemon did not answer; nothing was created',
+      undetermined: 'unknown whether it fits, or the daemon did not answer; nothing was created',
     },
   });
   command
@@ -96,7 +96,7 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
 
 /** The sum goes to standard error: what would be on standard output is the image, and there is none. */
 async function printRefusal(decision: AdmissionDecision, flags: CreateFlags, session: Session): Promise<void> {
-  session.exitCode = decision.admitted === null ? EXIT_CODES.couldNotTell : EXIT_CODES.doesNotFit;
+  session.exitCode = decision.admitted === null ? EXIT_CODES.undetermined : EXIT_CODES.doesNotFit;
   if (flags.output === 'json') return session.print(`${jsonText(decision)}\n`);
   const { admissionLines } = await import('../render/admission.ts');
   for (const line of admissionLines(decision, session.errorTheme, true)) session.warn(line);

@@ -16,8 +16,8 @@ export function releaseCommand(session: Session): VerbCommand {
     description: 'Ends a reservation created by `plimsoll admit --reserve`. An expired or fulfilled reservation needs no release.',
     figures: [],
     examples: [{ does: 'the VM was not created after all', line: 'plimsoll release web7' }],
-    exits: ['couldNotTell', 'notFound'],
-    exitMeanings: { couldNotTell: 'the daemon does not answer', notFound: 'daemon not running, or no reservation with this key' },
+    exits: ['undetermined', 'notFound'],
+    exitMeanings: { undetermined: 'the daemon does not answer', notFound: 'daemon not running, or no reservation with this key' },
   });
   command.addArgument(new Argument('<key>', 'the key of the reservation')).option('--socket <path>', "the daemon's socket");
   return addOutputOptions(command).action(async (key: string, flags: ReleaseFlags) => {

@@ -37,11 +37,11 @@ export function scanCommand(session: Session): VerbCommand {
         line: "plimsoll scan --json /srv/vm | jq '[.stores[0].images[] | select(.residual)][:3]'",
       },
     ],
-    exits: ['doesNotFit', 'couldNotTell'],
+    exits: ['doesNotFit', 'undetermined'],
     exitMeanings: {
       ok: 'every future guest write fits, in every store',
       doesNotFit: 'the images can outgrow a store',
-      couldNotTell: 'unknown: part of the store is unreadable, or its properties cannot be verified',
+      undetermined: 'unknown: part of the store is unreadable, or its properties cannot be verified',
     },
   });
   command
@@ -115,7 +115,7 @@ async function printReport(report: ScanReport, flags: ScanFlags, session: Sessio
 export function verdictOf(report: ScanReport): number {
   if (report.stores.some((store) => store.fits === false)) return EXIT_CODES.doesNotFit;
   const unknown = report.errors.length > 0 || report.stores.some((store) => store.fits === null);
-  return unknown ? EXIT_CODES.couldNotTell : EXIT_CODES.ok;
+  return unknown ? EXIT_CODES.undetermined : EXIT_CODES.ok;
 }
 
 function parseLimit(text: string): number {

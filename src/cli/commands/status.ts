@@ -20,8 +20,8 @@ export function statusCommand(session: Session): VerbCommand {
       { does: 'all stores', line: 'plimsoll status' },
       { does: 'stores that are not ok', line: 'plimsoll status --json | jq \'.stores[] | select(.level != "ok") | .mount\'' },
     ],
-    exits: ['couldNotTell', 'notFound'],
-    exitMeanings: { ok: 'the daemon answered', couldNotTell: 'the daemon does not answer', notFound: 'no daemon' },
+    exits: ['undetermined', 'notFound'],
+    exitMeanings: { ok: 'the daemon answered', undetermined: 'the daemon does not answer', notFound: 'no daemon' },
   });
   command.option('--socket <path>', "the daemon's socket");
   return addOutputOptions(command).action(async (flags: StatusFlags) => {

@@ -25,10 +25,10 @@ export function whoCommand(session: Session): VerbCommand {
       { does: 'whether it can be copied now', line: `plimsoll who --json web.qcow2 | jq -e '.images[0].reading == "safe"'` },
       { does: 'every image open for writing', line: `plimsoll who --json *.qcow2 | jq '.images[] | select(.reading == "torn")'` },
     ],
-    exits: ['ok', 'usage', 'couldNotTell', 'notFound', 'refused', 'busy', 'io', 'inUse', 'beingWritten', 'bug', 'interrupted'],
+    exits: ['ok', 'usage', 'undetermined', 'notFound', 'refused', 'busy', 'io', 'inUse', 'beingWritten', 'bug', 'interrupted'],
     exitMeanings: {
       ok: 'none of the images is in use',
-      couldNotTell: 'no user was found, but not every process could be inspected',
+      undetermined: 'no user was found, but not every process could be inspected',
       inUse: 'an image is in use, and no writer was found',
       beingWritten: 'an image is open for writing',
     },
@@ -63,7 +63,7 @@ async function runWho(operands: readonly string[], flags: WhoFlags, session: Ses
 
 const EXIT_CODE_OF_VERDICT: Readonly<Record<UseVerdict, number>> = {
   free: EXIT_CODES.ok,
-  unknown: EXIT_CODES.couldNotTell,
+  unknown: EXIT_CODES.undetermined,
   reader: EXIT_CODES.inUse,
   writer: EXIT_CODES.beingWritten,
 };
