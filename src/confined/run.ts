@@ -20,7 +20,7 @@ export type ConfinedOptions = RequestOptions & SessionOptions;
  *
  * Throws: the handler's error; over-budget, WORKER_TIME, WORKER_CPU, WORKER_MEMORY, WORKER_OUTPUT, WORKER_FILES;
  * io, WORKER_KILLED; bug, WORKER_CRASHED, WORKER_ENDED, WORKER_PROTOCOL; unsupported, SANDBOX_UNAVAILABLE,
- * SANDBOX_NOT_SEALED; the reason of the signal.
+ * SANDBOX_INCOMPLETE; the reason of the signal.
  */
 export async function runConfined(request: ConfinedRequest, options: ConfinedOptions = {}): Promise<unknown> {
   options.signal?.throwIfAborted();

@@ -32,7 +32,7 @@ const RESERVED_BYTES = 512 * MiB;
 const STACK_BYTES = 8 * MiB;
 
 /**
- * Throws: unsupported, SANDBOX_UNAVAILABLE when a step is not to be had here; SANDBOX_NOT_SEALED when all steps were
+ * Throws: unsupported, SANDBOX_UNAVAILABLE when a step is not to be had here; SANDBOX_INCOMPLETE when all steps were
  * taken and the seal does not hold.
  */
 export async function sealProcess({ filter, cpuSeconds, memoryBytes, boundsAddressSpace }: SealOrder): Promise<void> {
@@ -111,7 +111,7 @@ function unavailable(step: string, found: string): PlimsollError {
 }
 
 function notSealed(call: string): PlimsollError {
-  return new PlimsollError('unsupported', 'SANDBOX_NOT_SEALED', {
+  return new PlimsollError('unsupported', 'SANDBOX_INCOMPLETE', {
     doing: 'sandbox the reader of the image',
     field: call,
     found: 'still answered',
