@@ -21,7 +21,7 @@ export {
   type StorageRules,
   type WriteProtection,
 } from './file-facts.ts';
-export { FIRM_GROUND, type Ground, type GroundDoubt, type GroundLimit } from './ground.ts';
+export { PLAIN_STORAGE, type UnderlyingStorage, type StorageCaveat, type StorageLimit } from './underlying-storage.ts';
 export { withReadBudget } from './filters/budget.ts';
 export { type CacheOptions, withCache } from './filters/cache.ts';
 export { type FaultOptions, withFaults } from './filters/fault.ts';

@@ -93,10 +93,10 @@ async function bytesOf(image: AdmissionRequest['image'], directory: string): Pro
 
 function factsOf(report: StoreReport): StoreFacts {
   const { id, size, available, allocation, residual, headroom, fits, findings } = report;
-  const doubt =
+  const caveat =
     fits === null || (!fits && (headroom ?? -1) >= 0)
       ? (findings.find(({ level }) => level !== 'info')?.message ?? 'something could not be read')
       : null;
   const figures = { store: id, size, available, allocation, residual, reserved: 0 };
-  return { ...figures, growth: NO_GROWTH, otherGrowth: NO_GROWTH, doubt, ...reserveOf(report) };
+  return { ...figures, growth: NO_GROWTH, otherGrowth: NO_GROWTH, caveat, ...reserveOf(report) };
 }

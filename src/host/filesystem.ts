@@ -5,13 +5,13 @@
 import { isPowerOfTwo } from '#base';
 import { fstatSync, readlinkSync, type StatsFs, statfs } from 'node:fs';
 import { promisify } from 'node:util';
-import type { FilesystemKind, Ground, MapGeometry, StorageRules } from '#block';
+import type { FilesystemKind, UnderlyingStorage, MapGeometry, StorageRules } from '#block';
 import { closeDescriptor, openForMetadata } from './descriptor.ts';
 import { type Ffi, loadFfi } from './ffi.ts';
-import { examineBackingWith } from './ground/backing-file.ts';
-import { dmsetup } from './ground/device-mapper.ts';
-import { describeGround, domainsOf, kernelQuotas } from './ground/ground.ts';
-import { SystemTree } from './ground/system-tree.ts';
+import { examineBackingWith } from './underlying-storage/backing-file.ts';
+import { dmsetup } from './underlying-storage/device-mapper.ts';
+import { describeUnderlyingStorage, domainsOf, kernelQuotas } from './underlying-storage/underlying-storage.ts';
+import { SystemTree } from './underlying-storage/system-tree.ts';
 import { btrfsUuidOf, hasExtents, uuidOf, type XfsGeometry, xfsGeometryOf } from './ioctls.ts';
 import { largestNewFile } from './largest-file.ts';
 import { majorMinor, type Mount, mountIdOf, mountOf, readMounts } from './mounts.ts';
@@ -50,7 +50,7 @@ export interface HostFilesystem {
   /** The superblock is read-only: not a mount of it alone. */
   readonly isReadOnly: boolean;
   /** What carries it, and the limits on it. */
-  readonly ground: Ground;
+  readonly underlying: UnderlyingStorage;
 }
 
 /** What one run has learnt of filesystems: each is asked once, so figures taken from one cache belong together. */
@@ -147,7 +147,7 @@ async function examine(fd: number, stDev: bigint, claim: ClaimUuid, depth: numbe
     copyOnWrite: traits.copyOnWrite,
     largestNewFile: largestNewFile(mount?.type ?? '', unit, ffi === undefined || hasExtents(ffi, fd) !== false),
     isReadOnly: mount?.superOptions.includes('ro') === true,
-    ground: await describeGround({
+    underlying: await describeUnderlyingStorage({
       mount,
       magic: numbers.type,
       uuid: told.uuid,

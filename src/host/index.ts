@@ -30,7 +30,7 @@ export {
   UNSHARED_BASE,
   USES_BASE,
 } from './in-use.ts';
-export { availableIn } from './ground/ground.ts';
+export { availableIn } from './underlying-storage/underlying-storage.ts';
 export { hasWriters, isMappedForWriting } from './writers.ts';
 export { type ReopenedFiles, reopenedForReading } from './reopen.ts';
 export { inheritedDevice, readFully, writeFully } from './inherited.ts';

@@ -6,7 +6,7 @@ import type { FileFacts, ReadableDevice, StorageMap } from '#block';
 import { displayPath, type OpenOptions, openRegular, type RealPlace } from './descriptor.ts';
 import { type Ffi, loadFfi } from './ffi.ts';
 import { fileDevice } from './file-device.ts';
-import { domainsOf } from './ground/ground.ts';
+import { domainsOf } from './underlying-storage/underlying-storage.ts';
 import { FilesystemCache, type HostFilesystem } from './filesystem.ts';
 import { extentSizesOf, noCowOf } from './ioctls.ts';
 import { LargestFiles } from './largest-file.ts';

@@ -63,9 +63,9 @@ export function isSamePathStamp(a: PathStamp | undefined, b: PathStamp | undefin
   );
 }
 
-/** Whether the file was changed so shortly before `lookedAtMs`, within `doubtMs`, that more may follow and leave the same mark. */
-export function isFresh(mark: PathStamp, lookedAtMs: number, doubtMs: number): boolean {
-  return mark.ctimeNs >= BigInt(Math.floor(lookedAtMs - doubtMs)) * 1_000_000n;
+/** Whether the file was changed so shortly before `lookedAtMs`, within `racyWindowMs`, that more may follow and leave the same mark. */
+export function isFresh(mark: PathStamp, lookedAtMs: number, racyWindowMs: number): boolean {
+  return mark.ctimeNs >= BigInt(Math.floor(lookedAtMs - racyWindowMs)) * 1_000_000n;
 }
 
 /** Where a name leads, all links followed, and the mark of the file there; both undefined when it leads nowhere. */

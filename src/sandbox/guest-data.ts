@@ -32,7 +32,7 @@ export interface GuestData {
   readonly capacity: number;
   /** Ascending runs that hold data; can be walked once. */
   readonly data: AsyncIterable<GuestRun>;
-  /** On the image itself: what a copy leaves out, and what is doubtful about it. */
+  /** On the image itself: what a copy leaves out, and what is uncertain about it. */
   readonly findings: readonly Finding[];
 }
 

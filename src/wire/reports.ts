@@ -47,7 +47,7 @@ export interface MeasureReport {
   readonly expected: number;
   readonly maxLength: number;
   readonly components: readonly Component[];
-  /** Of a copy: what it leaves out of its source, and what is doubtful about that. */
+  /** Of a copy: what it leaves out of its source, and what is uncertain about it. */
   readonly findings: readonly Finding[];
 }
 

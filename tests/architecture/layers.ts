@@ -1,5 +1,5 @@
 /**
- * Who may import whom, one reason per rule; layers.test.ts holds the source to it. From the ground up: a layer imports
+ * Who may import whom, one reason per rule; layers.test.ts holds the source to it. From the bottom up: a layer imports
  * only what stands before it.
  */
 

@@ -20,7 +20,7 @@ import { type Sessions, WRITE_ORDERS } from '../support/write-orders.ts';
 const isRoot = canMount('what filesystems charge for their map of a file, in orders made to split it');
 const BLOCKS = 4096;
 
-interface Ground {
+interface TestFilesystem {
   readonly name: string;
   readonly kind: MountableKind;
   readonly block: number;
@@ -30,14 +30,14 @@ interface Ground {
   readonly most: number;
 }
 
-const ext = (name: string, block: number, most: number, mkfs: readonly string[] = [], mount: readonly string[] = []): Ground => ({
+const ext = (name: string, block: number, most: number, mkfs: readonly string[] = [], mount: readonly string[] = []): TestFilesystem => ({
   ...{ name: `${name}, ${block / KiB} KiB`, kind: 'ext4' as const, block, mkfs: ['-b', String(block), ...mkfs], mount, most },
 });
-const xfs = (name: string, block: number, most: number, mkfs: readonly string[] = [], mount: readonly string[] = []): Ground => ({
+const xfs = (name: string, block: number, most: number, mkfs: readonly string[] = [], mount: readonly string[] = []): TestFilesystem => ({
   ...{ name: `${name}, ${block / KiB} KiB`, kind: 'xfs' as const, block, mkfs: ['-b', `size=${block}`, ...mkfs], mount, most },
 });
 
-const GROUNDS: readonly Ground[] = [
+const FILESYSTEMS: readonly TestFilesystem[] = [
   ext('ext4', 4 * KiB, 0.02),
   ext('ext4', 2 * KiB, 0.04),
   ext('ext4', KiB, 0.07),
@@ -62,7 +62,7 @@ const GROUNDS: readonly Ground[] = [
 interface Prepared {
   readonly name: string;
   readonly format: 'raw' | 'qcow2';
-  make(directory: string, path: string, capacity: number, ground: Ground): Promise<void>;
+  make(directory: string, path: string, capacity: number, filesystem: TestFilesystem): Promise<void>;
 }
 
 const created = (name: string, format: 'raw' | 'qcow2', options: string): Prepared => ({
@@ -116,28 +116,28 @@ function runsOn(index: number): Run[] {
 
 describe.skipIf(!isRoot).each(
   sampled(
-    GROUNDS.map((ground, index) => ({ ground, index })),
+    FILESYSTEMS.map((filesystem, index) => ({ filesystem, index })),
     4,
   ),
-)('on $ground.name', ({ ground, index }) => {
+)('on $filesystem.name', ({ filesystem, index }) => {
   it('no order of writes makes a file exceed its commitment', async () => {
-    await using mounted = await withFilesystem(ground.kind, 1024 * MiB, ground.mkfs, ground.mount);
+    await using mounted = await withFilesystem(filesystem.kind, 1024 * MiB, filesystem.mkfs, filesystem.mount);
     const examine = await loadProduct();
-    const found = await inTurns(2, runsOn(index), (run) => missesOf(run, mounted.path, ground, examine));
+    const found = await inTurns(2, runsOn(index), (run) => missesOf(run, mounted.path, filesystem, examine));
     expect(found.flat()).toEqual([]);
   });
 });
 
 /** What is wrong with the figures of one image in one order, before and between its sessions. */
-async function missesOf({ image, order }: Run, directory: string, ground: Ground, examine: Examine): Promise<string[]> {
+async function missesOf({ image, order }: Run, directory: string, filesystem: TestFilesystem, examine: Examine): Promise<string[]> {
   const path = join(directory, `${image.name} ${order}`.replaceAll(/[^a-z0-9]+/gi, '-'));
-  const capacity = BLOCKS * ground.block;
+  const capacity = BLOCKS * filesystem.block;
   const name = `${image.name}, ${order}`;
-  await image.make(directory, path, capacity, ground);
+  await image.make(directory, path, capacity, filesystem);
   const reports: ImageReport[] = [await examine(path, image.format)];
   const reached: number[] = [statSync(path).blocks * 512];
   for (const session of (WRITE_ORDERS[order] as (blocks: number) => Sessions)(BLOCKS)) {
-    await writeBlocks({ path, format: image.format }, session, ground);
+    await writeBlocks({ path, format: image.format }, session, filesystem);
     reached.push((await measureFile(path, false)).allocation);
     reports.push(await examine(path, image.format));
   }
@@ -151,24 +151,24 @@ async function missesOf({ image, order }: Run, directory: string, ground: Ground
     const within = commitment + (report.mapExcess ?? Number.NaN);
     if (!(most <= within)) return [`${name}: ${within} with mapExcess before session ${at + 1}, reached ${most}`];
     if (commitment < most) return [`${name}: ${commitment} before session ${at + 1}, reached ${most} (${commitment - most})`];
-    const limit = slack * ground.most * 1.05 * capacity + 8 * Math.max(ground.block, ownUnit(ground));
+    const limit = slack * filesystem.most * 1.05 * capacity + 8 * Math.max(filesystem.block, ownUnit(filesystem));
     return ownMap > limit ? [`${name}: ${ownMap} for the map before session ${at + 1}, expected at most ${limit}`] : [];
   });
   if (process.env['PLIMSOLL_SHOW'] === '1') {
     const map = reports[0]?.components.filter(({ code }) => code.startsWith('host-')).map(({ code, bytes }) => `${code}=${bytes}`);
     console.log(
-      `${ground.name} | ${name} | ${reports.map((r) => r.commitment).join(' ')} | reached ${reached.join(' ')} | ${map?.join('; ')}`,
+      `${filesystem.name} | ${name} | ${reports.map((r) => r.commitment).join(' ')} | reached ${reached.join(' ')} | ${map?.join('; ')}`,
     );
   }
   return misses;
 }
 
-function ownUnit({ mkfs }: Ground): number {
+function ownUnit({ mkfs }: TestFilesystem): number {
   return mkfs.includes('bigalloc') ? 64 * KiB : 0;
 }
 
 /** O_DIRECT where the filesystem has it: each request reaches the filesystem by itself, in this order. */
-async function writeBlocks(opening: Opening, blocks: readonly number[], { kind, block }: Ground): Promise<void> {
+async function writeBlocks(opening: Opening, blocks: readonly number[], { kind, block }: TestFilesystem): Promise<void> {
   const commands = blocks.map((at) => `write -q ${at * block} ${block}`);
   await qemuIo(opening, commands, { cache: kind === 'tmpfs' ? 'unsafe' : 'none' });
 }

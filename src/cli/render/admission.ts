@@ -11,7 +11,7 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
   const word = admitted === null ? 'Unknown.' : admitted ? 'Admitted.' : 'NOT admitted.';
   const isForced = admitted !== true && reservation !== null;
   const lines = [`${theme.paint(style, word)} ${escapeForTerminal(message)}`].flatMap((line) => wrap(line, theme.width));
-  // The message of an open answer names the doubt already.
+  // The message of an open answer names the caveat already.
   const components = admitted === null ? { ...sum, unknown: null } : sum;
   if (explain)
     lines.push('', `  On ${escapeForTerminal(store)}, under the policy ${sum.policy}:`, ...policySumLines(components, theme.width));

@@ -9,7 +9,7 @@ import type { ImageState, StoreState } from '../state/history.ts';
 import { imageIdOf } from './image-views.ts';
 import type { StoreSnapshot } from '../scan/store-snapshot.ts';
 import { alertOf, judgeLevel, type LevelState } from '../decide/levels.ts';
-import { MAP_MAY_EXCEED } from '../scan/map-doubt.ts';
+import { MAP_MAY_EXCEED } from '../scan/map-caveat.ts';
 import { roomDuring } from '../scan/store.ts';
 
 /** Images whose growth is worked out anew in one look, beside those that changed: that of the others is a little older. */
@@ -145,7 +145,7 @@ export class StoreRecord {
       usualWrites: [...this.rules.assume, ...assume].includes(USUAL_WRITES),
       growth: this.#allocation.growth(nowMs),
       otherGrowth: this.#others.growth(nowMs),
-      doubt: this.#doubt(assume),
+      caveat: this.#caveat(assume),
       ...(presence === 'present' ? reserveOf({ ...report, ...(assume.length === 0 ? {} : assuming(assume)) }) : {}),
     };
   }
@@ -158,7 +158,7 @@ export class StoreRecord {
   }
 
   /** Why nobody can say yes here, whatever the sums are. */
-  #doubt(assume: readonly Assumption[]): string | null {
+  #caveat(assume: readonly Assumption[]): string | null {
     const { report, presence, assuming } = this.#kept;
     if (presence === 'vanished') return 'the store has disappeared';
     // Whether the maps fit depends on the request, and on the policy: the sum decides that.

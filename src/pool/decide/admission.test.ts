@@ -17,7 +17,7 @@ const FACTS: StoreFacts = {
   reserved: 40 * GiB,
   growth: QUIET,
   otherGrowth: QUIET,
-  doubt: null,
+  caveat: null,
 };
 
 function rules(changes: Partial<StoreRules> = {}): StoreRules {
@@ -181,9 +181,9 @@ describe('sumOf(): what is not known', () => {
     });
   });
 
-  it('lets a doubt stand against a yes and not against a no', () => {
-    const facts = { ...FACTS, doubt: 'Available space is an estimate on btrfs.' };
-    expect(sumOf(facts, rules())).toMatchObject({ remaining: 50 * GiB, unknown: facts.doubt });
+  it('lets a caveat stand against a yes and not against a no', () => {
+    const facts = { ...FACTS, caveat: 'Available space is an estimate on btrfs.' };
+    expect(sumOf(facts, rules())).toMatchObject({ remaining: 50 * GiB, unknown: facts.caveat });
     expect(admits(sumOf(facts, rules()))).toBeNull();
     const tooMuch = sumOf(facts, rules(), { bytes: 51 * GiB });
     expect(tooMuch).toMatchObject({ remaining: -GiB, unknown: null });
@@ -238,7 +238,7 @@ describe('every sum', () => {
     reserved: bytes,
     growth,
     otherGrowth: growth,
-    doubt: fc.option(fc.constant('doubt'), { nil: null }),
+    caveat: fc.option(fc.constant('caveat'), { nil: null }),
   });
   const anyRules = fc.record({ floor: bytes, idleShare: fc.double({ min: 0, max: 1, noNaN: true }) }).map((part) => rules(part));
   const policies = fc.constantFrom<Policy>('promise', 'growth', 'entitled');
@@ -301,15 +301,15 @@ describe('every sum', () => {
 });
 
 describe('a store that copies on write', () => {
-  const doubt = 'It cannot be guaranteed here that every write fits.';
-  const copying: StoreFacts = { ...FACTS, doubt, copyOnWriteReserve: copyOnWriteReserve(FACTS) };
+  const caveat = 'It cannot be guaranteed here that every write fits.';
+  const copying: StoreFacts = { ...FACTS, caveat, copyOnWriteReserve: copyOnWriteReserve(FACTS) };
 
   it('promises nothing, and answers by the other policies with a reserve that it states', () => {
     const answer = (policy: Policy): unknown[] => {
       const sum = sumOf(copying, rules(), { bytes: 20 * GiB, policy, idleShare: 0.25 });
       return [admits(sum), sum.remaining === null ? null : sum.remaining / GiB, sum.unknown];
     };
-    expect(answer('promise')).toEqual([null, 30, doubt]);
+    expect(answer('promise')).toEqual([null, 30, caveat]);
     expect(answer('entitled')).toEqual([true, 400 - 10 - 40 - 20 - 75 - 35, null]);
     expect(answer('growth')).toEqual([true, 400 - 10 - 40 - 20 - 35, null]);
     expect(components(copying, rules({ policy: 'growth' }))).toMatchObject({ 'cow-reserve': -35 });
@@ -326,8 +326,8 @@ describe('a store that copies on write', () => {
     expect(copyOnWriteReserve({ size: 4000 * GiB, allocation: 0 })).toBe(5 * GiB);
   });
 
-  it('stays in doubt under every policy for any other reason', () => {
-    const unread: StoreFacts = { ...FACTS, doubt: 'An image could not be read.' };
+  it('stays in caveat under every policy for any other reason', () => {
+    const unread: StoreFacts = { ...FACTS, caveat: 'An image could not be read.' };
     expect(admits(sumOf(unread, rules(), { bytes: GiB, policy: 'growth' }))).toBeNull();
   });
 });

@@ -26,7 +26,7 @@ import {
   sumOfComponents,
 } from '#wire';
 import { formatSeconds } from './durations.ts';
-import { mapDoubtText } from '../scan/map-doubt.ts';
+import { mapCaveatText } from '../scan/map-caveat.ts';
 import { checkRules } from './rules.ts';
 
 /** What is known of a store at one moment. Units: bytes, and bytes per second. */
@@ -48,10 +48,10 @@ export interface StoreFacts {
   /** Of what else fills the store. */
   readonly otherGrowth: Growth;
   /** Why a yes cannot be given whatever the sum says, as a sentence; null: nothing stands against it. */
-  readonly doubt: string | null;
+  readonly caveat: string | null;
   /**
-   * The filesystem copies on write, which is all that `doubt` says, and the images' residual is no bound of what they take: the
-   * promise stays in doubt, and the other policies count so many bytes for it, see `copyOnWriteReserve`.
+   * The filesystem copies on write, which is all that `caveat` says, and the images' residual is no bound of what they take: the
+   * promise stays in caveat, and the other policies count so many bytes for it, see `copyOnWriteReserve`.
    */
   readonly copyOnWriteReserve?: number;
   /** What the filesystem's maps of the images, and of those that are reserved, can take beyond residual and reservations. */
@@ -87,8 +87,8 @@ export function reserveOf(report: StoreReport): Pick<StoreFacts, 'copyOnWriteRes
 }
 
 /** Why no yes can be given under `policy`; null: nothing stands against it. */
-function doubtUnder({ doubt, copyOnWriteReserve: reserve }: StoreFacts, policy: Policy): string | null {
-  return reserve !== undefined && policy !== 'promise' ? null : doubt;
+function caveatUnder({ caveat, copyOnWriteReserve: reserve }: StoreFacts, policy: Policy): string | null {
+  return reserve !== undefined && policy !== 'promise' ? null : caveat;
 }
 
 export interface SpaceRequest {
@@ -113,7 +113,7 @@ interface BoundedComponent {
  *
  * The components add up to `remaining` exactly. Where a component is not known, its bounds may decide: with the most that it can be, the
  * sum is a sure yes; with the least, a sure no, and `unknown` names what it leaves out. Between the two `remaining` is
- * null, and the components are those that are known. `unknown` beside a `remaining` of 0 and more is the store's doubt: the sum is
+ * null, and the components are those that are known. `unknown` beside a `remaining` of 0 and more is the store's caveat: the sum is
  * right, and still no yes.
  *
  * Units: whole bytes; what is multiplied is rounded up.
@@ -132,15 +132,15 @@ export function sumOf(facts: StoreFacts, rules: StoreRules, request?: SpaceReque
   if (total(least) < 0) return { policy, components: least, remaining: total(least), unknown };
   if (most !== null && total(most) >= 0) {
     const remaining = total(most);
-    return { policy, components: most, remaining, unknown: doubtUnder(facts, policy) ?? mapDoubt(facts, { policy, remaining }, request) };
+    return { policy, components: most, remaining, unknown: caveatUnder(facts, policy) ?? mapCaveat(facts, { policy, remaining }, request) };
   }
   return { policy, components: least, remaining: null, unknown };
 }
 
 /** Why the promise cannot be given although the sum fits: the filesystem's maps can take more than remains. */
-function mapDoubt(facts: StoreFacts, sum: Pick<PolicySum, 'policy' | 'remaining'>, request: SpaceRequest | undefined): string | null {
+function mapCaveat(facts: StoreFacts, sum: Pick<PolicySum, 'policy' | 'remaining'>, request: SpaceRequest | undefined): string | null {
   if (facts.usualWrites === true || !mapsExceed(facts, sum, request)) return null;
-  return `${mapDoubtText(sum.remaining ?? 0, mapsOf(facts, request))} If no guest does that, declare it: --assume usual-writes.`;
+  return `${mapCaveatText(sum.remaining ?? 0, mapsOf(facts, request))} If no guest does that, declare it: --assume usual-writes.`;
 }
 
 /** Whether the maps can take more than the sum of a promise leaves: then a yes rests on the declaration `usual-writes`. */
@@ -168,7 +168,7 @@ export function explainVerdict(sum: PolicySum, facts: StoreFacts, bytes?: number
   const verdict = admits(sum);
   const what = bytes === undefined ? 'The committed content of the store' : formatBytes(bytes);
   const rule = POLICY_WORDS[sum.policy];
-  if (verdict === null) return `It is unknown whether ${lowerFirst(what)} fits ${rule}. ${sum.unknown ?? facts.doubt ?? ''}`.trim();
+  if (verdict === null) return `It is unknown whether ${lowerFirst(what)} fits ${rule}. ${sum.unknown ?? facts.caveat ?? ''}`.trim();
   const remaining = sum.remaining as number;
   if (verdict) return `${what} fits ${rule}: ${formatBytes(remaining)} remain.`;
   const short = `${what} does not fit ${rule}, short by ${formatBytes(-remaining)}.`;

@@ -70,7 +70,7 @@ const FACTS: StoreFacts = {
   reserved: 0,
   growth: STEADY,
   otherGrowth: QUIET,
-  doubt: null,
+  caveat: null,
 };
 const RULES = mergeRules(DEFAULT_RULES, {
   policy: 'entitled',
@@ -173,7 +173,7 @@ describe('forecastStore()', () => {
 describe('forecastStore() where data is copied on write', () => {
   it('never says never: the residual does not bound what is taken', () => {
     const quiet = { ...STEADY, low: 0, high: 0 };
-    const facts: StoreFacts = { ...FACTS, residual: 0, reserved: 0, growth: quiet, otherGrowth: quiet, doubt: 'It copies on write.' };
+    const facts: StoreFacts = { ...FACTS, residual: 0, reserved: 0, growth: quiet, otherGrowth: quiet, caveat: 'It copies on write.' };
     expect(forecastStore(facts, DEFAULT_RULES).toFull.outcome).toBe('never');
     const { toFloor, toFull } = forecastStore({ ...facts, copyOnWriteReserve: 0 }, DEFAULT_RULES);
     expect([toFloor.outcome, toFull.outcome]).toEqual(['unknown', 'unknown']);

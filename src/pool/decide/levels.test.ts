@@ -20,7 +20,7 @@ const FACTS: StoreFacts = {
   reserved: 0,
   growth: QUIET,
   otherGrowth: QUIET,
-  doubt: null,
+  caveat: null,
 };
 const NO_LEVEL = { bytes: null, percent: null, seconds: null };
 const RULES = mergeRules(DEFAULT_RULES, { floor: 100_000, warning: NO_LEVEL, critical: NO_LEVEL });
@@ -87,8 +87,8 @@ describe('judgeLevel(): what reaches a level', () => {
       ['percent'],
     ],
     ['residual not known', {}, { residual: null }, 'unknown', []],
-    ['a doubt', {}, { doubt: 'An estimate.' }, 'unknown', []],
-    ['a doubt about what does not fit', {}, { doubt: 'An estimate.', residual: 500_001 }, 'warning', ['policy']],
+    ['a caveat', {}, { caveat: 'An estimate.' }, 'unknown', []],
+    ['a caveat about what does not fit', {}, { caveat: 'An estimate.', residual: 500_001 }, 'warning', ['policy']],
     ['a filesystem without a size', { warning: { bytes: 5 } }, { size: 0, available: 0 }, 'unknown', []],
   ])('%s', (_, rules, facts, level, by) => {
     const [state] = judge(mergeRules(RULES, rules), [facts]);

@@ -20,7 +20,7 @@ const FACTS: StoreFacts = {
   reserved: 0,
   growth: QUIET,
   otherGrowth: QUIET,
-  doubt: null,
+  caveat: null,
 };
 const TARGET: StoreFacts = { ...FACTS, store: 'uuid:there', available: 80 * GiB, allocation: 0, residual: 0 };
 
@@ -241,9 +241,9 @@ describe('planMoves(): onto a target', () => {
     expect(plan.remark).toContain('1 group of images would not fit on the target beside the others.');
   });
 
-  it('takes none whose future is not known, and none onto a target in doubt', () => {
+  it('takes none whose future is not known, and none onto a target in caveat', () => {
     expect(names(input([group('a', 5, 50, { commitment: null })], { target }))).toEqual([]);
-    expect(names(input([group('a', 5, 50)], { target: { ...target, facts: { ...TARGET, doubt: 'An estimate.' } } }))).toEqual([]);
+    expect(names(input([group('a', 5, 50)], { target: { ...target, facts: { ...TARGET, caveat: 'An estimate.' } } }))).toEqual([]);
   });
 
   it('watches the growth that comes there', () => {

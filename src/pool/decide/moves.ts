@@ -101,7 +101,7 @@ export function* planInSteps(input: MoveInput): Generator<void, MovePlan> {
     store,
     shortfall,
     moves,
-    shortfallAfter: doubtOf(input) === null ? Math.max(after.sum, after.level) : null,
+    shortfallAfter: caveatsOf(input) === null ? Math.max(after.sum, after.level) : null,
     remark: [others, remarkOn({ ...situation, after, choice, candidates, refusals })].filter((text) => text !== null).join(' ') || null,
   };
 }
@@ -297,7 +297,7 @@ interface Outcome extends Situation {
 function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: Outcome): string | null {
   const shortfall = Math.max(after.sum, after.level);
   const sentences = [
-    ...(doubtOf(input) ?? []),
+    ...(caveatsOf(input) ?? []),
     ...(choice.chosen.length === 0 ? ['No beneficial move.'] : []),
     ...(choice.chosen.length > 0 && shortfall > 0 ? [`Not enough: ${formatBytes(shortfall)} would still be missing.`] : []),
     ...(shortfall > 0 && choice.isCut ? [`A plan has at most ${MOST_MOVES} moves: request another plan after them.`] : []),
@@ -309,7 +309,7 @@ function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: O
 }
 
 /** What of the store's lack is not known, in sentences; null: nothing. */
-function doubtOf({ facts, rules }: MoveInput): string[] | null {
+function caveatsOf({ facts, rules }: MoveInput): string[] | null {
   const { remaining, unknown } = sumOf(facts, rules);
   if (remaining === null)
     return ['The shortfall is unknown; this plan is for the warning level alone.', ...(unknown === null ? [] : [unknown])];

@@ -30,7 +30,7 @@ const FACTS: StoreFacts = {
   reserved: 40 * GiB,
   growth: growthOf(nightlyJobs(20 * MiB), NOW),
   otherGrowth: growthOf(nightlyJobs(MiB), NOW),
-  doubt: null,
+  caveat: null,
 };
 
 function sumLines(sum: PolicySum): string[] {

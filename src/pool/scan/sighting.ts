@@ -89,9 +89,9 @@ export async function keptSighting(
   const same = before?.identity === read.identity ? before?.report : undefined;
   const sighting = { ...read, report: carryOverBound(same, read.report) };
   const isLate = filesystem?.kind === 'other' || filesystem?.reflink !== false;
-  const doubtMs = isLate ? COW_RACY_WINDOW_MS : RACY_WINDOW_MS;
+  const racyWindowMs = isLate ? COW_RACY_WINDOW_MS : RACY_WINDOW_MS;
   const references = lookedUp.length === 0 ? NO_REFERENCES : await Promise.all(lookedUp.map(statPath));
-  const isStable = (one: PathStamp | undefined): boolean => one === undefined || !isFresh(one, beganMs, doubtMs);
+  const isStable = (one: PathStamp | undefined): boolean => one === undefined || !isFresh(one, beganMs, racyWindowMs);
   const isSame = before !== undefined && isSameOutcome(before, sighting);
   return {
     ...sighting,

@@ -9,8 +9,8 @@ import type { Finding, ImageReport, ScannedImage, StoreReport } from '#wire';
 import { commitRowFindings, commitStoreFindings, type CountedRow, type LargestCommit } from './commits.ts';
 import { domainResiduals, type DomainResiduals } from './domains.ts';
 import { imagesBeyond, tooLongFindings } from './beyond-largest-file.ts';
-import { availableUnderLimits, judgeGround } from './ground-verdict.ts';
-import { mapDoubts } from './map-doubt.ts';
+import { availableUnderLimits, judgeUnderlyingStorage } from './storage-verdict.ts';
+import { mapCaveats } from './map-caveat.ts';
 import { type WriterLimit, writerLimitFindings } from './process-limit.ts';
 import { NeverWrittenRule, type StoredFileFacts, type WrittenVerdict } from './never-written.ts';
 import { otherFindings } from './other-files.ts';
@@ -223,7 +223,7 @@ export function reportStore(
 ): StoreReport {
   const { id, mount, type, size, used } = filesystem;
   const headroom = saturated(available - sums.leastResidual - policy.floor);
-  const ground = judgeGround(filesystem, sums, policy.assume, mapDoubts(headroom, sums.mapExcess));
+  const underlying = judgeUnderlyingStorage(filesystem, sums, policy.assume, mapCaveats(headroom, sums.mapExcess));
   const isKnown = sums.commitment !== null;
   return {
     id,
@@ -240,10 +240,10 @@ export function reportStore(
     shared: sums.shared,
     floor: policy.floor,
     headroom: size > 0 && (isKnown || headroom < 0) ? headroom : null,
-    fits: sums.exceedsLargestFile ? false : verdict(sums.isComplete && ground.isFirm && size > 0, headroom, filesystem),
-    assumed: ground.assumed,
+    fits: sums.exceedsLargestFile ? false : verdict(sums.isComplete && underlying.isReliable && size > 0, headroom, filesystem),
+    assumed: underlying.assumed,
     images: sums.images,
-    findings: [...ground.findings, ...sums.findings],
+    findings: [...underlying.findings, ...sums.findings],
   };
 }
 

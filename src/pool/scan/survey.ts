@@ -7,7 +7,7 @@ import { filesystemOf, type HostCache, type HostFilesystem, newHostCache, WalkMe
 import type { Examiner } from '#sandbox';
 import type { ImageReport, StoreReport } from '#wire';
 import { type Claim, gather, type GatheredStore, type ScanError } from './gather.ts';
-import { availableUnderLimits } from './ground-verdict.ts';
+import { availableUnderLimits } from './storage-verdict.ts';
 import { Look, type Seen } from './look.ts';
 import type { StoredFile } from './sharing.ts';
 import type { CachedExamination } from './sighting.ts';
@@ -188,7 +188,7 @@ function writersTold({ writers, sightings }: Seen): unknown {
 
 /** What of the notes the sums and findings rest on: not how full the filesystem is. */
 function lastingNotes({ filesystem, directories, notFollowed, excluded, unreadable, crossings }: GatheredStore['notes']): unknown {
-  const { used: _, available: __, ground: ___, size, ...lasting } = filesystem;
+  const { used: _, available: __, underlying: ___, size, ...lasting } = filesystem;
   return [lasting, size === 0, directories, notFollowed, excluded, unreadable, crossings];
 }
 

@@ -71,9 +71,9 @@ export class Guest {
   session(prng: Prng, clusterSize: number, trace?: string): string {
     const commands: string[] = [];
     // 1 where a discard may have left zeros.
-    const doubtful = Buffer.alloc(this.capacity);
+    const unsettled = Buffer.alloc(this.capacity);
     const next = Buffer.from(this.#disk);
-    for (let count = 1 + prng.below(6); count > 0; count -= 1) this.#request(prng, clusterSize, next, doubtful, commands);
+    for (let count = 1 + prng.below(6); count > 0; count -= 1) this.#request(prng, clusterSize, next, unsettled, commands);
     const words = ['-f', this.#format, '-d', prng.pick(['unmap', 'ignore']), '-t', 'writeback', ...commands, this.#path];
     const run =
       trace === undefined
@@ -88,14 +88,14 @@ export class Guest {
     if (complaint !== null) return `qemu-io: ${(run.stdout + run.stderr).slice(0, 500)}`;
     const found = this.readDisk();
     if (found.byteLength !== this.capacity) return `the capacity became ${found.byteLength}`;
-    for (let at = doubtful.indexOf(1); at >= 0; at = doubtful.indexOf(1, at + 1)) if (found[at] === 0) next[at] = 0;
+    for (let at = unsettled.indexOf(1); at >= 0; at = unsettled.indexOf(1, at + 1)) if (found[at] === 0) next[at] = 0;
     if (!found.equals(next))
       return `byte ${firstDifference(found, next)} of the disk differs after ${commands.filter((word) => word !== '-c').join('; ')}`;
     this.#disk = next;
     return '';
   }
 
-  #request(prng: Prng, clusterSize: number, disk: Buffer, doubtful: Buffer, commands: string[]): void {
+  #request(prng: Prng, clusterSize: number, disk: Buffer, unsettled: Buffer, commands: string[]): void {
     const { byteLength } = disk;
     if (byteLength === 0) return;
     const sectors = byteLength / 512;
@@ -109,7 +109,7 @@ export class Guest {
       const at = prng.pick([0, byteLength - 512, prng.below(sectors) * 512]);
       commands.push('-c', `write -s ${file}${commands.length} ${at} 512`);
       sector.copy(disk, at);
-      doubtful.fill(0, at, at + 512);
+      unsettled.fill(0, at, at + 512);
       return;
     }
     const isWhole = kind === 9;
@@ -118,15 +118,15 @@ export class Guest {
     if (kind === 3) {
       commands.push('-c', `write -z ${prng.pick(['', '-u '])}${start} ${length}`);
       disk.fill(0, start, start + length);
-      doubtful.fill(0, start, start + length);
+      unsettled.fill(0, start, start + length);
     } else if (kind === 4) {
       commands.push('-c', `discard ${start} ${length}`);
-      doubtful.fill(1, start, start + length);
+      unsettled.fill(1, start, start + length);
     } else {
       const value = 1 + prng.below(255);
       commands.push('-c', `write -P ${value} ${start} ${length}`);
       disk.fill(value, start, start + length);
-      doubtful.fill(0, start, start + length);
+      unsettled.fill(0, start, start + length);
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Applies the findings about the storage below a store to its available space and its verdict. Pure. */
 import type { Assumption } from '#base';
-import type { GroundDoubt, GroundLimit } from '#block';
+import type { StorageCaveat, StorageLimit } from '#block';
 import type { HostFilesystem } from '#host';
 import type { Finding } from '#wire';
 import type { DomainResiduals } from './domains.ts';
@@ -12,9 +12,9 @@ export interface Demand {
   readonly byDomain: DomainResiduals;
 }
 
-export interface GroundVerdict {
+export interface StorageVerdict {
   /** A yes is possible. */
-  readonly isFirm: boolean;
+  readonly isReliable: boolean;
   /** The declarations that a yes rests on. */
   readonly assumed: readonly Assumption[];
   readonly findings: readonly Finding[];
@@ -25,30 +25,30 @@ export interface GroundVerdict {
  *
  * Never more than the filesystem reports.
  */
-export function availableUnderLimits({ available, ground }: Pick<HostFilesystem, 'available' | 'ground'>, demand: Demand): number {
-  return Math.min(available, ...limitsThatApply(ground, demand).map(({ limited }) => limited));
+export function availableUnderLimits({ available, underlying }: Pick<HostFilesystem, 'available' | 'underlying'>, demand: Demand): number {
+  return Math.min(available, ...limitsThatApply(underlying, demand).map(({ limited }) => limited));
 }
 
-/** `others`: doubts that do not come from the ground, and that a declaration can answer too. */
-export function judgeGround(
+/** `others`: caveats that do not come from the ground, and that a declaration can answer too. */
+export function judgeUnderlyingStorage(
   filesystem: HostFilesystem,
   demand: Demand,
   assume: readonly Assumption[],
-  others: readonly GroundDoubt[] = [],
-): GroundVerdict {
-  const { ground, available } = filesystem;
-  const doubts = [...ground.doubts, ...others];
+  others: readonly StorageCaveat[] = [],
+): StorageVerdict {
+  const { underlying, available } = filesystem;
+  const caveats = [...underlying.caveats, ...others];
   const isCovered = (by: Assumption | null): by is Assumption => by !== null && assume.includes(by);
-  const open = doubts.filter(({ coveredBy }) => !isCovered(coveredBy));
-  const covered = doubts.filter(({ coveredBy }) => isCovered(coveredBy));
-  // What stands among the doubts is not repeated.
-  const isStated = ({ message }: GroundLimit): boolean => open.some((doubt) => doubt.message === message);
-  const binding = limitsThatApply(ground, demand).filter(({ limited, limit }) => limited < available && !isStated(limit));
+  const open = caveats.filter(({ coveredBy }) => !isCovered(coveredBy));
+  const covered = caveats.filter(({ coveredBy }) => isCovered(coveredBy));
+  // What stands among the caveats is not repeated.
+  const isStated = ({ message }: StorageLimit): boolean => open.some((caveat) => caveat.message === message);
+  const binding = limitsThatApply(underlying, demand).filter(({ limited, limit }) => limited < available && !isStated(limit));
   return {
-    isFirm: open.length === 0,
+    isReliable: open.length === 0,
     assumed: [...new Set(covered.flatMap(({ coveredBy }) => coveredBy ?? []))].sort(),
     findings: [
-      ...open.map((doubt): Finding => ({ level: doubt.level, code: doubt.code, message: `${doubt.message}${hint(doubt.coveredBy)}` })),
+      ...open.map((caveat): Finding => ({ level: caveat.level, code: caveat.code, message: `${caveat.message}${hint(caveat.coveredBy)}` })),
       ...binding.map(({ limit }): Finding => ({ level: limit.level, code: limit.code, message: limit.message })),
       ...covered.map(
         ({ message, coveredBy }): Finding => ({
@@ -57,7 +57,7 @@ export function judgeGround(
           message: `Declared by the administrator, not verified by plimsoll (assume ${coveredBy}): ${DECLARED[coveredBy as Assumption]} ${message}`,
         }),
       ),
-      ...ground.rests.map((message): Finding => ({ level: 'info', code: 'STORAGE_BELOW_COUNTED', message })),
+      ...underlying.countedLayers.map((message): Finding => ({ level: 'info', code: 'STORAGE_BELOW_COUNTED', message })),
     ],
   };
 }
@@ -74,13 +74,13 @@ function hint(coveredBy: Assumption | null): string {
 }
 
 interface ApplyingLimit {
-  readonly limit: GroundLimit;
+  readonly limit: StorageLimit;
   /** Available space as far as this limit goes. */
   readonly limited: number;
 }
 
 /** A limit whose domain holds no image, and would hold no new one, limits nothing. */
-function limitsThatApply({ limits, domains }: HostFilesystem['ground'], { leastResidual, byDomain }: Demand): ApplyingLimit[] {
+function limitsThatApply({ limits, domains }: HostFilesystem['underlying'], { leastResidual, byDomain }: Demand): ApplyingLimit[] {
   return limits.flatMap((limit) => {
     const { domain, remaining } = limit;
     if (domain === null) return [{ limit, limited: remaining }];

@@ -3,7 +3,7 @@
  * fs/btrfs/sysfs.c (qgroup attributes, kernel 5.9), fs/btrfs/qgroup.c.
  */
 import { formatBytes, MiB } from '#base';
-import type { GroundDoubt, GroundLimit } from '#block';
+import type { StorageCaveat, StorageLimit } from '#block';
 import type { SystemTree } from './system-tree.ts';
 
 const MAX_REFERENCED = 1;
@@ -16,8 +16,8 @@ const METADATA_SHARE = 1 / 16;
 const METADATA_RESERVE = 16 * MiB;
 
 export interface BtrfsQuotas {
-  readonly doubts: readonly GroundDoubt[];
-  readonly limits: readonly GroundLimit[];
+  readonly caveats: readonly StorageCaveat[];
+  readonly limits: readonly StorageLimit[];
 }
 
 /** The directory of the filesystem in sysfs: by UUID, else by the device that its mount names. */
@@ -40,27 +40,27 @@ export function btrfsDevices(tree: SystemTree, directory: string | undefined): s
 export function btrfsQuotas(tree: SystemTree, directory: string | undefined): BtrfsQuotas {
   if (directory === undefined) {
     return {
-      doubts: [quotaDoubt('The btrfs qgroups could not be read: the filesystem is not visible in sysfs.')],
+      caveats: [quotaCaveat('The btrfs qgroups could not be read: the filesystem is not visible in sysfs.')],
       limits: [],
     };
   }
   const groups = tree.namesIfThere(`${directory}/qgroups`);
-  if (groups === undefined || tree.line(`${directory}/qgroups/enabled`) === '0') return { doubts: [], limits: [] };
+  if (groups === undefined || tree.line(`${directory}/qgroups/enabled`) === '0') return { caveats: [], limits: [] };
   const limited = groups.flatMap((name) => limitedGroup(tree, `${directory}/qgroups/${name}`, name) ?? []);
-  const doubts: GroundDoubt[] = [];
+  const caveats: StorageCaveat[] = [];
   if (limited.length > 0 && tree.line(`${directory}/qgroups/inconsistent`) === '1') {
-    doubts.push(quotaDoubt('btrfs marks its qgroup accounting as inconsistent: the space left under its limits is unknown.'));
+    caveats.push(quotaCaveat('btrfs marks its qgroup accounting as inconsistent: the space left under its limits is unknown.'));
   }
   for (const { level, id, left, most } of limited) {
     if (level > 0) {
-      doubts.push(
-        quotaDoubt(
+      caveats.push(
+        quotaCaveat(
           `The btrfs qgroup ${level}/${id} is limited to ${formatBytes(most)}, which leaves ${formatBytes(left)}; its member subvolumes are not determined.`,
         ),
       );
     }
   }
-  return { doubts, limits: limited.filter(({ level }) => level === 0).map(limitOf) };
+  return { caveats, limits: limited.filter(({ level }) => level === 0).map(limitOf) };
 }
 
 interface LimitedGroup {
@@ -93,7 +93,7 @@ function hasFlag(flags: number, flag: number): boolean {
   return Math.floor(flags / flag) % 2 === 1;
 }
 
-function limitOf({ id, left, most }: LimitedGroup): GroundLimit {
+function limitOf({ id, left, most }: LimitedGroup): StorageLimit {
   const remaining = Math.max(0, Math.floor(left * (1 - METADATA_SHARE)) - METADATA_RESERVE);
   return {
     level: 'warning',
@@ -104,6 +104,6 @@ function limitOf({ id, left, most }: LimitedGroup): GroundLimit {
   };
 }
 
-function quotaDoubt(message: string): GroundDoubt {
+function quotaCaveat(message: string): StorageCaveat {
   return { level: 'warning', code: 'QUOTA_UNKNOWN', message, coveredBy: 'no-quota' };
 }

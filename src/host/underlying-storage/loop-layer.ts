@@ -5,7 +5,7 @@
  * counts as if all of it were still to come. Source: drivers/block/loop.c.
  */
 import { basename, dirname } from 'node:path';
-import type { GroundDoubt } from '#block';
+import type { StorageCaveat } from '#block';
 import type { SystemTree } from './system-tree.ts';
 
 /** What is known of a backing file and its filesystem. Units: bytes. */
@@ -19,7 +19,7 @@ export interface BackingStorage {
   /** `MAJOR:MINOR` of the filesystem, to find other loop devices on it. */
   readonly device: string;
   readonly type: string;
-  readonly doubts: readonly GroundDoubt[];
+  readonly caveats: readonly StorageCaveat[];
 }
 
 /** Examines the filesystem of a backing file, and the file where it has a name; undefined where neither leads anywhere. */
@@ -33,7 +33,7 @@ export interface LoopLayer {
   /** Bytes of this and other loop devices that the filesystem below has not stored yet. */
   readonly missing: number;
   readonly available: number;
-  readonly doubts: readonly GroundDoubt[];
+  readonly caveats: readonly StorageCaveat[];
 }
 
 const REMOVED = Buffer.from(' (deleted)');
@@ -52,15 +52,15 @@ export async function loopLayer(tree: SystemTree, directory: string, examine: Ex
   if (file === undefined || tree.line(`${directory}/ro`) === '1') return undefined;
   const name = `/dev/${basename(directory)} (${file.path.toString('utf8')})`;
   const below = await examine(file.path, file.isRemoved);
-  if (below === undefined) return { remaining: Infinity, name, missing: 0, available: 0, doubts: [notFound(name)] };
+  if (below === undefined) return { remaining: Infinity, name, missing: 0, available: 0, caveats: [notFound(name)] };
   const others = await missingInOthers(tree, directory, below.device, examine);
   const byAllocation = missingIn(file, below);
   const own = byAllocation + others <= below.available ? byAllocation : await missingByMap(file, below, byAllocation);
   const missing = own + others;
   // What is stored below, but free above, can be written without storage from below: a sure no counts all of it.
   const remaining = missing <= below.available ? Infinity : Math.max(0, below.available) + Math.max(0, file.size - own);
-  const doubts = below.copiesOnWrite ? [...below.doubts, copied(name, below.type)] : below.doubts;
-  return { remaining, name: `${name.slice(0, -1)} on ${below.type})`, missing, available: below.available, doubts };
+  const caveats = below.copiesOnWrite ? [...below.caveats, copied(name, below.type)] : below.caveats;
+  return { remaining, name: `${name.slice(0, -1)} on ${below.type})`, missing, available: below.available, caveats };
 }
 
 function loopFile(tree: SystemTree, directory: string): LoopFile | undefined {
@@ -100,7 +100,7 @@ async function missingInOthers(tree: SystemTree, own: string, device: string, ex
   return missing;
 }
 
-function notFound(name: string): GroundDoubt {
+function notFound(name: string): StorageCaveat {
   return {
     level: 'warning',
     code: 'STORAGE_BELOW_UNKNOWN',
@@ -109,7 +109,7 @@ function notFound(name: string): GroundDoubt {
   };
 }
 
-function copied(name: string, type: string): GroundDoubt {
+function copied(name: string, type: string): StorageCaveat {
   return {
     level: 'warning',
     code: 'STORAGE_BELOW_UNKNOWN',

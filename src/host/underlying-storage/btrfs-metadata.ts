@@ -6,7 +6,7 @@
  * Sources: Linux fs/btrfs/sysfs.c (space_info attributes), fs/btrfs/volumes.c (chunk sizes), fs/btrfs/ctree.h (item sizes).
  */
 import { divideUp, formatBytes, GiB, KiB, MiB } from '#base';
-import type { GroundDoubt, GroundLimit } from '#block';
+import type { StorageCaveat, StorageLimit } from '#block';
 import type { SystemTree } from './system-tree.ts';
 
 /** Units: bytes. */
@@ -39,29 +39,29 @@ export function btrfsMetadata(
   tree: SystemTree,
   directory: string | undefined,
   room: BtrfsRoom,
-): { readonly doubts: readonly GroundDoubt[]; readonly limits: readonly GroundLimit[] } {
-  if (directory === undefined) return { doubts: [], limits: [] };
+): { readonly caveats: readonly StorageCaveat[]; readonly limits: readonly StorageLimit[] } {
+  if (directory === undefined) return { caveats: [], limits: [] };
   const allocation = `${directory}/allocation`;
   if (tree.namesIfThere(`${allocation}/mixed`) !== undefined)
-    return { doubts: room.available < RESERVE ? [shortDoubt(room.available)] : [], limits: [mixedLimit(room)] };
+    return { caveats: room.available < RESERVE ? [shortCaveat(room.available)] : [], limits: [mixedLimit(room)] };
   const free = freeMetadata(tree, allocation);
-  if (free === undefined) return { doubts: [], limits: [] };
+  if (free === undefined) return { caveats: [], limits: [] };
   const withNew = withNewChunks(tree, directory, free, room);
   const remaining = Math.max(withoutNewChunk(free), withNew);
   return {
-    doubts: free < RESERVE && withNew <= 0 ? [shortDoubt(free)] : [],
+    caveats: free < RESERVE && withNew <= 0 ? [shortCaveat(free)] : [],
     limits: remaining < room.available ? [chunkLimit(free, remaining)] : [],
   };
 }
 
-function chunkLimit(free: number, remaining: number): GroundLimit {
+function chunkLimit(free: number, remaining: number): StorageLimit {
   return limit(
     remaining,
     `btrfs has room for ${formatBytes(free)} of metadata in its chunks, and data can use the space for further chunks first: metadata is certain to have room for ${formatBytes(remaining)} of data in small extents.`,
   );
 }
 
-function shortDoubt(free: number): GroundDoubt {
+function shortCaveat(free: number): StorageCaveat {
   return {
     level: 'warning',
     code: 'BTRFS_METADATA_SHORT',
@@ -71,7 +71,7 @@ function shortDoubt(free: number): GroundDoubt {
 }
 
 /** Data and metadata share all chunks. */
-function mixedLimit({ available }: BtrfsRoom): GroundLimit {
+function mixedLimit({ available }: BtrfsRoom): StorageLimit {
   const remaining = Math.max(0, Math.floor((available - RESERVE) / (1 + SHARE)));
   return limit(
     remaining,
@@ -110,6 +110,6 @@ function copiesOfMetadata(tree: SystemTree, allocation: string): number {
   return total > 0 && onDisk > total ? onDisk / total : 1;
 }
 
-function limit(remaining: number, message: string): GroundLimit {
+function limit(remaining: number, message: string): StorageLimit {
   return { level: 'warning', code: 'BTRFS_METADATA_LIMIT', domain: null, remaining, message };
 }

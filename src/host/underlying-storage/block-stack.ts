@@ -8,16 +8,16 @@
  */
 import { basename, dirname } from 'node:path';
 import { formatBytes } from '#base';
-import type { GroundDoubt, GroundLimit } from '#block';
+import type { StorageCaveat, StorageLimit } from '#block';
 import { type Dmsetup, kindOfTargets, mapperKind, type MapperKind, thinPoolBelow } from './device-mapper.ts';
 import { type ExamineBacking, loopLayer } from './loop-layer.ts';
 import type { SystemTree } from './system-tree.ts';
 
 export interface Stack {
-  readonly doubts: GroundDoubt[];
-  readonly limits: GroundLimit[];
+  readonly caveats: StorageCaveat[];
+  readonly limits: StorageLimit[];
   /** Layers that were counted, in words. */
-  readonly rests: string[];
+  readonly countedLayers: string[];
 }
 
 export interface StackSources {
@@ -44,14 +44,14 @@ const MOST_LAYERS = 64;
 
 /** Examines everything below `devices` (`MAJOR:MINOR`). */
 export async function examineStack(devices: readonly string[], sources: StackSources): Promise<Stack> {
-  const stack: Stack = { doubts: [], limits: [], rests: [] };
+  const stack: Stack = { caveats: [], limits: [], countedLayers: [] };
   const seen = new Set<string>();
   const waiting = [...devices];
   for (let device = waiting.shift(); device !== undefined; device = waiting.shift()) {
     if (seen.has(device)) continue;
     seen.add(device);
     if (seen.size > MOST_LAYERS) {
-      stack.doubts.push(unknownLayer(`More than ${MOST_LAYERS} block devices are stacked below the filesystem.`));
+      stack.caveats.push(unknownLayer(`More than ${MOST_LAYERS} block devices are stacked below the filesystem.`));
       break;
     }
     waiting.push(...(await examineDevice(device, stack, sources)));
@@ -64,7 +64,7 @@ async function examineDevice(device: string, stack: Stack, sources: StackSources
   const { tree } = sources;
   const directory = tree.real(`/sys/dev/block/${device}`);
   if (directory === undefined) {
-    stack.doubts.push(unknownLayer(`The block device ${device} is not visible in sysfs.`));
+    stack.caveats.push(unknownLayer(`The block device ${device} is not visible in sysfs.`));
     return [];
   }
   const name = basename(directory);
@@ -79,14 +79,14 @@ async function examineDevice(device: string, stack: Stack, sources: StackSources
 
 function slavesOf(tree: SystemTree, directory: string, stack: Stack): string[] {
   const slaves = tree.names(`${directory}/slaves`).map((name) => `${directory}/slaves/${name}`);
-  if (slaves.length === 0) stack.doubts.push(unknownLayer(`The devices below /dev/${basename(directory)} are not visible in sysfs.`));
+  if (slaves.length === 0) stack.caveats.push(unknownLayer(`The devices below /dev/${basename(directory)} are not visible in sysfs.`));
   return devicesAt(tree, slaves, stack);
 }
 
 function devicesAt(tree: SystemTree, directories: readonly string[], stack: Stack): string[] {
   return directories.flatMap((directory) => {
     const device = tree.line(`${directory}/dev`);
-    if (device === undefined) stack.doubts.push(unknownLayer(`The block device ${basename(directory)} is not visible in sysfs.`));
+    if (device === undefined) stack.caveats.push(unknownLayer(`The block device ${basename(directory)} is not visible in sysfs.`));
     return device ?? [];
   });
 }
@@ -96,16 +96,16 @@ async function noteLoop(directory: string, stack: Stack, { tree, examineBacking 
   if (below !== undefined) return [below];
   const layer = await loopLayer(tree, directory, examineBacking);
   if (layer === undefined) return [];
-  const { name, missing, available, remaining, doubts } = layer;
-  stack.doubts.push(...doubts.map((doubt) => ({ ...doubt, message: `Below ${name}: ${doubt.message}` })));
+  const { name, missing, available, remaining, caveats } = layer;
+  stack.caveats.push(...caveats.map((caveat) => ({ ...caveat, message: `Below ${name}: ${caveat.message}` })));
   if (missing === 0) return [];
   const text = `${formatBytes(missing)} of ${name} are unallocated, and the filesystem below has ${formatBytes(Math.max(0, available))} available`;
   if (missing <= available) {
     // Without figures: they change from look to look, and the answer does not.
-    stack.rests.push(`${name} has holes; the filesystem below has space for all of them, unless other files use it first.`);
+    stack.countedLayers.push(`${name} has holes; the filesystem below has space for all of them, unless other files use it first.`);
     return [];
   }
-  stack.doubts.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', message: `${text}.`, coveredBy: 'backed' });
+  stack.caveats.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', message: `${text}.`, coveredBy: 'backed' });
   stack.limits.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', domain: null, remaining, message: `${text}.` });
   return [];
 }
@@ -122,7 +122,7 @@ async function noteMapper(device: string, directory: string, stack: Stack, sourc
   const kind = await kindOfMapper(device, directory, sources);
   if (kind === 'passes-on') return slavesOf(tree, directory, stack);
   if (kind === 'thin') return noteThin(device, name, stack, sources);
-  stack.doubts.push({ level: 'warning', code: 'STORAGE_BELOW_UNKNOWN', message: `${name} is ${MAPPER_WORDS[kind]}`, coveredBy: 'backed' });
+  stack.caveats.push({ level: 'warning', code: 'STORAGE_BELOW_UNKNOWN', message: `${name} is ${MAPPER_WORDS[kind]}`, coveredBy: 'backed' });
   return [];
 }
 
@@ -147,7 +147,7 @@ function mapperName(tree: SystemTree, directory: string): string {
 async function noteThin(device: string, name: string, stack: Stack, { dmsetup, tree }: StackSources): Promise<string[]> {
   const pool = await thinPoolBelow(device, dmsetup);
   if (pool === undefined) {
-    stack.doubts.push({
+    stack.caveats.push({
       level: 'warning',
       code: 'STORAGE_BELOW_UNKNOWN',
       message: `${name} is a thin volume: it allocates from its pool on write, and the free space of the pool could not be read without root.`,
@@ -157,14 +157,15 @@ async function noteThin(device: string, name: string, stack: Stack, { dmsetup, t
   }
   const text = `${name} is a thin volume: its pool has ${formatBytes(pool.free)} free, and its volumes have ${formatBytes(pool.missing)} still unallocated`;
   const isEnough = pool.isSound && pool.shared === 0 && pool.missing <= pool.free;
-  if (isEnough) stack.rests.push(`${name} is a thin volume; its pool has space for all of its volumes, unless other volumes use it first.`);
+  if (isEnough)
+    stack.countedLayers.push(`${name} is a thin volume; its pool has space for all of its volumes, unless other volumes use it first.`);
   else {
     const why = !pool.isSound
       ? '; the pool is degraded or short of metadata'
       : pool.shared > 0
         ? `; ${formatBytes(pool.shared)} are shared with snapshots, and an overwrite allocates them again`
         : '';
-    stack.doubts.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', message: `${text}${why}.`, coveredBy: 'backed' });
+    stack.caveats.push({ level: 'warning', code: 'STORAGE_BELOW_SHORT', message: `${text}${why}.`, coveredBy: 'backed' });
   }
   // The pool itself lies on volumes that pass writes on.
   const directory = tree.real(`/sys/dev/block/${pool.pool}`);
@@ -187,23 +188,23 @@ function noteDisk(tree: SystemTree, directory: string, name: string, stack: Stac
     .some((disk) => tree.line(`${directory}/device/scsi_disk/${disk}/thin_provisioning`) === '1');
   const vendor = (tree.line(`${directory}/device/vendor`) ?? '').trim();
   const transport = name.startsWith('nvme') ? nvmeTransport(tree, directory) : undefined;
-  if (elastic !== undefined) stack.doubts.push(elasticLayer(`/dev/${name} is ${elastic[1]}.`));
+  if (elastic !== undefined) stack.caveats.push(elasticLayer(`/dev/${name} is ${elastic[1]}.`));
   else if (isThinDisk && vendor !== 'ATA') {
-    stack.doubts.push(
+    stack.caveats.push(
       elasticLayer(`/dev/${name} (${vendor === '' ? 'SCSI' : vendor}) declares that it is thinly provisioned: it can run out of storage.`),
     );
   } else if (FABRICS.has(transport ?? '')) {
-    stack.doubts.push(
+    stack.caveats.push(
       elasticLayer(`/dev/${name} is attached over NVMe ${transport}: it is unknown whether its server has storage for all of it.`),
     );
-  } else if (!PLAIN.test(name)) stack.doubts.push(unknownLayer(`/dev/${name} is a block device of an unknown type.`));
+  } else if (!PLAIN.test(name)) stack.caveats.push(unknownLayer(`/dev/${name} is a block device of an unknown type.`));
 }
 
-function elasticLayer(message: string): GroundDoubt {
+function elasticLayer(message: string): StorageCaveat {
   return { level: 'warning', code: 'STORAGE_BELOW_UNKNOWN', message, coveredBy: 'backed' };
 }
 
-function unknownLayer(what: string): GroundDoubt {
+function unknownLayer(what: string): StorageCaveat {
   return {
     level: 'warning',
     code: 'STORAGE_BELOW_UNKNOWN',

@@ -2,7 +2,7 @@
  * The filesystem types that are modelled, and the reason why the others are not. Types are spelled as in mountinfo; the
  * magic number of statfs(2) must agree with the type (linux/magic.h).
  */
-import type { GroundDoubt } from '#block';
+import type { StorageCaveat } from '#block';
 
 /** statfs magic of the types whose rules of storage are known. */
 const MAGIC_OF_MODELLED: Readonly<Record<string, number>> = {
@@ -26,7 +26,7 @@ const SHARED = new Set([
 ]);
 
 /** `type`: undefined where mountinfo does not list the mount; `hasDevice`: it lies on a block device. */
-export function typeDoubts(type: string | undefined, magic: number, hasDevice: boolean): GroundDoubt[] {
+export function typeCaveats(type: string | undefined, magic: number, hasDevice: boolean): StorageCaveat[] {
   if (type === undefined) return [unlisted(magic)];
   const modelled = MAGIC_OF_MODELLED[type];
   if (modelled === magic) return [];
@@ -38,7 +38,7 @@ export function typeDoubts(type: string | undefined, magic: number, hasDevice: b
   return unmodelled(type, !hasDevice);
 }
 
-function unlisted(magic: number): GroundDoubt {
+function unlisted(magic: number): StorageCaveat {
   return {
     level: 'warning',
     code: 'FILESYSTEM_NOT_MODELLED',
@@ -47,7 +47,7 @@ function unlisted(magic: number): GroundDoubt {
   };
 }
 
-function union(type: string): GroundDoubt {
+function union(type: string): StorageCaveat {
   return {
     level: 'warning',
     code: 'FILESYSTEM_UNION',
@@ -56,7 +56,7 @@ function union(type: string): GroundDoubt {
   };
 }
 
-function shared(type: string): GroundDoubt[] {
+function shared(type: string): StorageCaveat[] {
   return [
     {
       level: 'warning',
@@ -79,8 +79,8 @@ function shared(type: string): GroundDoubt[] {
   ];
 }
 
-function unmodelled(type: string, canBeShared: boolean): GroundDoubt[] {
-  const doubts: GroundDoubt[] = [
+function unmodelled(type: string, canBeShared: boolean): StorageCaveat[] {
+  const caveats: StorageCaveat[] = [
     {
       level: 'warning',
       code: 'FILESYSTEM_NOT_MODELLED',
@@ -89,9 +89,9 @@ function unmodelled(type: string, canBeShared: boolean): GroundDoubt[] {
     },
     { level: 'warning', code: 'QUOTA_UNKNOWN', message: `Quotas of ${type} are not read.`, coveredBy: 'no-quota' },
   ];
-  if (!canBeShared) return doubts;
+  if (!canBeShared) return caveats;
   return [
-    ...doubts,
+    ...caveats,
     {
       level: 'warning',
       code: 'FILESYSTEM_SHARED',

@@ -1,4 +1,4 @@
-/** A yes that rests on the ground below the store: real filesystems on storage that is thin, limited, joined or too short. */
+/** Answers about real filesystems on storage that is thin, limited, combined or too small. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ async function mountedAt(directory: string, mount: () => void, use: () => Promis
   }
 }
 
-describe.skipIf(!mountable)('the ground below a store', () => {
+describe.skipIf(!mountable)('the storage below a store', () => {
   it('XFS on a sparse loop file: no beyond what the filesystem below has, unknown below that', async () => {
     await using low = await withFilesystem('ext4', 300 * MiB);
     const disk = join(low.path, 'disk.xfs');
@@ -270,8 +270,8 @@ describe.skipIf(!mountable)('the ground below a store', () => {
     expect(message).toMatch(/The residuals fit with (7|8)\S* MiB remaining.*up to 5\S* MiB.*--assume usual-writes/);
     const declared = await scanned('--assume', 'usual-writes', store.path);
     expect([declared.code, declared.store.assumed, declared.codes]).toEqual([0, ['usual-writes'], expect.arrayContaining(['ASSUMED'])]);
-    const [doubtful, decision] = await admitted('--bytes', '1M');
-    expect([doubtful, decision.admitted, decision.message]).toEqual([11, null, expect.stringContaining('up to')]);
+    const [exitCode, decision] = await admitted('--bytes', '1M');
+    expect([exitCode, decision.admitted, decision.message]).toEqual([11, null, expect.stringContaining('up to')]);
     const [sure, rested] = await admitted('--bytes', '1M', '--assume', 'usual-writes');
     expect([sure, rested.assumed]).toEqual([0, ['usual-writes']]);
     expect((await admitted('--bytes', '1M', '--policy', 'entitled'))[0]).toBe(0);

@@ -5,7 +5,7 @@
  * docs/promises.md lists what is known of each layer.
  */
 import type { BigIntStats } from 'node:fs';
-import { FIRM_GROUND, type Ground, type GroundDoubt, type GroundLimit } from '#block';
+import { PLAIN_STORAGE, type UnderlyingStorage, type StorageCaveat, type StorageLimit } from '#block';
 import type { Ffi } from '../ffi.ts';
 import { projectOf, subvolumeOf } from '../ioctls.ts';
 import type { Mount } from '../mounts.ts';
@@ -13,11 +13,11 @@ import { examineStack, type StackSources } from './block-stack.ts';
 import { btrfsMetadata, type BtrfsRoom } from './btrfs-metadata.ts';
 import { btrfsDevices, btrfsDirectory, btrfsQuotas } from './btrfs-quota.ts';
 import { diskQuotas, kernelQuotas, type QuotaQuestions, quotaTypesOf } from './disk-quota.ts';
-import { typeDoubts } from './known-types.ts';
+import { typeCaveats } from './known-types.ts';
 import type { SystemTree } from './system-tree.ts';
 
 /** What is asked about one filesystem. */
-export interface GroundQuestion extends StackSources {
+export interface UnderlyingStorageQuery extends StackSources {
   readonly mount: Mount | undefined;
   /** statfs f_type. */
   readonly magic: number;
@@ -28,55 +28,55 @@ export interface GroundQuestion extends StackSources {
   readonly room: BtrfsRoom;
 }
 
-/** The ground of the filesystem that is mounted as `mount`. */
-export async function describeGround(question: GroundQuestion): Promise<Ground> {
+/** The storage below the filesystem mounted as `mount`. */
+export async function describeUnderlyingStorage(question: UnderlyingStorageQuery): Promise<UnderlyingStorage> {
   const { mount, magic, tree, domains } = question;
   const [major] = (mount?.device ?? '').split(':');
-  const doubts = typeDoubts(mount?.type, magic, major !== '' && major !== '0');
-  if (mount === undefined || doubts.length > 0) return { ...FIRM_GROUND, doubts };
+  const caveats = typeCaveats(mount?.type, magic, major !== '' && major !== '0');
+  if (mount === undefined || caveats.length > 0) return { ...PLAIN_STORAGE, caveats };
   // Nothing is written to a superblock that is read-only.
-  if (mount.superOptions.includes('ro')) return FIRM_GROUND;
+  if (mount.superOptions.includes('ro')) return PLAIN_STORAGE;
   const quotas = limitsWithin(question, mount);
   const memory = mount.type === 'tmpfs' ? memoryLimit(tree) : [];
   const devices = devicesOf(question, mount);
   const stack = await examineStack(devices.found, question);
   return {
-    doubts: [...devices.doubts, ...otherDevices(mount), ...stack.doubts, ...quotas.doubts],
+    caveats: [...devices.caveats, ...otherDevices(mount), ...stack.caveats, ...quotas.caveats],
     limits: [...stack.limits, ...quotas.limits, ...memory],
     domains,
-    rests: stack.rests,
+    countedLayers: stack.countedLayers,
   };
 }
 
-function limitsWithin({ tree, uuid, quotas, room }: GroundQuestion, mount: Mount): Pick<Ground, 'doubts' | 'limits'> {
+function limitsWithin({ tree, uuid, quotas, room }: UnderlyingStorageQuery, mount: Mount): Pick<UnderlyingStorage, 'caveats' | 'limits'> {
   if (mount.type === 'btrfs') {
     const directory = btrfsDirectory(tree, uuid, mount.source);
     const parts = [btrfsQuotas(tree, directory), btrfsMetadata(tree, directory, room)];
-    return { doubts: parts.flatMap(({ doubts }) => doubts), limits: parts.flatMap(({ limits }) => limits) };
+    return { caveats: parts.flatMap(({ caveats }) => caveats), limits: parts.flatMap(({ limits }) => limits) };
   }
   return diskQuotas(mount, quotas);
 }
 
-function devicesOf({ tree, uuid }: GroundQuestion, mount: Mount): { found: readonly string[]; doubts: readonly GroundDoubt[] } {
-  if (mount.type === 'tmpfs') return { found: [], doubts: [] };
-  if (mount.type !== 'btrfs') return { found: [mount.device], doubts: [] };
+function devicesOf({ tree, uuid }: UnderlyingStorageQuery, mount: Mount): { found: readonly string[]; caveats: readonly StorageCaveat[] } {
+  if (mount.type === 'tmpfs') return { found: [], caveats: [] };
+  if (mount.type !== 'btrfs') return { found: [mount.device], caveats: [] };
   const found = btrfsDevices(tree, btrfsDirectory(tree, uuid, mount.source));
-  if (found !== undefined) return { found, doubts: [] };
-  return { found: [], doubts: [storageDoubt('The devices of the btrfs are not visible in sysfs.')] };
+  if (found !== undefined) return { found, caveats: [] };
+  return { found: [], caveats: [storageCaveat('The devices of the btrfs are not visible in sysfs.')] };
 }
 
 /** XFS can keep file data on a second device, which statfs does not count; an external journal must have storage too. */
-function otherDevices({ type, superOptions }: Mount): GroundDoubt[] {
+function otherDevices({ type, superOptions }: Mount): StorageCaveat[] {
   const named = superOptions.find((option) => /^(rtdev|logdev|journal_dev|journal_path)=/.test(option));
-  return named === undefined ? [] : [storageDoubt(`${type} uses a second device (${named}), which is not examined.`)];
+  return named === undefined ? [] : [storageCaveat(`${type} uses a second device (${named}), which is not examined.`)];
 }
 
-function storageDoubt(message: string): GroundDoubt {
+function storageCaveat(message: string): StorageCaveat {
   return { level: 'warning', code: 'STORAGE_BELOW_UNKNOWN', message, coveredBy: 'backed' };
 }
 
 /** tmpfs can be larger than memory and swap together. */
-function memoryLimit(tree: SystemTree): GroundLimit[] {
+function memoryLimit(tree: SystemTree): StorageLimit[] {
   const text = tree.text('/proc/meminfo') ?? '';
   const kib = (field: string): number | undefined => {
     const match = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(text);
@@ -101,7 +101,7 @@ function asOne(domains: readonly string[]): readonly string[] {
   return domains;
 }
 
-/** Which limits cover a file, as `GroundLimit.domain` names them. `type`: as in mountinfo. */
+/** Which limits cover a file, as `StorageLimit.domain` names them. `type`: as in mountinfo. */
 export function domainsOf(
   ffi: Ffi | undefined,
   fd: number,
@@ -117,7 +117,7 @@ export function domainsOf(
 }
 
 /** What can be written at the most to files of `domains`, of `available` bytes of the filesystem. */
-export function availableIn({ limits }: Pick<Ground, 'limits'>, available: number, domains: readonly string[]): number {
+export function availableIn({ limits }: Pick<UnderlyingStorage, 'limits'>, available: number, domains: readonly string[]): number {
   const applying = limits.filter(({ domain }) => domain === null || domains.includes(domain));
   return Math.min(available, ...applying.map(({ remaining }) => remaining));
 }

@@ -1,5 +1,5 @@
 /**
- * The ground below a store, on a kernel that has quotas, thin volumes and NFS: a yes only where every layer keeps its promise.
+ * The storage below a store, on a kernel that has quotas, thin volumes and NFS: a yes only where every layer keeps its promise.
  * Each scenario also shows the failure that a yes would have promised away.
  */
 import { describe, expect, it } from 'vitest';

@@ -5,7 +5,7 @@ import { loadFfi } from '../ffi.ts';
 import type { HostFilesystem } from '../filesystem.ts';
 import { noCowOf } from '../ioctls.ts';
 import { readStorageMap } from '../storage-map.ts';
-import { availableIn } from './ground.ts';
+import { availableIn } from './underlying-storage.ts';
 import { type BackingStorage, directoryOfRemoved, type ExamineBacking } from './loop-layer.ts';
 
 /** Loop devices on loop devices are followed this far. */
@@ -28,7 +28,7 @@ export function examineBackingWith(filesystemOf: (target: Buffer | number) => Pr
 }
 
 function removedFile(filesystem: HostFilesystem): BackingStorage {
-  return { ...storageOf(filesystem, filesystem.ground.domains), file: undefined, copiesOnWrite: filesystem.copyOnWrite === true };
+  return { ...storageOf(filesystem, filesystem.underlying.domains), file: undefined, copiesOnWrite: filesystem.copyOnWrite === true };
 }
 
 async function namedFile(
@@ -43,7 +43,7 @@ async function namedFile(
     const noCow = filesystem.kind === 'btrfs' ? await isNoCow(fd) : undefined;
     const allocation = stats.blocks * BYTES_PER_STAT_BLOCK;
     return {
-      ...storageOf(filesystem, filesystem.ground.domains),
+      ...storageOf(filesystem, filesystem.underlying.domains),
       file: { length: stats.size, allocation, stored: () => storedIn(path, stats, filesystem) },
       copiesOnWrite: filesystem.copyOnWrite === true && noCow !== true,
     };
@@ -55,10 +55,10 @@ async function namedFile(
 function storageOf(
   filesystem: HostFilesystem,
   domains: readonly string[],
-): Pick<BackingStorage, 'available' | 'device' | 'type' | 'doubts'> {
-  const { available, size, ground, device, type } = filesystem;
+): Pick<BackingStorage, 'available' | 'device' | 'type' | 'caveats'> {
+  const { available, size, underlying, device, type } = filesystem;
   const atMost = size === 0 ? 0 : available;
-  return { available: availableIn(ground, atMost, domains), device, type, doubts: ground.doubts };
+  return { available: availableIn(underlying, atMost, domains), device, type, caveats: underlying.caveats };
 }
 
 async function isNoCow(fd: number): Promise<boolean | undefined> {

@@ -2,7 +2,7 @@
 import type { Assumption } from '#base';
 
 /** A reason why available space, as the filesystem states it, is no promise. */
-export interface GroundDoubt {
+export interface StorageCaveat {
   readonly level: 'warning';
   /** A code of docs/findings.md. */
   readonly code: string;
@@ -13,7 +13,7 @@ export interface GroundDoubt {
 }
 
 /** A limit that was read: what it covers cannot take more than `remaining`. */
-export interface GroundLimit {
+export interface StorageLimit {
   readonly level: 'warning';
   readonly code: string;
   /** Which files it covers, as `FileFacts.domains` names them (`subvolume 257`, `user 1000`); null: the whole filesystem. */
@@ -24,14 +24,14 @@ export interface GroundLimit {
   readonly message: string;
 }
 
-export interface Ground {
-  readonly doubts: readonly GroundDoubt[];
-  readonly limits: readonly GroundLimit[];
+export interface UnderlyingStorage {
+  readonly caveats: readonly StorageCaveat[];
+  readonly limits: readonly StorageLimit[];
   /** The domains of new files in the directory that was examined. */
   readonly domains: readonly string[];
   /** What a yes rests on beside the filesystem itself, a sentence each: a layer below that was counted. */
-  readonly rests: readonly string[];
+  readonly countedLayers: readonly string[];
 }
 
 /** A filesystem on storage of its own, without limits. */
-export const FIRM_GROUND: Ground = { doubts: [], limits: [], domains: [], rests: [] };
+export const PLAIN_STORAGE: UnderlyingStorage = { caveats: [], limits: [], domains: [], countedLayers: [] };

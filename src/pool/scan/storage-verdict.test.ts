@@ -1,21 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { GiB, MiB, runSync } from '#base';
-import { FIRM_GROUND, type Ground } from '#block';
-import { availableUnderLimits, type Demand, judgeGround } from './ground-verdict.ts';
+import { PLAIN_STORAGE, type UnderlyingStorage } from '#block';
+import { availableUnderLimits, type Demand, judgeUnderlyingStorage } from './storage-verdict.ts';
 
 import { domainResiduals } from './domains.ts';
-import { mapDoubts } from './map-doubt.ts';
+import { mapCaveats } from './map-caveat.ts';
 import { type HostFilesystem } from '#host';
 
-const limit = (domain: string | null, remaining: number): Ground['limits'][number] => ({
+const limit = (domain: string | null, remaining: number): UnderlyingStorage['limits'][number] => ({
   level: 'warning',
   code: 'QUOTA_LIMIT',
   domain,
   remaining,
   message: `${domain} has ${remaining} left.`,
 });
-const store = (ground: Partial<Ground>): HostFilesystem =>
-  ({ available: 100 * GiB, ground: { ...FIRM_GROUND, ...ground } }) as HostFilesystem;
+const store = (underlying: Partial<UnderlyingStorage>): HostFilesystem =>
+  ({ available: 100 * GiB, underlying: { ...PLAIN_STORAGE, ...underlying } }) as HostFilesystem;
 const demand = (byDomain: Record<string, number>): Demand => ({
   leastResidual: Object.values(byDomain).reduce((sum, one) => sum + one, 0),
   byDomain: new Map(Object.entries(byDomain)),
@@ -38,22 +38,22 @@ describe('availableUnderLimits()', () => {
   });
 });
 
-describe('judgeGround()', () => {
-  const doubts: Ground['doubts'] = [
+describe('judgeUnderlyingStorage()', () => {
+  const caveats: UnderlyingStorage['caveats'] = [
     { level: 'warning', code: 'FILESYSTEM_SHARED', message: 'Other hosts.', coveredBy: 'exclusive' },
     { level: 'warning', code: 'FILESYSTEM_UNION', message: 'A union.', coveredBy: null },
   ];
-  it('gives no firm ground while one doubt is open', () => {
-    const { isFirm, findings } = judgeGround(store({ doubts }), demand({}), []);
-    expect([isFirm, findings.map(({ code }) => code)]).toEqual([false, ['FILESYSTEM_SHARED', 'FILESYSTEM_UNION']]);
+  it('is unreliable while a caveat is not covered', () => {
+    const { isReliable, findings } = judgeUnderlyingStorage(store({ caveats }), demand({}), []);
+    expect([isReliable, findings.map(({ code }) => code)]).toEqual([false, ['FILESYSTEM_SHARED', 'FILESYSTEM_UNION']]);
   });
   it('repeats a declaration with what it covers, and covers nothing else', () => {
-    const { isFirm, assumed, findings } = judgeGround(store({ doubts }), demand({}), ['exclusive', 'backed', 'no-quota']);
-    expect([isFirm, assumed]).toEqual([false, ['exclusive']]);
+    const { isReliable, assumed, findings } = judgeUnderlyingStorage(store({ caveats }), demand({}), ['exclusive', 'backed', 'no-quota']);
+    expect([isReliable, assumed]).toEqual([false, ['exclusive']]);
     expect(findings.find(({ code }) => code === 'ASSUMED')?.message).toContain('Other hosts.');
   });
   it('rests on no declaration that was not needed', () => {
-    expect(judgeGround(store({}), demand({}), ['exclusive'])).toMatchObject({ isFirm: true, assumed: [], findings: [] });
+    expect(judgeUnderlyingStorage(store({}), demand({}), ['exclusive'])).toMatchObject({ isReliable: true, assumed: [], findings: [] });
   });
 });
 
@@ -70,33 +70,33 @@ describe('domainResiduals()', () => {
   });
 });
 
-describe('a limit that is a doubt as well', () => {
+describe('a limit that is a caveat as well', () => {
   it('is named once while it is open', () => {
     const message = 'Storage is short.';
     const short = { level: 'warning', code: 'STORAGE_BELOW_SHORT', message } as const;
-    const doubts = [{ ...short, coveredBy: 'backed' as const }];
+    const caveats = [{ ...short, coveredBy: 'backed' as const }];
     const limits = [{ ...short, domain: null, remaining: MiB }];
-    const judged = judgeGround(store({ doubts, limits }), demand({}), []);
+    const judged = judgeUnderlyingStorage(store({ caveats, limits }), demand({}), []);
     expect(judged.findings.map(({ code }) => code)).toEqual(['STORAGE_BELOW_SHORT']);
   });
 });
 
 describe('maps of files that can outgrow what is left', () => {
-  it('are a doubt that only a declaration answers, where the residuals fit', () => {
-    const doubts = mapDoubts(10 * MiB, 30 * MiB);
-    const open = judgeGround(store({}), demand({}), ['backed'], doubts);
+  it('are a caveat that only a declaration answers, where the residuals fit', () => {
+    const caveats = mapCaveats(10 * MiB, 30 * MiB);
+    const open = judgeUnderlyingStorage(store({}), demand({}), ['backed'], caveats);
     expect(open).toMatchObject({
-      isFirm: false,
+      isReliable: false,
       findings: [
         { level: 'warning', code: 'MAP_MAY_EXCEED', message: expect.stringMatching(/10 MiB remaining.*up to 30 MiB.*usual-writes/) },
       ],
     });
-    const declared = judgeGround(store({}), demand({}), ['usual-writes'], doubts);
-    expect(declared).toMatchObject({ isFirm: true, assumed: ['usual-writes'], findings: [{ level: 'info', code: 'ASSUMED' }] });
+    const declared = judgeUnderlyingStorage(store({}), demand({}), ['usual-writes'], caveats);
+    expect(declared).toMatchObject({ isReliable: true, assumed: ['usual-writes'], findings: [{ level: 'info', code: 'ASSUMED' }] });
   });
 
-  it('are no doubt where they fit too, and none where the residuals do not', () => {
-    expect([mapDoubts(30 * MiB, 30 * MiB), mapDoubts(-1, 30 * MiB), mapDoubts(0, 0)]).toEqual([[], [], []]);
-    expect(judgeGround(store({}), demand({}), ['usual-writes'])).toMatchObject({ isFirm: true, assumed: [] });
+  it('are no caveat where they fit too, and none where the residuals do not', () => {
+    expect([mapCaveats(30 * MiB, 30 * MiB), mapCaveats(-1, 30 * MiB), mapCaveats(0, 0)]).toEqual([[], [], []]);
+    expect(judgeUnderlyingStorage(store({}), demand({}), ['usual-writes'])).toMatchObject({ isReliable: true, assumed: [] });
   });
 });

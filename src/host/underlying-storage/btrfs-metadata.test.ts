@@ -30,8 +30,8 @@ function remaining(size: number, available: number): number | undefined {
   return btrfsMetadata(new SystemTree(root), DIRECTORY, { size, available }).limits[0]?.remaining;
 }
 
-function doubts(size: number, available: number): string[] {
-  return btrfsMetadata(new SystemTree(root), DIRECTORY, { size, available }).doubts.map(({ code }) => code);
+function caveats(size: number, available: number): string[] {
+  return btrfsMetadata(new SystemTree(root), DIRECTORY, { size, available }).caveats.map(({ code }) => code);
 }
 
 describe('the metadata of a btrfs', () => {
@@ -69,6 +69,6 @@ describe('the metadata of a btrfs', () => {
     ['space for a further chunk', 900 * MiB, []],
   ])('leaves overwrites open with 2 MiB free and %s', (_what, available, codes) => {
     metadata({ total_bytes: 8 * MiB, bytes_used: 0 }, 6 * MiB);
-    expect(doubts(GiB, available)).toEqual(codes);
+    expect(caveats(GiB, available)).toEqual(codes);
   });
 });

@@ -4,7 +4,7 @@
  * fs/quota/quota.c.
  */
 import { formatBytes } from '#base';
-import type { GroundDoubt, GroundLimit } from '#block';
+import type { StorageCaveat, StorageLimit } from '#block';
 import type { Ffi } from '../ffi.ts';
 import type { Mount } from '../mounts.ts';
 
@@ -52,8 +52,8 @@ export interface QuotaOfId {
 }
 
 export interface DiskQuotas {
-  readonly doubts: readonly GroundDoubt[];
-  readonly limits: readonly GroundLimit[];
+  readonly caveats: readonly StorageCaveat[];
+  readonly limits: readonly StorageLimit[];
   /** The types that limit files here: the domains of a file are its ids of these. */
   readonly types: readonly QuotaType[];
 }
@@ -65,12 +65,12 @@ export interface DiskQuotas {
  */
 export function diskQuotas({ type: kind, superOptions }: Pick<Mount, 'type' | 'superOptions'>, questions: QuotaQuestions): DiskQuotas {
   const types = [...new Set([...(questions.enforced() ?? []), ...quotaTypesOf(superOptions)])];
-  const doubts: GroundDoubt[] = [];
-  const limits: GroundLimit[] = [];
+  const caveats: StorageCaveat[] = [];
+  const limits: StorageLimit[] = [];
   for (const type of types) {
     const found = questions.limits(type);
     if (found === undefined) {
-      doubts.push({
+      caveats.push({
         level: 'warning',
         code: 'QUOTA_UNKNOWN',
         message: `Limits of ${type} quotas are enforced on this filesystem; the space left under them could not be read.`,
@@ -79,13 +79,13 @@ export function diskQuotas({ type: kind, superOptions }: Pick<Mount, 'type' | 's
       continue;
     }
     const standard = kind === 'xfs' ? found.find(({ id }) => id === 0) : undefined;
-    if (standard !== undefined) doubts.push(standardLimit(type, standard));
+    if (standard !== undefined) caveats.push(standardLimit(type, standard));
     limits.push(...found.filter((one) => one !== standard).map((one) => limitOf(type, one)));
   }
-  return { doubts, limits, types };
+  return { caveats, limits, types };
 }
 
-function standardLimit(type: QuotaType, { limit }: QuotaOfId): GroundDoubt {
+function standardLimit(type: QuotaType, { limit }: QuotaOfId): StorageCaveat {
   return {
     level: 'warning',
     code: 'QUOTA_UNKNOWN',
@@ -94,7 +94,7 @@ function standardLimit(type: QuotaType, { limit }: QuotaOfId): GroundDoubt {
   };
 }
 
-function limitOf(type: QuotaType, { id, limit, used }: QuotaOfId): GroundLimit {
+function limitOf(type: QuotaType, { id, limit, used }: QuotaOfId): StorageLimit {
   const remaining = Math.max(0, limit - used);
   return {
     level: 'warning',
