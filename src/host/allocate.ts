@@ -7,7 +7,7 @@ import { ERRNO, loadFfi } from './ffi.ts';
 const fsyncAsync = promisify(fsync);
 const ftruncateAsync = promisify(ftruncate);
 
-/** One system call's worth: small enough to be interrupted in time where the filesystem has to write zeros. */
+/** Bytes per system call: small enough to be interrupted in time where the filesystem has to write zeros. */
 const ALLOCATION_STEP = GiB;
 const MAX_BYTES_PER_WRITE = 2 ** 30;
 
@@ -18,10 +18,9 @@ export interface AllocateOptions {
 }
 
 /**
- * Gives [fileOffset, fileOffset + byteLength) of an open file storage that reads as zeros, and lengthens the file to hold it.
- *
- * Throws: unsupported, where there is no FFI or the filesystem cannot; io (IO_ENOSPC, ...); the signal's reason. What was
- * allocated until then stays.
+ * Allocates storage that reads as zeros for [fileOffset, fileOffset + byteLength) of an open file, and extends the file to hold
+ * it. Throws: unsupported, without an FFI or where the filesystem cannot; io (IO_ENOSPC, ...); the signal's reason. Storage
+ * allocated before the error stays.
  */
 export async function allocateSpace(fd: number, fileOffset: number, byteLength: number, options: AllocateOptions = {}): Promise<void> {
   const ffi = await loadFfi();
@@ -61,7 +60,7 @@ function writeOnce(fd: number, bytes: Uint8Array, at: number, length: number, po
   });
 }
 
-/** Makes the file `length` bytes long; what is added is a hole. Throws: io. */
+/** Sets the length of the file to `length` bytes; the added bytes are a hole. Throws: io. */
 export async function setLength(fd: number, length: number): Promise<void> {
   try {
     await ftruncateAsync(fd, length);

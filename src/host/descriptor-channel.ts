@@ -15,7 +15,7 @@ export const MAX_DESCRIPTORS_PER_MESSAGE = 253;
 export interface DescriptorSender {
   /** The other end, which a child process inherits. */
   readonly childFd: number;
-  /** Once the child has been started: its end stays open in the child alone. */
+  /** To be called once the child has been started: its end then stays open in the child alone. */
   closeChildEnd(): void;
   /**
    * Sends duplicates of `fds`, 1 to MAX_DESCRIPTORS_PER_MESSAGE, without waiting. False where they could not be sent: the

@@ -14,19 +14,22 @@ const openAsync = promisify(open);
 const O_PATH = 0x200000;
 const { O_RDONLY, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND } = constants;
 
-/** Where an opened object really is, all links resolved by the kernel. */
+/** The location of an opened object, with all links resolved by the kernel. */
 export interface RealPlace {
-  /** For people: its `nameText`. Decide on `realPathBytes`. */
+  /** For display: its `nameText`. Decisions use `realPathBytes`. */
   readonly realPath: string;
   readonly realPathBytes: Buffer;
 }
 
 export interface OpenOptions {
-  /** More flags for open(2), O_NOATIME for one; none that write or create. */
+  /** Additional flags for open(2), such as O_NOATIME; none that write or create. */
   readonly flags?: number;
-  /** The name lies in a directory of a local filesystem: unless it is a link, looking it up waits for nobody, and needs no turn of the thread pool. */
+  /**
+   * The name lies in a directory of a local filesystem: unless it is a link, its look-up cannot block and needs no thread of the
+   * pool.
+   */
   readonly isLocal?: boolean;
-  /** Called with the place of the object before it is opened for reading; refuses by throwing. */
+  /** Called with the location of the object before it is opened for reading; refuses by throwing. */
   readonly permit?: (place: RealPlace) => void;
 }
 
@@ -53,7 +56,7 @@ export async function openRegular(path: string | Buffer, options: OpenOptions = 
   });
 }
 
-/** A directory or regular file, open so that its filesystem can be asked about. Throws as `openRegular`. */
+/** A directory or regular file, open for queries about its filesystem. Throws as `openRegular`. */
 export async function openForMetadata(path: string | Buffer): Promise<number> {
   const image = displayPath(path);
   refuseImpossibleName(path, image);
@@ -63,7 +66,7 @@ export async function openForMetadata(path: string | Buffer): Promise<number> {
   });
 }
 
-/** Closes now; for descriptors of local files that were only read. */
+/** Closes immediately; for descriptors of local files opened read-only. */
 export function closeDescriptor(fd: number): void {
   closeSync(fd);
 }
@@ -73,7 +76,7 @@ export function displayPath(path: string | Buffer): string {
   return nameText(path);
 }
 
-/** Only the look-up may wait for a slow filesystem's server, so only it goes through the thread pool. */
+/** Only the look-up can block on the server of a slow filesystem, so only it goes through the thread pool. */
 async function withPlace<T>(path: string | Buffer, image: string, isLocal: boolean, use: (place: number, stats: Stats) => T): Promise<T> {
   try {
     const { place, stats } = (isLocal ? lookUpNow(path) : undefined) ?? { place: await openAsync(path, O_PATH), stats: undefined };
@@ -87,7 +90,7 @@ async function withPlace<T>(path: string | Buffer, image: string, isLocal: boole
   }
 }
 
-/** undefined for a link, which may lead to where looking up takes long. */
+/** undefined for a link, whose target may be slow to look up. */
 function lookUpNow(path: string | Buffer): { readonly place: number; readonly stats: Stats } | undefined {
   const place = openSync(path, O_PATH + O_NOFOLLOW);
   const stats = fstatSync(place);
@@ -127,7 +130,7 @@ function throughProc(fd: number): string {
   return `/proc/self/fd/${fd}`;
 }
 
-/** Names come from images too: what no file can be called is refused before Node throws a TypeError at it. */
+/** Names come from images too: an impossible file name is refused before Node throws a TypeError for it. */
 function refuseImpossibleName(path: string | Buffer, image: string): void {
   const isEmpty = path.length === 0;
   if (!isEmpty && !path.includes('\0')) return;

@@ -1,7 +1,7 @@
 /** The number of files that this process may still open. Source: proc_pid_limits(5), proc_pid_fd(5). */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What every process has, where /proc is not there to ask. */
+/** Descriptors that every process has, used where /proc is not available. */
 const DEFAULT_LIMIT = 1024;
 
 /** Of the soft limit, which Node raises to the hard one when it starts. At least 0. */

@@ -4,7 +4,7 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 
-/** A directory by device and inode number: watched as itself, whatever its name becomes. */
+/** A directory by device and inode number: it is watched under whatever name it has. */
 export interface WatchedDirectory {
   readonly key: string;
   readonly pathBytes: Buffer;
@@ -13,12 +13,18 @@ export interface WatchedDirectory {
 /** names: something was created, deleted or renamed. content: something was written. */
 export type DirectoryEvent = 'names' | 'content';
 
-/** Why not all directories are watched. */
+/** Why some directories are not watched. */
 export type WatchLack = 'limit' | 'failed' | undefined;
 
-/** Kernel memory of about 1 KiB each, and a share of fs.inotify.max_user_watches, which all programs of a user have together. */
+/**
+ * Each watch takes about 1 KiB of kernel memory, and counts against fs.inotify.max_user_watches, which all programs of a user
+ * share.
+ */
 export const MOST_WATCHES = 4096;
-/** A directory whose machines write all the time would keep us busy with being told so: from so many events on it is left alone until `calm`. */
+/**
+ * Events per directory before its watch is suspended until `calm`: a directory whose guests write constantly would otherwise keep
+ * the process busy with events.
+ */
 const MOST_EVENTS = 2000;
 
 interface Watch {
@@ -30,7 +36,7 @@ export class DirectoryWatches {
   readonly #onEvent: (event: DirectoryEvent) => void;
   readonly #most: number;
   readonly #watches = new Map<string, Watch>();
-  /** Told too much since the last `cover`. */
+  /** Suspended since the last `cover`: it reported too many events. */
   readonly #muted = new Set<string>();
 
   constructor(onEvent: (event: DirectoryEvent) => void, most: number = MOST_WATCHES) {
@@ -42,7 +48,7 @@ export class DirectoryWatches {
     return this.#watches.size;
   }
 
-  /** From now on exactly these are watched, as far as the kernel lets us; says why some are not. */
+  /** Watches exactly these directories from now on, as far as the kernel permits; returns why some are not watched. */
   cover(directories: readonly WatchedDirectory[]): WatchLack {
     this.#muted.clear();
     for (const watched of this.#watches.values()) watched.events = 0;
@@ -66,14 +72,14 @@ export class DirectoryWatches {
 
   #add(key: string, pathBytes: Buffer): WatchLack {
     try {
-      // By its path as bytes: Node gives the names in events back in the encoding that is asked for, and we need none.
+      // By its path as bytes: Node returns the names in events in the requested encoding, and none is needed here.
       const watcher = watch(pathBytes, { persistent: false, encoding: 'buffer' }, (type) => this.#note(key, type));
       watcher.on('error', () => this.#drop(key));
       this.#watches.set(key, { watcher, events: 0 });
       return undefined;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      // Gone since it was read: the next look knows.
+      // Removed since it was read: the next scan pass finds that.
       if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
       return code === 'ENOSPC' || code === 'EMFILE' || code === 'ENOMEM' ? 'limit' : 'failed';
     }

@@ -7,11 +7,11 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { PlimsollError } from '#base';
 
 export interface ElfNeeds {
-  /** The loader that has to be at this very path (PT_INTERP); undefined for a library. */
+  /** The loader, which must be at this exact path (PT_INTERP); undefined for a library. */
   readonly interpreter: string | undefined;
-  /** The name by which others need this file (DT_SONAME). */
+  /** The name by which other files refer to this one (DT_SONAME). */
   readonly soname: string | undefined;
-  /** The libraries it needs, by their names, not by paths (DT_NEEDED). */
+  /** The libraries it needs, by name and not by path (DT_NEEDED). */
   readonly needed: readonly string[];
 }
 
@@ -37,7 +37,7 @@ const DT_NEEDED = 1;
 const DT_STRTAB = 5;
 const DT_SONAME = 14;
 
-/** Throws: unsupported, for what is no 64-bit little-endian ELF file; a Node error when it cannot be read. */
+/** Throws: unsupported, unless it is a 64-bit little-endian ELF file; a Node error when it cannot be read. */
 export function readElfNeeds(path: string): ElfNeeds {
   const fd = openSync(path, 'r');
   try {
@@ -91,7 +91,7 @@ function dynamicNames(read: Read, segments: readonly Segment[]): { soname: strin
   return { soname: named(DT_SONAME)[0], needed: named(DT_NEEDED) };
 }
 
-/** DT_STRTAB is an address in memory; the segment that is loaded there says where it is in the file. */
+/** DT_STRTAB is an address in memory; the segment loaded there gives its offset in the file. */
 function fileOffsetOf(segments: readonly Segment[], address: number): number {
   const home = segments.find((one) => one.type === PT_LOAD && address >= one.address && address < one.address + one.fileBytes);
   return home === undefined ? address : address - home.address + home.fileOffset;

@@ -27,7 +27,7 @@ export function fileDevice(fd: number, byteLength: number, image: string, ffi: (
         filled += count;
         options?.signal?.throwIfAborted();
       }
-      // Cached content is read without waiting: a large image would hold up everything else.
+      // Cached content is read without blocking: reading a large image would otherwise delay everything else.
       const pause = pauseDue();
       if (pause !== undefined) await pause;
       return filled;
@@ -47,9 +47,10 @@ function readOnce(fd: number, target: Uint8Array, piece: { at: number; length: n
 }
 
 /**
- * `device`, whose holes are answered with zeros without a system call.
+ * `device`, whose holes are read as zeros without a system call.
  *
- * Only for a map as new as the file's content: a file that somebody writes to meanwhile would be read as it never was.
+ * Only for a map that is as new as the file's content: a concurrent write would otherwise produce content that the file never
+ * had.
  */
 export function holesAsZeros(device: ReadableDevice, map: StorageMap): ReadableDevice {
   return filterDevice(device, {

@@ -19,7 +19,7 @@ import { readStorageRules } from './storage-rules.ts';
 
 const statfsOf = promisify(statfs);
 
-/** A filesystem as it was when first asked about. */
+/** A filesystem as it was when first queried. */
 export interface HostFilesystem {
   /**
    * `uuid:…` where it has one, else `dev:MAJOR:MINOR`. The same for all mounts and btrfs subvolumes of one filesystem. A copy
@@ -39,25 +39,25 @@ export interface HostFilesystem {
   readonly available: number;
   /** Unit of allocation, as in FileFacts. */
   readonly hostBlock: number;
-  /** As in FileFacts; of the directory or file by which the filesystem was examined. */
+  /** As in FileFacts; of the directory or file through which the filesystem was examined. */
   readonly geometry?: MapGeometry | undefined;
-  /** Files can share blocks; undefined where it is not known. */
+  /** Files can share blocks; undefined if unknown. */
   readonly reflink: boolean | undefined;
-  /** Overwriting stored bytes takes new storage first (files marked NOCOW excepted); undefined where it is not known. */
+  /** Overwriting stored bytes takes new storage first (files marked NOCOW excepted); undefined if unknown. */
   readonly copyOnWrite: boolean | undefined;
-  /** Bytes that a new file can come to have at the most, in the directory that was examined; undefined where none is known to matter. */
+  /** Maximum length in bytes of a new file in the examined directory; undefined if no limit is known. */
   readonly largestNewFile: number | undefined;
-  /** The superblock is read-only: not a mount of it alone. */
+  /** The superblock is read-only, not only one mount of it. */
   readonly isReadOnly: boolean;
-  /** What carries it, and the limits on it. */
+  /** The storage below it, and the limits on it. */
   readonly underlying: UnderlyingStorage;
 }
 
-/** What one run has learnt of filesystems: each is asked once, so figures taken from one cache belong together. */
+/** The filesystems of one run. Each is queried once, so figures taken from one cache belong together. */
 export class FilesystemCache {
   readonly #byDevice = new Map<bigint, Promise<HostFilesystem>>();
   readonly #depth: number;
-  /** The id that each superblock got, by its device and UUID. */
+  /** The id assigned to each superblock, by its device and UUID. */
   readonly #ids: Map<string, { readonly device: string; readonly id: string }>;
 
   /**
@@ -78,7 +78,7 @@ export class FilesystemCache {
     if (known !== undefined) return known;
     const asked = examine(fd, device, (uuid, superblock) => this.#claim(uuid, superblock), this.#depth);
     this.#byDevice.set(device, asked);
-    // A failure (out of descriptors, say) is not knowledge.
+    // A failure (out of descriptors, for example) is not cached.
     asked.catch(() => this.#byDevice.delete(device));
     return asked;
   }
@@ -110,7 +110,7 @@ export async function filesystemOf(target: string | Buffer | number, cache = new
   }
 }
 
-/** By what rules a new file in the directory that was examined is given storage. */
+/** The allocation rules for a new file in the examined directory. */
 export function storageRulesOf({ kind, hostBlock, geometry }: HostFilesystem): StorageRules {
   return { filesystem: kind, hostBlock, geometry };
 }
@@ -177,7 +177,7 @@ interface Traits {
 }
 
 const UNKNOWN: Traits = { kind: 'other', reflink: undefined, copyOnWrite: undefined };
-/** f_type to what is known of it. ZFS and bcachefs: copy on write, charging rules not modelled. */
+/** Properties by f_type. ZFS and bcachefs copy on write; their charging rules are not modelled. */
 const TRAITS_OF_MAGIC: Readonly<Record<number, Traits>> = {
   0xef53: { kind: 'ext4', reflink: false, copyOnWrite: false },
   0x58465342: { kind: 'xfs', reflink: undefined, copyOnWrite: false },
@@ -206,7 +206,7 @@ function tellOf(ffi: Ffi | undefined, fd: number, kind: FilesystemKind): Told {
   return { uuid: uuidOf(ffi, fd) ?? geometry?.uuid, reflink: geometry?.reflink, xfs: geometry };
 }
 
-/** Network filesystems report transfer sizes as block sizes; storage is then assumed to go by pages. */
+/** Network filesystems report transfer sizes as block sizes; storage is then assumed to be allocated in pages. */
 function saneBlock(reported: number): number {
   return isPowerOfTwo(reported) && reported >= 512 && reported <= 65536 ? reported : 4096;
 }

@@ -13,25 +13,25 @@ import { type LoopSearch, loopDevicesOn } from './loop-devices.ts';
 import { majorMinor, type Mount, mountIdOf, mountOf, readMounts } from './mounts.ts';
 import { type ProcessFiles, type ProcessSearch, excludingFd } from './process-files.ts';
 
-/** First byte of the permissions that are used, of those that are not shared, and how many there are (4 since QEMU 7.0). */
+/** First byte of the permissions in use, first byte of those not shared, and the number of permissions (4 since QEMU 7.0). */
 export const USES_BASE = 100;
 export const UNSHARED_BASE = 200;
 export const PERMISSION_COUNT = 5;
 const LAST_BYTE = UNSHARED_BASE + PERMISSION_COUNT - 1;
 
-/** libvirt's lock daemon, where it locks the images themselves. Source: libvirt src/locking/lock_daemon.c, offset 0. */
+/** The byte that libvirt's lock daemon locks in the images themselves. Source: libvirt src/locking/lock_daemon.c, offset 0. */
 export const LIBVIRT_BYTE = 0;
 
-/** Who said so. kernel: F_OFD_GETLK, about this very file; table: /proc/locks. */
+/** The source of the information. kernel: F_OFD_GETLK on this very file; table: /proc/locks. */
 export type LockSource = 'kernel' | 'table';
 
-/** A permission byte that somebody holds a shared lock on, as QEMU does. */
+/** A permission byte under a shared lock, as QEMU takes it. */
 export interface HeldByte {
   readonly byte: number;
   readonly sources: readonly LockSource[];
 }
 
-/** A lock that is not one of QEMU's. */
+/** A lock that is not QEMU's. */
 export interface ForeignLock {
   readonly kind: LockKind | 'unknown';
   readonly exclusive: boolean;
@@ -43,7 +43,7 @@ export interface ForeignLock {
 }
 
 export interface LockSearch {
-  /** failed: the filesystem could not be asked; absent: there is no FFI. */
+  /** failed: the filesystem could not be queried; absent: there is no FFI. */
   readonly kernel: 'asked' | 'failed' | 'absent';
   readonly table: 'read' | 'unreadable';
   /** Ascending. */
@@ -53,7 +53,7 @@ export interface LockSearch {
   readonly possible: readonly LockRow[];
 }
 
-/** What is known of who uses a file. */
+/** The known users of a file. */
 export interface FileUse {
   readonly path: string;
   /** `device:inode`, as in FileFacts. */
@@ -61,14 +61,14 @@ export interface FileUse {
   /** The filesystem's type as the kernel spells it; undefined where its mount was not found. */
   readonly filesystemType: string | undefined;
   readonly locks: LockSearch;
-  /** undefined when they were not asked about. */
+  /** undefined when they were not queried. */
   readonly processes: ProcessSearch | undefined;
-  /** undefined when they were not asked about; 'unreadable' without sysfs. */
+  /** undefined when they were not queried; 'unreadable' without sysfs. */
   readonly loops: LoopSearch | 'unreadable' | undefined;
 }
 
 export interface FileUseOptions {
-  /** Ask about processes and loop devices too, not about locks alone. */
+  /** Query processes and loop devices too, not only locks. */
   readonly processes?: ProcessFiles | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -111,7 +111,7 @@ async function useOfDescriptor(
   };
 }
 
-/** Conflicts with an exclusive lock on each of the bytes; each is found once. */
+/** Conflicts with an exclusive lock on any of the bytes; each is found once. */
 function askKernel(ffi: Ffi | undefined, fd: number): readonly LockConflict[] | 'failed' | 'absent' {
   if (ffi === undefined) return 'absent';
   const found: LockConflict[] = [];
@@ -128,12 +128,12 @@ const PERMISSION_BYTES: readonly number[] = [
   ...permissionNumbers.map((n) => USES_BASE + n),
   ...permissionNumbers.map((n) => UNSHARED_BASE + n),
 ];
-/** The byte behind QEMU's last one stands for all others: who locks a whole file locks it too. */
+/** The byte after QEMU's last one stands for all others: a lock on the whole file covers it too. */
 const ASKED_BYTES: readonly number[] = [LIBVIRT_BYTE, ...PERMISSION_BYTES, LAST_BYTE + 1];
 
 interface LockedPlace {
   readonly mount: Mount | undefined;
-  /** Of st_dev: of the mount only where that has none of its own. */
+  /** Of st_dev; of the mount if that has no device number of its own. */
   readonly device: string;
   readonly inode: string;
   readonly mounts: readonly Mount[];
@@ -165,11 +165,13 @@ type ToldLock = Omit<ForeignLock, 'sources'> & { readonly source: LockSource };
 
 function rowOf({ start, byteLength, exclusive, pid }: LockConflict): Omit<ForeignLock, 'sources'> {
   const end = byteLength === 0 ? Number.POSITIVE_INFINITY : start + byteLength - 1;
-  // Who owns a lock says what it is: a process's is POSIX, and of two that nobody owns the table tells.
+  // The owner of a lock reveals its kind: the lock of a process is POSIX. For two without an owner the table decides.
   return { kind: pid === undefined ? 'unknown' : 'POSIX', exclusive, pid, start, end };
 }
 
-/** QEMU takes shared locks within its two groups of bytes, and nothing else; POSIX ones if told to lock where OFD is missing. */
+/**
+ * QEMU takes shared locks within its two groups of bytes, and nothing else; POSIX locks on request, where OFD locks are missing.
+ */
 function isQemus({ exclusive, start, end }: ToldLock): boolean {
   if (exclusive) return false;
   return [USES_BASE, UNSHARED_BASE].some((base) => start >= base && end < base + PERMISSION_COUNT);
@@ -182,7 +184,7 @@ function heldBytes(locks: readonly ToldLock[]): HeldByte[] {
   });
 }
 
-/** Ascending. The same range by both sources is one lock; the table knows its kind. */
+/** Ascending. The same range from both sources is one lock; the table has its kind. */
 function foreignLocks(locks: readonly ToldLock[]): ForeignLock[] {
   const byKey = new Map<string, ForeignLock>();
   for (const { source, ...lock } of locks) {

@@ -23,7 +23,7 @@ const FS_IMMUTABLE_FL = 0x10;
 const FS_EXTENT_FL = 0x80000;
 const FS_XFLAG_EXTSIZE = 0x800;
 const FS_XFLAG_COWEXTSIZE = 0x10000;
-/** Blocks that XFS takes for a copy where the file says nothing: XFS_DEFAULT_COWEXTSZ_HINT. */
+/** Copy-on-write granularity of XFS in blocks for a file without a hint of its own: XFS_DEFAULT_COWEXTSZ_HINT. */
 const XFS_DEFAULT_COPY_BLOCKS = 32;
 const FS_NOCOW_FL = 0x800000;
 const XFS_GEOMETRY_UUID_AT = 64;
@@ -31,7 +31,7 @@ const XFS_GEOMETRY_SUNIT_AT = 80; // u32 sunit, u32 swidth, in blocks; the block
 const XFS_GEOMETRY_FLAGS_AT = 92;
 const XFS_FSOP_GEOM_FLAGS_REFLINK = 0x100000;
 
-/** The filesystem's UUID in its usual spelling; undefined where it has none or cannot be asked. */
+/** The filesystem's UUID in its usual spelling; undefined if it has none or the query failed. */
 export function uuidOf(ffi: Ffi, fd: number): string | undefined {
   const general = Buffer.alloc(17);
   if (ffi.ioctl(fd, FS_IOC_GETFSUUID, general) >= 0 && general[0] === 16) return spellUuid(general.subarray(1, 17));
@@ -69,7 +69,7 @@ export function isReadOnlySubvolume(ffi: Ffi, fd: number): boolean {
   return ffi.ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, info) >= 0 && (info.readUInt32LE(SUBVOL_INFO_FLAGS_AT) & BTRFS_ROOT_SUBVOL_RDONLY) !== 0;
 }
 
-/** ext4: whether an open file or directory is mapped by extents; undefined where it could not be asked. */
+/** ext4: whether an open file or directory is mapped by extents; undefined if the query failed. */
 export function hasExtents(ffi: Ffi, fd: number): boolean | undefined {
   const flags = Buffer.alloc(8);
   return ffi.ioctl(fd, FS_IOC_GETFLAGS, flags) < 0 ? undefined : (flags.readInt32LE(0) & FS_EXTENT_FL) !== 0;
@@ -82,7 +82,7 @@ export interface XfsGeometry {
   readonly stripe: number;
 }
 
-/** XFS: what mkfs decided. */
+/** XFS: the geometry chosen by mkfs. */
 export function xfsGeometryOf(ffi: Ffi, fd: number): XfsGeometry | undefined {
   const geometry = Buffer.alloc(256);
   if (ffi.ioctl(fd, XFS_IOC_FSGEOMETRY, geometry) < 0) return undefined;
@@ -97,11 +97,11 @@ export function xfsGeometryOf(ffi: Ffi, fd: number): XfsGeometry | undefined {
 export interface ExtentSizes {
   /** The extent size hint in bytes, 0 when there is none. */
   readonly hint: number;
-  /** Bytes in whose steps shared blocks are copied: the larger of both hints, else 32 blocks. */
+  /** Granularity in bytes of copies of shared blocks: the larger of both hints, otherwise 32 blocks. */
   readonly copyStep: number;
 }
 
-/** XFS: in which steps an open file takes storage. */
+/** XFS: the granularity in which an open file takes storage. */
 export function extentSizesOf(ffi: Ffi, fd: number, blockSize: number): ExtentSizes {
   const attributes = Buffer.alloc(28);
   if (ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0) return { hint: 0, copyStep: XFS_DEFAULT_COPY_BLOCKS * blockSize };
@@ -111,13 +111,13 @@ export function extentSizesOf(ffi: Ffi, fd: number, blockSize: number): ExtentSi
   return { hint, copyStep: Math.max(hint, copyHint) || XFS_DEFAULT_COPY_BLOCKS * blockSize };
 }
 
-/** btrfs: whether the open file is written in place (chattr +C); undefined when it could not be asked. */
+/** btrfs: whether the open file is written in place (chattr +C); undefined if the query failed. */
 export function noCowOf(ffi: Ffi, fd: number): boolean | undefined {
   const flags = Buffer.alloc(8);
   return ffi.ioctl(fd, FS_IOC_GETFLAGS, flags) < 0 ? undefined : (flags.readInt32LE(0) & FS_NOCOW_FL) !== 0;
 }
 
-/** An all-zero UUID means that the filesystem was made without one. */
+/** An all-zero UUID means that the filesystem was created without one. */
 function spellUuid(bytes: Buffer): string | undefined {
   if (bytes.every((byte) => byte === 0)) return undefined;
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');

@@ -6,14 +6,14 @@
 import { KiB, TiB } from '#base';
 import { ERRNO, type Ffi, loadFfi, SEEK_SET } from './ffi.ts';
 
-/** Lengths from here on are not represented; every such limit counts as none. */
+/** Lengths from here on are not represented; such a limit counts as no limit. */
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
-/** Limits that were found, to try before searching: a store's files have few different ones. */
+/** Limits found so far, tried before searching: the files of a store have few different ones. */
 export class LargestFiles {
   readonly #seen = new Set<number>();
 
-  /** Bytes that the open file can come to have; undefined: no limit below 2^53, or it could not be asked. */
+  /** Maximum length in bytes of the open file; undefined: no limit below 2^53, or the query failed. */
   of(ffi: Ffi | undefined, fd: number): number | undefined {
     if (ffi === undefined || canSeekTo(ffi, fd, NO_LIMIT)) return undefined;
     for (const bytes of this.#seen) if (canSeekTo(ffi, fd, bytes) && !canSeekTo(ffi, fd, bytes + 1)) return bytes;
@@ -28,12 +28,12 @@ export async function largestFileOf(fd: number): Promise<number | undefined> {
   return new LargestFiles().of(await loadFfi(), fd);
 }
 
-/** Anything but a refusal of the offset is no answer about it. */
+/** Any result other than a refusal of the offset is inconclusive. */
 function canSeekTo(ffi: Ffi, fd: number, fileOffset: number): boolean {
   return ffi.seek(fd, fileOffset, SEEK_SET) !== -ERRNO.EINVAL;
 }
 
-/** undefined where not even the beginning can be sought to: a pipe, a device. */
+/** undefined if the file is not seekable: a pipe, a device. */
 function search(ffi: Ffi, fd: number): number | undefined {
   let possible = 0;
   let refused = NO_LIMIT;
@@ -70,7 +70,7 @@ function mostByIndirectBlocks(blockSize: number): number {
   const trees = 1 + (1 + pointers) + (1 + pointers + pointers ** 2);
   const counted = Math.floor((MOST_SECTORS * SECTOR) / blockSize);
   if (reach + trees <= counted) return reach * blockSize;
-  // As the kernel counts: indirect blocks for all that i_blocks can count, themselves included.
+  // The kernel's own count: indirect blocks for all that i_blocks can count, themselves included.
   const deep = counted - DIRECT_BLOCKS - pointers - pointers ** 2;
   const used = 1 + (1 + pointers) + (1 + Math.ceil(deep / pointers) + Math.ceil(deep / pointers ** 2));
   return Math.min((counted - used) * blockSize, 2 * TiB);

@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 /** POSIX: of a process. OFDLCK: of an open file description; QEMU's are. FLOCK: flock(2). LEASE, DELEG: of file servers. */
 export type LockKind = 'POSIX' | 'OFDLCK' | 'FLOCK' | 'LEASE' | 'DELEG';
 
-/** A lock that is held; who waits for one is left out. */
+/** A lock that is held; waiters are left out. */
 export interface LockRow {
   readonly kind: LockKind;
   readonly exclusive: boolean;
@@ -23,7 +23,7 @@ export interface LockRow {
   readonly end: number;
 }
 
-// "->" marks those who wait for a lock; they do not hold one, and do not match.
+// "->" marks waiters; they hold no lock and do not match.
 const ROW = /^\d+: (POSIX|OFDLCK|FLOCK|LEASE|DELEG)\s+\S+\s+(READ|WRITE|UNLCK)\s+(-?\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) (\d+|EOF)$/;
 
 export function parseLockRows(text: string): LockRow[] {

@@ -19,9 +19,9 @@ export interface LockedFile {
 }
 
 /**
- * Whether somebody holds one of QEMU's writing locks on the open file; undefined when it could not be asked.
+ * Whether a QEMU writing lock is held on the open file; undefined if the query failed.
  *
- * Asks the kernel about this file where there is an FFI; else looks into `table`. Takes no lock itself.
+ * Queries the kernel about this file where there is an FFI; otherwise searches `table`. Takes no lock itself.
  */
 export function isOpenForWriting(ffi: Ffi | undefined, fd: number, file: LockedFile, table: LockTable): boolean | undefined {
   if (ffi === undefined) return table.holdsWritingLock(file);
@@ -34,11 +34,11 @@ export function lockKeyOf({ superblock, inode }: LockedFile): string {
   return `${superblock}:${inode}`;
 }
 
-/** What /proc/locks said when it was first asked: one reading serves all files of a run. Source: proc_locks(5). */
+/** The content of /proc/locks when it was first read: one reading serves all files of a run. Source: proc_locks(5). */
 export class LockTable {
   #writers: ReadonlySet<string> | undefined | 'unread' = 'unread';
 
-  /** undefined when there is no /proc/locks: then the question has no answer. */
+  /** undefined without /proc/locks: the query then has no answer. */
   holdsWritingLock(file: LockedFile): boolean | undefined {
     return this.writers()?.has(lockKeyOf(file));
   }

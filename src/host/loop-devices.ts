@@ -1,7 +1,7 @@
 /**
  * The loop devices backed by a file: the kernel has the file open for them, so no process shows it and no lock is held.
  *
- * sysfs tells a path, not an inode. It is compared by the file that it leads to now: a loop device that was set up in
+ * sysfs gives a path, not an inode. It is compared by the file at that path now: a loop device that was set up in
  * another mount namespace cannot be told and is counted. Source: drivers/block/loop.c, loop_attr_backing_file_show.
  */
 import { existsSync, readdirSync, readFileSync, stat } from 'node:fs';
@@ -15,15 +15,15 @@ export interface LoopDevice {
   /** `/dev/loop0`. */
   readonly device: string;
   readonly readOnly: boolean;
-  /** Where it, or a partition of it, is mounted, as far as this mount namespace shows. */
+  /** Where it, or a partition of it, is mounted, if visible in this mount namespace. */
   readonly mountPoints: readonly string[];
-  /** Block devices that rest on it: `dm-0`. */
+  /** Block devices on top of it: `dm-0`. */
   readonly usedBy: readonly string[];
 }
 
 export interface LoopSearch {
   readonly devices: readonly LoopDevice[];
-  /** Loop devices whose file could not be told. */
+  /** Loop devices whose file is unknown. */
   readonly unresolvedCount: number;
 }
 
@@ -37,7 +37,10 @@ const NEWLINE = 10;
 /** sysfs counts in sectors of 512 bytes, whatever the device's own are. */
 const SECTOR = 512;
 
-/** The loop devices that rest on `file`; undefined where there is no sysfs. `block`: where it lists block devices. */
+/**
+ * The loop devices backed by `file`; undefined where there is no sysfs. `block`: the directory in which sysfs lists block
+ * devices.
+ */
 export async function loopDevicesOn(
   file: BackingFile,
   block = '/sys/block',
@@ -53,16 +56,16 @@ export async function loopDevicesOn(
   return existsSync(block) ? { devices, unresolvedCount } : undefined;
 }
 
-/** A file without a name that a loop device can write: nothing else opens it, so what it stores is not known. */
+/** A file without a name that a loop device can write: it cannot be opened, so the storage it uses is unknown. */
 export interface RemovedLoopFile {
   /** `/dev/loop0`. */
   readonly device: string;
   readonly formerPath: string;
-  /** Bytes of the device: the most that the file can come to store. */
+  /** Bytes of the device: the maximum that the file can store. */
   readonly size: number;
 }
 
-/** Loop devices that can write a file which has no name any more. `block`: where block devices are listed. */
+/** Writable loop devices whose file has no name any more. `block`: the directory that lists block devices. */
 export function removedLoopFiles(block = '/sys/block'): RemovedLoopFile[] {
   return (loopNames(block) ?? []).flatMap((name) => {
     const path = backingPath(`${block}/${name}`);
@@ -83,7 +86,7 @@ function loopNames(block: string): string[] | undefined {
   }
 }
 
-/** undefined when it cannot be told. */
+/** undefined if unknown. */
 async function restsOn(loop: string, file: BackingFile): Promise<boolean | undefined> {
   const path = backingPath(loop);
   if (path === undefined) return false;
@@ -91,12 +94,12 @@ async function restsOn(loop: string, file: BackingFile): Promise<boolean | undef
     const { dev, ino } = await statAsync(path, { bigint: true });
     return dev === file.dev && ino === file.ino;
   } catch {
-    // What has lost its name is not the file that we opened by a name, save through another hard link.
+    // A file that has lost its name is not the one that was opened by a name, unless through another hard link.
     return path.subarray(-DELETED.length).equals(DELETED) ? false : undefined;
   }
 }
 
-/** undefined when the loop device rests on nothing. */
+/** undefined when the loop device has no backing file. */
 function backingPath(loop: string): Buffer | undefined {
   try {
     const text = readFileSync(`${loop}/loop/backing_file`);
@@ -111,7 +114,7 @@ function describeLoop(block: string, name: string, mounts: readonly Mount[]): Lo
   const directories = parts.map((part) => (part === name ? `${block}/${name}` : `${block}/${name}/${part}`));
   const numbers = new Set(directories.map((directory) => firstLine(`${directory}/dev`)));
   const sources = new Set(parts.map((part) => `/dev/${part}`));
-  // btrfs has a device number of its own, and tells its device as the source of the mount.
+  // btrfs has a device number of its own, and names its device as the source of the mount.
   const own = mounts.filter((mount) => numbers.has(mount.device) || sources.has(mount.source));
   return {
     device: `/dev/${name}`,

@@ -41,14 +41,14 @@ function guestName(value: string): string | undefined {
   return found?.replaceAll(',,', ',');
 }
 
-/** What stands between single commas; a doubled one stands for itself. */
+/** The text between single commas; a doubled comma stands for itself. */
 const PARAMETER = /(?:[^,]|,,)+/g;
 
 /** Keys whose values are secrets, in QEMU's `key=value` syntax and in JSON. */
 const SECRET_PAIR = /((?:^|[,\s])(?:--?)?(?:data|key|passphrase|[\w.-]*password|[\w.-]*passwd)=)(?:[^,]|,,)*/g;
 const SECRET_JSON = /("(?:data|key|passphrase|[\w.-]*password|[\w.-]*passwd)"\s*:\s*")(?:[^"\\]|\\.)*/g;
 
-/** `word` with what looks like a secret left out: reports are copied into tickets. */
+/** `word` with apparent secrets left out: reports are copied into tickets. */
 export function withoutSecrets(word: string): string {
   return word.replace(SECRET_PAIR, '$1…').replace(SECRET_JSON, '$1…');
 }

@@ -11,7 +11,7 @@ export interface Mount {
   readonly mountPoint: string;
   /** The filesystem's type as the kernel spells it: `ext4`, `fuse.sshfs`. */
   readonly type: string;
-  /** What is mounted: `/dev/loop0`, `server:/export`, or a word of the filesystem's own. */
+  /** The mounted object: `/dev/loop0`, `server:/export`, or a word of the filesystem's own. */
   readonly source: string;
   /** Options of this mount alone: `ro` here is a read-only view of what may be writable elsewhere. */
   readonly options: readonly string[];
@@ -41,7 +41,7 @@ export function parseMounts(text: string): Mount[] {
   });
 }
 
-/** What is known of an open file to find its mount by. */
+/** The known properties of an open file by which to find its mount. */
 export interface Mounted {
   readonly mountId: number | undefined;
   readonly realPath: string;
@@ -66,7 +66,10 @@ export function mountOf(mounts: readonly Mount[], file: Mounted): Mount | undefi
   return best;
 }
 
-/** All mounts, read anew: a list kept would be wrong after the next mount. `root`: where `/proc` lies, for captured trees. */
+/**
+ * All mounts, read anew: a cached list would be wrong after the next mount. `root`: the directory that contains `/proc`, for
+ * captured trees.
+ */
 export function readMounts(root = ''): Mount[] {
   return parseMounts(readFileSync(`${root}/proc/self/mountinfo`, 'latin1'));
 }

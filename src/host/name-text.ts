@@ -1,6 +1,6 @@
 /** File names as text: bytes to the kernel, text in JSON and for people, and different names never look alike. */
 
-/** What U+DC00 is added to stands for a byte that is no UTF-8. */
+/** Added to U+DC00 this represents a byte that is not UTF-8. */
 const ESCAPE = 0xdc00;
 const REPLACEMENT = '\ufffd';
 /** Bytes of a character in UTF-8. */

@@ -19,18 +19,18 @@ import { hasWriters } from './writers.ts';
 const realpathAsync = promisify(realpath.native);
 const statAsync = promisify(stat);
 
-/** How often a map is read anew because the file changed while it was read; then it is taken as it came. */
+/** Attempts to read a map while the file changes; after these, the last one read is used. */
 const MAX_MAP_ATTEMPTS = 3;
 const BYTES_PER_STAT_BLOCK = 512;
 
-/** What the files of one run have in common, asked once. Make one per run: it does not age well. */
+/** Data that the files of one run share, each queried once. Create one per run: it becomes stale. */
 export interface HostCache {
   readonly filesystems: FilesystemCache;
   readonly locks: LockTable;
   readonly largestFiles: LargestFiles;
-  /** Memory for the beginnings of files, lent and given back. */
+  /** Buffers for the beginnings of files, borrowed and returned. */
   readonly buffers: BufferPool;
-  /** Known from the first file's facts on. */
+  /** Known once the first file's facts are known. */
   ffi: Ffi | undefined;
 }
 
@@ -42,7 +42,7 @@ export async function realpaths(directories: readonly (string | Buffer)[]): Prom
   return places.filter((place) => place !== undefined);
 }
 
-/** Buffers of one size that go from file to file: fresh memory for each would cost more than reading into it. */
+/** Buffers of one size, reused from file to file: allocating one for each would cost more than reading into it. */
 export class BufferPool {
   readonly #free: Uint8Array[] = [];
 
@@ -56,7 +56,7 @@ export class BufferPool {
   }
 }
 
-/** A cache that knows nothing yet; of `before`, an earlier run's, it takes what does not age. */
+/** An empty cache; from `before`, an earlier run's, it takes the entries that do not become stale. */
 export function newHostCache(before?: HostCache): HostCache {
   return {
     filesystems: new FilesystemCache(before?.filesystems),
@@ -68,38 +68,38 @@ export function newHostCache(before?: HostCache): HostCache {
 }
 
 export interface OpenFileOptions extends OpenOptions {
-  /** Shared by the files of one run; a fresh one for this file alone when left out. */
+  /** Shared by the files of one run; if left out, a new one for this file. */
   readonly cache?: HostCache;
 }
 
-/** What changes when a file is written or replaced. */
+/** The properties that change when a file is written or replaced. */
 export interface FileStamp {
   readonly device: number;
   readonly inode: number;
   readonly size: number;
-  /** Nanoseconds since 1970 do not fit a number. */
+  /** Nanoseconds since 1970 exceed the range of exact numbers. */
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
 }
 
-/** What needs no map of the file. */
+/** The facts that need no map of the file. */
 export type FileBasics = Pick<FileFacts, 'length' | 'allocation' | 'filesystem' | 'openForWriting'>;
 
 export interface OpenFile extends RealPlace {
-  /** The name it was opened by, for people. */
+  /** The name it was opened by, for display. */
   readonly path: string;
   readonly fd: number;
   /** `device:inode`, as in FileFacts. */
   readonly identity: string;
-  /** The file's bytes, as long as it was when opened. */
+  /** The file's bytes; the length is that at the time of opening. */
   readonly device: ReadableDevice;
   /** Read anew at each call. Throws: io; unsupported, FILE_TOO_LONG. */
   facts(): Promise<FileFacts>;
   /** The facts that need no map, as `facts`. */
   basics(): Promise<FileBasics>;
-  /** Which object this is, and its state: read anew at each call. Throws: io. */
+  /** The identity and state of the object: read anew at each call. Throws: io. */
   stamp(): FileStamp;
-  /** Whether a process can change the file without a trace in its times: see hasWriters. Asked anew at each call. */
+  /** Whether a process can change the file without a trace in its times: see hasWriters. Queried anew at each call. */
   writers(): Promise<boolean | undefined>;
   filesystem(): Promise<HostFilesystem>;
   /** May be called twice. */
@@ -124,7 +124,7 @@ export async function openImageFile(path: string | Buffer, options: OpenFileOpti
 }
 
 /**
- * The file that `name` means in `directory`, an absolute name meaning itself: how an image names another one.
+ * The file called `name` relative to `directory` (an absolute name stands for itself): how an image refers to another file.
  *
  * `name` is a stranger's: give `permit`, which judges the object found by its real place before it is opened; a name that
  * cannot be allowed should not be looked up at all, since looking up can already make an automounter work.
@@ -181,7 +181,7 @@ async function readBasics(fd: number, path: string, cache: HostCache): Promise<F
   };
 }
 
-/** `dev` and `ino` of an open file stay what they are. */
+/** `dev` and `ino` of an open file never change. */
 async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, cache: HostCache): Promise<FileFacts> {
   const ffi = await loadFfi();
   cache.ffi = ffi;
@@ -212,7 +212,7 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
   };
 }
 
-/** Stat and map of one moment, as far as a file that is being written to lets us. */
+/** Stat and map of one moment, as far as concurrent writes permit. */
 async function readConsistently(fd: number, path: string, blockSize: number): Promise<{ stats: BigIntStats; map: StorageMap | undefined }> {
   let stats = statOf(fd, path);
   for (let attempt = 1; ; attempt += 1) {
@@ -245,7 +245,7 @@ function identityOf(stats: BigIntStats): string {
   return `${stats.dev}:${stats.ino}`;
 }
 
-/** The identity, as in FileFacts, of the file that `path` leads to. Throws: not-found, io. */
+/** The identity, as in FileFacts, of the file at `path`. Throws: not-found, io. */
 export async function identityOfFile(path: string | Buffer): Promise<string> {
   try {
     return identityOf(await statAsync(path, { bigint: true }));
@@ -254,12 +254,12 @@ export async function identityOfFile(path: string | Buffer): Promise<string> {
   }
 }
 
-/** Closing what was only read writes nothing and waits for nobody: a turn of the thread pool would cost more. */
+/** Closing a file opened read-only writes nothing and cannot block: a round trip through the thread pool would cost more. */
 function closeQuietly(fd: number): Promise<void> {
   try {
     closeSync(fd);
   } catch {
-    // A failing close of a file that was only read loses nothing.
+    // A failed close of a file opened read-only loses nothing.
   }
   return Promise.resolve();
 }

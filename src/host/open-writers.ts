@@ -15,9 +15,9 @@ import { hasEndedLeader, hiddenProcesses, isGone, isKernelThread, pidsIn, type P
 export interface NamelessFile {
   /** `device:inode`, as in FileFacts. */
   readonly identity: string;
-  /** Where it can be opened as long as that process has it. */
+  /** The path by which it can be opened while that process has it open. */
   readonly opening: string;
-  /** The name that it had. */
+  /** Its former name. */
   readonly formerPath: string;
   readonly pid: number;
 }
@@ -27,18 +27,18 @@ export interface OpenWriters {
   readonly written: ReadonlySet<string>;
   /** One for each file. */
   readonly nameless: readonly NamelessFile[];
-  /** By `device:inode`, the least limit of the processes that can write the file; no entry: none of them has one. */
+  /** By `device:inode`, the lowest limit of the processes that can write the file; no entry if none has a limit. */
   readonly limits: ReadonlyMap<string, FileSizeLimit | 'unread'>;
-  /** Of the processes that could not be looked into. */
+  /** Of the processes that could not be inspected. */
   readonly inaccessible: {
-    /** The least limit of any of them; undefined: none has one. */
+    /** The lowest limit of any of them; undefined if none has one. */
     readonly limit: FileSizeLimit | undefined;
-    /** Of some the limit could not be read either. */
+    /** The limit of some could not be read either. */
     readonly hasUnread: boolean;
   };
-  /** Processes that could not be looked into. */
+  /** Processes that could not be inspected. */
   readonly inaccessibleCount: number;
-  /** Why there are processes that do not even appear. */
+  /** Why some processes are not listed at all. */
   readonly hidden: ProcessSearch['hidden'];
 }
 
@@ -48,14 +48,14 @@ const OWNER_WRITES = 0o200;
 const WRITABLE_MAPPING = /^([0-9a-f]+-[0-9a-f]+) .w.s \S+ \S+ [1-9]\d* +(\/.*)$/gm;
 
 export interface OpenWritersOptions {
-  /** Look for mappings too: the kernel takes far longer to list them than descriptors. */
+  /** Search mappings too: the kernel takes far longer to list them than descriptors. */
   readonly mappings?: boolean;
-  /** Where the processes and the block devices are listed. */
+  /** Where processes and block devices are listed. */
   readonly proc?: string;
   readonly block?: string;
 }
 
-/** What is open for writing now. Throws: not-found, io: there is no list of the processes. */
+/** The files open for writing now. Throws: not-found, io: there is no list of the processes. */
 export async function openWriters(options: OpenWritersOptions = {}): Promise<OpenWriters> {
   const { mappings = false, proc = '/proc', block = '/sys/block' } = options;
   const written = new Set<string>(loopFiles(block));
@@ -87,7 +87,7 @@ export async function openWriters(options: OpenWritersOptions = {}): Promise<Ope
   return { written, limits, inaccessible, nameless: [...nameless.values()], inaccessibleCount, hidden: hiddenProcesses(proc) };
 }
 
-/** A limit that is known counts, beside one that could not be read. */
+/** A known limit counts, even beside one that could not be read. */
 function noteLimit(
   limits: Map<string, FileSizeLimit | 'unread'>,
   found: readonly WrittenFile[],
@@ -117,7 +117,7 @@ function filesWrittenBy(proc: string, pid: number, mappings: boolean): WrittenFi
   }
 }
 
-/** A process whose first thread has ended shows its descriptors by its other threads alone. */
+/** A process whose first thread has ended shows its descriptors through its other threads only. */
 function descriptorsOf(proc: string, pid: number): { readonly base: string; readonly names: readonly string[] } {
   const own = `${proc}/${pid}`;
   const names = readdirSync(`${own}/fd`);
@@ -132,7 +132,7 @@ function writtenThrough(base: string, name: string, pid: number): WrittenFile | 
   try {
     const target = readlinkSync(opening, 'utf8');
     if (!target.startsWith('/') && !target.startsWith('(unreachable)')) return undefined;
-    // The mode of the link is how the file was opened; reading fdinfo takes the kernel thirty times as long.
+    // The mode of the link gives the open mode; reading fdinfo takes the kernel thirty times as long.
     if (Math.floor(lstatSync(opening).mode / OWNER_WRITES) % 2 === 0) return undefined;
     return writtenFile(statSync(opening, { bigint: true }), opening, target, pid);
   } catch (error) {
@@ -149,7 +149,7 @@ function mappedBy(base: string, pid: number): WrittenFile[] {
   });
 }
 
-/** Empty where its descriptors may be seen and its mappings not. */
+/** Empty where its descriptors are visible and its mappings are not. */
 function mapsOf(base: string): string {
   try {
     return readFileSync(`${base}/maps`, 'utf8');
@@ -170,12 +170,12 @@ function statOrUndefined(path: string): BigIntStats | undefined {
   try {
     return statSync(path, { bigint: true });
   } catch {
-    // Unmapped meanwhile, or no right to follow it.
+    // Unmapped meanwhile, or no permission to follow it.
     return undefined;
   }
 }
 
-/** The files below loop devices that can be written, as far as their paths lead to them. */
+/** The files below writable loop devices, as far as their paths resolve. */
 function loopFiles(block: string): string[] {
   let names: string[];
   try {
@@ -190,7 +190,7 @@ function loopFiles(block: string): string[] {
       const stats = statOrUndefined(path);
       return stats === undefined ? [] : [`${stats.dev}:${stats.ino}`];
     } catch {
-      // No file below it.
+      // No backing file.
       return [];
     }
   });

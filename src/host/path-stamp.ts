@@ -13,7 +13,7 @@ const lstatAsync = promisify(lstat);
 const statAsync = promisify(stat);
 const realpathAsync = promisify(realpath.native);
 
-/** What changes when a name leads elsewhere or the file behind it is written, truncated, or changes its owner or mode. */
+/** The properties that change when a name resolves to another file or the file is written, truncated, or changes owner or mode. */
 export interface PathStamp {
   readonly dev: bigint;
   readonly ino: bigint;
@@ -32,7 +32,7 @@ export const RACY_WINDOW_MS = 2000;
  */
 export const COW_RACY_WINDOW_MS = 60_000;
 
-/** The mark of the name itself, no link followed; undefined when nothing can be seen there. For local filesystems: it waits. */
+/** The stamp of the name itself, no link followed; undefined if nothing is accessible there. For local filesystems: it blocks. */
 export function pathStampOf(path: Buffer): PathStamp | undefined {
   try {
     const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
@@ -42,7 +42,7 @@ export function pathStampOf(path: Buffer): PathStamp | undefined {
   }
 }
 
-/** As `pathStampOf`, where the answer may have to come from a server. */
+/** As `pathStampOf`, where a server may have to answer. */
 export async function markOfRemote(path: Buffer): Promise<PathStamp | undefined> {
   return pathStampIn(await lstatAsync(path, { bigint: true }).catch(() => undefined));
 }
@@ -55,7 +55,7 @@ function pathStampIn(stats: BigIntStats | undefined): PathStamp | undefined {
   return { dev, ino, size, blocks, mtimeNs, ctimeNs };
 }
 
-/** Whether nothing was written between two marks, as far as marks can tell. */
+/** Whether nothing was written between two stamps, as far as stamps show. */
 export function isSamePathStamp(a: PathStamp | undefined, b: PathStamp | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return (
@@ -68,7 +68,7 @@ export function isFresh(mark: PathStamp, lookedAtMs: number, racyWindowMs: numbe
   return mark.ctimeNs >= BigInt(Math.floor(lookedAtMs - racyWindowMs)) * 1_000_000n;
 }
 
-/** Where a name leads, all links followed, and the mark of the file there; both undefined when it leads nowhere. */
+/** The target of a name, all links followed, and the stamp of the file there; both undefined if it resolves to nothing. */
 export interface ResolvedPath {
   readonly path: Buffer;
   readonly realPath: string | undefined;

@@ -27,9 +27,9 @@ export interface HoldingProcess {
   readonly pid: number;
   /** The effective user; undefined when the process is gone again. */
   readonly uid: number | undefined;
-  /** What the process calls itself: at most 15 bytes. */
+  /** The process's own name for itself (comm): at most 15 bytes. */
   readonly name: string;
-  /** The program's file name; undefined where it could not be told. */
+  /** The program's file name; undefined if unknown. */
   readonly program: string | undefined;
   /** The words of its command line, as the process shows them, secrets left out; at most 64 KiB. */
   readonly commandLine: readonly string[];
@@ -41,16 +41,16 @@ export interface HoldingProcess {
   readonly lockedRanges: readonly HeldRange[];
 }
 
-/** What was found, and how much could not be looked at. */
+/** The processes found, and the number of those that could not be inspected. */
 export interface ProcessSearch {
   readonly processes: readonly HoldingProcess[];
-  /** Processes whose descriptors we may not see. */
+  /** Processes whose descriptors are not accessible. */
   readonly inaccessibleCount: number;
-  /** Why there are processes that do not even appear. */
+  /** Why some processes are not listed at all. */
   readonly hidden: 'pid-namespace' | 'hidepid' | undefined;
 }
 
-/** A file to look for: device and inode as stat tells them, of the open descriptor `fd` of this process. */
+/** A file to search for: device and inode from stat, of the open descriptor `fd` of this process. */
 export interface TargetFile {
   readonly fd: number;
   readonly dev: bigint;
@@ -66,11 +66,11 @@ const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
 const SHOWN_COMMAND_BYTES = 65_536;
 /** A command line of QEMU has some 10 KiB, more with many disks; the kernel allows a quarter of the stack limit. */
 const READ_COMMAND_BYTES = 524_288;
-/** Two questions within this time are answered by one look at all processes. */
+/** Two queries within this time (ms) share one pass over all processes. */
 const SNAPSHOT_AGE_MS = 500;
 const PROCESSES_BETWEEN_PAUSES = 64;
 
-/** Descriptors that this process opened only to ask: they are not counted as users of the file. */
+/** Descriptors that this process opened only for queries: not counted as users of the file. */
 const ownProbeFds = new Set<number>();
 
 /** Runs `ask` with `fd` not counted as a user of its file. */
@@ -89,23 +89,23 @@ interface Descriptor {
 }
 
 interface Snapshot {
-  /** By inode number as in fdinfo; '' where the kernel (before 5.14) does not tell it. */
+  /** By inode number as in fdinfo; '' where the kernel (before 5.14) does not report it. */
   readonly byInode: ReadonlyMap<string, readonly Descriptor[]>;
   readonly inaccessibleCount: number;
 }
 
-/** All descriptors of all processes, for the questions of one run. */
+/** All descriptors of all processes, for the queries of one run. */
 export class ProcessFiles {
   readonly #proc: string;
   #snapshot: Promise<Snapshot> | undefined;
   #takenAt = Number.NEGATIVE_INFINITY;
 
-  /** `proc`: where the proc filesystem is mounted; tests make one up. */
+  /** `proc`: where the proc filesystem is mounted; tests supply their own. */
   constructor(proc = '/proc') {
     this.#proc = proc;
   }
 
-  /** Who has `file` open, ascending by pid. Throws: the signal's reason; unsupported, NO_PROC. */
+  /** The processes that have `file` open, ascending by pid. Throws: the signal's reason; unsupported, NO_PROC. */
   async search(file: TargetFile, signal?: AbortSignal): Promise<ProcessSearch> {
     const snapshot = await this.#recentSnapshot(signal);
     const inode = infoOf(this.#proc, 'self', file.fd)?.inode ?? file.ino.toString();
@@ -142,7 +142,7 @@ export class ProcessFiles {
         if (info === undefined || info.isPathOnly) continue;
         byPid.set(pid, [...(byPid.get(pid) ?? []), { fd, ...info }]);
       } catch (error) {
-        // Closed meanwhile: nobody has the file open through it. Anything else leaves the question open.
+        // Closed meanwhile: no user of the file has it open through that descriptor. Any other error leaves the result open.
         if (!isGone(error)) inaccessible.add(pid);
       }
     }
@@ -150,7 +150,7 @@ export class ProcessFiles {
   }
 }
 
-/** A machine, and which of the files that were asked about it has open, by `dev:ino`. */
+/** A VM, and those of the queried files that it has open, by `dev:ino`. */
 export interface MachineFiles {
   readonly pid: number;
   readonly machine: Machine;
@@ -220,11 +220,11 @@ export function pidsIn(proc: string): number[] {
   }
 }
 
-/** The descriptors of a process that lead to files; 'inaccessible' where we may not look. */
+/** The descriptors of a process that refer to files; 'inaccessible' without permission to list them. */
 function filesOf(proc: string, pid: number): { fd: number; inode: string }[] | 'inaccessible' {
   try {
     const names = readdirSync(`${proc}/${pid}/fd`);
-    // A process whose first thread has ended shows no descriptors, though its other threads go on.
+    // A process whose first thread has ended shows no descriptors, though its other threads keep running.
     if (names.length === 0 && hasEndedLeader(proc, pid)) return 'inaccessible';
     return names.flatMap((name) => {
       if (!leadsToFile(`${proc}/${pid}/fd/${name}`)) return [];
@@ -232,13 +232,13 @@ function filesOf(proc: string, pid: number): { fd: number; inode: string }[] | '
       return info === undefined || info.isPathOnly ? [] : [{ fd: Number(name), inode: info.inode }];
     });
   } catch (error) {
-    // Gone: it has nothing open. Whatever else stops us is not for us to see.
+    // Exited: it has nothing open. Any other error means that it is inaccessible.
     if (isGone(error)) return [];
     return isKernelThread(proc, pid) ? [] : 'inaccessible';
   }
 }
 
-/** Sockets, pipes and the like have no path; paths that do not lie below our root begin with "(unreachable)". */
+/** Sockets, pipes and the like have no path; paths outside our root begin with "(unreachable)". */
 function leadsToFile(link: string): boolean {
   try {
     const target = readlinkSync(link, 'latin1');
@@ -252,10 +252,10 @@ function leadsToFile(link: string): boolean {
 }
 
 interface DescriptorInfo {
-  /** '' where the kernel does not tell it. */
+  /** '' where the kernel does not report it. */
   readonly inode: string;
   readonly access: Access;
-  /** Opened with O_PATH: nothing can be read or written through it. */
+  /** Opened with O_PATH: it permits neither reading nor writing. */
   readonly isPathOnly: boolean;
   readonly ranges: readonly HeldRange[];
 }
@@ -264,7 +264,7 @@ interface OpenDescriptor extends DescriptorInfo {
   readonly fd: number;
 }
 
-/** undefined when it is closed. Throws when we may not look. */
+/** undefined when it is closed. Throws when it is inaccessible. */
 function infoOf(proc: string, pid: number | 'self', fd: number): DescriptorInfo | undefined {
   try {
     return parseDescriptorInfo(readFileSync(`${proc}/${pid}/fdinfo/${fd}`, 'latin1'));
@@ -274,7 +274,7 @@ function infoOf(proc: string, pid: number | 'self', fd: number): DescriptorInfo 
   }
 }
 
-/** What a file of /proc/PID/fdinfo says. */
+/** The fields of a /proc/PID/fdinfo file. */
 export function parseDescriptorInfo(text: string): DescriptorInfo {
   const flags = Number.parseInt(/^flags:\s*([0-7]+)$/m.exec(text)?.[1] ?? '0', 8);
   const rows = text.split('\n').flatMap((line) => (line.startsWith('lock:') ? (parseLockRow(line.slice(5).trim()) ?? []) : []));
@@ -310,7 +310,7 @@ function strongest(accesses: readonly Access[]): Access {
   return writes ? (reads ? 'read-write' : 'write') : 'read';
 }
 
-/** The file that the process runs; an upgrade that replaced it leaves " (deleted)" behind. */
+/** The executable of the process; after an upgrade replaced it, the name ends in " (deleted)". */
 function programOf(proc: string, pid: number, words: readonly string[]): string | undefined {
   try {
     return basename(readlinkSync(`${proc}/${pid}/exe`)).replace(/ \(deleted\)$/, '');
@@ -349,7 +349,7 @@ function beginningOf(path: string, byteLength: number): Buffer {
       closeSync(fd);
     }
   } catch {
-    // Gone, or hidden from us: what was read is what there is.
+    // Exited or hidden: use the part that was read.
   }
   return buffer.subarray(0, filled);
 }
@@ -363,7 +363,7 @@ function effectiveUid(status: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-/** A kernel thread has no files open, and tells so to nobody but root. */
+/** A kernel thread has no open files, but only root can verify that. */
 export function isKernelThread(proc: string, pid: number): boolean {
   const flags = Number(statFields(proc, pid)[6] ?? 0);
   return Math.floor(flags / PF_KTHREAD) % 2 === 1;
@@ -381,7 +381,7 @@ function statFields(proc: string, pid: number): string[] {
 }
 
 export function hiddenProcesses(proc: string): ProcessSearch['hidden'] {
-  // hidepid=invisible shows only our own processes, so not even the first one of all.
+  // hidepid=invisible shows only our own processes, so not even PID 1.
   if (!existsSync(`${proc}/1`)) return 'hidepid';
   try {
     return readlinkSync(`${proc}/self/ns/pid`) === INITIAL_PID_NAMESPACE ? undefined : 'pid-namespace';
@@ -392,7 +392,7 @@ export function hiddenProcesses(proc: string): ProcessSearch['hidden'] {
 
 function ownPid(proc: string): number {
   try {
-    // By the numbering of this /proc, which need not be that of our own PID namespace.
+    // By the numbering of this /proc, which may differ from that of our own PID namespace.
     return Number(readlinkSync(`${proc}/self`));
   } catch {
     return process.pid;

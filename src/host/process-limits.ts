@@ -11,7 +11,7 @@ export interface FileSizeLimit {
   /** The soft limit. */
   readonly bytes: number;
   readonly pid: number;
-  /** What the process calls itself: at most 15 bytes. */
+  /** The process's own name for itself (comm): at most 15 bytes. */
   readonly process: string;
 }
 
@@ -24,7 +24,7 @@ export function parseFileSizeLimit(text: string): number | undefined {
   return soft !== undefined && /^\d+$/.test(soft) ? Number(soft) : undefined;
 }
 
-/** The limit of a process; undefined where it has none or is gone, 'unread' where it could not be read. */
+/** The limit of a process; undefined if it has none or has exited, 'unread' if it could not be read. */
 export function fileSizeLimitOf(proc: string, pid: number | 'self'): FileSizeLimit | 'unread' | undefined {
   try {
     const bytes = parseFileSizeLimit(readFileSync(`${proc}/${pid}/limits`, 'latin1'));
@@ -36,7 +36,7 @@ export function fileSizeLimitOf(proc: string, pid: number | 'self'): FileSizeLim
   }
 }
 
-/** The limit of this process in bytes; undefined where it has none, or it could not be read. */
+/** The limit of this process in bytes; undefined if it has none or it could not be read. */
 export function ownFileSizeLimit(proc = '/proc'): number | undefined {
   const limit = fileSizeLimitOf(proc, 'self');
   return typeof limit === 'object' ? limit.bytes : undefined;

@@ -15,7 +15,7 @@ export interface RuntimeFiles {
   readonly node: string;
   /** The dynamic loader, and the path at which node expects it. */
   readonly loader: { readonly source: string; readonly path: string } | undefined;
-  /** Libraries by the names under which they are asked for. */
+  /** Libraries by the names under which the loader requests them. */
   readonly libraries: ReadonlyMap<string, string>;
   /** Package folders by their names. */
   readonly packages: ReadonlyMap<string, string>;
@@ -24,7 +24,7 @@ export interface RuntimeFiles {
 let found: RuntimeFiles | undefined;
 
 /**
- * What this process itself runs on. Looked up once: a library that is replaced meanwhile is found at the same path.
+ * The runtime of this process. Looked up once: a library that is replaced meanwhile is found at the same path.
  *
  * Throws: unsupported, SANDBOX_UNAVAILABLE; io.
  */
@@ -37,7 +37,7 @@ export function runtimeFiles(): RuntimeFiles {
   }
 }
 
-/** The first of `candidates`, relative to the module `moduleUrl`, that is there. Throws: unsupported, SANDBOX_UNAVAILABLE. */
+/** The first of `candidates`, relative to the module `moduleUrl`, that exists. Throws: unsupported, SANDBOX_UNAVAILABLE. */
 export function fileBeside(moduleUrl: string, candidates: readonly string[]): string {
   const paths = candidates.map((candidate) => fileURLToPath(new URL(candidate, moduleUrl)));
   const path = paths.find((one) => existsSync(one));
@@ -54,13 +54,13 @@ function findRuntimeFiles(): RuntimeFiles {
   return { node: process.execPath, loader, libraries, packages: koffi.packages };
 }
 
-/** All that `roots` need, and what that needs in turn. */
+/** The dependencies of `roots`, transitively. */
 function closure(roots: readonly ElfNeeds[], loaderName: string): Map<string, string> {
   const mapped = mappedLibraries();
   const libraries = new Map<string, string>();
   const open = roots.flatMap(({ needed }) => needed);
   for (let name = open.pop(); name !== undefined; name = open.pop()) {
-    // The loader is there already when it looks for the others.
+    // The loader is already present when it searches for the others.
     if (name === loaderName || libraries.has(name)) continue;
     const path = libraryCalled(name, mapped);
     libraries.set(name, path);
@@ -79,7 +79,7 @@ function libraryCalled(name: string, mapped: readonly string[]): string {
   throw missing(name, 'a library that this process has loaded');
 }
 
-/** The last column of /proc/self/maps, as far as it names libraries; a replaced one is marked, its successor is at its path. */
+/** The last column of /proc/self/maps where it names a library; a replaced one is marked, and its successor has its path. */
 function mappedLibraries(): string[] {
   const maps = readFileSync('/proc/self/maps', 'utf8');
   const paths = [...maps.matchAll(/ (\/[^\n]*)$/gm)].map(([, path]) => (path ?? '').replace(/ \(deleted\)$/, ''));

@@ -12,12 +12,12 @@ import { type Ffi, loadFfi } from './ffi.ts';
 
 /** systemd makes RuntimeDirectory= here, as root, and gives it to the user of the service. */
 const RUNTIME_ROOT = '/run';
-/** Below it every user has a directory, /run/user/UID, which says nothing about its owner. */
+/** Each user has a directory below it, /run/user/UID, which proves nothing about its owner. */
 const USERS_ROOT = '/run/user';
 
 export interface SocketTrust {
   readonly isTrusted: boolean;
-  /** What was found, for an error message: `user 1000 listens`. */
+  /** The reason, for an error message: `user 1000 listens`. */
   readonly found: string;
 }
 
@@ -31,7 +31,7 @@ export async function trustOfSocket(connected: Socket, path: string): Promise<So
   return ffi === undefined || fd === undefined ? trustByPath(path) : trustByPeer(ffi, fd, path);
 }
 
-/** What gives the user id at the other end of a connected Unix socket; undefined without koffi. */
+/** Returns the user id at the other end of a connected Unix socket; undefined without koffi. */
 export async function loadPeerUsers(): Promise<((socket: Socket) => number | undefined) | undefined> {
   const ffi = await loadFfi();
   if (ffi === undefined) return undefined;
@@ -48,13 +48,13 @@ function trustByPeer(ffi: Ffi, fd: number, path: string): SocketTrust {
   return { isTrusted: isSelfOrRoot(user) || user === serviceUser(path), found: `user ${user} listens` };
 }
 
-/** Node keeps the descriptor of a socket to itself. */
+/** Node does not expose the descriptor of a socket. */
 function descriptorOf(socket: Socket): number | undefined {
   const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }
 
-/** Judges `path` alone: every directory on the way and the socket belong to users who are believed, and no others may write. */
+/** Judges `path` alone: every directory on the way and the socket belong to trusted users, and no other user may write. */
 export function trustByPath(path: string): SocketTrust {
   try {
     const real = realpathSync(path);
@@ -76,7 +76,7 @@ export function trustByPath(path: string): SocketTrust {
   }
 }
 
-/** The owner of the directory that holds `path`, where root made it directly below /run; else undefined. */
+/** The owner of the directory that contains `path`, if root created it directly below /run; otherwise undefined. */
 function serviceUser(path: string): number | undefined {
   try {
     const directory = dirname(realpathSync(path));

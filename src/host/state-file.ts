@@ -30,15 +30,15 @@ import { asPlimsollError, PlimsollError } from '#base';
 const DOING = 'open state file';
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
-/** The permissions in octal: a digit for group or others with the bit of writing, 2. */
+/** The permissions in octal: a digit for group or others with the write bit, 2. */
 const WRITABLE_BY_OTHERS = /[2367].$|[2367]$/;
 /** Names for damaged files of the same second. */
 const MOST_NAMES = 1000;
 
-/** Ends the name of the link that leads to the file put aside. */
+/** Suffix of the link to the quarantined file. */
 const MARK = '.aside';
 
-/** directory: what stands there instead of a file, which can be put aside; empty: a file of zero bytes. */
+/** directory: a directory in place of the file, which can be quarantined; empty: a file of zero bytes. */
 export type StateFileKind = 'missing' | 'empty' | 'file' | 'directory';
 
 /**
@@ -56,20 +56,23 @@ export function prepareStateDirectory(path: string): string {
   });
 }
 
-/** With its parents. One by one: Node's own way never ends where a parent that is there says that it is not, as in /proc. */
+/**
+ * With its parents. One by one: Node's recursive mkdir never ends where an existing parent reports that it does not exist, as in
+ * /proc.
+ */
 function makeDirectory(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) return;
   if (dirname(path) !== path) makeDirectory(dirname(path));
   try {
     mkdirSync(path, { mode: DIRECTORY_MODE });
   } catch (error) {
-    // Somebody else made it meanwhile.
+    // Created meanwhile by another process.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
 /**
- * What `file` is. A file of ours that others may read is closed to them.
+ * The kind of `file`. A file of this user that others may read becomes private.
  *
  * Throws: refused, STATE_FILE_REFUSED, for a link, device, fifo or socket; io.
  */
@@ -92,13 +95,13 @@ export function roomBeside(file: string): number {
   });
 }
 
-/** Device and inode, to see whether a name still leads to the same file; undefined when it leads nowhere. */
+/** Device and inode, to detect whether a name still refers to the same file; undefined if it does not exist. */
 export function stateFileIdentity(file: string): string | undefined {
   const stats = lstatSync(file, { throwIfNoEntry: false, bigint: true });
   return stats === undefined ? undefined : `${stats.dev}:${stats.ino}`;
 }
 
-/** An empty file with mode 0600, unless something has that name. It is never replaced: it may be locked by then. */
+/** An empty file with mode 0600, unless the name exists. It is never replaced: it may be locked by then. */
 export function ensureStateFile(file: string): void {
   attempt(file, () => {
     try {
@@ -109,7 +112,7 @@ export function ensureStateFile(file: string): void {
   });
 }
 
-/** A new empty file with mode 0600; what had that name is removed, with its journal. */
+/** A new empty file with mode 0600; an existing file of that name is removed, with its journal. */
 export function createEmptyStateFile(file: string): void {
   attempt(file, () => {
     removeStateFile(file);
@@ -117,7 +120,7 @@ export function createEmptyStateFile(file: string): void {
   });
 }
 
-/** Gives the complete `from` the name `to`, for good. */
+/** Renames the complete `from` to `to`, durably. */
 export function publishStateFile(from: string, to: string): void {
   attempt(to, () => {
     renameSync(from, to);
@@ -144,7 +147,7 @@ export function overwriteStart(file: string, replacement: Uint8Array): void {
   }
 }
 
-/** The first `byteLength` bytes of a file that nobody has locked. */
+/** The first `byteLength` bytes of a file that has no locks. */
 export function readStart(file: string, byteLength: number): Buffer {
   const start = Buffer.alloc(byteLength);
   const fd = openSync(file, 'r');
@@ -171,7 +174,7 @@ export function quarantine(file: string, nowMs: number): string {
   return attempt(file, () => {
     const aside = freeName(file, nowMs);
     forgetAside(file);
-    // A link holds a name and is made at once or not at all.
+    // A link holds a name and is created atomically.
     symlinkSync(basename(aside), `${file}${MARK}`);
     for (const suffix of ['', '-wal', '-journal']) {
       if (lstatSync(`${file}${suffix}`, { throwIfNoEntry: false }) !== undefined) renameSync(`${file}${suffix}`, `${aside}${suffix}`);
@@ -182,7 +185,7 @@ export function quarantine(file: string, nowMs: number): string {
   });
 }
 
-/** The name that `quarantine` gave; undefined once `forgetAside` was called. */
+/** The name that `quarantine` returned; undefined once `forgetAside` was called. */
 export function quarantinePath(file: string): string | undefined {
   try {
     return basename(readlinkSync(`${file}${MARK}`));
@@ -195,7 +198,7 @@ export function forgetAside(file: string): void {
   rmSync(`${file}${MARK}`, { force: true });
 }
 
-/** Whether there is a log of `file`, with anything in it. */
+/** Whether `file` has a log that is not empty. */
 export function hasLog(file: string): boolean {
   return (lstatSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
 }
@@ -240,7 +243,7 @@ function syncDirectory(directory: string): void {
   try {
     fsyncSync(fd);
   } catch (error) {
-    // Some filesystems do not flush directories; SQLite goes on then, too.
+    // Some filesystems do not flush directories; SQLite continues then, too.
     if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
   } finally {
     closeSync(fd);
@@ -255,12 +258,12 @@ function attempt<T>(file: string, work: () => T): T {
   }
 }
 
-/** What names this boot of the machine: as long as it is the same, its monotonic clock counts on. */
+/** Identifies this boot of the host: while it is the same, its monotonic clock continues. */
 export function readBootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
   } catch {
-    // Without /proc: no earlier deadline is taken for one of this boot.
+    // Without /proc: no earlier deadline counts as one of this boot.
     return `unknown since ${Date.now()}`;
   }
 }

@@ -12,14 +12,14 @@ import { ERRNO, type Ffi, loadFfi, SEEK_DATA, SEEK_HOLE } from './ffi.ts';
  * does without a map; 2 million (128 GiB so shredded) cost some 250 MB.
  */
 export const MAX_STORED_RANGES = 2 ** 21;
-/** Most islands of data looked for with SEEK_DATA: two system calls each. */
+/** Maximum islands of data searched with SEEK_DATA: two system calls each. */
 const MAX_SOUGHT_ISLANDS = 2 ** 18;
 
 const FS_IOC_FIEMAP = 0xc020660b;
 /** struct fiemap and struct fiemap_extent in 32-bit words; all fields are aligned, and the FFI is little-endian only. */
 const HEADER_WORDS = 8;
 const EXTENT_WORDS = 14;
-/** 917 KB: few calls for a shredded file; the kernel touches only what it fills, so small files pay nothing. */
+/** 917 KB: few calls for a fragmented file; the kernel touches only the part it fills, so small files cost nothing. */
 const EXTENTS_PER_CALL = 16384;
 
 const LAST = 0x1;
@@ -31,7 +31,7 @@ const INLINE = 0x200;
 const TAIL = 0x400;
 const UNWRITTEN = 0x800;
 const SHARED = 0x2000;
-/** The physical offset of such an extent is not where its bytes lie in whole blocks, or not known at all. */
+/** The physical offset of such an extent is not that of its bytes in whole blocks, or not known at all. */
 const NO_PLACE = UNKNOWN + DELAYED + INLINE + TAIL;
 
 /** Values of 2^53 and above in their upper half: no length or place we could count with. */
@@ -76,12 +76,12 @@ async function readExtents(ffi: Ffi, fd: number, allocation: number, hostBlock: 
     if (batch.last) return ranges;
     if (batch.end <= from || ranges.length > MAX_STORED_RANGES) return undefined;
     from = batch.end;
-    // A shredded file takes many calls; others get their turn in between.
+    // A fragmented file takes many calls; other work gets its turn in between.
     await yieldToEventLoop();
   }
 }
 
-/** One FIEMAP call from `from` on, its extents appended to `ranges`. Synchronous, so that all files share one buffer. */
+/** One FIEMAP call starting at `from`; its extents are appended to `ranges`. Synchronous, so that all files share one buffer. */
 function readBatch(
   ffi: Ffi,
   fd: number,
@@ -92,7 +92,7 @@ function readBatch(
 ): { readonly end: number; readonly last: boolean } | 'no-fiemap' | 'unusable' {
   reusedWords ??= new Uint32Array(HEADER_WORDS + EXTENTS_PER_CALL * EXTENT_WORDS);
   const words = reusedWords;
-  const toTheEndAndBehind = 0xffffffff; // preallocation may lie behind the end
+  const toTheEndAndBehind = 0xffffffff; // preallocation may lie past the end
   words.set([from % 2 ** 32, Math.floor(from / 2 ** 32), toTheEndAndBehind, toTheEndAndBehind, 0, 0, EXTENTS_PER_CALL, 0]);
   const result = ffi.ioctl(fd, FS_IOC_FIEMAP, new Uint8Array(words.buffer));
   if (result === -ERRNO.EOPNOTSUPP || result === -ERRNO.ENOTTY || result === -ERRNO.ENOSYS) return 'no-fiemap';
@@ -121,7 +121,7 @@ function wide(words: Uint32Array, at: number): number {
   return high >= UNSAFE_HIGH_WORD ? Infinity : high * 2 ** 32 + (words[at] ?? 0);
 }
 
-/** Appends an extent, clipped to what lies behind the ranges before (a file that changes meanwhile can repeat itself). */
+/** Appends an extent, clipped to the part past the previous ranges (a file that changes meanwhile can repeat itself). */
 function append(ranges: StoredRange[], extentOffset: number, extentByteLength: number, flags: number, physical: number): void {
   const before = ranges.at(-1);
   const fileOffset = before === undefined ? extentOffset : Math.max(extentOffset, before.fileOffset + before.byteLength);
@@ -141,7 +141,7 @@ function append(ranges: StoredRange[], extentOffset: number, extentByteLength: n
   } else ranges.push(range);
 }
 
-/** An encoded extent's physical length is not its length in the file: two of them never continue each other. */
+/** An encoded extent's physical length is not its length in the file: two of them are never contiguous. */
 function continues(before: StoredRange, range: StoredRange): boolean {
   if (before.fileOffset + before.byteLength !== range.fileOffset) return false;
   if (before.shared !== range.shared || before.unwritten !== range.unwritten || before.encoded || range.encoded) return false;
@@ -175,7 +175,7 @@ function seekIslands(ffi: Ffi, fd: number, length: number, allocation: number, h
   return ranges;
 }
 
-/** The ranges as a filesystem stores them that gives out storage in units of `unit` bytes, which its map does not show. */
+/** The ranges as stored by a filesystem that allocates in units of `unit` bytes, which its map does not show. */
 export function inUnits(map: StorageMap | undefined, unit: number): StorageMap | undefined {
   if (map === undefined || map.every(({ fileOffset, byteLength }) => fileOffset % unit === 0 && byteLength % unit === 0)) return map;
   const ranges: StoredRange[] = [];

@@ -15,7 +15,7 @@ import type { Mount } from './mounts.ts';
 const BYTES_PER_STAT_BLOCK = 512n;
 /** EXT2_MAX_CLUSTER_LOG_SIZE. */
 const LARGEST_CLUSTER = 512 * MiB;
-/** Files looked at in the mount's top directory where the first witnesses leave the cluster size open. */
+/** Files examined in the top directory of the mount if the first ones leave the cluster size open. */
 const MORE_WITNESSES = 64;
 const HUGE_PAGES = '/sys/kernel/mm/transparent_hugepage';
 const SIZE_SUFFIXES: Readonly<Record<string, number>> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };

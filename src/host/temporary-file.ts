@@ -23,13 +23,13 @@ const DOING = 'create file';
 const TMPFILE_BIT = 0o20000000;
 const MODE_WHILE_INCOMPLETE = 0o600;
 const MODE_WHEN_COMPLETE = 0o644;
-/** Bytes of a name that every filesystem here takes (NAME_MAX is 255), less what is put around it. */
+/** Bytes of a name that every filesystem here accepts (NAME_MAX is 255), less the prefix and suffix. */
 const MAX_STEM_LENGTH = 64;
 
 export interface TemporaryFile {
   /** Open for reading and writing. */
   readonly fd: number;
-  /** The name it has until it is published; undefined for a file without one. */
+  /** Its name until it is published; undefined for an unnamed file. */
   readonly temporaryPath: string | undefined;
   /**
    * Flushes the file, gives it its final name and mode (0644 less the umask), flushes the directory, closes.
@@ -37,7 +37,7 @@ export interface TemporaryFile {
    * Throws: conflict, FILE_EXISTS, when something has that name by now: it is left as it is, and this file is discarded; io.
    */
   publish(): Promise<void>;
-  /** Closes and removes the file; nothing when it was published or discarded before. Never throws. */
+  /** Closes and removes the file; does nothing when it was published or discarded before. Never throws. */
   discard(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -88,7 +88,7 @@ async function openNameless(path: string): Promise<Opened | undefined> {
   try {
     return { fd: await openAsync(dirname(path), O_RDWR | O_DIRECTORY | TMPFILE_BIT, MODE_WHILE_INCOMPLETE), temporaryPath: undefined };
   } catch {
-    // Opening by name says what is wrong, if it is more than that.
+    // Opening by name reports the actual error, if there is another one.
     return undefined;
   }
 }
@@ -107,7 +107,7 @@ async function nameDescriptor(fd: number, path: string): Promise<void> {
   if (result < 0) throw systemError(result);
 }
 
-/** For those who would otherwise learn it only after hours of writing; `giveName` decides. */
+/** Reports early what would otherwise fail only after hours of writing; `publish` decides. */
 async function refuseExisting(path: string): Promise<void> {
   try {
     await lstatAsync(path);
@@ -125,14 +125,14 @@ async function giveName(temporaryPath: string, path: string): Promise<void> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw fileExists(path);
-    // FAT says EPERM, others say that they cannot; a full link table cannot happen to a new file.
+    // FAT reports EPERM, others that links are not supported; a full link table is impossible for a new file.
     if (code !== 'EPERM' && code !== 'EOPNOTSUPP' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw error;
     return renameWithoutReplacing(temporaryPath, path, error);
   }
   await unlinkAsync(temporaryPath);
 }
 
-/** The way for filesystems without hard links; `cause` is what linking said. Throws as `publish`; unsupported, NO_ATOMIC_NAME. */
+/** For filesystems without hard links; `cause` is the error of link(). Throws as `publish`; unsupported, NO_ATOMIC_NAME. */
 export async function renameWithoutReplacing(temporaryPath: string, path: string, cause: unknown): Promise<void> {
   const ffi = await loadFfi();
   const result = ffi?.renameNoReplace(Buffer.from(temporaryPath), Buffer.from(path)) ?? -ERRNO.ENOSYS;
@@ -173,12 +173,12 @@ async function attempt<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Asked of the kernel, since process.umask() sets it to 0 for a moment. */
+/** From /proc, since process.umask() sets the umask to 0 for a moment. */
 function umask(): number {
   const match = /^Umask:\s*([0-7]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'));
   return match?.[1] === undefined ? process.umask() : Number.parseInt(match[1], 8);
 }
 
 function ignore(): void {
-  // Discarding is the way out of another failure, which is the one to report.
+  // Discarding follows another failure, which is the one to report.
 }

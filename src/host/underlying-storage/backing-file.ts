@@ -8,10 +8,10 @@ import { readStorageMap } from '../storage-map.ts';
 import { availableIn } from './underlying-storage.ts';
 import { type BackingStorage, directoryOfRemoved, type ExamineBacking } from './loop-layer.ts';
 
-/** Loop devices on loop devices are followed this far. */
+/** Maximum depth of loop devices on loop devices. */
 const MOST_DEPTH = 8;
 const BYTES_PER_STAT_BLOCK = 512;
-/** The path may lead to a fifo by now. */
+/** The path may be a fifo by now. */
 const READ_WITHOUT_WAITING = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /** `filesystemOf`: finds the filesystem of a path or descriptor. `depth`: loop devices above it. */
@@ -21,7 +21,7 @@ export function examineBackingWith(filesystemOf: (target: Buffer | number) => Pr
     try {
       return isRemoved ? removedFile(await filesystemOf(directoryOfRemoved(path))) : await namedFile(path, filesystemOf);
     } catch {
-      // It leads nowhere here, or may not be read.
+      // It does not exist in this namespace, or may not be read.
       return undefined;
     }
   };

@@ -26,10 +26,10 @@ export interface StackSources {
   readonly examineBacking: ExamineBacking;
 }
 
-/** Disks with storage of their own, by the names that their drivers give. */
+/** Disks with storage of their own, by the names that their drivers assign. */
 const PLAIN =
   /^(sd[a-z]+|hd[a-z]+|vd[a-z]+|xvd[a-z]+|ubd[a-z]+|mmcblk\d+|nvme\d+(c\d+)?n\d+|pmem\d+(\.\d+)?s?|dasd[a-z]+|mtdblock\d+|ubiblock[\d_]+|sr\d+|fd\d+)$/;
-/** Block devices that promise more than they are known to have. */
+/** Block devices that can present more bytes than they have storage for. */
 const ELASTIC: readonly (readonly [RegExp, string])[] = [
   [/^zd\d+$/, 'a ZFS volume, which allocates from its pool on write'],
   [/^nbd\d+$/, 'a network block device, whose server is not visible on this host'],
@@ -59,7 +59,7 @@ export async function examineStack(devices: readonly string[], sources: StackSou
   return stack;
 }
 
-/** Notes what one device means; returns those below it. */
+/** Records the meaning of one device; returns those below it. */
 async function examineDevice(device: string, stack: Stack, sources: StackSources): Promise<string[]> {
   const { tree } = sources;
   const directory = tree.real(`/sys/dev/block/${device}`);
@@ -101,7 +101,7 @@ async function noteLoop(directory: string, stack: Stack, { tree, examineBacking 
   if (missing === 0) return [];
   const text = `${formatBytes(missing)} of ${name} are unallocated, and the filesystem below has ${formatBytes(Math.max(0, available))} available`;
   if (missing <= available) {
-    // Without figures: they change from look to look, and the answer does not.
+    // Without figures: they change from scan to scan, and the answer does not.
     stack.countedLayers.push(`${name} has holes; the filesystem below has space for all of them, unless other files use it first.`);
     return [];
   }
@@ -110,7 +110,7 @@ async function noteLoop(directory: string, stack: Stack, { tree, examineBacking 
   return [];
 }
 
-/** A loop device can rest on another block device, which is named by its node below /dev. */
+/** The backing object of a loop device can be another block device, given by its node below /dev. */
 function deviceBehind(tree: SystemTree, directory: string): string | undefined {
   const path = tree.line(`${directory}/loop/backing_file`) ?? '';
   return path.startsWith('/dev/') ? tree.line(`/sys/class/block/${basename(path)}/dev`) : undefined;

@@ -11,7 +11,7 @@ import type { SystemTree } from './system-tree.ts';
 
 /** Units: bytes. */
 export interface BtrfsRoom {
-  /** Of the filesystem, and what is available in it, as statfs reports them. */
+  /** The filesystem's size and available space, as statfs reports them. */
   readonly size: number;
   readonly available: number;
 }
@@ -25,7 +25,7 @@ const SECTOR = 4 * KiB;
 const ITEMS_PER_SECTOR = 320;
 const SHARE = ITEMS_PER_SECTOR / SECTOR;
 /**
- * Each write in progress reserves more than it takes, an overwrite too. Measured: with 2 MiB free and no space for a further
+ * A write in progress reserves more than it takes, even an overwrite. Measured: with 2 MiB free and no space for a further
  * chunk, an overwrite of a preallocated NOCOW image fails.
  */
 const RESERVE = 16 * MiB;
@@ -34,7 +34,7 @@ const LARGEST_DATA_CHUNK = 10 * GiB;
 const LARGE_FILESYSTEM = 50 * GiB;
 const CHUNK_SHARE = 1 / 10;
 
-/** What can be written at the most before metadata has no room. `directory`: from `btrfsDirectory`. */
+/** Maximum bytes that can be written before metadata runs out of space. `directory`: from `btrfsDirectory`. */
 export function btrfsMetadata(
   tree: SystemTree,
   directory: string | undefined,
@@ -79,7 +79,7 @@ function mixedLimit({ available }: BtrfsRoom): StorageLimit {
   );
 }
 
-/** Bytes of metadata that the chunks it has can still take, the reserve of the filesystem left alone. */
+/** Bytes of metadata that the existing chunks can still take, without the reserve of the filesystem. */
 function freeMetadata(tree: SystemTree, allocation: string): number | undefined {
   const of = (file: string): number => tree.number(`${allocation}/metadata/${file}`) ?? 0;
   const total = tree.number(`${allocation}/metadata/total_bytes`);
@@ -103,7 +103,7 @@ function withNewChunks(tree: SystemTree, directory: string, free: number, { size
   return available - dataChunk - Math.ceil(chunks * metadataChunk * copiesOfMetadata(tree, `${directory}/allocation`));
 }
 
-/** How much of a device metadata takes, as a multiple of its bytes: 2 for DUP and RAID1. */
+/** Space on the device per byte of metadata: 2 for DUP and RAID1. */
 function copiesOfMetadata(tree: SystemTree, allocation: string): number {
   const total = tree.number(`${allocation}/metadata/total_bytes`) ?? 0;
   const onDisk = tree.number(`${allocation}/metadata/disk_total`) ?? 0;

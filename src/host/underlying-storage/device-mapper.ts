@@ -13,7 +13,7 @@ const run = promisify(execFile);
 
 export type MapperKind = 'passes-on' | 'thin' | 'snapshot' | 'vdo' | 'unknown';
 
-/** Makers of devices that pass every write on to one place below that exists. */
+/** Creators of devices that pass every write on to one existing location below. */
 const PASSING_MAKERS = /^(CRYPT-|mpath-|part\d+-|DMRAID-)/;
 /** An LVM volume: `LVM-`, the ids of group and volume of 32 characters each, and a suffix for hidden devices. */
 const LVM = /^LVM-[A-Za-z0-9]{64}(-.+)?$/;
@@ -22,7 +22,7 @@ const PASSING_TARGETS = new Set([
   ...['cache', 'writecache', 'clone', 'era', 'dust', 'flakey', 'switch', 'unstriped', 'log-writes'],
 ]);
 
-/** By UUID and slaves, which everybody may read. `directory`: of the device, below /sys. */
+/** By UUID and slaves, which any user may read. `directory`: of the device, below /sys. */
 export function mapperKind(tree: SystemTree, directory: string): MapperKind {
   const uuid = tree.line(`${directory}/dm/uuid`) ?? '';
   if (uuid.startsWith('VDO-')) return 'vdo';
@@ -34,7 +34,7 @@ export function mapperKind(tree: SystemTree, directory: string): MapperKind {
   if (suffixes.some((suffix) => suffix.endsWith('-tpool') || suffix.endsWith('-pool'))) return 'thin';
   if (suffixes.some((suffix) => suffix.endsWith('-vpool'))) return 'vdo';
   if (suffixes.some((suffix) => suffix.endsWith('-cow'))) return 'snapshot';
-  // What rests on physical volumes alone is linear or striped; a volume above other volumes shows its kind to root only.
+  // A volume on physical volumes alone is linear or striped; one above other volumes shows its kind to root only.
   const restsOnVolumes = slaves.some((slave) => slave.startsWith('LVM-'));
   const isOrigin = suffixes.length > 0 && suffixes.every((suffix) => suffix.endsWith('-real'));
   return slaves.length > 0 && (!restsOnVolumes || isOrigin) ? 'passes-on' : 'unknown';
@@ -45,7 +45,7 @@ export type Dmsetup = (words: readonly string[]) => Promise<string | undefined>;
 
 const DMSETUP_MS = 5000;
 
-/** Only root may ask; nobody else starts a process. */
+/** Only root may query; for others no process is started. */
 export async function dmsetup(words: readonly string[]): Promise<string | undefined> {
   if (process.geteuid?.() !== 0) return undefined;
   try {
@@ -75,7 +75,7 @@ export function parseTargets(text: string): TargetLine[] {
   });
 }
 
-/** The kind of a device by its targets; undefined where they could not be read. */
+/** The kind of a device by its targets; undefined if they could not be read. */
 export function kindOfTargets(table: string | undefined): MapperKind | undefined {
   const targets = table === undefined ? [] : parseTargets(table).map(({ target }) => target);
   if (targets.length === 0) return undefined;
@@ -85,25 +85,25 @@ export function kindOfTargets(table: string | undefined): MapperKind | undefined
   return targets.every((target) => PASSING_TARGETS.has(target)) ? 'passes-on' : 'unknown';
 }
 
-/** A thin pool and what its volumes can still take from it. Units: bytes. */
+/** A thin pool and the space its volumes can still take from it. Units: bytes. */
 export interface ThinPool {
   /** `MAJOR:MINOR`. */
   readonly pool: string;
   readonly free: number;
-  /** What all volumes of the pool have not been given yet. */
+  /** Bytes that the volumes of the pool have not been allocated yet. */
   readonly missing: number;
   /** Given to all volumes together, less what the pool has given: snapshots share blocks, and each overwrite takes another. */
   readonly shared: number;
-  /** The pool takes writes, and has metadata for all that is missing. */
+  /** The pool accepts writes, and has metadata for all missing blocks. */
   readonly isSound: boolean;
 }
 
 const SECTOR = 512;
-/** Of the pool's metadata for each block given, with room for half full nodes. */
+/** Bytes of the pool's metadata for each allocated block, with room for half full nodes. */
 const METADATA_BYTES_PER_BLOCK = 64;
 const METADATA_BLOCK = 4096;
 
-/** The pool below a thin device, as `dmsetup` describes it; undefined where it could not be read. */
+/** The pool below a thin device, from `dmsetup`; undefined if it could not be read. */
 export async function thinPoolBelow(device: string, ask: Dmsetup): Promise<ThinPool | undefined> {
   const pool = thinLines((await ask(['table', ...named(device)])) ?? '')[0]?.words[0];
   if (pool === undefined) return undefined;

@@ -36,11 +36,11 @@ export function quotaTypesOf(superOptions: readonly string[]): QuotaType[] {
   return QUOTA_TYPES.filter((type) => superOptions.some((option) => ENFORCING[type].test(option)));
 }
 
-/** What a kernel answers about quotas, for tests to replace. */
+/** The kernel's answers about quotas, replaceable in tests. */
 export interface QuotaQuestions {
-  /** The types whose limits are enforced; undefined where it could not be asked. */
+  /** The types whose limits are enforced; undefined if the query failed. */
   enforced(): QuotaType[] | undefined;
-  /** The ids with a limit; undefined where they may not be read. */
+  /** The ids with a limit; undefined without permission to read them. */
   limits(type: QuotaType): QuotaOfId[] | undefined;
 }
 

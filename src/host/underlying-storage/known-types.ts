@@ -1,5 +1,5 @@
 /**
- * The filesystem types that are modelled, and the reason why the others are not. Types are spelled as in mountinfo; the
+ * The modelled filesystem types, and why the others are not modelled. Types are spelled as in mountinfo; the
  * magic number of statfs(2) must agree with the type (linux/magic.h).
  */
 import type { StorageCaveat } from '#block';
@@ -14,7 +14,7 @@ const MAGIC_OF_MODELLED: Readonly<Record<string, number>> = {
   tmpfs: 0x01021994,
 };
 
-/** One file lives on one of several filesystems, or is copied from one to another when it is first written. */
+/** A file lives on one of several filesystems, or is copied from one to another when it is first written. */
 const UNIONS = new Set(['overlay', 'aufs', 'unionfs', 'mergerfs', 'mhddfs', 'unionfs-fuse', 'fuse-overlayfs']);
 
 /** Filesystems that other hosts, or the host of this guest, can fill as well. */

@@ -8,13 +8,13 @@ import { basename, dirname } from 'node:path';
 import type { StorageCaveat } from '#block';
 import type { SystemTree } from './system-tree.ts';
 
-/** What is known of a backing file and its filesystem. Units: bytes. */
+/** The known properties of a backing file and its filesystem. Units: bytes. */
 export interface BackingStorage {
-  /** What the filesystem below can give, its own limits counted. */
+  /** Bytes that the filesystem below can still provide, with its own limits applied. */
   readonly available: number;
-  /** undefined: the file has no name any more. `stored`: by its storage map, undefined where that could not be read. */
+  /** undefined: the file has no name any more. `stored`: by its storage map, undefined if that could not be read. */
   readonly file: { readonly length: number; readonly allocation: number; readonly stored: () => Promise<number | undefined> } | undefined;
-  /** Overwriting what is stored takes new storage. */
+  /** Overwriting stored bytes takes new storage. */
   readonly copiesOnWrite: boolean;
   /** `MAJOR:MINOR` of the filesystem, to find other loop devices on it. */
   readonly device: string;
@@ -22,11 +22,11 @@ export interface BackingStorage {
   readonly caveats: readonly StorageCaveat[];
 }
 
-/** Examines the filesystem of a backing file, and the file where it has a name; undefined where neither leads anywhere. */
+/** Examines the filesystem of a backing file, and the file if it has a name; undefined if neither exists. */
 export type ExamineBacking = (path: Buffer, isRemoved: boolean) => Promise<BackingStorage | undefined>;
 
 export interface LoopLayer {
-  /** Bytes that writes above can take at the most; Infinity where nothing is missing. */
+  /** Maximum bytes that writes above can take; Infinity if no byte is missing. */
   readonly remaining: number;
   /** For messages: `/dev/loop0 (/srv/disk.img on ext4)`. */
   readonly name: string;
