@@ -12,7 +12,7 @@ import type { Session } from './session.ts';
 
 const NO_GROWTH: Growth = { low: null, high: null, samples: 0, spanSeconds: 0, unknown: 'no history: no daemon is running' };
 
-/** Throws: usage, ADMIT_GROWTH; not-found, when there is no such directory, or no stores there. */
+/** Throws: usage, ADMIT_GROWTH; not-found, if the directory or a store in it does not exist. */
 export async function admitByScan(request: AdmissionRequest, session: Session): Promise<AdmissionDecision> {
   if (request.policy === 'growth') {
     throw new PlimsollError('usage', 'ADMIT_GROWTH', {
@@ -67,7 +67,7 @@ async function directoryOf(path: string): Promise<string> {
     return (await stat(path)).isDirectory() ? path : dirname(path);
   } catch (thrown) {
     const error = asPlimsollError(thrown, 'look up the store', path);
-    // The image need not be there yet, its directory has to be.
+    // The image need not exist yet; its directory must.
     if (error.kind !== 'not-found' || !(await isDirectory(dirname(path)))) throw error;
     return dirname(path);
   }

@@ -5,7 +5,7 @@
 import { stat } from 'node:fs/promises';
 import { asPlimsollError, PlimsollError } from '#base';
 
-/** The directories as they were given. Throws: usage (ALLOW_DIR), naming the first that is no directory. */
+/** The directories as given. Throws: usage (ALLOW_DIR), naming the first that is not a directory. */
 export async function allowedDirectories(given: readonly string[] = []): Promise<readonly string[]> {
   for (const directory of given) {
     const found = await whyNotDirectory(directory);

@@ -14,7 +14,7 @@ import type { Session } from './session.ts';
 
 /** Milliseconds until the daemon must have answered; it may scan the store first. */
 const ANSWER_MS = 10_000;
-/** And until a reservation is released: where it is not, its time to live ends it. */
+/** Milliseconds for the release of a reservation; if it fails, the reservation expires. */
 const RELEASE_MS = 2000;
 /** If `create` dies, the space is free again after this; writing everything can take a day. */
 const TTL_SECONDS = 900;
@@ -42,7 +42,7 @@ export class CreateAdmission {
     this.#client = new DaemonClient(socketPath(wish.socket), ANSWER_MS);
   }
 
-  /** What the daemon said, where it said no, or that it could not tell. */
+  /** The daemon's answer, if it was a no or unknown. */
   get refusal(): AdmissionDecision | undefined {
     return this.#refusal;
   }
@@ -58,17 +58,17 @@ export class CreateAdmission {
     if (decision.admitted !== true) this.#session.warn(`plimsoll: overcommitted: ${escapeForTerminal(decision.message)}`);
   }
 
-  /** Lets go of what is held; the image, if it was made, is counted by itself. */
+  /** Releases the reservation; an image that was created counts by itself. */
   async end(): Promise<void> {
     if (!this.#mayBeHeld) return;
-    // The image may already have fulfilled it, or the daemon may be gone: then the time to live ends it.
+    // The image may already have fulfilled it, or the daemon may have stopped: then the reservation expires.
     await new DaemonClient(socketPath(this.#wish.socket), RELEASE_MS).release(this.#key).catch(() => undefined);
   }
 
   async #reserve(capacity: number): Promise<AdmissionDecision | undefined> {
     const { path, options, overcommit, assume } = this.#wish;
     const target = resolve(path);
-    // Where nothing can be made, making it says why.
+    // If the image cannot be created, creating it reports the reason.
     const filesystem = await filesystemOf(dirname(target)).catch(() => undefined);
     const place = filesystem === undefined ? undefined : { rules: storageRulesOf(filesystem), isOwn: true };
     const preallocation = options.format === 'raw' ? options.preallocation : options.qcow2.preallocation;
@@ -98,7 +98,7 @@ export class CreateAdmission {
   #passOver(error: unknown): undefined {
     if (!(error instanceof PlimsollError)) throw error;
     if (error.code === 'DAEMON_ABSENT' || error.code === 'STORE_UNKNOWN') return;
-    // The answer may be lost, and the space reserved.
+    // The response may be lost although the space is reserved.
     this.#mayBeHeld = error.code === 'DAEMON_SILENT' || error.code === 'DAEMON_LOST';
     if (this.#wish.overcommit) {
       this.#session.warn(`plimsoll: overcommitted: unknown whether it fits: ${escapeForTerminal(error.message)}`);

@@ -2,7 +2,7 @@
 import type { Argument, Option } from 'commander';
 import type { CommandHelp, VerbCommand } from './verb-command.ts';
 
-/** What a value is, as far as a shell can help with it. */
+/** The kind of a value, for completion. */
 export type ValueKind = 'file' | 'directory' | 'choice' | 'text';
 
 export interface DescribedValue {
@@ -20,7 +20,7 @@ export interface DescribedOption {
   /** Null for a flag. */
   readonly value: DescribedValue | null;
   readonly repeatable: boolean;
-  /** The value that it has when it is not given. */
+  /** The default. */
   readonly defaultValue: string | null;
 }
 

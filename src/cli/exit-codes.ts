@@ -31,7 +31,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
 
 const INDENT = '       ';
 
-/** How every command can end, whatever it is for. */
+/** The possible outcomes of every command. */
 const ALWAYS: readonly ExitName[] = ['ok', 'usage', 'io', 'bug', 'interrupted', 'closedPipe'];
 
 /** `names` and those that every command has, in the order of their codes. */

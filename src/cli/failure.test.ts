@@ -20,33 +20,33 @@ function aSession(signal = new AbortController().signal): { session: Session; sa
 }
 
 describe('reportFailure()', () => {
-  it('says what and where in one line, and returns the code of the kind', () => {
+  it('reports the error in one line, and returns the exit code of its kind', () => {
     const { session, said } = aSession();
     const error = new PlimsollError('refused', 'REFERENCE', { doing: 'open backing file', found: '/etc/shadow', image: '/x/\u001bweb' });
     expect(reportFailure(error, session)).toBe(15);
     expect(said).toEqual(['plimsoll: /x/\\x1bweb: Cannot open backing file: /etc/shadow']);
   });
 
-  it('knows what the system says', () => {
+  it('translates errors of the system', () => {
     const { session, said } = aSession();
     expect(reportFailure(Object.assign(new Error('ENOSPC: no space'), { code: 'ENOSPC' }), session)).toBe(18);
     expect(said).toEqual(['plimsoll: Cannot complete the command: no space left on device']);
   });
 
-  it('shows the stack of a bug, and whom to tell', () => {
+  it('shows the stack of a bug, and where to report it', () => {
     const { session, said } = aSession();
     expect(reportFailure(new TypeError('x is not a function'), session)).toBe(70);
     expect(said.join('\n')).toMatch(/TypeError: x is not a function\n\s+at .*failure\.test/);
     expect(said.join('\n')).toContain('Please report it');
   });
 
-  it('calls an interruption that, whatever it made fail', () => {
+  it('reports an interruption as such, whatever failed because of it', () => {
     const { session, said } = aSession(AbortSignal.abort());
     expect(reportFailure(new Error('premature close'), session)).toBe(130);
     expect(said).toEqual(['plimsoll: interrupted']);
   });
 
-  it('leaves to commander what it has said already', () => {
+  it('does not repeat an error that commander has printed', () => {
     const { session, said } = aSession();
     expect(reportFailure(new CommanderError(1, 'commander.unknownOption', 'x'), session)).toBe(2);
     expect(reportFailure(new CommanderError(0, 'commander.helpDisplayed', 'x'), session)).toBe(0);

@@ -5,7 +5,7 @@ import { EXIT_CODES, exitCodeOfError } from '#wire';
 import type { Session } from './session.ts';
 import { VERSION } from './version.ts';
 
-/** Prints what went wrong and returns the exit code for it. */
+/** Prints the error and returns its exit code. */
 export function reportFailure(thrown: unknown, session: Session): number {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
   if (session.signal.aborted && !(thrown instanceof PlimsollError && thrown.kind === 'bug')) {
@@ -18,7 +18,7 @@ export function reportFailure(thrown: unknown, session: Session): number {
   return exitCodeOfError(error);
 }
 
-/** The message, with the image in front where it does not name it. */
+/** The message, preceded by the image if it does not contain it. */
 export function failureText(error: PlimsollError): string {
   const { image } = error.where;
   if (image === undefined || error.message.includes(image)) return error.message;

@@ -12,16 +12,16 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe('splitNames()', () => {
-  it('puts together what arrives in pieces', async () => {
+  it('joins names that arrive in several chunks', async () => {
     expect(await all(splitNames(chunks('on', 'e\ntw', 'o\n', '\nthree'), 10))).toEqual(['one', 'two', 'three']);
   });
 
-  it('cuts a character that two chunks share only at the separator', async () => {
+  it('decodes a character that is split over two chunks', async () => {
     const bytes = Buffer.from('é\0ü\0');
     expect(await all(splitNames(chunks(...[...bytes].map((byte) => Buffer.from([byte]))), 0))).toEqual(['é', 'ü']);
   });
 
-  it('leaves newlines in names that NUL separates', async () => {
+  it('keeps newlines in names separated by NUL', async () => {
     expect(await all(splitNames(chunks('a\nb\0c'), 0))).toEqual(['a\nb', 'c']);
   });
 
@@ -29,7 +29,7 @@ describe('splitNames()', () => {
     expect(await all(splitNames(chunks(Buffer.from([0x61, 0xff, 0, 0x62])), 0))).toEqual([Buffer.from([0x61, 0xff]), 'b']);
   });
 
-  it('refuses a name without end instead of keeping it', async () => {
+  it('refuses a name without end instead of buffering it', async () => {
     async function* endless(): AsyncGenerator<Buffer> {
       for (;;) yield Buffer.alloc(4096, 'x');
     }
@@ -38,12 +38,12 @@ describe('splitNames()', () => {
 });
 
 describe('imageNames()', () => {
-  it('takes operands in order, and standard input once, where - stands', async () => {
+  it('takes operands in order, and standard input once, in place of -', async () => {
     const names = imageNames({ operands: ['a', '-', 'b', '-'], nulSeparated: false, input: chunks('x\ny\n') });
     expect(await all(names)).toEqual(['a', 'x', 'y', 'b']);
   });
 
-  it('leaves a word that the kernel does not know as it is', async () => {
+  it('passes a name that does not exist on unchanged', async () => {
     expect(await all(imageNames({ operands: ['never\ufffdgiven'], nulSeparated: false, input: chunks() }))).toEqual(['never\ufffdgiven']);
   });
 });

@@ -26,7 +26,7 @@ export async function* imageNames(source: NameSource): AsyncGenerator<string | B
   }
 }
 
-/** The pieces of `input` between separators; empty ones are passed over. */
+/** The parts of `input` between separators; empty ones are skipped. */
 export async function* splitNames(input: AsyncIterable<Buffer>, separator: number): AsyncGenerator<string | Buffer> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of input) {
@@ -58,7 +58,7 @@ function rawArgument(decoded: string): string | Buffer {
   try {
     const words = splitAt(readFileSync('/proc/self/cmdline'), NUL);
     const matching = words.filter((word) => word.toString('utf8') === decoded);
-    // Two different names that decode alike cannot be told apart here: the decoded one will not be found, and says so.
+    // Two names that decode alike cannot be distinguished here: the decoded one is then reported as not found.
     return matching.length === 1 && matching[0] !== undefined ? nameOf(matching[0]) : decoded;
   } catch {
     return decoded;

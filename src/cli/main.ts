@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command: answers `--version` at once, and loads everything else only when it is asked for. */
+/** The command: answers `--version` at once, and loads everything else only when it is needed. */
 import { writeSync } from 'node:fs';
 import { VERSION } from './version.ts';
 
@@ -9,7 +9,7 @@ if (words.length !== 1 || (words[0] !== '--version' && words[0] !== '-V') || !pr
   process.exitCode = await run(words);
 }
 
-/** Whether it could be written; if not, the session of a command says what is wrong. */
+/** Whether it could be written; if not, the session of a command reports the error. */
 function printVersion(): boolean {
   try {
     writeSync(1, `plimsoll ${VERSION}\n`);

@@ -38,13 +38,13 @@ export async function programFor(words: readonly string[], session: Session): Pr
   return program;
 }
 
-/** Throws: CommanderError, where commander would print the help of everything and not say why. */
+/** Throws: CommanderError, where commander would print the help of everything without a reason. */
 function refuseUnknownTopic([first, topic]: readonly string[], program: Command): void {
   if (first !== 'help' || topic === undefined || topic.startsWith('-') || topic === 'help' || Object.hasOwn(VERBS, topic)) return;
   program.error(`error: unknown command '${topic}'`);
 }
 
-/** The commands of those `names` that are commands. */
+/** The existing commands among `names`. */
 export async function loadVerbs(names: readonly string[], session: Session): Promise<VerbCommand[]> {
   const loaders = names.flatMap((name) => VERBS[name] ?? []);
   const verbs = await Promise.all(loaders.map((load) => load()));
@@ -63,7 +63,7 @@ function assemble(verbs: readonly VerbCommand[], session: Session): Command {
   return program;
 }
 
-/** Below this the texts of options do not fit beside their names. */
+/** Below this width the descriptions of options do not fit beside their names. */
 const NARROW_WIDTH = 70;
 const LEAST_TEXT_WIDTH = 20;
 const TERM_INDENT = '  ';
@@ -75,7 +75,7 @@ function narrowItem(term: string, _termWidth: number, text: string, help: Help):
   return [TERM_INDENT + term, ...lines.map((line) => TEXT_INDENT + line)].join('\n');
 }
 
-/** Errors are thrown, not exited on, and look like all others of this program. */
+/** Errors are thrown, instead of ending the process, and printed like all others of this program. */
 function settle(command: Command, session: Session): void {
   command.exitOverride();
   const width = session.theme.width;

@@ -2,12 +2,12 @@
 import type { Theme } from './render/theme.ts';
 
 export interface ProgressLine {
-  /** Shows `text`, ASCII and a column a character, unless the last one is too recent to be read. */
+  /** Shows `text` (ASCII, one column per character), unless the previous one was shown too recently. */
   show(text: string): void;
   clear(): void;
 }
 
-/** Often enough to look alive, rarely enough to cost nothing. */
+/** Milliseconds between updates: often enough to show progress, rarely enough to cost nothing. */
 const INTERVAL_MS = 100;
 const ERASE_LINE = '\r\u001b[K';
 

@@ -15,12 +15,12 @@ export async function run(words: readonly string[]): Promise<number> {
     return session.exitCode;
   } catch (thrown) {
     const code = reportFailure(thrown, session);
-    // A plugin of Nagios has four exit codes, and this is the one for trouble of its own.
+    // A Nagios plugin has four exit codes; this one is for its own failures.
     return words[0] === 'check' && code !== 0 ? UNKNOWN_EXIT : code;
   }
 }
 
-/** Newer Nodes keep compiled code between runs; Node 20 has no such thing. */
+/** Newer versions of Node cache compiled code between runs; Node 20 does not. */
 function cacheCompiledCode(): void {
   (module as { enableCompileCache?: () => unknown }).enableCompileCache?.();
 }

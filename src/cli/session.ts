@@ -6,7 +6,7 @@ import { type Theme, themeOf } from './render/theme.ts';
 export interface Session {
   /** Aborted by SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
-  /** How standard output is to be written: its width, and colour or none. */
+  /** The format of standard output: its width and colour. */
   readonly theme: Theme;
   readonly errorTheme: Theme;
   exitCode: number;
@@ -27,14 +27,14 @@ export function openSession(): Session {
   };
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
-  // The terminal went away: what was begun is undone all the same.
+  // The terminal is gone: the work in progress is undone nevertheless.
   process.on('SIGHUP', interrupt);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(EXIT_CODES.closedPipe);
     process.stderr.write(`plimsoll: ${asPlimsollError(error, 'write to standard output').message}\n`);
     process.exit(EXIT_CODES.io);
   });
-  process.stderr.on('error', () => {}); // nobody reads what goes wrong: the exit code still says it
+  process.stderr.on('error', () => {}); // nothing reads standard error: the exit code still reports the failure
   const print = async (text: string): Promise<void> => {
     if (!process.stdout.write(text)) await new Promise((resolve) => process.stdout.once('drain', resolve));
   };

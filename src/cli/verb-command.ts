@@ -5,7 +5,7 @@ import { type ExitName, exitCodeLines, withCommonExits } from './exit-codes.ts';
 import { wrapAscii } from './render/wrap.ts';
 
 export interface Example {
-  /** What it is good for, in a few words. */
+  /** Its purpose, in a few words. */
   readonly does: string;
   readonly line: string;
 }
@@ -18,11 +18,11 @@ export interface CommandHelp {
   /** The figures that the command prints. */
   readonly figures: readonly (keyof typeof DEFINITIONS)[];
   readonly examples: readonly Example[];
-  /** How it can end, besides as every command can. */
+  /** Its exit codes, beside those of every command. */
   readonly exits: readonly ExitName[];
-  /** What its exit codes mean here, where that is not what they mean elsewhere. */
+  /** The meaning of its exit codes, where it differs from the general one. */
   readonly exitMeanings?: Partial<Record<ExitName, string>>;
-  /** Instead of all these: a command whose exit codes somebody else has laid down. */
+  /** Instead of all these: a command whose exit codes are prescribed by another standard. */
   readonly ownExits?: readonly (readonly [code: number, meaning: string])[];
 }
 
@@ -35,7 +35,7 @@ function shellLines(line: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of words) {
     const last = lines.at(-1);
-    // Room for the blank, the word, and what continues the line.
+    // Leaves space for the blank, the word, and the continuation mark.
     if (last !== undefined && last.length + 1 + word.length + 2 <= width) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(`${last === undefined ? '  ' : '    '}${word}`);
   }

@@ -3,7 +3,7 @@ import { progressLine } from './progress-line.ts';
 import { progressBar, progressText, RateMeter } from './render/progress.ts';
 import type { Session } from './session.ts';
 
-/** A log wants few lines, and none for what is over soon. */
+/** A log gets few lines, and none for a short operation. */
 const LOG_INTERVAL_MS = 5000;
 /** The rate needs no more samples than this, however often the writer reports. */
 const SAMPLE_INTERVAL_MS = 50;

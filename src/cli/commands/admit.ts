@@ -77,7 +77,7 @@ async function runAdmit(flags: AdmitFlags, session: Session): Promise<void> {
   return session.printLines(admissionLines(decision, session.theme, flags.explain ?? session.theme.terminal));
 }
 
-/** What is held is held, whether it fits or not: whoever overcommits knows. */
+/** A granted reservation is a success, whether it fits or not: --overcommit is explicit. */
 export function exitCodeOf({ admitted, reservation }: AdmissionDecision, wantsHold: boolean): number {
   if (wantsHold && reservation !== null) return EXIT_CODES.ok;
   if (admitted === null) return EXIT_CODES.undetermined;

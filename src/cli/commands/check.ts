@@ -6,7 +6,7 @@ import { NAGIOS_EXITS } from '../nagios.ts';
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
 
-/** Monitoring waits ten seconds for a plugin, usually. */
+/** Monitoring systems usually wait ten seconds for a plugin. */
 const ANSWER_MS = 8000;
 
 export function checkCommand(session: Session): VerbCommand {
@@ -43,14 +43,14 @@ async function checked(socket: string | undefined): Promise<{ readonly line: str
   }
 }
 
-/** From bad to good; a store that certainly is in trouble counts before one of which nothing is known. */
+/** From best to worst; a store that is certainly critical counts before one whose state is unknown. */
 const WORST_FIRST: readonly Level[] = ['critical', 'warning', 'unknown', 'ok'];
 
 function levelOf({ level, presence }: StoreView): Level {
   return presence === 'vanished' ? 'critical' : level;
 }
 
-/** Without stores nothing is known. A critical finding about no store, such as lost reservations, is worth a warning. */
+/** Without stores the state is unknown. A critical finding about no store, such as lost reservations, is a warning. */
 export function worstOf({ stores, findings }: StatusReport): Level {
   const levels: readonly Level[] = [...stores.map(levelOf), ...criticalOf(findings).map(() => 'warning' as const)];
   return stores.length === 0 ? 'unknown' : (WORST_FIRST.find((level) => levels.includes(level)) ?? 'unknown');
@@ -60,7 +60,7 @@ function criticalOf(findings: StatusReport['findings']): readonly string[] {
   return findings.filter(({ level }) => level === 'critical').map(({ message }) => message);
 }
 
-/** One line: what the worst is, store by store, and `|`, and figures for graphs. */
+/** One line: the worst state, then each store, then `|` and the performance data. */
 export function checkLine(report: StatusReport): string {
   const { stores, findings } = report;
   const worst = worstOf(report);
@@ -84,7 +84,7 @@ function storeText(store: StoreView): string {
   return `${store.mount} ${state}: ${alert?.message ?? remaining}`;
 }
 
-/** Nagios: 'label'=value[unit];warning;critical;least;most. What is not known is U, never 0. */
+/** Nagios: 'label'=value[unit];warning;critical;min;max. An unknown value is U, never 0. */
 function figures(store: StoreView): string[] {
   const name = store.mount.replaceAll(/['=|\s]/g, '_');
   const value = (bytes: number | null): string => (bytes === null ? 'U' : `${bytes}B`);
@@ -98,7 +98,7 @@ function figures(store: StoreView): string[] {
   ];
 }
 
-/** In this line a bar begins the figures, and nothing ends it early. */
+/** In this line a bar starts the performance data, and a line break would end it. */
 function harmless(text: string): string {
   return escapeForTerminal(text).replaceAll('|', '/');
 }

@@ -50,7 +50,7 @@ async function runCheck(given: string | undefined, flags: OutputFlags, session: 
   return session.printLines(planLines(plan));
 }
 
-/** What only shows when it is used. Throws: usage, LISTEN_SYNTAX, LISTEN_NEEDS_TOKEN; refused, TOKEN_FILE_MODE. */
+/** Checks that need more than the file. Throws: usage, LISTEN_SYNTAX, LISTEN_NEEDS_TOKEN; refused, TOKEN_FILE_MODE. */
 async function checkPlaces(listen: string | null, tokenFile: string | undefined): Promise<void> {
   const { isLoopback, parseListen, readToken } = await import('#server');
   const { AUTO_LISTEN } = await import('../serve/plan.ts');

@@ -94,7 +94,7 @@ async function runCreate(path: string, size: number | undefined, flags: CreateFl
   if (flags.quiet !== true) await printResult(path, flags, session);
 }
 
-/** The sum goes to standard error: what would be on standard output is the image, and there is none. */
+/** The calculation goes to standard error: standard output reports the created image. */
 async function printRefusal(decision: AdmissionDecision, flags: CreateFlags, session: Session): Promise<void> {
   session.exitCode = decision.admitted === null ? EXIT_CODES.undetermined : EXIT_CODES.doesNotFit;
   if (flags.output === 'json') return session.print(`${jsonText(decision)}\n`);

@@ -8,7 +8,7 @@ import { addOutputOptions, collect, type OutputFlags } from '../output-options.t
 import type { Session } from '../session.ts';
 import { VerbCommand } from '../verb-command.ts';
 
-/** Formats that `-f` accepts; anything else is taken by nobody. */
+/** Formats that `-f` accepts. */
 const FORMATS = IMAGE_FORMATS;
 
 interface InfoFlags extends OutputFlags {
@@ -52,7 +52,7 @@ async function runInfo(operands: readonly string[], flags: InfoFlags, session: S
     signal: session.signal,
     cache: newHostCache(),
   };
-  // Somebody may be typing the names: an interrupt must not wait for the next one.
+  // A person may be typing the names: an interrupt must not wait for the next one.
   session.signal.addEventListener('abort', () => process.stdin.destroy());
   for await (const name of imageNames({ operands, nulSeparated: flags.null === true, input: process.stdin })) {
     session.signal.throwIfAborted();
@@ -73,7 +73,7 @@ interface ImageWriter {
   count(): number;
 }
 
-/** One document, written image by image: a list of any length needs no memory. */
+/** One document, written image by image: memory does not depend on the number of images. */
 function jsonWriter(session: Session): ImageWriter {
   let count = 0;
   return {

@@ -65,7 +65,7 @@ async function runMeasure(operand: number | undefined, flags: MeasureFlags, sess
   return session.printLines(measureLines(report, title, session.theme, flags.explain === true));
 }
 
-/** Exactly one of SIZE, --size and --from says what is to be measured. */
+/** Exactly one of SIZE, --size and --from must be given. */
 function oneSource(operand: number | undefined, flags: MeasureFlags): number | { readonly from: string } {
   const given = [operand, flags.size, flags.from].filter((one) => one !== undefined);
   if (given.length === 1) {

@@ -111,7 +111,7 @@ async function printReport(report: ScanReport, flags: ScanFlags, session: Sessio
   return session.printLines(scanLines(report, session.theme, { limit: flags.limit ?? Number.POSITIVE_INFINITY }));
 }
 
-/** The worst of the stores: what certainly does not fit, then what could not be told. */
+/** The worst of the stores: first those that do not fit, then those whose fit is unknown. */
 export function verdictOf(report: ScanReport): number {
   if (report.stores.some((store) => store.fits === false)) return EXIT_CODES.doesNotFit;
   const unknown = report.errors.length > 0 || report.stores.some((store) => store.fits === null);

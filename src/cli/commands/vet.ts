@@ -19,7 +19,7 @@ interface VetFlags extends OutputFlags {
   readonly oneWorker?: true;
 }
 
-/** Formats that senders declare, those that are never accepted too: such a declaration is part of the verdict. */
+/** Formats that a sender can declare, including those that are never accepted: such a declaration is part of the verdict. */
 const DECLARED_FORMATS = [...IMAGE_FORMATS, 'vpc', 'iso', 'qcow', 'parallels', 'ploop', 'bochs', 'cloop', 'dmg', 'ami', 'ari', 'aki'];
 
 const EXIT_OF_VERDICT: Readonly<Record<Verdict, number>> = {
@@ -112,12 +112,12 @@ async function optionsOf(flags: VetFlags, session: Session): Promise<VetManyOpti
   };
 }
 
-/** Here - is an image, not a list of names: null is its path. */
+/** Here - is an image, not a list of names: its path is null. */
 type Outcome =
   | { readonly path: string | Buffer | null; readonly report: VetReport; readonly error: null }
   | { readonly path: string | Buffer | null; readonly report: null; readonly error: PlimsollError };
 
-/** Of each operand, in their order; the files between streams are judged together. */
+/** One item per operand, in their order; the files between streams are judged together. */
 async function* outcomes(operands: readonly string[], options: VetManyOptions, session: Session): AsyncGenerator<Outcome> {
   const { vetMany } = await import('#sandbox');
   for (let at = 0; at < operands.length; ) {
@@ -140,7 +140,7 @@ async function streamOutcome(options: VetManyOptions, session: Session): Promise
   }
 }
 
-/** A line on standard error, where the verdicts themselves do not show how far it is. */
+/** A line on standard error, unless the verdicts themselves show the progress. */
 function judgedSoFar(operands: readonly string[], session: Session): { oneMore(): void; clear(): void } {
   if (operands.length === 1 || session.theme.terminal) return { oneMore: () => {}, clear: () => {} };
   const line = progressLine(process.stderr, session.errorTheme);
@@ -156,7 +156,7 @@ function judgedSoFar(operands: readonly string[], session: Session): { oneMore()
 
 interface Printer {
   image(report: VetReport): Promise<void>;
-  /** An image that could not be judged at all. */
+  /** An image that could not be judged. */
   error(path: string | null, error: PlimsollError): Promise<void>;
   end(): Promise<void>;
 }
@@ -209,7 +209,7 @@ async function readPolicy(path: string): Promise<unknown> {
   }
 }
 
-/** The gravest first. */
+/** The most severe first. */
 const GRAVEST: readonly Verdict[] = ['refused', 'ambiguous', 'header-only', 'unrecognised', 'convert'];
 
 /** Refused and ambiguous outweigh an image that could not be judged, which outweighs every other verdict. */

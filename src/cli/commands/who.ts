@@ -45,7 +45,7 @@ async function runWho(operands: readonly string[], flags: WhoFlags, session: Ses
   const writer = flags.output === 'json' ? jsonWriter(session) : await humanWriter(session);
   const options = { locksOnly: flags.locksOnly === true, signal: session.signal, processes: new ProcessFiles() };
   let count = 0;
-  // Somebody may be typing the names: an interrupt must not wait for the next one.
+  // A person may be typing the names: an interrupt must not wait for the next one.
   session.signal.addEventListener('abort', () => process.stdin.destroy());
   for await (const name of imageNames({ operands, nulSeparated: flags.null === true, input: process.stdin })) {
     session.signal.throwIfAborted();
@@ -77,7 +77,7 @@ interface UseWriter {
   end(): Promise<void>;
 }
 
-/** One document, written image by image: a list of any length needs no memory. */
+/** One document, written image by image: memory does not depend on the number of images. */
 function jsonWriter(session: Session): UseWriter {
   return {
     image: (report, index) => session.print(`${index === 0 ? '{"schema":"plimsoll.who/1","images":[\n' : ',\n'}${jsonText(report)}`),

@@ -6,7 +6,7 @@ import { ASSUMPTIONS } from '#base';
 import { POLICIES } from '#wire';
 import { LOG_LEVELS } from './log-levels.ts';
 
-/** What a value is, and how it is written. */
+/** The type of a value, and its spelling. */
 export type ValueKind =
   | { readonly is: 'size' | 'duration' | 'percent' | 'share' | 'path' | 'paths' | 'patterns' | 'address' }
   /** The same, or "off". */
@@ -16,7 +16,7 @@ export type ValueKind =
 export interface Key {
   readonly kind: ValueKind;
   readonly means: string;
-  /** What holds where it is not set, as it would be written. */
+  /** The default, as it would be written. */
   readonly default: string;
 }
 
@@ -103,7 +103,7 @@ export const TABLES: Readonly<Record<string, Keys>> = {
   'store.critical': level('as in [rules.critical]', 'as in [rules.critical]'),
 };
 
-/** Keys that there were, and what stands in their place. */
+/** Keys of earlier versions, and their replacements. */
 export const REPLACED_KEYS: Readonly<Record<string, string>> = {
   frozen_backing: 'never_written = ["backing"] counts backing files without write permission, and patterns name further files',
 };

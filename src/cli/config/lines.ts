@@ -1,6 +1,6 @@
 /** Finds the line of a key in a TOML text. The parser reports positions only for syntax errors. */
 
-/** Line of `key` in the table `table`; of an array of tables the one with that index. Undefined where it cannot be told. */
+/** Line of `key` in the table `table`; of an array of tables the one with that index. Undefined if unknown. */
 export function lineOfKey(text: string, table: string, index: number, key: string | undefined): number | undefined {
   let current = '';
   let count = -1;
@@ -16,7 +16,7 @@ export function lineOfKey(text: string, table: string, index: number, key: strin
         ? header !== undefined
         : header === undefined && new RegExp(`^\\s*["']?${escapeForPattern(key)}["']?\\s*[=.]`).test(line);
     if (isHere && isKey) return at + 1;
-    // A table that is not allowed: its header is what is wrong.
+    // A table that is not allowed: the error is in its header.
     if (key !== undefined && header === (table === '' ? key : `${table}.${key}`) && (index < 0 || count === index)) return at + 1;
   }
   return undefined;

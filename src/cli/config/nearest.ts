@@ -1,12 +1,12 @@
 /** Suggests the known word nearest to a misspelt one. */
 
-/** Of `known` the one that is fewest changes away from `word`, if it is near at all. */
+/** The word of `known` with the fewest changes from `word`, if it is near enough. */
 export function nearestTo(word: string, known: readonly string[]): string | undefined {
   const near = known.map((one) => ({ one, distance: distanceOf(word.toLowerCase(), one) })).sort((a, b) => a.distance - b.distance)[0];
   return near !== undefined && near.distance <= Math.max(2, Math.floor(word.length / 3)) ? near.one : undefined;
 }
 
-/** Letters inserted, removed, replaced (Levenshtein). Words are cut: a key is never that long. */
+/** Letters inserted, removed, replaced (Levenshtein). Long words are cut: no key is that long. */
 function distanceOf(from: string, to: string): number {
   const [a, b] = [from.slice(0, 64), to.slice(0, 64)];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);

@@ -1,4 +1,4 @@
-/** The configuration file: what is read, what is refused and where, and that the pages about it are true. */
+/** The configuration file: parsing, errors with their lines, and the documentation that must agree with the program. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -110,17 +110,17 @@ assume = ["backed", "no-quota"]
     ['[rules]\n__proto__ = 1', [expect.stringContaining('__proto__: unknown key')]],
   ])('%j is refused', async (text, expected) => expect(await problemsOf(text)).toEqual(expected));
 
-  it('says all that is wrong at once', async () => {
+  it('reports all errors at once', async () => {
     expect(await problemsOf('[serve]\na = 1\n[rules]\nb = 1\nfloor = "x"\n[[store]]')).toHaveLength(4);
   });
 });
 
 describe('the example deploy/plimsoll.toml', () => {
   const text = readFileSync(join(ROOT, 'deploy', 'plimsoll.toml'), 'utf8');
-  /** The example with everything that it shows switched on. */
+  /** The example with everything that it shows enabled. */
   const all = text.replaceAll(/^# (?=[a-z_]+ = |\[)/gm, '');
 
-  it('is right as it stands, and with all that it shows', async () => {
+  it('is valid as it stands, and with every example enabled', async () => {
     expect([await problemsOf(text), await problemsOf(all)]).toEqual([[], []]);
     const validate = new Ajv2020({ allErrors: true }).compile(configSchema());
     expect([validate(parse(text)), validate(parse(all)), validate(parse('[serve]\nx = 1'))]).toEqual([true, true, false]);
@@ -135,7 +135,7 @@ describe('the example deploy/plimsoll.toml', () => {
   });
 });
 
-describe('the pages', () => {
+describe('the documentation', () => {
   it('docs/config.md explains every key as the program does', () => {
     const page = readFileSync(join(ROOT, 'docs', 'config.md'), 'utf8');
     for (const [name, keys] of Object.entries(TABLES).filter(([table]) => !table.startsWith('store.'))) {
@@ -144,7 +144,7 @@ describe('the pages', () => {
     }
   });
 
-  it('docs/schemas/config.schema.json is what the program prints', () => {
+  it('docs/schemas/config.schema.json equals the printed schema', () => {
     expect(JSON.parse(readFileSync(join(ROOT, 'docs', 'schemas', 'config.schema.json'), 'utf8'))).toEqual(configSchema());
   });
 });

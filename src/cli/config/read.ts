@@ -11,11 +11,11 @@ import { expectedOf, readValue } from './values.ts';
 
 export interface ConfiguredStore {
   readonly directories: readonly string[];
-  /** Over those of all stores. */
+  /** Overrides the rules of all stores. */
   readonly rules: PartialRules;
 }
 
-/** What the file says; what it does not say is undefined, what it switches off null. */
+/** The settings of the file; an absent key is undefined, one that is off is null. */
 export interface Config {
   readonly listen?: string | null;
   readonly socket?: string | null;
@@ -41,7 +41,7 @@ export interface ConfigProblem {
 
 export interface ReadConfig {
   readonly config: Config;
-  /** Empty when it is good. */
+  /** Empty if the file is valid. */
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -91,7 +91,7 @@ export async function parseConfig(text: string): Promise<ReadConfig> {
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** Where a table stands: its header, and which of an array of tables it is (-1: of none). */
+/** The location of a table: its header, and its index in an array of tables (-1: not in an array). */
 interface Place {
   readonly table: string;
   readonly index: number;
@@ -145,7 +145,7 @@ class ConfigReader {
     });
   }
 
-  /** `tells`: unknown keys of the table itself are told here, and not elsewhere. */
+  /** `tells`: report unknown keys of the table itself, which otherwise its caller reports. */
   #rules(table: Table, place: Place, tells = true): PartialRules {
     const problems = this.#problems.length;
     const values = this.#values(table, place, ['warning', 'critical']);
@@ -176,7 +176,7 @@ class ConfigReader {
     return {};
   }
 
-  /** The values of a table by its keys; `subtables` are somebody else's. */
+  /** The values of a table by its keys; `subtables` are parsed elsewhere. */
   #values(table: Table, place: Place, subtables: readonly string[] = []): Readonly<Record<string, unknown>> {
     const keys: Keys = TABLES[place.table] ?? {};
     const values: Record<string, unknown> = {};

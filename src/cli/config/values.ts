@@ -3,7 +3,7 @@ import { isAbsolute } from 'node:path';
 import { parseDuration, parseSize, PlimsollError } from '#base';
 import type { ValueKind } from './keys.ts';
 
-/** What a value has to be, in words. */
+/** The expected form of a value, in words. */
 export function expectedOf(kind: ValueKind): string {
   const words: Readonly<Record<ValueKind['is'], string>> = {
     size: 'a size such as "20G"',
@@ -20,7 +20,7 @@ export function expectedOf(kind: ValueKind): string {
   return 'orOff' in kind ? `${words[kind.is]}, or "off"` : words[kind.is];
 }
 
-/** Bytes, seconds, a number, a text; null for "off". Throws: usage, when it is not what `kind` says. */
+/** Bytes, seconds, a number, a text; null for "off". Throws: usage, unless it has the form of `kind`. */
 export function readValue(kind: ValueKind, value: unknown): unknown {
   if (value === 'off' && 'orOff' in kind) return null;
   switch (kind.is) {

@@ -13,7 +13,7 @@ const PIECE = new Uint8Array(STEP).fill(0x70);
 export interface Growing {
   readonly name: string;
   readonly bytesPerMinute: number;
-  /** Bytes that it comes to; then it stays so. */
+  /** Final size in bytes. */
   readonly most: number;
   /** May be called twice. The file stays. */
   stop(): Promise<void>;
@@ -54,7 +54,7 @@ async function makeEmpty(path: string): Promise<void> {
   }
 }
 
-/** Open only while it writes: a file that is held open would look like that of a running machine. */
+/** Open only while it writes: a file that stays open would look like that of a running VM. */
 async function writePiece(path: string, offset: number): Promise<void> {
   const file = await open(path, 'r+');
   try {

@@ -8,13 +8,13 @@ type Format = 'raw' | 'qcow2';
 
 export interface DemoStore {
   readonly directory: string;
-  /** File name and what it shows, in the order in which they were made. */
+  /** File name and purpose, in the order of creation. */
   readonly lessons: readonly { readonly name: string; readonly text: string }[];
-  /** What was left out or made smaller, and why. */
+  /** Images that were left out or reduced, with the reason. */
   readonly notes: readonly string[];
 }
 
-/** Work on the store that is being made. */
+/** State while the store is being created. */
 interface Site {
   readonly directory: string;
   readonly signal: AbortSignal;
@@ -121,7 +121,7 @@ function cannotShare(error: unknown): boolean {
   return error instanceof Error && NO_REFLINK.has((error as NodeJS.ErrnoException).code);
 }
 
-/** A raw image with storage behind every byte; what the bytes are does not matter, as long as none is zero. */
+/** A raw image with storage for every byte; the content is arbitrary, but no byte is zero. */
 async function writeData(path: string, byteLength: number, signal: AbortSignal): Promise<void> {
   const piece = new Uint8Array(MiB).fill(0x70);
   const file = await open(path, 'wx');
@@ -143,7 +143,7 @@ async function make(site: Site, name: string, format: Format, capacity: number, 
   site.lessons.push({ name, text });
 }
 
-/** Not every filesystem can reserve storage; then the image is left out, and a note says so. */
+/** Not every filesystem can reserve storage; the image is then left out, with a note. */
 async function makePreallocated(site: Site, name: string, format: Format, capacity: number, text: string): Promise<void> {
   try {
     await make(site, name, format, capacity, 'falloc', text);

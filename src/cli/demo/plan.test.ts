@@ -12,7 +12,7 @@ describe('growthFor()', () => {
     [400 * GiB, TMPFS, 64 * MiB],
     [GiB + 1, EXT4, 32 * MiB],
     [MiB, EXT4, 0],
-  ])('of %d bytes available on %d lets the growing image come to %d', (availableBytes, filesystemType, most) => {
+  ])('with %d bytes available on %d limits the growing image to %d', (availableBytes, filesystemType, most) => {
     expect(growthFor({ availableBytes, filesystemType })).toBe(most);
   });
 });
@@ -23,20 +23,20 @@ describe('planFor()', () => {
     [100 * GiB, GiB],
     [2 * GiB, 64 * MiB],
     [100 * MiB, null],
-  ])('with %d bytes available makes preallocated images of %s', (availableBytes, capacity) => {
+  ])('with %d bytes available gives preallocated images of %s', (availableBytes, capacity) => {
     const plan = planFor({ availableBytes, filesystemType: EXT4 });
     expect(plan.preallocatedCapacity).toBe(capacity);
     expect(plan.note === null).toBe(capacity === 40 * GiB);
   });
 
-  it('never takes more than a quarter of what is available', () => {
+  it('never takes more than a quarter of the available space', () => {
     for (let availableBytes = MiB; availableBytes < 2 ** 50; availableBytes *= 1.7) {
       const { preallocatedCapacity } = planFor({ availableBytes, filesystemType: EXT4 });
       expect((preallocatedCapacity ?? 0) * 2).toBeLessThanOrEqual(availableBytes / 4);
     }
   });
 
-  it('stays small where files lie in memory, and says why', () => {
+  it('stays small where files are stored in memory, and gives the reason', () => {
     const plan = planFor({ availableBytes: 400 * GiB, filesystemType: TMPFS });
     expect(plan.preallocatedCapacity).toBe(64 * MiB);
     expect(plan.note).toBe('The preallocated images have 64 MiB instead of 40 GiB: this filesystem keeps its files in memory.');

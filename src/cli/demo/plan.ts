@@ -7,7 +7,7 @@ export const FULL_CAPACITY = 40 * GiB;
 /** Linux, include/uapi/linux/magic.h: storage there is memory. */
 const MEMORY_FILESYSTEMS: ReadonlySet<number> = new Set([0x01021994 /* TMPFS_MAGIC */, 0x858458f6 /* RAMFS_MAGIC */]);
 
-/** Two preallocated images are made; this many times both must be available, so that nobody notices them. */
+/** Space for this many times both preallocated images must be available, so that the demonstration disturbs nothing else. */
 const MARGIN = 4;
 const PREALLOCATED_IMAGES = 2;
 const PREALLOCATED_CAPACITIES: readonly number[] = [FULL_CAPACITY, GiB, 64 * MiB];
@@ -22,13 +22,13 @@ export interface Room {
 export interface Plan {
   /** Of the preallocated images; null when not even small ones fit. */
   readonly preallocatedCapacity: number | null;
-  /** Of the image with a snapshot and of the shared copy, whose bytes are really there. */
+  /** Bytes written to the image with a snapshot and to the shared copy. */
   readonly smallCapacity: number;
-  /** Why they are not as large as in the published table. */
+  /** Why they are smaller than in the published table. */
   readonly note: string | null;
 }
 
-/** What the growing image may come to: nobody shall notice that either. A multiple of 1 MiB. */
+/** Maximum size of the growing image, small for the same reason. A multiple of 1 MiB. */
 const MOST_GROWTH = 512 * MiB;
 const GROWTH_SHARE = 32;
 

@@ -11,12 +11,12 @@ import type { Session } from '../session.ts';
 import { makeStore } from './make-store.ts';
 
 export interface DemoChoice {
-  /** The directory below which the store is made. */
+  /** The parent directory of the store. */
   readonly parent?: string;
   readonly keep: boolean;
 }
 
-/** The exit code of the demonstration is not the verdict on its store, which is made to be in danger. */
+/** The exit code of the demonstration is not the verdict on its store, which is overcommitted on purpose. */
 export async function runDemo(choice: DemoChoice, session: Session): Promise<void> {
   const directory = await makeDirectory(choice.parent ?? tmpdir());
   try {

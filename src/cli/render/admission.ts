@@ -11,7 +11,7 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
   const word = admitted === null ? 'Unknown.' : admitted ? 'Admitted.' : 'NOT admitted.';
   const isForced = admitted !== true && reservation !== null;
   const lines = [`${theme.paint(style, word)} ${escapeForTerminal(message)}`].flatMap((line) => wrap(line, theme.width));
-  // The message of an open answer names the caveat already.
+  // The message of an unknown result contains the caveat already.
   const components = admitted === null ? { ...sum, unknown: null } : sum;
   if (explain)
     lines.push('', `  On ${escapeForTerminal(store)}, under the policy ${sum.policy}:`, ...policySumLines(components, theme.width));
@@ -23,7 +23,7 @@ export function admissionLines(decision: AdmissionDecision, theme: Theme, explai
   return lines;
 }
 
-/** The components, each by its name, and what they leave. */
+/** The components by name, and the remainder. */
 export function policySumLines({ components, remaining, unknown }: PolicySum, width: number): string[] {
   const total = remaining ?? sumOfComponents(components);
   const name = remaining === null ? 'remaining, without unknown components' : 'remaining';

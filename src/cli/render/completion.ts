@@ -63,7 +63,7 @@ function bashVerb(verb: DescribedVerb): string[] {
 function bashReply(value: DescribedValue): string {
   if (value.kind === 'choice') return `COMPREPLY=($(compgen -W "${value.choices.join(' ')}" -- "$current"))`;
   if (value.kind === 'text') return ':';
-  // Only names of files are to be quoted, and to end in a slash when they are directories. mapfile keeps blanks inside a name.
+  // Only file names are quoted, and directories end in a slash. mapfile preserves blanks inside a name.
   return `compopt -o filenames 2>/dev/null || :; mapfile -t COMPREPLY < <(compgen -${value.kind === 'directory' ? 'd' : 'f'} -- "$current")`;
 }
 
@@ -112,7 +112,7 @@ function zshOption(option: DescribedOption): string[] {
   const value = option.value === null ? '' : `:${zshEscape(option.value.placeholder)}:${zshAction(option.value)}`;
   const once = option.repeatable || option.short === null ? '' : `(${optionWords(option).join(' ')})`;
   const star = option.repeatable ? '*' : '';
-  // The value may stand in the same word: behind a = of a long option, right behind a short one.
+  // The value may be in the same word: after the = of a long option, or directly after a short one.
   const joint = (word: string): string => (option.value === null ? '' : word.startsWith('--') ? '=' : '+');
   return optionWords(option).map((word) => quoteShell(`${once}${star}${word}${joint(word)}[${text}]${value}`));
 }
@@ -183,7 +183,7 @@ function fishValue(value: DescribedValue): string {
 
 // all of them
 
-/** `-f` and `--format`, as they are typed. */
+/** `-f` and `--format`, as typed. */
 function optionWords(option: DescribedOption): string[] {
   return [...(option.short === null ? [] : [`-${option.short}`]), `--${option.long}`];
 }

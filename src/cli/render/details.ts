@@ -3,7 +3,7 @@ import { escapeForTerminal, formatBytes } from '#base';
 
 type Detail = string | number | boolean;
 
-/** Facts with a phrase of their own; all others are told by their name. */
+/** Facts with a phrase of their own; all others are shown by name. */
 const PHRASES: Readonly<Record<string, (value: Detail) => string>> = {
   clusterSize: (value) => (typeof value === 'number' ? `${formatBytes(value)} clusters` : `cluster size ${value}`),
   grainBytes: (value) => (typeof value === 'number' ? `${formatBytes(value)} grains` : `grains ${value}`),

@@ -12,7 +12,7 @@ const MARKS: Readonly<Record<FindingLevel, { mark: string; style: Style }>> = {
 
 const LEVELS: readonly FindingLevel[] = ['critical', 'warning', 'info'];
 
-/** The most serious first; in the order given within a level. */
+/** The most severe first; within a level in the given order. */
 export function bySeverity<F extends { readonly level: FindingLevel }>(findings: readonly F[]): F[] {
   return LEVELS.flatMap((level) => findings.filter((one) => one.level === level));
 }
@@ -22,12 +22,12 @@ export function findingLines(findings: readonly Finding[], theme: Theme): string
   return bySeverity(findings).flatMap((finding) => markedLines(finding.level, textWithCode(finding), theme));
 }
 
-/** The sentence, and the code by which docs/findings.md and docs/errors.md tell more. */
+/** The sentence, and the code under which docs/findings.md and docs/errors.md explain it. */
 export function textWithCode({ message, code }: { readonly message: string; readonly code: string }): string {
   return escapeForTerminal(`${message} [${code}]`);
 }
 
-/** `text`, harmless already, behind the mark of `level`. */
+/** `text`, already escaped, after the mark of `level`. */
 export function markedLines(level: FindingLevel, text: string, theme: Theme): string[] {
   const { mark, style } = MARKS[level];
   const [first = '', ...others] = wrapAfter(`  ${mark}  `, text, theme.width);

@@ -7,7 +7,7 @@ import type { Theme } from './theme.ts';
 interface Group {
   readonly level: FindingLevel;
   readonly text: string;
-  /** Images that have it, beyond the one told of. */
+  /** Further images that have it, beside the one shown. */
   others: number;
 }
 

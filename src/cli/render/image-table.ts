@@ -10,12 +10,12 @@ interface Column {
   readonly text: (image: ScannedImage) => string;
   /** Shown only on lines of at least this width. */
   readonly from: number;
-  /** On a line that is too narrow for all, those of the lowest rank give way first. */
+  /** On a line that is too narrow for all columns, those of the lowest rank are dropped first. */
   readonly rank: number;
 }
 
 const GAP = '  ';
-/** A path shorter than this tells nothing. */
+/** A path shorter than this carries no information. */
 const LEAST_PATH = 12;
 
 const COLUMNS: readonly Column[] = [
@@ -59,7 +59,7 @@ export function imageTable(store: StoreReport, theme: Theme, limit: number): str
   return [theme.paint('faint', head), ...rows, ...(hidden > 0 ? [`  ... and ${hidden} more`] : [])];
 }
 
-/** The columns that leave room for a path. */
+/** The columns that leave space for a path. */
 function fittingColumns(images: readonly ScannedImage[], width: number): readonly Column[] {
   const columns = COLUMNS.filter((column) => width >= column.from);
   const needed = (): number => columns.reduce((sum, column) => sum + GAP.length + widthOf(column, images), GAP.length + LEAST_PATH);
@@ -85,7 +85,7 @@ function bytesText(bytes: number | null): string {
   return bytes === null ? '?' : formatBytes(bytes);
 }
 
-/** The directory that all images lie below, with its slash; empty when there is none but the root. */
+/** The directory that contains all images, with its slash; empty if that is the root. */
 export function commonDirectory(images: readonly ScannedImage[]): string {
   const [first = [], ...others] = images.map((image) => image.path.split('/').slice(0, -1));
   const shared = others.reduce((common, steps) => {

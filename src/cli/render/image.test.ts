@@ -54,20 +54,20 @@ describe('imageLines()', () => {
     expect(lines[1]).toBe('  format          raw (a guess: the file has no signature; declare the format');
   });
 
-  it('says what cannot be read, and shows no figure for it', () => {
+  it('reports an unreadable image, without figures', () => {
     expect(plain(anUnreadableImage('/srv/vm/secret.raw'))).toEqual([
       '/srv/vm/secret.raw',
       '  cannot be read  Cannot open file: permission denied',
     ]);
   });
 
-  it('shows figures known despite an error, and those not known as such', () => {
+  it('shows the figures known despite an error, and the others as unknown', () => {
     const lines = plain({ ...anUnreadableImage('/x'), length: 4096, allocation: 4096 });
     expect(lines).toContain('  length                4 KiB                 4,096');
     expect(lines).toContain('  commitment          unknown');
   });
 
-  it('says that a writer has it open, and when no map of the file was to be had', () => {
+  it('notes an open writer, and a missing map of the file', () => {
     const lines = plain(anImage({ openForWriting: true, method: 'stat' })).join('\n');
     expect(lines).toContain('in use          open for writing: the figures lag until the writer flushes');
     expect(lines).toMatch(/commitment .* \(from stat alone\)/);
@@ -108,7 +108,7 @@ describe('imageLines()', () => {
     ]);
   });
 
-  it('makes hostile names, reasons and messages harmless', () => {
+  it('escapes hostile names, reasons and messages', () => {
     const evil = '\u001b[2J\nroot:\u202e';
     const lines = imageLines(
       anImage({
@@ -127,7 +127,7 @@ describe('imageLines()', () => {
     expect(lines[0]).toBe('/srv/\\x1b[2J\\nroot:\\u202e');
   });
 
-  it('keeps to 80 columns, save for a path', () => {
+  it('keeps to 80 columns, except for a path', () => {
     const long = 'ein ziemlich langer Satz '.repeat(12);
     const image = anImage({
       chain: [aLink()],
@@ -145,7 +145,7 @@ describe('imageLines()', () => {
       expect(stringWidth(line), line).toBeLessThanOrEqual(width);
   });
 
-  it('paints only where there is colour', () => {
+  it('uses colour only where the terminal has it', () => {
     const theme = { width: 80, terminal: true, paint: (style: string, text: string) => `<${style}>${text}</${style}>` };
     expect(imageLines(anImage(), theme, { explain: false })[0]).toBe('<strong>/srv/vm/web.qcow2</strong>');
   });

@@ -43,13 +43,13 @@ function levelLines({ bytes, percent, seconds }: LevelRule): string[] {
   ];
 }
 
-/** As it can be read again: exact, whatever the unit. */
+/** As it can be parsed again: exact, in any unit. */
 function sizeText(bytes: number): string {
   const text = formatBytes(bytes).replace(' ', '');
   return /\./.test(text) ? `${bytes}` : text;
 }
 
-/** In the largest unit that says it exactly. */
+/** In the largest unit that is exact. */
 function durationText(seconds: number): string {
   if (seconds > 0 && seconds % 3600 === 0) return `${seconds / 3600}h`;
   return seconds > 0 && seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;

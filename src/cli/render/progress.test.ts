@@ -12,8 +12,8 @@ describe('progressBar()', () => {
   });
 
   it('is full at the end', () => expect(progressBar({ ...half, doneBytes: 40 * GiB }, 79)).toMatch(/^\[=+\] {2}100 % .* 0 s left$/));
-  it('gives the bar up on a narrow line', () => expect(progressBar(half, 40)).toBe(' 50 %  20 GiB of 40 GiB  512 MiB/s  40 s'));
-  it('says nothing of a rate that is not known', () => expect(progressText({ ...half, rate: null })).toBe(' 50 %  20 GiB of 40 GiB'));
+  it('drops the bar on a narrow line', () => expect(progressBar(half, 40)).toBe(' 50 %  20 GiB of 40 GiB  512 MiB/s  40 s'));
+  it('omits an unknown rate', () => expect(progressText({ ...half, rate: null })).toBe(' 50 %  20 GiB of 40 GiB'));
   it('never claims 100 % before the end', () => expect(progressText({ doneBytes: 999, totalBytes: 1000, rate: null })).toMatch(/^ 99 %/));
   it('is complete when there is nothing to do', () => expect(progressText({ doneBytes: 0, totalBytes: 0, rate: null })).toMatch(/^100 %/));
 });
@@ -28,14 +28,14 @@ describe('formatDuration()', () => {
 });
 
 describe('RateMeter', () => {
-  it('tells nothing before it has seen a quarter of a second', () => {
+  it('reports no rate before a quarter of a second has passed', () => {
     const meter = new RateMeter();
     expect(meter.add(0, 0)).toBeNull();
     expect(meter.add(100, 1000)).toBeNull();
     expect(meter.add(500, 1000)).toBe(2000);
   });
 
-  it('forgets how fast it once was', () => {
+  it('weights only the last few seconds', () => {
     const meter = new RateMeter();
     meter.add(0, 0);
     meter.add(1000, 1_000_000);

@@ -4,7 +4,7 @@ import { formatBytes } from '#base';
 export interface Progress {
   readonly doneBytes: number;
   readonly totalBytes: number;
-  /** Bytes per second now; null before it can be told. */
+  /** Bytes per second now; null while unknown. */
   readonly rate: number | null;
 }
 
@@ -44,12 +44,12 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
-/** The rate of the last few seconds: what a disk does now, not what its cache did at the start. */
+/** The rate of the last few seconds: the current speed of the disk, not that of its cache at the start. */
 export class RateMeter {
   static readonly WINDOW_MS = 5000;
   readonly #samples: { readonly atMs: number; readonly doneBytes: number }[] = [];
 
-  /** Bytes per second over the window that ends at `atMs`; null until a quarter of a second has been seen. */
+  /** Bytes per second over the window that ends at `atMs`; null until it spans a quarter of a second. */
   add(atMs: number, doneBytes: number): number | null {
     this.#samples.push({ atMs, doneBytes });
     while (this.#samples.length > 2 && atMs - (this.#samples[1]?.atMs ?? atMs) >= RateMeter.WINDOW_MS) this.#samples.shift();

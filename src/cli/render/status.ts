@@ -39,12 +39,12 @@ function storeLines(store: StoreView, theme: Theme): string[] {
   ];
 }
 
-/** The sum may hold while nothing is known yet of when it will not. */
+/** The calculation may be known while the forecast is not. */
 function levelText({ level, sum: { remaining, unknown } }: StoreView): string {
   return level === 'unknown' && unknown === null && remaining !== null && remaining >= 0 ? 'fits now; growth not known yet' : level;
 }
 
-/** Who is tired reads a word sooner than a sign. */
+/** A word is read faster than a sign. */
 function remainingLine({ remaining, policy }: PolicySum, width: number): string {
   const isShort = remaining !== null && remaining < 0;
   return figureLine(isShort ? 'shortfall' : 'remaining', isShort ? -remaining : remaining, width, `  under the policy ${policy}`);

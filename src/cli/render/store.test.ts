@@ -40,7 +40,7 @@ describe('storeLines()', () => {
     ]);
   });
 
-  it('tells a kind of finding once, however many images have it', () => {
+  it('shows a kind of finding once, for any number of images', () => {
     const finding = { level: 'warning', code: 'SNAPSHOTS', message: 'Internal snapshots inside.' } as const;
     const images = ['a', 'b', 'c'].map((name) => aScannedImage({ path: `/srv/vm/${name}`, findings: [finding] }));
     const lines = storeLines(aStore({ images }), plainTheme(), ALL);
@@ -50,7 +50,7 @@ describe('storeLines()', () => {
     ]);
   });
 
-  it('tells a kind of failure once, and has every failed image in the table', () => {
+  it('shows a kind of failure once, and every failed image in the table', () => {
     const lines = storeLines(
       aStore({
         fits: null,
@@ -76,13 +76,13 @@ describe('storeLines()', () => {
     expect(lines).toMatch(/x +\? +\? +\? +\?\n {2}y +\? +\? +\? +\?\n {2}z .*\n {2}web.qcow2/);
   });
 
-  it('states a headroom from which something is missing as what it can be at most', () => {
+  it('shows a headroom with unknown parts as an upper bound', () => {
     const lines = storeLines(aStore({ fits: false, residual: null, commitment: null, headroom: -3 * GiB }), plainTheme(), ALL);
     expect(lines).toContain('  residual         unknown                        worst-case further growth');
     expect(lines).toContain('  headroom          -3 GiB        -3,221,225,472  at most: some figures unknown');
   });
 
-  it('says how many rows a limit hides', () => {
+  it('reports how many rows a limit hides', () => {
     const images = ['a', 'b', 'c'].map((path) => aScannedImage({ path }));
     expect(storeLines(aStore({ images }), plainTheme(), { limit: 1 })).toContain('  ... and 2 more');
   });
@@ -123,7 +123,7 @@ describe('storeLines()', () => {
 });
 
 describe('the images of a store', () => {
-  it('are shown in the order of the report, which is that of risk', () => {
+  it('are shown in the order of the report, by risk', () => {
     const images = ['b', 'a', 'c'].map((path, index) => aScannedImage({ path: `/srv/${path}`, residual: index }));
     const rows = storeLines(aStore({ images }), plainTheme(), ALL).filter((line) => /^ {2}[abc] /.test(line));
     expect(rows.map((line) => line.trim()[0])).toEqual(['b', 'a', 'c']);
@@ -173,7 +173,7 @@ describe('verdict()', () => {
 });
 
 describe('scanLines()', () => {
-  it('separates stores, and ends with what belongs to none', () => {
+  it('separates stores, and ends with the errors outside of all stores', () => {
     const error = {
       kind: 'not-found',
       code: 'IO_ENOENT',

@@ -54,7 +54,7 @@ function sumLines(store: StoreReport, width: number): string[] {
     ['headroom', store.headroom, headroomNote(store)],
     ...(store.mapExcess > (store.headroom ?? Infinity) && (store.headroom ?? -1) >= 0 ? [MAPS(store.mapExcess)] : []),
   ];
-  // What gives way on a narrow line: first the exact counts, then the notes.
+  // On a narrow line the exact counts are dropped first, then the notes.
   const views = [rows.map((row) => sumLine(row, true)), rows.map((row) => sumLine(row, false))];
   const fitting = views.find((lines) => lines.every((line) => line.length <= width));
   return fitting ?? rows.map(([name, bytes]) => sumLine([name, bytes, ''], false));

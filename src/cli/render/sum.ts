@@ -7,7 +7,7 @@ import { padStart, wrap } from './text.ts';
 const IEC_COLUMN = 11;
 const SIGN = '  + ';
 
-/** One line per component, a rule, and the total; exact bytes first, since these are what adds up. */
+/** One line per component, a rule, and the total; exact bytes first, since those add up. */
 export function sumLines(components: readonly Component[], total: number, width: number, totalName = 'commitment'): string[] {
   const totalText = (total < 0 ? '-' : '') + formatExact(Math.abs(total));
   const exactColumn = Math.max(totalText.length, ...components.map((one) => formatExact(Math.abs(one.bytes)).length));

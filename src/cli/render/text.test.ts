@@ -9,7 +9,7 @@ describe('wrap()', () => {
   it('keeps a long word whole, since it may be a path', () =>
     expect(wrap('see /a/very/long/path now', 8)).toEqual(['see', '/a/very/long/path', 'now']));
   it('counts wide characters as two columns', () => expect(wrap('設計 図面', 6)).toEqual(['設計', '図面']));
-  it('makes one empty line of nothing', () => expect(wrap('', 10)).toEqual(['']));
+  it('returns one empty line for an empty text', () => expect(wrap('', 10)).toEqual(['']));
 });
 
 describe('wrapAfter()', () => {
@@ -25,7 +25,7 @@ describe('padding', () => {
 });
 
 describe('shortenMiddle()', () => {
-  it('leaves what fits', () => expect(shortenMiddle('web.qcow2', 9)).toBe('web.qcow2'));
+  it('leaves a text that fits', () => expect(shortenMiddle('web.qcow2', 9)).toBe('web.qcow2'));
   it('keeps the beginning and more of the end', () =>
     expect(shortenMiddle('/srv/vm/customers/4711/web.qcow2', 20)).toBe('/srv/v…711/web.qcow2'));
   it('never exceeds the width, nor breaks a character', () => {

@@ -21,7 +21,7 @@ export function padEnd(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - stringWidth(text)));
 }
 
-/** `text` in at most `width` columns, the middle left out: the beginning of a path and its name are what tells. */
+/** `text` in at most `width` columns with the middle left out: the beginning of a path and its name carry the most information. */
 export function shortenMiddle(text: string, width: number): string {
   if (stringWidth(text) <= width) return text;
   const graphemes = Array.from(new Intl.Segmenter().segment(text), (one) => one.segment);

@@ -16,7 +16,7 @@ const DEFAULT_WIDTH = 80;
 /** Narrower than this nothing is readable: let the terminal wrap instead. */
 const LEAST_WIDTH = 40;
 
-/** No colour, 80 columns unless told otherwise. */
+/** No colour; 80 columns by default. */
 export function plainTheme(width = DEFAULT_WIDTH): Theme {
   return { width, terminal: false, paint: (_style, text) => text };
 }

@@ -18,7 +18,7 @@ const FREE: UseReport = {
 };
 
 describe('useLines()', () => {
-  it('shows that nobody has it', () => {
+  it('shows an image without users', () => {
     expect(useLines(FREE, plainTheme())).toEqual([
       'vm/web.qcow2',
       '  used by         no process',
@@ -94,7 +94,7 @@ describe('useLines()', () => {
     ]);
   });
 
-  it('lets no name move the cursor', () => {
+  it('escapes names', () => {
     const evil = '\u001b[2J\na\u202e';
     const process = { pid: 7, uid: 0, name: evil, descriptors: [9], lockedBytes: [], access: 'read' } as const;
     const lines = useLines(

@@ -13,7 +13,7 @@ export function wrapBy(text: string, width: number, measure: (text: string) => n
   return line === '' && lines.length > 0 ? lines : [...lines, line];
 }
 
-/** As `wrapBy` for text of our own, a column a character: what measures a terminal's columns is slow to load. */
+/** As `wrapBy` for our own text, one column per character: the module that measures terminal columns is slow to load. */
 export function wrapAscii(text: string, width: number): string[] {
   return wrapBy(text, width, (part) => part.length);
 }

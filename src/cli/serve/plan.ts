@@ -19,7 +19,7 @@ export interface ServeFlags {
 
 export interface ServePlan {
   readonly stores: readonly StoreOrder[];
-  /** As it is written; `auto`: the usual port, or a free one where it is taken; null: no TCP. */
+  /** As written; `auto`: the default port, or a free one if it is taken; null: no TCP. */
   readonly listen: string | null;
   readonly socket: string | null;
   readonly stateDirectory: string;
@@ -31,7 +31,7 @@ export interface ServePlan {
   readonly allowDirectories: readonly string[];
 }
 
-/** The machine's own; read where nothing else is named. */
+/** The default file of the host; read if no other is named. */
 export const SYSTEM_CONFIG = '/etc/plimsoll/plimsoll.toml';
 export const DEFAULT_LISTEN = '127.0.0.1:9464';
 export const AUTO_LISTEN = 'auto';
@@ -90,7 +90,7 @@ function firstOf(value: string | undefined): string | undefined {
   return first === '' ? undefined : first;
 }
 
-/** Beside the one that commands look for: see socketPath. Without a runtime directory there is none. */
+/** In the directory that commands search: see socketPath. Undefined without a runtime directory. */
 function defaultSocket(env: Environment): string | null {
   const service = firstOf(env['RUNTIME_DIRECTORY']);
   if (service !== undefined) return join(service, 'plimsoll.sock');

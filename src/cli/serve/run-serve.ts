@@ -36,7 +36,7 @@ export async function runServe(directories: readonly string[], flags: ServeFlags
   }
 }
 
-/** A store to look at, with all that the daemon keeps in the same directory: it goes when the daemon does. */
+/** A demonstration store, with the daemon's state in the same directory: it is removed when the daemon stops. */
 async function serveDemo(place: string, flags: ServeFlags, session: Session): Promise<void> {
   const store = join(place, 'store');
   await mkdir(store);
@@ -129,7 +129,7 @@ async function openAt(plan: ServePlan, options: Omit<ServerOptions, 'listen'>, s
   }
 }
 
-/** The token that requests by TCP carry, and its file: the configured one, else one in the state directory. */
+/** The token that requests over TCP carry, and its file: the configured one, otherwise one in the state directory. */
 async function accessOf(plan: ServePlan, configured: string | undefined): Promise<GeneratedToken | undefined> {
   if (plan.listen === null) return undefined;
   if (plan.tokenFile !== undefined && configured !== undefined) return { path: plan.tokenFile, text: configured };
@@ -145,7 +145,7 @@ function placeOf({ url, socket }: RunningServer, access: GeneratedToken | undefi
   return isForPerson ? `${url}/#token=${encodeURIComponent(access.text)}` : `${url} (the token is in ${escapeForTerminal(access.path)})`;
 }
 
-/** So long the start waits for the first scan to be over; a large store is served while it is read. */
+/** Maximum wait at start for the first scan; a large store is served while it is scanned. */
 const FIRST_SCAN_MS = 2000;
 
 async function tell(
