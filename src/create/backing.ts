@@ -1,4 +1,4 @@
-/** The backing file of an overlay to be made: found, opened, its header checked; its tables are not looked at. */
+/** The backing file of a new overlay: resolved, opened, its header checked; its tables are not read. */
 import { readUpTo } from '#block';
 import { dirname } from 'node:path';
 import { PlimsollError, roundUp } from '#base';

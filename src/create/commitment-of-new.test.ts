@@ -9,7 +9,7 @@ const rules = (filesystem: FilesystemKind): StorageRules => ({ filesystem, hostB
 const on = (kind: FilesystemKind, isOwn: boolean): number => commitmentOfNew('raw', GiB, raw, { rules: rules(kind), isOwn });
 
 describe('commitmentOfNew', () => {
-  it('counts what the filesystem charges, where that is known', () => {
+  it("counts the filesystem's own charges, if they are known", () => {
     expect([commitmentOfNew('raw', GiB, raw), on('other', false), on('btrfs', true)]).toEqual([GiB, GiB, GiB]);
     for (const type of ['ext4', 'xfs'] as const) {
       expect(on(type, true)).toBeGreaterThan(GiB + 1.5 * MiB);
@@ -17,7 +17,7 @@ describe('commitmentOfNew', () => {
     }
   });
 
-  it('counts the steps of 1 MiB in which an image of qemu-img takes storage on XFS', () => {
+  it('counts storage in steps of 1 MiB, as for an image of qemu-img on XFS', () => {
     expect(on('xfs', false)).toBeGreaterThanOrEqual(on('xfs', true));
     expect(commitmentOfNew('qcow2', GiB, parseCreateOptions('qcow2', []), { rules: rules('xfs'), isOwn: false })).toBeGreaterThan(
       commitmentOfNew('qcow2', GiB, parseCreateOptions('qcow2', []), { rules: rules('xfs'), isOwn: true }),

@@ -1,4 +1,4 @@
-/** New images beside those that qemu-img makes with the same options, on tmpfs, where st_blocks is what was written. */
+/** New images beside those of qemu-img with the same options, on tmpfs, where st_blocks counts exactly the written bytes. */
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ function create(path: string, list: string, capacity: number, format: NewImageFo
   return createImage({ path, format, capacity, options: parseCreateOptions(format, [list]), ...more });
 }
 
-/** What qemu-img says of an image, less its names and what the filesystem says. */
+/** The output of qemu-img info, without names and without figures of the filesystem. */
 async function described(path: string): Promise<unknown> {
   const {
     filename,
@@ -93,7 +93,7 @@ const TWINS: readonly (readonly [list: string, capacity: number])[] = [
   ['nocow=on', GiB],
 ];
 
-/** QEMU leaves stale bytes of a refcount table that it has moved away from; all else is the same to the byte. */
+/** QEMU leaves stale bytes of a moved refcount table; all other bytes are equal. */
 function hasStaleTable(list: string, capacity: number): boolean {
   const options = parseCreateOptions('qcow2', [list]);
   if (options.format !== 'qcow2') throw new Error('not qcow2');
@@ -274,8 +274,8 @@ describe('createImage(), overlays', () => {
   });
 });
 
-describe('createImage(), when it cannot', () => {
-  it('leaves an existing file alone', async () => {
+describe('createImage(), on failure', () => {
+  it('does not touch an existing file', async () => {
     const path = join(directory, 'precious');
     writeFileSync(path, 'mine');
     await expect(create(path, '', MiB)).rejects.toMatchObject({ kind: 'conflict' });
@@ -283,13 +283,13 @@ describe('createImage(), when it cannot', () => {
     expect(readdirSync(directory)).toEqual(['precious']);
   });
 
-  it('leaves an existing data file alone, and makes no image beside it', async () => {
+  it('does not touch an existing data file, and creates no image beside it', async () => {
     writeFileSync(join(directory, 'd.raw'), 'mine');
     await expect(create(join(directory, 'image'), 'data_file=d.raw', MiB)).rejects.toMatchObject({ kind: 'conflict' });
     expect(readdirSync(directory)).toEqual(['d.raw']);
   });
 
-  it.each(['raw', 'qcow2'] as const)('leaves nothing of an interrupted %s', async (format) => {
+  it.each(['raw', 'qcow2'] as const)('leaves nothing behind of an interrupted %s', async (format) => {
     const abort = new AbortController();
     const seen: number[] = [];
     const making = create(join(directory, 'image'), 'preallocation=full', 64 * MiB, format, {
@@ -305,7 +305,7 @@ describe('createImage(), when it cannot', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('leaves nothing of an image and a data file that are interrupted', async () => {
+  it('leaves nothing behind of an interrupted image with a data file', async () => {
     const abort = new AbortController();
     const making = create(join(directory, 'image'), 'preallocation=full,data_file=d.raw', 8 * MiB, 'qcow2', {
       signal: abort.signal,
@@ -320,14 +320,14 @@ describe('createImage(), when it cannot', () => {
     ['preallocation=full', 'qcow2'],
     ['preallocation=full', 'raw'],
     ['preallocation=falloc', 'raw'],
-  ] as const)('refuses what would not fit before it writes: %s %s', async (list, format) => {
+  ] as const)('refuses an image that does not fit before it writes: %s %s', async (list, format) => {
     await using filesystem = await withFilesystem('tmpfs', 4 * MiB);
     const path = join(filesystem.path, 'image');
     await expect(create(path, list, 16 * MiB, format)).rejects.toMatchObject({ kind: 'io', code: 'NO_ROOM', where: { image: path } });
     expect(readdirSync(filesystem.path)).toEqual([]);
   });
 
-  it('leaves nothing when the filesystem is full', async () => {
+  it('leaves nothing behind when the filesystem is full', async () => {
     await using filesystem = await withFilesystem('tmpfs', 4 * MiB);
     const path = join(filesystem.path, 'image');
     // Metadata of 8 MiB.
@@ -337,7 +337,7 @@ describe('createImage(), when it cannot', () => {
     expect(Number((await runTool('df', ['--output=used', '-B1', filesystem.path])).split('\n')[1])).toBe(0);
   });
 
-  it('refuses encryption by name, and capacities no table can hold', async () => {
+  it('refuses encryption by name, and capacities beyond any table', async () => {
     const path = join(directory, 'image');
     await expect(create(path, 'encrypt.format=luks,encrypt.key-secret=s', MiB)).rejects.toMatchObject({
       kind: 'unsupported',

@@ -38,9 +38,9 @@ export interface CreateRequest extends WriteOptions {
   /** From `parseCreateOptions`. */
   readonly options: CreateOptions;
   readonly backing?: BackingChoice;
-  /** Make it although its filesystem ends a file before it is full. */
+  /** Create it although the filesystem's file size limit is below its maximum length. */
   readonly overcommit?: boolean;
-  /** Called with the capacity when it is known and nothing is written yet; what it throws ends the making. */
+  /** Called with the capacity once it is known and before anything is written; an error it throws ends the creation. */
   readonly beforeWriting?: (capacity: number) => Promise<void>;
 }
 
@@ -48,7 +48,7 @@ export interface CreatedImage {
   readonly path: string;
   readonly capacity: number;
   readonly length: number;
-  /** What to know about it: of its backing file. */
+  /** Findings about its backing file. */
   readonly findings: readonly Finding[];
 }
 
@@ -73,7 +73,7 @@ export async function createImage(request: CreateRequest): Promise<CreatedImage>
   }
 }
 
-/** What goes wrong on a descriptor does not know the file's name; people do not know the descriptor. */
+/** Errors on a descriptor lack the file's name, which the message needs. */
 function named(thrown: unknown, path: string): unknown {
   if (!(thrown instanceof PlimsollError) || thrown.kind !== 'io' || thrown.where.image !== undefined) return thrown;
   return new PlimsollError(thrown.kind, thrown.code, { ...thrown.where, image: path });
@@ -103,7 +103,7 @@ async function createQcow2(request: CreateRequest, options: Qcow2Options): Promi
   refuseEncryption(options.encryption);
   const backing = request.backing ?? options.backing;
   if (backing !== undefined) refuseWithBacking(options.qcow2);
-  // Read even when a capacity is given: an overlay on what is not there, or is something else, is of no use.
+  // Read even when a capacity is given: an overlay on a missing or different file is useless.
   const rests = backing === undefined ? undefined : await readBacking(request.path, backing);
   const plan = planNewQcow2(options.qcow2, checkedCapacity(request.capacity ?? rests?.capacity));
   refuseBeyondOwnLimit(Math.max(plan.length, options.qcow2.dataFile === undefined ? 0 : plan.capacity));
@@ -118,7 +118,7 @@ async function createQcow2(request: CreateRequest, options: Qcow2Options): Promi
   return { path: request.path, capacity: plan.capacity, length: plan.length, findings: rests?.findings ?? [] };
 }
 
-/** What can only be said of a file that is empty. */
+/** Attributes that can only be set on an empty file. */
 async function prepare(fd: number, options: CreateOptions): Promise<void> {
   if (options.noCow) await markNoCow(fd);
   await trimSpeculativePreallocation(fd, await filesystemOf(fd));
@@ -166,7 +166,7 @@ async function createDataFile(request: CreateRequest, plan: NewQcow2Plan): Promi
   }
 }
 
-/** Before the first byte: an image that cannot become as long as its guest can make it fails when it is nearly full. */
+/** Before the first byte: an image whose guest can outgrow the file size limit fails when it is nearly full. */
 async function refuseTooLong(fd: number, maxLength: number, { overcommit }: CreateRequest): Promise<void> {
   const largest = overcommit === true ? undefined : await largestFileOf(fd);
   if (largest === undefined || maxLength <= largest) return;
@@ -177,7 +177,7 @@ async function refuseTooLong(fd: number, maxLength: number, { overcommit }: Crea
   });
 }
 
-/** Before anything is made: a longer file would end this process by SIGXFSZ, and leave a part of it behind. */
+/** Before creation: a longer file would end this process by SIGXFSZ and leave a part behind. */
 function refuseBeyondOwnLimit(length: number): void {
   const limit = ownFileSizeLimit();
   if (limit === undefined || length <= limit) return;
@@ -188,7 +188,7 @@ function refuseBeyondOwnLimit(length: number): void {
   });
 }
 
-/** The data file first: an image whose data file is missing must never be seen. */
+/** The data file first: an image without its data file must never be visible. */
 async function publishBoth(image: TemporaryFile, dataFile: DataFile | undefined): Promise<void> {
   await dataFile?.publish();
   try {

@@ -23,7 +23,7 @@ function errorOf(format: NewImageFormat, list: string): PlimsollError {
   throw new Error(`${list} was taken`);
 }
 
-/** Whether qemu-img takes the options for an image of 1 MiB. */
+/** Whether qemu-img accepts the options for an image of 1 MiB. */
 function qemuTakes(format: NewImageFormat, list: string): boolean {
   rmSync(join(directory, 'x'), { force: true });
   rmSync(join(directory, 'd.raw'), { force: true });
@@ -35,7 +35,7 @@ function qemuTakes(format: NewImageFormat, list: string): boolean {
   }
 }
 
-/** Options that both refuse, with what the error must name: option, found, expected. */
+/** Options that both refuse, with the expected parts of the error: option, found, expected. */
 const REFUSED: readonly (readonly [format: NewImageFormat, list: string, code: string, field: string | undefined])[] = [
   ['qcow2', 'cluster_size=256', 'OPTION_VALUE', 'cluster_size'],
   ['qcow2', 'cluster_size=4M', 'OPTION_VALUE', 'cluster_size'],
@@ -103,12 +103,12 @@ describe('parseCreateOptions()', () => {
     expect(qemuTakes(format, list)).toBe(false);
   });
 
-  it.each(TAKEN)('takes %s "%s", as qemu-img does', (format, list) => {
+  it.each(TAKEN)('accepts %s "%s", as qemu-img does', (format, list) => {
     expect(() => parseCreateOptions(format, [list])).not.toThrow();
     expect(qemuTakes(format, list)).toBe(true);
   });
 
-  it.each(['', 'compression_type=zstd,'])('takes "%s", which qemu-img does not: nothing is asked for after the last comma', (list) => {
+  it.each(['', 'compression_type=zstd,'])('accepts "%s", which qemu-img does not: a comma at the end', (list) => {
     expect(() => parseCreateOptions('qcow2', [list])).not.toThrow();
   });
 
@@ -121,7 +121,7 @@ describe('parseCreateOptions()', () => {
     expect(options).toMatchObject({ qcow2: { dataFile: 'a,b.raw', clusterSize: 8192 } });
   });
 
-  it.each(['backing_file=nbd:host:1,backing_fmt=raw', 'backing_file=json:{},backing_fmt=raw', 'data_file=nbd://host/x'])(
+  it.each(['refuses a name with a protocol: %s', 'backing_file=json:{},backing_fmt=raw', 'data_file=nbd://host/x'])(
     'refuses the name that QEMU would not take for a file: %s',
     (list) => expect(errorOf('qcow2', list)).toMatchObject({ kind: 'usage', code: 'OPTION_VALUE' }),
   );

@@ -129,13 +129,13 @@ function backingOf(reader: OptionReader): BackingChoice | undefined {
   return { name: fileName('backing_file', name), format };
 }
 
-/** QEMU takes what stands before a colon in the first part of a name for a protocol, and `json:` for a description. */
+/** QEMU parses the text before a colon in the first part of a name as a protocol, and `json:` as a description. */
 export function fileName(option: string, name: string): string {
   if (!/^[^/]*:/.test(name)) return name;
   throw badOption(option, name, 'a file name; write ./ in front of one that has a colon');
 }
 
-/** Version 2 knows none of the later features, and some features need others. */
+/** Version 2 has none of the later features, and some features require others. */
 function refuseContradictions(options: NewQcow2Options): void {
   if (options.version === 2) refuseNewFeatures(options);
   if (options.extendedL2 && options.clusterSize < MIN_EXTENDED_L2_CLUSTER) {
@@ -173,7 +173,7 @@ export function refuseWithBacking(options: NewQcow2Options): void {
   throw contradiction('preallocation', `${options.preallocation}, with a backing file`, 'off, or extended_l2=on');
 }
 
-/** QEMU sets the hint on XFS; what it costs would have to be in every figure, so plimsoll's own images have none. */
+/** QEMU sets the hint on XFS; its cost would have to be in every figure, so plimsoll's own images have none. */
 function refuseExtentSizeHint(reader: OptionReader): void {
   const hint = reader.size('extent_size_hint');
   if (hint === undefined || hint === 0) return;

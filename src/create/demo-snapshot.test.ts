@@ -25,7 +25,7 @@ function qemu(...words: string[]): string {
 
 describe('addInternalSnapshot()', () => {
   it.each(['off', 'metadata', 'falloc'])(
-    'makes what qemu-img lists, and finds nothing wrong with (preallocation=%s)',
+    'gives a snapshot that qemu-img lists, in an image that it finds valid (preallocation=%s)',
     async (preallocation) => {
       const path = anImage(preallocation);
       await addInternalSnapshot(path, 'before-upgrade');
@@ -34,7 +34,7 @@ describe('addInternalSnapshot()', () => {
     },
   );
 
-  it('keeps what the guest wrote before, apart from what it writes afterwards', async () => {
+  it('keeps the data of the snapshot apart from later writes of the guest', async () => {
     const path = anImage('off');
     execFileSync('qemu-io', ['-c', 'write -P 17 0 1M', path]);
     await addInternalSnapshot(path, 'old');
@@ -52,7 +52,7 @@ describe('addInternalSnapshot()', () => {
     await expect(addInternalSnapshot(path, 'two')).rejects.toMatchObject({ kind: 'unsupported', code: 'DEMO_SNAPSHOT' });
   });
 
-  it('refuses refcounts of another width, and leaves the file as it was', async () => {
+  it('refuses refcounts of another width, and does not change the file', async () => {
     const path = anImage('metadata', ',refcount_bits=8');
     const before = qemu('map', '--output=json', path);
     await expect(addInternalSnapshot(path, 'one')).rejects.toMatchObject({ kind: 'unsupported' });
@@ -60,7 +60,7 @@ describe('addInternalSnapshot()', () => {
     expect(qemu('check', path)).toContain('No errors were found');
   });
 
-  it('refuses what is no qcow2 image', async () => {
+  it('refuses a file that is not a qcow2 image', async () => {
     const path = join(directory, 'zeros');
     writeFileSync(path, Buffer.alloc(MiB));
     await expect(addInternalSnapshot(path, 'one')).rejects.toMatchObject({ kind: 'unsupported' });

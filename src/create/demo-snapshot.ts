@@ -60,7 +60,7 @@ export async function addInternalSnapshot(path: string, name: string): Promise<v
     await writeAt(file, snapshotEntry(image, name, l1CopyOffset), tableOffset);
     await writeAt(file, image.refcounts, image.refcountsOffset);
     await writeAt(file, snapshotFields(tableOffset), AT.nbSnapshots);
-    // XFS reserves storage behind a file that grows; cutting there what is not part of it gives that back.
+    // XFS preallocates storage past the end of a growing file; truncating to the length releases it.
     await file.truncate((await file.stat()).size);
     await file.sync();
   } finally {
@@ -98,7 +98,7 @@ function endOfUse({ refcounts }: Image): number {
   return end;
 }
 
-/** Every L2 table and data cluster gets one reference more, and is no longer free to be written in place. */
+/** Adds one reference to every L2 table and data cluster, so that they can no longer be overwritten in place. */
 async function shareEverything(image: Image): Promise<void> {
   for (let index = 0; index < image.l1.byteLength; index += qcow2Entry.ENTRY_BYTES) {
     const l2Offset = share(image, image.l1, index);
@@ -153,7 +153,7 @@ function snapshotFields(tableOffset: number): DataView {
 
 async function readAt(file: FileHandle, offset: number, byteLength: number): Promise<DataView> {
   const buffer = new Uint8Array(byteLength);
-  // Short at the end of the file: a fresh L1 table may be the last thing in it, and what is missing is zero.
+  // Short at the end of the file: a new L1 table may be the last part of it, and the missing bytes are zero.
   await file.read(buffer, 0, byteLength, offset);
   return new DataView(buffer.buffer);
 }

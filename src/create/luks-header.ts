@@ -51,10 +51,10 @@ export const ENCRYPTION_OPTIONS = [
   'encryption',
 ];
 
-/** They change neither length nor storage. */
+/** They affect neither length nor storage. */
 const UNREAD_DETAILS = ['encrypt.key-secret', 'encrypt.hash-alg', 'encrypt.ivgen-alg', 'encrypt.ivgen-hash-alg', 'encrypt.iter-time'];
 
-/** What the `encrypt.*` options ask for; the secret itself is never looked at. */
+/** The request in the `encrypt.*` options; the secret itself is never read. */
 export function readEncryption(reader: OptionReader): EncryptionChoice {
   const format = reader.choice('encrypt.format', ['luks', 'aes'] as const);
   const isLegacy = reader.flag('encryption');
@@ -68,7 +68,7 @@ export function readEncryption(reader: OptionReader): EncryptionChoice {
   return { encryption: format === 'aes' || isLegacy ? 'aes' : 'none', luksHeaderBytes: 0 };
 }
 
-/** Throws: unsupported, by name, when an image is to be made encrypted: that needs a key, and plimsoll handles none. */
+/** Throws: unsupported, by name, for an encrypted image: that needs a key, and plimsoll handles none. */
 export function refuseEncryption(encryption: Encryption): void {
   if (encryption === 'none') return;
   throw new PlimsollError('unsupported', 'CREATE_ENCRYPTED', {

@@ -14,13 +14,13 @@ const RAW = parseCreateOptions('raw', []);
 const QCOW2 = parseCreateOptions('qcow2', []);
 
 interface Source {
-  /** As qemu-img names it. */
+  /** Its name for qemu-img. */
   readonly qemu: string;
   readonly format: ImageFormat;
   readonly options?: string;
   /** QEMU does not report which parts of the format are empty. */
   readonly isOpaque?: true;
-  /** The file stores a few zeros as data, which qemu-img leaves out of the copy when it has read them. */
+  /** The file stores a few zeros as data, which qemu-img leaves out of the copy after reading them. */
   readonly storesZeros?: true;
 }
 
@@ -52,7 +52,7 @@ async function made(source: Source): Promise<string> {
   const original = MADE.get(key) ?? make(source);
   MADE.set(key, original);
   const directory = mkdtempSync(join(root, 'site-'));
-  // With its holes: what a file stores decides the figures of some formats.
+  // With its holes: the stored ranges decide the figures of some formats.
   const home = dirname(await original);
   const files = readdirSync(home).filter((name) => name.startsWith('source'));
   await runTool('cp', ['--sparse=always', ...files.map((name) => join(home, name)), directory]);
@@ -85,7 +85,7 @@ function measured(path: string, options: CreateOptions, source: CopySource = {})
 }
 
 describe('measureCopy()', () => {
-  it.each(SOURCES)('foretells what qemu-img makes of $qemu with $options', async (source) => {
+  it.each(SOURCES)('predicts the copy that qemu-img creates of $qemu with $options', async (source) => {
     const path = await made(source);
     const directory = join(path, '..');
     for (const options of [RAW, QCOW2]) {
@@ -111,10 +111,13 @@ describe('measureCopy()', () => {
     }
   });
 
-  it.each(SOURCES.filter(({ format }) => format !== 'raw'))('finds the format of $qemu with $options by its signature', async (source) => {
-    const path = await made(source);
-    expect(await measured(path, QCOW2)).toEqual(await measured(path, QCOW2, { sourceFormat: source.format }));
-  });
+  it.each(SOURCES.filter(({ format }) => format !== 'raw'))(
+    'detects the format of $qemu with $options by its signature',
+    async (source) => {
+      const path = await made(source);
+      expect(await measured(path, QCOW2)).toEqual(await measured(path, QCOW2, { sourceFormat: source.format }));
+    },
+  );
 
   it('reads zeroed grains of a VMDK and zeroed clusters of a qcow2 as zeros', async () => {
     for (const source of SOURCES.filter(({ options }) => options === 'zeroed_grain=on' || options === 'cluster_size=4k')) {
@@ -147,7 +150,7 @@ describe('measureCopy()', () => {
     expect(report.allocation).toBe(stored(join(directory, 'copy')).allocation);
   });
 
-  it('names bitmaps and snapshots of the source, which a copy leaves out', async () => {
+  it('reports bitmaps and snapshots of the source, which a copy leaves out', async () => {
     const path = await made({ qemu: 'qcow2', format: 'qcow2' });
     const directory = join(path, '..');
     expect((await measured(path, QCOW2)).findings).toEqual([]);
@@ -177,28 +180,31 @@ describe('measureCopy()', () => {
     },
   );
 
-  it.each(SOURCES.filter(isSplit))('refuses a VMDK with $options whose extent file is missing or lies elsewhere', async (source) => {
-    const path = await made(source);
-    const directory = dirname(path);
-    const [extent] = readdirSync(directory).filter((name) => name !== 'source') as [string];
-    const text = readFileSync(path, 'utf8');
-    writeFileSync(path, text.replace(`"${extent}"`, '"/etc/hostname"'));
-    await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'refused' });
-    writeFileSync(path, text.replace(`"${extent}"`, '"nbd:localhost:1"'));
-    await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'refused', code: 'REFERENCE_REFUSED' });
-    writeFileSync(path, text);
-    rmSync(join(directory, extent));
-    await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'not-found' });
-  });
+  it.each(SOURCES.filter(isSplit))(
+    'refuses a VMDK with $options whose extent file is missing or outside of its directory',
+    async (source) => {
+      const path = await made(source);
+      const directory = dirname(path);
+      const [extent] = readdirSync(directory).filter((name) => name !== 'source') as [string];
+      const text = readFileSync(path, 'utf8');
+      writeFileSync(path, text.replace(`"${extent}"`, '"/etc/hostname"'));
+      await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'refused' });
+      writeFileSync(path, text.replace(`"${extent}"`, '"nbd:localhost:1"'));
+      await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'refused', code: 'REFERENCE_REFUSED' });
+      writeFileSync(path, text);
+      rmSync(join(directory, extent));
+      await expect(measured(path, RAW, { sourceFormat: 'vmdk' })).rejects.toMatchObject({ kind: 'not-found' });
+    },
+  );
 
-  it.each(['vmdk', 'vhd', 'vhdx', 'vdi', 'qcow2'] as const)('ends with the reason of an aborted signal, of %s', async (format) => {
+  it.each(['vmdk', 'vhd', 'vhdx', 'vdi', 'qcow2'] as const)('rejects with the reason of an aborted signal, for %s', async (format) => {
     const path = await made(SOURCES.find((source) => source.format === format) as Source);
     const controller = new AbortController();
     controller.abort(new Error('no longer wanted'));
     await expect(measured(path, RAW, { sourceFormat: format, signal: controller.signal })).rejects.toThrow('no longer wanted');
   });
 
-  it('refuses a format of the source that is not read', async () => {
+  it('refuses an unsupported source format', async () => {
     const wrong = { sourceFormat: 'floppy' } as unknown as CopySource;
     await expect(measured(join(root, 'none'), RAW, wrong)).rejects.toMatchObject({ kind: 'usage' });
   });

@@ -42,7 +42,7 @@ export async function measureCopy(
     const count = await countGrains(data, grain, perTable);
     const held = { data: count.grains * grain, tables: count.tables * grain };
     if (options.format === 'raw') {
-      // QEMU writes the first block of every raw file that it makes.
+      // QEMU writes the first block of every raw file that it creates.
       const made = count.hasFirst ? 0 : empty.allocation;
       const allocation = Math.max(empty.allocation, Math.min(held.data + made, roundUp(capacity, grain)));
       return { ...empty, allocation, components: storedAlready(empty.components, allocation, held) };
@@ -69,7 +69,7 @@ function requireSourceFormat(call: string, value: unknown): void {
   requireArgument(isRight, { call, name: 'sourceFormat', value, expected: `one of ${IMAGE_FORMATS.join(', ')}` });
 }
 
-/** The same sum, with what the copy brings along counted as stored and no longer as to come. Bytes. */
+/** The same sum, with the copied data moved from the growth to the storage in use. Bytes. */
 function storedAlready(components: readonly Component[], allocation: number, held: { data: number; tables: number }): readonly Component[] {
   let left = allocation - sumOfComponents(components, 'allocated-at-creation');
   const settled = components.map((one) => {
@@ -84,10 +84,10 @@ function storedAlready(components: readonly Component[], allocation: number, hel
   return settled.filter(({ code, bytes }) => bytes !== 0 || code === 'allocated-at-creation');
 }
 
-/** The components that the data of a copy takes from. */
+/** The components that the copied data reduces. */
 const COPIED_DATA: ReadonlySet<ComponentCode> = new Set(['guest-data', 'in-place']);
 
-/** Grains that hold any data, whether the first is among them, and tables of `perTable` grains that hold any of those. */
+/** Grains with data, whether the first is among them, and the tables of `perTable` grains with data. */
 async function countGrains(
   data: AsyncIterable<{ start: number; end: number }>,
   grain: number,

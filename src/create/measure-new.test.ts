@@ -1,4 +1,4 @@
-/** Figures of images that do not exist yet, against what QEMU reaches when it fills them, on tmpfs. */
+/** Figures of images that do not exist yet, compared with images that QEMU has filled, on tmpfs. */
 import { statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ function measure(list: string, capacity: number) {
   return measureNew('qcow2', capacity, parseCreateOptions('qcow2', [list]));
 }
 
-/** Options and a capacity that QEMU takes; preallocated images are small. */
+/** Options and a capacity that QEMU accepts; preallocated images are small. */
 const newQcow2 = fc
   .record({
     clusterBits: fc.integer({ min: 9, max: 21 }),
@@ -47,7 +47,7 @@ const newQcow2 = fc
 
 const KEY = 'encrypt.format=luks,encrypt.key-secret=s';
 
-/** On a busy machine QEMU cannot time its key derivation and says so; then it is asked again. */
+/** On a busy host QEMU cannot time its key derivation and reports an error; it is then run again. */
 async function createLuks(path: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -92,7 +92,7 @@ describe('measureNew()', () => {
     ['cluster_size=2M,preallocation=metadata', 30 * MiB + 512],
     ['preallocation=full', 8 * MiB],
     ['', 0],
-  ])('"%s" of %d bytes: expected is what a fill with single clusters reaches', async (list, capacity) => {
+  ])('"%s" of %d bytes: a fill with single clusters reaches the expected size', async (list, capacity) => {
     const path = join(directory, 'filled');
     const measured = measure(list, capacity);
     await qemuImg(directory, 'create', '-q', '-f', 'qcow2', ...(list === '' ? [] : ['-o', list]), path, String(capacity));
@@ -117,7 +117,7 @@ describe('measureNew()', () => {
     ['extended_l2=on', 300 * GiB],
     ['compat=0.10', 700 * GiB + 512],
     ['cluster_size=1M,refcount_bits=1', 64 * TiB],
-  ])('"%s" of %d bytes: the longest it can get is what qemu-img measure calls fully allocated', async (list, capacity) => {
+  ])('"%s" of %d bytes: the maximum length is the fully allocated size of qemu-img measure', async (list, capacity) => {
     const words = list === '' ? [] : ['-o', list];
     const judged = JSON.parse(
       await qemuImg(directory, 'measure', '--output=json', '-O', 'qcow2', ...words, '--size', String(capacity)),
@@ -125,7 +125,7 @@ describe('measureNew()', () => {
     expect(measure(list, capacity).maxLength).toBe(judged['fully-allocated']);
   });
 
-  // qemu-img measure times the key derivation, for seconds each: what it said with cluster_size=512, less the plain image's.
+  // qemu-img measure times the key derivation, for seconds each: its results with cluster_size=512, less the plain image's.
   it.each([
     ['', 2068480],
     [',encrypt.cipher-alg=aes-128', 1052672],
@@ -137,7 +137,7 @@ describe('measureNew()', () => {
     expect(options).toMatchObject({ encryption: 'luks', qcow2: { luksHeaderBytes: byteLength } });
   });
 
-  it('a new LUKS image takes what QEMU writes', async () => {
+  it('a new LUKS image has the size that QEMU writes', async () => {
     const path = join(directory, 'luks');
     await createLuks(path);
     const stat = statSync(path);
@@ -156,7 +156,7 @@ describe('measureNew()', () => {
     ['refcount_bits=64', 8 * TiB],
     ['', 48 * TiB],
     ['compat=0.10', GiB],
-  ])('"%s" of %d bytes: the image has the figures that were measured before it was made', async (list, capacity) => {
+  ])('"%s" of %d bytes: the image has the figures measured before its creation', async (list, capacity) => {
     const path = join(directory, 'made');
     await rm(path, { force: true });
     await createImage({ path, format: 'qcow2', capacity, options: parseCreateOptions('qcow2', [list]) });
@@ -165,7 +165,7 @@ describe('measureNew()', () => {
     const figures = qcow2Figures(await readCensus(file.device, header), await file.facts());
     const { capacity: seen, length, allocation, commitment, expected, maxLength } = measure(list, capacity);
     expect(figures).toMatchObject({ capacity: seen, length, allocation, maxLength });
-    // Without a map of the file (tmpfs, preallocation never written) storage may lie where no guest write reaches it.
+    // Without a map of the file (tmpfs, preallocation never written) storage may be out of reach of every guest write.
     if (figures.method === 'map') expect(figures).toMatchObject({ commitment, expected });
     else {
       expect(figures.commitment).toBeGreaterThanOrEqual(commitment);
@@ -173,7 +173,7 @@ describe('measureNew()', () => {
     }
   });
 
-  it('of any options and capacity: the file has the figures of its plan, component by component', async () => {
+  it('any options and capacity: the file has the figures of its plan, component by component', async () => {
     const path = join(directory, 'any');
     await fc.assert(
       fc.asyncProperty(newQcow2, async ({ list, capacity }) => {

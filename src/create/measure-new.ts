@@ -15,7 +15,7 @@ import { component, DEFINITIONS, type MeasureReport, sumOfComponents } from '#wi
 import { type CreateOptions, type NewImageFormat, parseCreateOptions, type RawOptions, requireOptionsOf } from './create-options.ts';
 import { planNewRaw } from './new-raw.ts';
 
-/** The block size of nearly every filesystem. */
+/** The block size of almost every filesystem. */
 export const DEFAULT_HOST_BLOCK = 4096;
 
 /**
@@ -60,7 +60,7 @@ function rawFacts(capacity: number, { preallocation }: RawOptions, hostBlock: nu
   return newFileFacts(length, storedLength === 0 ? [] : [storedRange(0, roundUp(storedLength, hostBlock))], hostBlock);
 }
 
-/** What an image of this length takes in blocks of any size is still below 2^53. */
+/** The storage of an image of this length, rounded up to any block size, is still below 2^53. */
 const MAX_CAPACITY = 2 ** 53 - 2 ** 16;
 
 function checkArguments(format: unknown, capacity: number, options: unknown, hostBlock: number): void {

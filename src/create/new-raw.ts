@@ -5,15 +5,15 @@ import type { Preallocation } from '#formats';
 export interface NewRawPlan {
   /** QEMU counts in sectors. */
   readonly length: number;
-  /** Bytes from the start that get storage. */
+  /** Bytes from the start that are given storage. */
   readonly storedLength: number;
 }
 
 const SECTOR = 512;
 
 /**
- * QEMU writes the first block of an otherwise empty file, so that whoever opens it without the page cache can find out
- * which alignment the filesystem wants: reading a hole succeeds with any.
+ * QEMU writes the first block of an otherwise empty file, so that a program that opens it without the page cache can detect the
+ * required alignment: reading a hole succeeds with any.
  */
 const FIRST_BLOCK = 4096;
 

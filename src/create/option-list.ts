@@ -2,7 +2,7 @@
 import { parseSize, PlimsollError } from '#base';
 
 const DOING = 'parse -o';
-/** What `on` is where it can hardly have been meant: a bare key. */
+/** The value of a bare key where `on` is unlikely to be meant. */
 const NO_VALUE = 'on, as a key without a value is';
 
 /** Options by name; of one given twice the last counts. Throws: usage, for an empty name. */
@@ -37,7 +37,7 @@ function splitAtSingleCommas(list: string): string[] {
   return part === '' ? parts : [...parts, part];
 }
 
-/** Takes options out one by one, each with its type; what is left at the end nobody knows. */
+/** Takes options out one by one, each with its type; those left at the end are unknown. */
 export class OptionReader {
   readonly #left: Map<string, string>;
   readonly #format: string;
@@ -95,7 +95,7 @@ export class OptionReader {
   }
 }
 
-/** A value that its option does not take. */
+/** A value that its option does not accept. */
 export function badOption(name: string, found: string | number, expected: string): PlimsollError {
   return new PlimsollError('usage', 'OPTION_VALUE', { doing: DOING, field: name, found, expected });
 }

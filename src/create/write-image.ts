@@ -1,4 +1,4 @@
-/** Carries a plan out on an open, empty file: metadata, then storage for the data, then the length. */
+/** Executes a plan on an open, empty file: metadata, then storage for the data, then the length. */
 import { PlimsollError } from '#base';
 import { allocateSpace, filesystemOf, setLength, writeAll } from '#host';
 import { type FileChunk, type NewBacking, newQcow2Chunks, type NewQcow2Plan, type Preallocation, zeroChunks } from '#formats';
@@ -9,11 +9,11 @@ const MAX_WRITE_BYTES = 1024 * 1024;
 
 export interface WriteOptions {
   readonly signal?: AbortSignal;
-  /** Of the bytes that preallocation reserves or writes. */
+  /** Bytes that preallocation reserves or writes. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
-/** Throws: io; the signal's reason. The file is then half made. */
+/** Throws: io; the signal's reason. The file is then incomplete. */
 export async function writeQcow2(fd: number, plan: NewQcow2Plan, backing: NewBacking | undefined, options: WriteOptions): Promise<void> {
   await writeChunks(fd, newQcow2Chunks(plan, backing), options);
   const isHere = plan.options.dataFile === undefined;
@@ -21,14 +21,14 @@ export async function writeQcow2(fd: number, plan: NewQcow2Plan, backing: NewBac
   await setLength(fd, plan.length);
 }
 
-/** Throws: io; the signal's reason. The file is then half made. */
+/** Throws: io; the signal's reason. The file is then incomplete. */
 export async function writeRaw(fd: number, plan: NewRawPlan, preallocation: Preallocation, options: WriteOptions): Promise<void> {
   if (preallocation === 'falloc' || preallocation === 'full') await preallocate(fd, preallocation, 0, plan.storedLength, options);
   else await writeChunks(fd, zeroChunks(0, plan.storedLength), options);
   await setLength(fd, plan.length);
 }
 
-/** With falloc and full the data is one run. */
+/** With falloc and full the data is one range. */
 async function preallocateData(fd: number, plan: NewQcow2Plan, options: WriteOptions): Promise<void> {
   const { clusterSize } = plan.geometry;
   const { hostCluster, clusterCount } = plan.data.at(0);
@@ -49,7 +49,7 @@ async function preallocate(fd: number, mode: Preallocation, fileOffset: number, 
   }
 }
 
-/** Before the first byte: to fill the filesystem and then give up would have hurt every guest on it meanwhile. */
+/** Before the first byte: filling the filesystem and then giving up would harm every guest on it meanwhile. */
 async function refuseWithoutRoom(fd: number, byteLength: number): Promise<void> {
   const { available, size } = await filesystemOf(fd);
   if (size === 0 || byteLength <= available) return;
@@ -60,7 +60,7 @@ async function refuseWithoutRoom(fd: number, byteLength: number): Promise<void> 
   });
 }
 
-/** False where there is no such system call: zeros do the same then, only slower, as in the C library. */
+/** False without such a system call: writing zeros has the same effect, only slower, as in the C library. */
 async function reserve(fd: number, fileOffset: number, byteLength: number, { signal, onProgress }: WriteOptions): Promise<boolean> {
   try {
     await allocateSpace(fd, fileOffset, byteLength, {
