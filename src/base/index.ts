@@ -10,6 +10,7 @@ export {
   PlimsollError,
   type SerializedError,
 } from './errors.ts';
+export { HOST_ID_PATTERN, HOST_ID_SYNTAX } from './host-id-syntax.ts';
 export { divideUp, GiB, isPowerOfTwo, KiB, MiB, readUint64, roundDown, roundUp, safeInteger, saturated, TiB } from './numbers.ts';
 export { escapeForTerminal, escapeSentence, quoteForHumans } from './quote.ts';
 export { fileArgument, shellLine, shellWord } from './shell-words.ts';

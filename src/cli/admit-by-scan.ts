@@ -52,6 +52,7 @@ export async function admitByScan(request: AdmissionRequest, session: Session): 
     schema: 'plimsoll.admission/1',
     admitted: admits(sum),
     store: store.id,
+    host: store.host,
     bytes,
     sum,
     message: explainVerdict(sum, facts, bytes),

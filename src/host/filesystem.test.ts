@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { canMount, withFilesystem } from '../../tests/support/loop-mount.ts';
 import { resetFfiForTests, setFfiForTests } from './ffi.ts';
-import { FilesystemCache, filesystemOf } from './filesystem.ts';
+import { FilesystemCache, filesystemOf, type HostFilesystem } from './filesystem.ts';
 
 const MiB = 2 ** 20;
 const mountable = canMount('identity, room and rules of ext4, XFS, btrfs and tmpfs');
@@ -68,7 +68,8 @@ describe.skipIf(!mountable)('filesystemOf()', () => {
     const cache = new FilesystemCache();
     const [a, b] = [await filesystemOf(one.path, cache), await filesystemOf(two.path, cache)];
     expect(a.id).toBe(`uuid:${uuid}`);
-    expect(b.id).toBe(`uuid:${uuid}@${b.device}`);
+    expect(b.id).toMatch(new RegExp(`^uuid:${uuid}@[0-9a-f]{8}$`));
+    expect(b.formerIds).toEqual([`uuid:${uuid}@${b.device}`]);
     expect(await filesystemOf(two.path, cache)).toBe(b);
   });
 
@@ -107,12 +108,67 @@ describe.skipIf(!mountable)('filesystemOf()', () => {
     expect((await filesystemOf(mounted.path)).used).toBe(first.used + MiB);
   });
 
-  it('falls back to the device number without the FFI', async () => {
+  it('identifies a tmpfs by host and mount point, through a remount under another device number', async () => {
+    await using place = await withFilesystem('ext4', 16 * MiB);
+    const point = join(place.path, 'vm');
+    mkdirSync(point);
+    const mounted = async (): Promise<HostFilesystem> => {
+      execFileSync('mount', ['-t', 'tmpfs', 'none', point]);
+      return filesystemOf(point);
+    };
+    const first = await mounted();
+    execFileSync('umount', [point]);
+    await using between = await withFilesystem('tmpfs', MiB);
+    const second = await mounted();
+    expect((await filesystemOf(between.path)).id).not.toBe(first.id);
+    execFileSync('umount', [point]);
+    expect(second.device).not.toBe(first.device);
+    expect(first.id).toMatch(/^mount:[0-9a-f]{32}$/);
+    expect(second.id).toBe(first.id);
+  });
+
+  it('keeps the id of a filesystem when it is mounted elsewhere by another device', async () => {
+    await using place = await withFilesystem('tmpfs', 64 * MiB);
+    const [image, one, two] = ['image', 'one', 'two'].map((name) => join(place.path, name)) as [string, string, string];
+    writeFileSync(image, Buffer.alloc(16 * MiB));
+    execFileSync('mkfs.ext4', ['-q', image]);
+    mkdirSync(one);
+    mkdirSync(two);
+    const at = async (point: string): Promise<HostFilesystem> => {
+      execFileSync('mount', ['-o', 'loop', image, point]);
+      try {
+        return await filesystemOf(point);
+      } finally {
+        execFileSync('umount', [point]);
+      }
+    };
+    const before = await at(one);
+    await using between = await withFilesystem('ext4', 16 * MiB);
+    expect((await filesystemOf(between.path)).id).not.toBe(before.id);
+    expect((await at(two)).id).toBe(before.id);
+  });
+
+  it('has the same id through a bind mount, which is no whole mount, in every cache', async () => {
+    await using mounted = await withFilesystem('tmpfs', 8 * MiB);
+    await using host = await withFilesystem('tmpfs', MiB);
+    const [inner, other] = [join(mounted.path, 'inner'), join(host.path, 'b')];
+    mkdirSync(inner);
+    mkdirSync(other);
+    execFileSync('mount', ['--bind', inner, other]);
+    try {
+      expect((await filesystemOf(other)).id).toBe((await filesystemOf(mounted.path)).id);
+    } finally {
+      execFileSync('umount', [other]);
+    }
+  });
+
+  it('does without the FFI by what udev recorded, else by the mount point', async () => {
     setFfiForTests(undefined);
     await using mounted = await withFilesystem('btrfs', 128 * MiB);
     execFileSync('btrfs', ['-q', 'subvolume', 'create', join(mounted.path, 'sub')]);
     const [top, sub] = [await filesystemOf(mounted.path), await filesystemOf(join(mounted.path, 'sub'))];
-    expect(top.id).toBe(`dev:${output('findmnt', '-no', 'MAJ:MIN', mounted.path)}`);
+    expect(top.id).toMatch(/^(uuid|mount):/);
+    expect(top.formerIds).toContain(`dev:${output('findmnt', '-no', 'MAJ:MIN', mounted.path)}`);
     expect(sub.id).toBe(top.id);
   });
 });

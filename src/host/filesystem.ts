@@ -13,19 +13,25 @@ import { dmsetup } from './underlying-storage/device-mapper.ts';
 import { describeUnderlyingStorage, domainsOf, kernelQuotas } from './underlying-storage/underlying-storage.ts';
 import { SystemTree } from './underlying-storage/system-tree.ts';
 import { btrfsUuidOf, hasExtents, uuidOf, type XfsGeometry, xfsGeometryOf } from './ioctls.ts';
+import { derivedHostIdentity, hostIdentity } from './host-id.ts';
 import { largestNewFile } from './largest-file.ts';
 import { majorMinor, type Mount, mountIdOf, mountOf, readMounts } from './mounts.ts';
 import { readStorageRules } from './storage-rules.ts';
+import { idOfCopy, type StoreIdentity, storeIdentityOf } from './store-id.ts';
 
 const statfsOf = promisify(statfs);
 
-/** A filesystem as it was when first queried. */
+/** A filesystem as it was when first examined. */
 export interface HostFilesystem {
   /**
-   * `uuid:…` where it has one, else `dev:MAJOR:MINOR`. The same for all mounts and btrfs subvolumes of one filesystem. A copy
-   * of a filesystem mounted beside the original has its UUID too: the one seen later is `uuid:…@MAJOR:MINOR`.
+   * Stable across boots: see store-id.ts. The same for all mounts and btrfs subvolumes of one filesystem. A copy of a filesystem
+   * that is mounted beside the original has its UUID too: the id of the one examined later ends with `@` and a digest of its mount point.
    */
   readonly id: string;
+  /** Ids of it by earlier versions and settings; those that begin with `dev:` hold for this boot only. */
+  readonly formerIds: readonly string[];
+  /** The id of this host; null: unknown. */
+  readonly host: string | null;
   /** `MAJOR:MINOR` of the superblock, as in mountinfo and /proc/locks. */
   readonly device: string;
   readonly mount: string;
@@ -53,16 +59,16 @@ export interface HostFilesystem {
   readonly underlying: UnderlyingStorage;
 }
 
-/** The filesystems of one run. Each is queried once, so figures taken from one cache belong together. */
+/** The filesystems of one run: each is examined once, so figures taken from one cache belong together. */
 export class FilesystemCache {
   readonly #byDevice = new Map<bigint, Promise<HostFilesystem>>();
   readonly #depth: number;
-  /** The id assigned to each superblock, by its device and UUID. */
+  /** The id that each superblock got, by its device and the id that it has without a copy. */
   readonly #ids: Map<string, { readonly device: string; readonly id: string }>;
 
   /**
-   * `before`: of an earlier run, whose ids stay valid as long as what bears them is mounted; its figures do not. `depth`: how many
-   * loop devices lie above the filesystems that are asked about.
+   * `before`: of an earlier run, whose ids stay valid as long as their filesystems are mounted; its figures do not. `depth`: how
+   * many loop devices lie above the filesystems that are examined.
    */
   constructor(before?: FilesystemCache, depth = 0) {
     this.#depth = depth;
@@ -76,22 +82,24 @@ export class FilesystemCache {
   of(fd: number, device: bigint): Promise<HostFilesystem> {
     const known = this.#byDevice.get(device);
     if (known !== undefined) return known;
-    const asked = examine(fd, device, (uuid, superblock) => this.#claim(uuid, superblock), this.#depth);
+    const asked = examine(fd, device, (identity, place) => this.#claim(identity, place), this.#depth);
     this.#byDevice.set(device, asked);
     // A failure (out of descriptors, for example) is not cached.
     asked.catch(() => this.#byDevice.delete(device));
     return asked;
   }
 
-  #claim(uuid: string, device: string): string {
-    const key = `${device} ${uuid}`;
+  /** Two superblocks never share an id. */
+  #claim({ id, formerIds }: StoreIdentity, { device, mount }: Place): StoreIdentity {
+    const key = `${device} ${id}`;
     const known = this.#ids.get(key);
-    if (known !== undefined) return known.id;
-    const plain = `uuid:${uuid}`;
-    const isTaken = [...this.#ids.values()].some(({ id }) => id === plain);
-    const id = isTaken ? `${plain}@${device}` : plain;
-    this.#ids.set(key, { device, id });
-    return id;
+    const given = known?.id ?? [id, idOfCopy(id, mount)].find((one) => !this.#isTaken(one)) ?? `${id}@${device}`;
+    if (known === undefined) this.#ids.set(key, { device, id: given });
+    return { id: given, formerIds: given === id ? formerIds : [`${id}@${device}`] };
+  }
+
+  #isTaken(id: string): boolean {
+    return [...this.#ids.values()].some((one) => one.id === id);
   }
 }
 
@@ -115,22 +123,41 @@ export function storageRulesOf({ kind, hostBlock, geometry }: HostFilesystem): S
   return { filesystem: kind, hostBlock, geometry };
 }
 
-type ClaimUuid = (uuid: string, superblock: string) => string;
+interface Place {
+  /** `MAJOR:MINOR` of the superblock. */
+  readonly device: string;
+  /** Where it is mounted. */
+  readonly mount: string;
+}
 
-async function examine(fd: number, stDev: bigint, claim: ClaimUuid, depth: number): Promise<HostFilesystem> {
+type ClaimId = (identity: StoreIdentity, place: Place) => StoreIdentity;
+
+async function examine(fd: number, stDev: bigint, claim: ClaimId, depth: number): Promise<HostFilesystem> {
   const ffi = await loadFfi();
   const numbers = await statfsOf(`/proc/self/fd/${fd}`);
   const ownDevice = majorMinor(stDev);
-  const mount = findMount(fd, ownDevice);
+  const mounts = readMounts();
+  const mount = findMount(fd, ownDevice, mounts);
   const device = mount?.device ?? ownDevice;
   const traits = traitsOf(numbers.type, mount?.type);
   const told = tellOf(ffi, fd, traits.kind);
+  const mountPoint = mount?.mountPoint ?? '/';
+  const host = hostIdentity().id;
+  const identity = storeIdentityOf({
+    uuid: told.uuid,
+    device,
+    type: mount?.type ?? traits.kind,
+    mounts: mounts.filter((one) => one.device === device),
+    hostId: host,
+    derivedHostId: derivedHostIdentity().id,
+  });
   // Blocks are counted in fragments, which on FUSE need not be the block size.
   const unit = Math.max(0, ffi?.fragmentSize(fd) ?? 0) || numbers.bsize;
   return {
-    id: told.uuid === undefined ? `dev:${device}` : claim(told.uuid, device),
+    ...claim(identity, { device, mount: mountPoint }),
+    host,
     device,
-    mount: mount?.mountPoint ?? '/',
+    mount: mountPoint,
     type: mount?.type ?? traits.kind,
     kind: traits.kind,
     ...room(numbers, unit),
@@ -161,9 +188,9 @@ async function examine(fd: number, stDev: bigint, claim: ClaimUuid, depth: numbe
   };
 }
 
-function findMount(fd: number, device: string): Mount | undefined {
+function findMount(fd: number, device: string, mounts: readonly Mount[]): Mount | undefined {
   const realPath = readlinkSync(`/proc/self/fd/${fd}`);
-  return mountOf(readMounts(), { mountId: mountIdOf(fd), realPath, device });
+  return mountOf(mounts, { mountId: mountIdOf(fd), realPath, device });
 }
 
 function room(numbers: StatsFs, unit: number): Pick<HostFilesystem, 'size' | 'used' | 'available'> {

@@ -31,6 +31,7 @@ export {
   USES_BASE,
 } from './in-use.ts';
 export { availableIn } from './underlying-storage/underlying-storage.ts';
+export { configureHostId, type HostIdentity, hostIdentity } from './host-id.ts';
 export { hasWriters, isMappedForWriting } from './writers.ts';
 export { type ReopenedFiles, reopenedForReading } from './reopen.ts';
 export { inheritedDevice, readFully, writeFully } from './inherited.ts';

@@ -54,7 +54,8 @@ export class EventStream {
     this.#subscribers.add(response);
     response.on('close', () => this.#subscribers.delete(response));
     response.on('error', () => this.#subscribers.delete(response));
-    const hello: HelloEvent = { type: 'hello', stores: this.#service.stores() };
+    const { host, stores } = this.#service.status();
+    const hello: HelloEvent = { type: 'hello', host, stores };
     this.#send(response, `retry: ${RETRY_MS}\n${framed(hello)}`);
   }
 

@@ -161,6 +161,11 @@ const DAEMON_METRICS: readonly Metric<Daemon>[] = [
     samples: ({ status }) => [[1, { version: status.version }]],
   },
   {
+    name: 'plimsoll_host_info',
+    help: 'the id of this host, as reports carry it; always 1, without a sample where it is unknown',
+    samples: ({ status: { host } }) => (host.id === null ? [] : [[1, { host: host.id }]]),
+  },
+  {
     name: 'plimsoll_start_timestamp_seconds',
     help: 'start time of the daemon, seconds since 1970',
     samples: ({ status }) => [[secondsOf(status.startedAt)]],

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { grantAccess } from '../../tests/support/access.ts';
 import { FakeService, STORE_ID } from '../../tests/support/fake-service.ts';
+import { A_HOST } from '../../tests/support/host.ts';
 import { ask } from '../../tests/support/http.ts';
 import { isLoopback, parseListen } from './address.ts';
 import { openLog } from './log.ts';
@@ -438,12 +439,12 @@ describe('events', () => {
   it('begin with all stores and go on with what happens; names break no line', async () => {
     const server = await serve();
     const stream = await subscribe(server);
-    const gone = { type: 'image-gone', store: STORE_ID, id: 'x', path: 'a\nb\r\ndata: {"forged":1}\u2028' } as const;
+    const gone = { type: 'image-gone', host: null, store: STORE_ID, id: 'x', path: 'a\nb\r\ndata: {"forged":1}\u2028' } as const;
     service.tell(gone);
     const text = await readUntil(stream, /event: image-gone\n[^\n]*\n\n/);
     const events = text.split('\n\n').filter((one) => one.includes('event:'));
     const data = events.map((one) => JSON.parse(/\ndata: ([^\n]*)$/.exec(one)?.[1] ?? '') as unknown);
-    expect(data).toEqual([{ type: 'hello', stores: [service.view] }, gone]);
+    expect(data).toEqual([{ type: 'hello', host: A_HOST, stores: [service.view] }, gone]);
     expect(stream.headers['content-type']).toBe('text/event-stream; charset=utf-8');
   });
 
@@ -476,7 +477,7 @@ describe('events', () => {
       slow.on('error', () => {});
     });
     slow.pause();
-    const big = { type: 'image-gone', store: 'x'.repeat(100_000), id: 'x', path: 'x' } as const;
+    const big = { type: 'image-gone', host: null, store: 'x'.repeat(100_000), id: 'x', path: 'x' } as const;
     for (let count = 0; count < 200; count += 1) {
       service.tell(big);
       await new Promise((resolve) => setImmediate(resolve));

@@ -8,6 +8,7 @@ export {
   type Finding,
   type FindingLevel,
   type FormatSource,
+  type Host,
   IMAGE_FORMATS,
   type ImageFormat,
   type ImageReport,

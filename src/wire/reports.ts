@@ -4,7 +4,7 @@
  */
 import type { SerializedError } from '#base';
 import type { Component } from './components.ts';
-import type { FindingSchema } from './schemas/common.ts';
+import type { FindingSchema, HostSchema } from './schemas/common.ts';
 import type { ChainLinkSchema, ImageReportSchema, ScannedImageSchema } from './schemas/images.ts';
 import type { StoreReportSchema } from './schemas/stores.ts';
 import type { Shape } from './shape.ts';
@@ -12,6 +12,9 @@ import type { Shape } from './shape.ts';
 /** Something an administrator should know, in a sentence; `code` is listed in docs/findings.md. */
 export type Finding = Shape<typeof FindingSchema>;
 export type FindingLevel = Finding['level'];
+
+/** The host that reports. */
+export type Host = Shape<typeof HostSchema>;
 
 /** A reason why the growth of an image is not bounded by its commitment. */
 export interface Unbounded {
@@ -32,6 +35,7 @@ export type FormatSource = NonNullable<ImageReport['formatSource']>;
 
 export interface InfoReport {
   readonly schema: 'plimsoll.info/1';
+  readonly host: Host;
   readonly definitions: Readonly<Record<string, string>>;
   readonly images: readonly ImageReport[];
 }
@@ -63,6 +67,7 @@ export type StoreReport = Shape<typeof StoreReportSchema>;
 
 export interface ScanReport {
   readonly schema: 'plimsoll.scan/1';
+  readonly host: Host;
   readonly definitions: Readonly<Record<string, string>>;
   readonly stores: readonly StoreReport[];
   /** Errors outside of any store: a missing directory, for example. */

@@ -3,7 +3,7 @@
  * An unknown value is null or a finding, never "free".
  */
 import type { SerializedError } from '#base';
-import type { Finding } from './reports.ts';
+import type { Finding, Host } from './reports.ts';
 
 /**
  * writer: a process may write to it. reader: a process has it open, and no writer was found. free: no process has it open.
@@ -98,5 +98,6 @@ export interface UseReport {
 
 export interface WhoReport {
   readonly schema: 'plimsoll.who/1';
+  readonly host: Host;
   readonly images: readonly UseReport[];
 }

@@ -68,7 +68,7 @@ export const LAYERS: readonly Layer[] = [
     layers: { base: 'errors and checked numbers', block: 'a file is a device with facts' },
     node: {
       'node:child_process': 'the jail of a confined worker; systemd-notify where there is no koffi',
-      'node:crypto': 'names of temporary files that nobody can foresee',
+      'node:crypto': 'unpredictable names of temporary files; host and store ids',
       'node:fs': 'constants, and the calls that must not wait for the thread pool',
       'node:module': 'where koffi is installed, for the jail',
       'node:net': 'types of a connection whose listener is judged',
@@ -112,7 +112,11 @@ export const LAYERS: readonly Layer[] = [
       host: 'filesystems, mounts and the walk',
       sandbox: 'strange bytes are read behind it or not at all',
     },
-    node: { 'node:crypto': 'names of images that an address can carry', 'node:path': 'names of directories' },
+    node: {
+      'node:crypto': 'names of images that an address can carry',
+      'node:os': 'the time of the boot',
+      'node:path': 'names of directories',
+    },
     packages: { libsql: { file: 'state/database.ts', reason: 'the embedded database of reservations and history' } },
   },
   {

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openLog, openServer, type RunningServer } from '#server';
 import type { AdmissionDecision, Alert, Reservation, StatusReport, StoreView } from '#wire';
 import { COMMAND, type Ended, plimsoll, start } from '../support/command.ts';
+import { A_HOST } from '../support/host.ts';
 import { FakeService, STORE_ID } from '../support/fake-service.ts';
 
 const GiB = 2 ** 30;
@@ -309,7 +310,7 @@ describe('check', () => {
 
   it('is unknown, never ok, without a daemon, without stores and when misused', async () => {
     service.stores = () => [];
-    service.status = () => ({ schema: 'plimsoll.status/1', version: '0.1.0', startedAt: '', stores: [], findings: [] });
+    service.status = () => ({ schema: 'plimsoll.status/1', version: '0.1.0', startedAt: '', host: A_HOST, stores: [], findings: [] });
     expect(await ask('check')).toMatchObject({ code: 3, stdout: 'PLIMSOLL UNKNOWN - no stores\n' });
     await noDaemon();
     expect(await ask('check')).toMatchObject({ code: 3, stdout: expect.stringMatching(/^PLIMSOLL UNKNOWN - .*no daemon is listening/) });

@@ -21,6 +21,7 @@ import {
   type StoreView,
   component,
 } from '#wire';
+import { A_HOST } from './host.ts';
 import { anImage, anUnreadableImage } from './reports.ts';
 
 const GiB = 2 ** 30;
@@ -60,6 +61,7 @@ export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
   };
   return {
     id: STORE_ID,
+    host: A_HOST.id,
     mount: '/srv',
     type: 'xfs',
     size: 100 * GiB,
@@ -133,7 +135,7 @@ export class FakeService implements StoreService {
   }
 
   status(): StatusReport {
-    return { schema: 'plimsoll.status/1', version: '0.1.0', startedAt: AT, stores: [this.view], findings: [] };
+    return { schema: 'plimsoll.status/1', version: '0.1.0', startedAt: AT, host: A_HOST, stores: [this.view], findings: [] };
   }
 
   stores(): readonly StoreView[] {
@@ -195,7 +197,7 @@ export class FakeService implements StoreService {
       state: 'held',
     };
     this.held.set(request.key, reservation);
-    this.tell({ type: 'reservation', reservation });
+    this.tell({ type: 'reservation', host: A_HOST.id, reservation });
     return { ...decision, reservation };
   }
 
@@ -210,6 +212,7 @@ export class FakeService implements StoreService {
       schema: 'plimsoll.admission/1',
       admitted,
       store: store.id,
+      host: A_HOST.id,
       bytes: request.bytes,
       sum: {
         policy: request.policy ?? sum.policy,

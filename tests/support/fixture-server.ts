@@ -28,6 +28,7 @@ import {
   storeHistory,
   sumOf,
 } from './fixture-stores.ts';
+import { A_HOST } from './host.ts';
 import { ROOT } from './root.ts';
 
 const WEB = join(ROOT, 'dist', 'web');
@@ -97,8 +98,8 @@ export class FixtureServer {
       growth: growth(2.1, 5.4),
     });
     this.#stores = this.#stores.map((one) => (one.id === store.id ? store : one));
-    this.tell({ type: 'store', store });
-    for (const alert of store.alerts) this.tell({ type: 'alert', alert, state: 'raised' });
+    this.tell({ type: 'store', host: A_HOST.id, store });
+    for (const alert of store.alerts) this.tell({ type: 'alert', host: A_HOST.id, alert, state: 'raised' });
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -125,7 +126,7 @@ export class FixtureServer {
 
   #listen(response: ServerResponse): void {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
-    response.write(`event: hello\ndata: ${JSON.stringify({ type: 'hello', stores: this.#stores })}\n\n`);
+    response.write(`event: hello\ndata: ${JSON.stringify({ type: 'hello', host: A_HOST, stores: this.#stores })}\n\n`);
     this.#listeners.add(response);
     response.on('close', () => this.#listeners.delete(response));
   }
@@ -214,6 +215,7 @@ export class FixtureServer {
       schema: 'plimsoll.admission/1',
       admitted,
       store: store.id,
+      host: A_HOST.id,
       bytes,
       sum,
       message: MESSAGES[String(admitted)] ?? '',
@@ -237,7 +239,7 @@ export class FixtureServer {
       state: 'held',
     };
     this.#reservations = [reservation, ...this.#reservations];
-    this.tell({ type: 'reservation', reservation });
+    this.tell({ type: 'reservation', host: A_HOST.id, reservation });
     return reservation;
   }
 }

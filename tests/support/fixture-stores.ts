@@ -12,6 +12,7 @@ import {
   type StoreView,
   component,
 } from '../../src/wire/index.ts';
+import { A_HOST } from './host.ts';
 
 const GiB = 1024 ** 3;
 const DAY = 86_400;
@@ -80,6 +81,7 @@ export function aStore(choice: StoreChoice): StoreView {
   const level = choice.level ?? levelOf(remaining);
   return {
     id: choice.id,
+    host: A_HOST.id,
     mount: choice.mount,
     type: choice.type ?? 'ext4',
     size,

@@ -1,5 +1,6 @@
 /** Reports with fixed contents, for tests of what is printed. */
 import { type ChainLink, type ImageReport, type ScannedImage, type ScanReport, type StoreReport, component } from '#wire';
+import { A_HOST } from './host.ts';
 
 const GiB = 2 ** 30;
 
@@ -90,6 +91,7 @@ export function aScannedImage(changes: Partial<ScannedImage> = {}): ScannedImage
 export function aStore(changes: Partial<StoreReport> = {}): StoreReport {
   return {
     id: 'uuid:5f2c3f0e-0d0f-4b5c-9c0e-1d2a3b4c5d6e',
+    host: A_HOST.id,
     mount: '/srv/vm',
     type: 'ext4',
     size: 500 * GiB,
@@ -112,5 +114,5 @@ export function aStore(changes: Partial<StoreReport> = {}): StoreReport {
 }
 
 export function aScan(stores: readonly StoreReport[], errors: ScanReport['errors'] = []): ScanReport {
-  return { schema: 'plimsoll.scan/1', definitions: {}, stores, errors };
+  return { schema: 'plimsoll.scan/1', host: A_HOST, definitions: {}, stores, errors };
 }

@@ -1,6 +1,7 @@
 /** A daemon's view of stores and images with fixed contents, for tests of what is made of it. */
 import type { StoreService } from '#pool';
 import type { ImageView, Outlook, StatusReport, StoreForecast, StoreRules, StoreView } from '#wire';
+import { A_HOST } from './host.ts';
 import { anImage } from './reports.ts';
 
 const GiB = 2 ** 30;
@@ -33,6 +34,7 @@ export function aForecast(toFull: Outlook): StoreForecast {
 export function aStoreView(changes: Partial<StoreView> = {}): StoreView {
   return {
     id: 'uuid:0f1e2d3c',
+    host: A_HOST.id,
     mount: '/srv/vm',
     type: 'ext4',
     size: 100 * GiB,
@@ -99,7 +101,14 @@ export function aService({ stores = [aStoreView()], images = [], findings = [], 
   };
   return {
     ready: () => Promise.resolve(),
-    status: () => ({ schema: 'plimsoll.status/1', version: '1.2.3', startedAt: '2026-07-01T00:00:00.000Z', stores, findings }),
+    status: () => ({
+      schema: 'plimsoll.status/1',
+      version: '1.2.3',
+      startedAt: '2026-07-01T00:00:00.000Z',
+      host: A_HOST,
+      stores,
+      findings,
+    }),
     stores: () => stores,
     images: ({ offset, limit }) => ({
       total: images.length,

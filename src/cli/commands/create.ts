@@ -120,10 +120,10 @@ function backingOf(flags: CreateFlags): Backing | undefined {
 }
 
 async function printResult(path: string, flags: CreateFlags, session: Session): Promise<void> {
-  const { examineImage } = await import('#sandbox');
+  const [{ examineImage }, { hostIdentity }] = await Promise.all([import('#sandbox'), import('#host')]);
   const image = await examineImage(path, { format: flags.format, signal: session.signal });
   if (flags.output === 'json') {
-    return session.print(`${jsonText({ schema: 'plimsoll.info/1', definitions: DEFINITIONS, images: [image] })}\n`);
+    return session.print(`${jsonText({ schema: 'plimsoll.info/1', host: hostIdentity(), definitions: DEFINITIONS, images: [image] })}\n`);
   }
   return session.print(`${resultLine(image)}\n`);
 }

@@ -45,7 +45,7 @@ export function infoCommand(session: Session): VerbCommand {
 
 async function runInfo(operands: readonly string[], flags: InfoFlags, session: Session): Promise<void> {
   const [{ examineImage }, { newHostCache }] = await Promise.all([import('#sandbox'), import('#host')]);
-  const writer = flags.output === 'json' ? jsonWriter(session) : await humanWriter(session, flags.explain === true);
+  const writer = flags.output === 'json' ? await jsonWriter(session) : await humanWriter(session, flags.explain === true);
   const options = {
     ...(flags.format === undefined ? {} : { format: flags.format }),
     allowDirectories: await allowedDirectories(flags.allowDir),
@@ -74,12 +74,13 @@ interface ImageWriter {
 }
 
 /** One document, written image by image: memory does not depend on the number of images. */
-function jsonWriter(session: Session): ImageWriter {
+async function jsonWriter(session: Session): Promise<ImageWriter> {
+  const { hostIdentity } = await import('#host');
   let count = 0;
   return {
     count: () => count,
     image: async (report) => {
-      const head = `{"schema":"plimsoll.info/1","definitions":${jsonText(DEFINITIONS)},"images":[\n`;
+      const head = `{"schema":"plimsoll.info/1","host":${jsonText(hostIdentity())},"definitions":${jsonText(DEFINITIONS)},"images":[\n`;
       await session.print(`${count === 0 ? head : ',\n'}${jsonText(report)}`);
       count += 1;
     },

@@ -42,7 +42,7 @@ export function whoCommand(session: Session): VerbCommand {
 
 async function runWho(operands: readonly string[], flags: WhoFlags, session: Session): Promise<void> {
   const [{ examineUse }, { ProcessFiles }] = await Promise.all([import('#sandbox'), import('#host')]);
-  const writer = flags.output === 'json' ? jsonWriter(session) : await humanWriter(session);
+  const writer = flags.output === 'json' ? await jsonWriter(session) : await humanWriter(session);
   const options = { locksOnly: flags.locksOnly === true, signal: session.signal, processes: new ProcessFiles() };
   let count = 0;
   // A person may be typing the names: an interrupt must not wait for the next one.
@@ -78,9 +78,11 @@ interface UseWriter {
 }
 
 /** One document, written image by image: memory does not depend on the number of images. */
-function jsonWriter(session: Session): UseWriter {
+async function jsonWriter(session: Session): Promise<UseWriter> {
+  const { hostIdentity } = await import('#host');
+  const head = `{"schema":"plimsoll.who/1","host":${jsonText(hostIdentity())},"images":[\n`;
   return {
-    image: (report, index) => session.print(`${index === 0 ? '{"schema":"plimsoll.who/1","images":[\n' : ',\n'}${jsonText(report)}`),
+    image: (report, index) => session.print(`${index === 0 ? head : ',\n'}${jsonText(report)}`),
     end: () => session.print('\n]}\n'),
   };
 }

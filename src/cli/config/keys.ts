@@ -8,7 +8,7 @@ import { LOG_LEVELS } from './log-levels.ts';
 
 /** The type of a value, and its spelling. */
 export type ValueKind =
-  | { readonly is: 'size' | 'duration' | 'percent' | 'share' | 'path' | 'paths' | 'patterns' | 'address' }
+  | { readonly is: 'size' | 'duration' | 'percent' | 'share' | 'path' | 'paths' | 'patterns' | 'address' | 'name' }
   /** The same, or "off". */
   | { readonly is: 'size' | 'duration' | 'percent' | 'path' | 'address'; readonly orOff: true }
   | { readonly is: 'choice' | 'choices'; readonly of: readonly string[] };
@@ -42,6 +42,11 @@ const SERVE: Keys = {
     kind: { is: 'path' },
     means: 'file with the HTTP token: one line of at least 32 characters, not readable by other users',
     default: 'generated, in the file token of the state directory',
+  },
+  host_id: {
+    kind: { is: 'name' },
+    means: 'id of this host in reports, such as its name',
+    default: 'derived from the machine id',
   },
   interval: { kind: { is: 'duration' }, means: 'how often changes are rescanned', default: '"30s"' },
   full_interval: { kind: { is: 'duration' }, means: 'how often everything is rescanned', default: '"6h"' },

@@ -21,6 +21,7 @@ export interface Config {
   readonly socket?: string | null;
   readonly stateDirectory?: string;
   readonly tokenFile?: string;
+  readonly hostId?: string;
   readonly intervalSeconds?: number;
   readonly fullIntervalSeconds?: number;
   readonly logLevel?: LogLevel;
@@ -117,6 +118,7 @@ class ConfigReader {
         socket: serve['socket'],
         stateDirectory: serve['state_directory'],
         tokenFile: serve['token_file'],
+        hostId: serve['host_id'],
         intervalSeconds: serve['interval'],
         fullIntervalSeconds: serve['full_interval'],
         logLevel: serve['log_level'],

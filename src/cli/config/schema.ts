@@ -1,4 +1,5 @@
 /** The JSON Schema of the configuration, generated from the table of keys. */
+import { HOST_ID_PATTERN } from '#base';
 import { type Keys, TABLES, type ValueKind } from './keys.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -48,6 +49,7 @@ function schemaOf(kind: ValueKind): Json {
     paths: { type: 'array', items: PATH },
     patterns: { type: 'array', items: { type: 'string', minLength: 1 } },
     address: { type: 'string' },
+    name: { type: 'string', pattern: HOST_ID_PATTERN.source },
     choices: { type: 'array', items: { enum: kind.is === 'choices' ? kind.of : [] } },
     choice: { enum: kind.is === 'choice' ? kind.of : [] },
   };

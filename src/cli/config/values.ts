@@ -1,6 +1,6 @@
 /** Converts one value of the configuration from TOML to the type that the program uses. */
 import { isAbsolute } from 'node:path';
-import { parseDuration, parseSize, PlimsollError } from '#base';
+import { HOST_ID_PATTERN, HOST_ID_SYNTAX, parseDuration, parseSize, PlimsollError } from '#base';
 import type { ValueKind } from './keys.ts';
 
 /** The expected form of a value, in words. */
@@ -13,6 +13,7 @@ export function expectedOf(kind: ValueKind): string {
     path: 'an absolute path',
     paths: 'a list of absolute paths',
     patterns: 'a list of patterns such as "*.iso" or "templates/"',
+    name: HOST_ID_SYNTAX,
     address: 'an address such as "127.0.0.1:9464"',
     choices: kind.is === 'choices' ? `a list of ${kind.of.map((one) => `"${one}"`).join(', ')}` : '',
     choice: kind.is === 'choice' ? kind.of.map((one) => `"${one}"`).join(', ') : '',
@@ -42,6 +43,8 @@ export function readValue(kind: ValueKind, value: unknown): unknown {
       return kind.of.includes(text(value, kind)) ? value : wrong(kind);
     case 'choices':
       return Array.isArray(value) && value.every((one) => kind.of.includes(text(one, kind))) ? value : wrong(kind);
+    case 'name':
+      return HOST_ID_PATTERN.test(text(value, kind)) ? value : wrong(kind);
     case 'address':
       return text(value, kind);
   }

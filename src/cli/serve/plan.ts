@@ -24,6 +24,7 @@ export interface ServePlan {
   readonly socket: string | null;
   readonly stateDirectory: string;
   readonly tokenFile: string | undefined;
+  readonly hostId: string | undefined;
   readonly everyMs: number;
   readonly fullEveryMs: number;
   readonly logLevel: LogLevel;
@@ -68,6 +69,7 @@ export async function planServe(directories: readonly string[], flags: ServeFlag
     socket: flags.socket === undefined ? configured(config.socket, defaultSocket(env)) : offOr(flags.socket),
     stateDirectory: flags.state ?? config.stateDirectory ?? defaultState(env),
     tokenFile: config.tokenFile,
+    hostId: config.hostId,
     everyMs: 1000 * (flags.interval ?? config.intervalSeconds ?? DEFAULT_INTERVAL_SECONDS),
     fullEveryMs: 1000 * (config.fullIntervalSeconds ?? DEFAULT_FULL_INTERVAL_SECONDS),
     logLevel: flags.logLevel ?? config.logLevel ?? 'info',

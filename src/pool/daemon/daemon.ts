@@ -1,7 +1,8 @@
 /** The `StoreService` of a running daemon: what the monitor sees, the ledger holds and the history remembers, put together. */
+import { uptime } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { asPlimsollError, MiB, PlimsollError } from '#base';
-import { filesystemOf, realpaths } from '#host';
+import { configureHostId, filesystemOf, type HostFilesystem, hostIdentity, realpaths } from '#host';
 import { limitExaminationMemory } from '#sandbox';
 import type {
   AdmissionDecision,
@@ -43,6 +44,8 @@ export interface DaemonOptions {
   /** Where ledger and history lie. */
   readonly stateDirectory: string;
   readonly version: string;
+  /** Instead of the id derived from the machine id. */
+  readonly hostId?: string | undefined;
   readonly allowDirectories: readonly string[];
   readonly rawFiles: readonly string[];
   /** Between two looks at what changed, and between two at everything. */
@@ -67,6 +70,7 @@ const NAMED_DIRECTORIES = 5;
  */
 export async function openDaemon(options: DaemonOptions): Promise<StoreService> {
   for (const directory of options.stores.flatMap(({ directories }) => directories)) refuseFile(directory);
+  configureHostId(options.hostId);
   limitExaminationMemory(EXAMINATION_MEMORY);
   const ledger = await Ledger.open(join(options.stateDirectory, 'ledger.sqlite'));
   const history = await History.open(join(options.stateDirectory, 'history.sqlite')).catch((error: unknown) => {
@@ -83,6 +87,16 @@ const FIRST_SCAN: Finding = {
   code: 'FIRST_SCAN_RUNNING',
   message: 'Initial scan in progress: the content of the stores is not known yet.',
 };
+
+type Unhosted<E> = E extends ServeEvent ? Omit<E, 'host'> : never;
+type UnhostedEvent = Unhosted<ServeEvent>;
+
+function unknownHost(): Finding[] {
+  const host = hostIdentity();
+  if (host.id !== null) return [];
+  const message = `The id of this host is unknown (${host.unknown ?? ''}): set host_id in [serve].`;
+  return [{ level: 'info', code: 'HOST_ID_UNKNOWN', message }];
+}
 
 class Daemon implements StoreService {
   readonly #options: DaemonOptions;
@@ -127,7 +141,7 @@ class Daemon implements StoreService {
 
   begin(): void {
     this.#monitor.onScanned((store, changed, gone) => this.#take(store, changed, gone));
-    this.#monitor.onProgress(({ store = null, ...progress }) => this.#tell({ type: 'scan', store, ...progress }));
+    this.#monitor.onProgress(({ store = null, ...progress }) => this.#emit({ type: 'scan', store, ...progress }));
     const over = (): void => {
       this.#hasLooked = true;
     };
@@ -145,7 +159,8 @@ class Daemon implements StoreService {
 
   status(): StatusReport {
     const { version } = this.#options;
-    return { schema: 'plimsoll.status/1', version, startedAt: this.#startedAt, stores: this.stores(), findings: this.#findings() };
+    const host = hostIdentity();
+    return { schema: 'plimsoll.status/1', version, startedAt: this.#startedAt, host, stores: this.stores(), findings: this.#findings() };
   }
 
   stores(): readonly StoreView[] {
@@ -218,7 +233,7 @@ class Daemon implements StoreService {
       return { hold: answer.admitted === true || request.overcommit === true, answer };
     });
     if (reservation !== null) {
-      this.#tell({ type: 'reservation', reservation });
+      this.#emit({ type: 'reservation', reservation });
       this.#judge(record);
     }
     return { ...decision.answer, reservation };
@@ -248,7 +263,7 @@ class Daemon implements StoreService {
   #letGo(reservation: Reservation): void {
     this.#leaving.set(reservation, performance.now());
     this.#leavingRevision += 1;
-    this.#tell({ type: 'reservation', reservation });
+    this.#emit({ type: 'reservation', reservation });
     // The monitor reports a failed scan as a finding.
     this.#monitor.refresh(reservation.store).catch(() => {});
   }
@@ -276,6 +291,7 @@ class Daemon implements StoreService {
       schema: 'plimsoll.admission/1',
       admitted,
       store: record.id,
+      host: hostIdentity().id,
       bytes,
       sum,
       message: explainVerdict(sum, facts, bytes),
@@ -302,13 +318,19 @@ class Daemon implements StoreService {
     if (!isAbsolute(store)) return this.#record(store);
     for (let path = store; ; path = dirname(path)) {
       try {
-        return this.#record((await filesystemOf(path)).id);
+        return this.#recordOf(await filesystemOf(path));
       } catch (thrown) {
         const error = asPlimsollError(thrown, 'find store', path);
         if (error.code === 'STORE_UNKNOWN') throw await this.#notOnAny(store, path);
         if (error.kind !== 'not-found' || path === '/') throw error;
       }
     }
+  }
+
+  /** By the superblock first: alone, a copy of a filesystem has the id of its original. */
+  #recordOf({ id, device }: HostFilesystem): StoreRecord {
+    const mounted = [...this.#records.values()].filter(({ kept }) => kept.presence === 'present');
+    return mounted.find(({ kept }) => kept.device === device) ?? this.#record(id);
   }
 
   // What happens.
@@ -355,6 +377,7 @@ class Daemon implements StoreService {
 
   #newRecord(kept: StoreSnapshot, now: number): StoreRecord {
     const { id } = kept.report;
+    this.#adopt(kept, now);
     const order = this.#orderOf(kept.directories);
     const others = this.#options.stores.filter(
       (one) => one !== order && one.directories.some((directory) => kept.directories.includes(directory)),
@@ -365,21 +388,33 @@ class Daemon implements StoreService {
     return record;
   }
 
+  /** What earlier versions stored under another id of this filesystem. */
+  #adopt({ report, formerIds }: StoreSnapshot, now: number): void {
+    const bootedAtMs = now - 1000 * uptime();
+    for (const from of formerIds) {
+      if (this.#records.has(from)) continue;
+      const isOfThisBoot = from.startsWith('dev:');
+      this.#ledger.adopt(from, report.id, { isOfThisBoot });
+      const images = report.images.map(({ path }) => [imageIdOf(from, path), imageIdOf(report.id, path)] as const);
+      this.#history.adopt(from, report.id, images, isOfThisBoot ? bootedAtMs : Number.NEGATIVE_INFINITY);
+    }
+  }
+
   #tellImages(record: StoreRecord, changed: readonly string[], gone: readonly string[]): void {
     if (changed.length + gone.length > MAX_IMAGE_EVENTS) return;
     for (const path of changed) {
       const image = record.imageAt(path);
-      if (image !== undefined) this.#tell({ type: 'image', image });
+      if (image !== undefined) this.#emit({ type: 'image', image });
     }
-    for (const path of gone) this.#tell({ type: 'image-gone', store: record.id, id: imageIdOf(record.id, path), path });
+    for (const path of gone) this.#emit({ type: 'image-gone', store: record.id, id: imageIdOf(record.id, path), path });
   }
 
   #judge(record: StoreRecord): void {
     const now = Date.now();
     const { raised, cleared } = record.judge(this.#reserved(record.id), now);
-    if (cleared !== undefined) this.#tell({ type: 'alert', alert: cleared, state: 'cleared' });
-    if (raised !== undefined) this.#tell({ type: 'alert', alert: raised, state: 'raised' });
-    this.#tell({ type: 'store', store: record.view(this.#reserved(record.id), now) });
+    if (cleared !== undefined) this.#emit({ type: 'alert', alert: cleared, state: 'cleared' });
+    if (raised !== undefined) this.#emit({ type: 'alert', alert: raised, state: 'raised' });
+    this.#emit({ type: 'store', store: record.view(this.#reserved(record.id), now) });
   }
 
   #fulfil(record: StoreRecord, now: number): void {
@@ -406,7 +441,7 @@ class Daemon implements StoreService {
 
   #end(reservation: Reservation): void {
     this.#held.forget(reservation);
-    this.#tell({ type: 'reservation', reservation });
+    this.#emit({ type: 'reservation', reservation });
   }
 
   #remember(record: StoreRecord, atMs: number): void {
@@ -432,8 +467,9 @@ class Daemon implements StoreService {
     }
   }
 
-  #tell(event: ServeEvent): void {
-    for (const listener of this.#listeners) listener(event);
+  #emit(event: UnhostedEvent): void {
+    const full: ServeEvent = { ...event, host: hostIdentity().id };
+    for (const listener of this.#listeners) listener(full);
   }
 
   /** Added up anew only when something that is held has changed: every check and every view of a store needs it. */
@@ -454,7 +490,13 @@ class Daemon implements StoreService {
   }
 
   #findings(): readonly Finding[] {
-    return [...(this.#hasLooked ? [] : [FIRST_SCAN]), ...this.#monitor.findings(), ...this.#ledger.findings(), ...this.#history.findings()];
+    return [
+      ...(this.#hasLooked ? [] : [FIRST_SCAN]),
+      ...unknownHost(),
+      ...this.#monitor.findings(),
+      ...this.#ledger.findings(),
+      ...this.#history.findings(),
+    ];
   }
 
   #images(): ImageIndex {

@@ -1,6 +1,6 @@
 /** Every image below directories, grouped by store; streaming. */
 import { type Assumption, ASSUMPTIONS, PlimsollError, requireArgument, requireOptions, requirePaths, requireSignal } from '#base';
-import { isNoDirectory, nameText } from '#host';
+import { hostIdentity, isNoDirectory, nameText } from '#host';
 import { DEFINITIONS, type ImageReport, type ScanReport } from '#wire';
 import { checkPatterns } from './never-written.ts';
 import type { StorePolicy } from './store.ts';
@@ -65,6 +65,7 @@ function scanReport({ stores, errors }: Looked): ScanReport {
   const unknown = Number.NEGATIVE_INFINITY;
   return {
     schema: 'plimsoll.scan/1',
+    host: hostIdentity(),
     definitions: DEFINITIONS,
     stores: reports.sort((a, b) => (a.headroom ?? unknown) - (b.headroom ?? unknown)),
     errors,

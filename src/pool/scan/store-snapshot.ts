@@ -23,6 +23,10 @@ export interface StoreSnapshot {
   /** The named directories that lie, or lay, on it. */
   readonly directories: readonly string[];
   /** vanished: no named directory leads to it any more; the report is the last one, which promises nothing. */
+  /** `MAJOR:MINOR` of its superblock, for this boot. */
+  readonly device: string;
+  /** Ids under which earlier versions stored its data: see HostFilesystem. */
+  readonly formerIds: readonly string[];
   readonly presence: 'present' | 'vanished';
   /** When the last look at it ended, in milliseconds since 1970, and how long it took. */
   readonly scannedAtMs: number;
@@ -56,6 +60,8 @@ export function storeSnapshot(
     directories,
     assuming,
     largestNewFile: filesystem.largestNewFile,
+    device: filesystem.device,
+    formerIds: filesystem.formerIds,
     presence: 'present',
     ...seen,
     groupStorage: group,

@@ -221,12 +221,13 @@ export function reportStore(
   policy: StorePolicy,
   available = availableUnderLimits(filesystem, sums),
 ): StoreReport {
-  const { id, mount, type, size, used } = filesystem;
+  const { id, host, mount, type, size, used } = filesystem;
   const headroom = saturated(available - sums.leastResidual - policy.floor);
   const underlying = judgeUnderlyingStorage(filesystem, sums, policy.assume, mapCaveats(headroom, sums.mapExcess));
   const isKnown = sums.commitment !== null;
   return {
     id,
+    host,
     mount,
     type,
     size,

@@ -264,3 +264,36 @@ describe.runIf(canMount('a full disk under the history'))('a full disk under the
     full.close();
   });
 });
+
+describe('a store with a new id', () => {
+  const query = { fromMs: T0, toMs: T0 + DAY, points: 100 };
+  const adopt = (sinceMs: number): void => history.adopt('dev:0:45', 'mount:a', [['old-image', 'new-image']], sinceMs);
+  beforeEach(async () => {
+    await tick(0, [aStore(500, 'dev:0:45')], [anImage(100, 'old-image', 'dev:0:45')]);
+    await tick(HOUR, [aStore(400, 'dev:0:45')], [anImage(200, 'old-image', 'dev:0:45')]);
+  });
+
+  it('has the samples of its former one, and its images those of theirs', async () => {
+    adopt(T0);
+    await tick(2 * HOUR, [aStore(300, 'mount:a')], [anImage(300, 'new-image', 'mount:a')]);
+    for (let pass = 0; pass < 2; pass += 1) {
+      expect(history.storeSamples('mount:a', query).map(({ available }) => available)).toEqual([500, 400, 300]);
+      expect(history.imageSamples('new-image', query).map(({ allocation }) => allocation)).toEqual([100, 200, 300]);
+      expect(history.storeSamples('dev:0:45', query)).toEqual([]);
+      await reopen();
+    }
+    expect(history.pointsOf('mount:a', 'new-image', T0).length).toBeGreaterThan(1);
+  });
+
+  it('gets nothing where the last sample is older than the boot', () => {
+    adopt(T0 + 2 * HOUR);
+    expect(history.storeSamples('mount:a', query)).toEqual([]);
+    expect(history.storeSamples('dev:0:45', query)).toHaveLength(2);
+  });
+
+  it('keeps its own samples where it has some', async () => {
+    await tick(2 * HOUR, [aStore(300, 'mount:a')]);
+    adopt(T0);
+    expect(history.storeSamples('mount:a', query)).toHaveLength(1);
+  });
+});

@@ -257,6 +257,34 @@ export class History {
     return deleted;
   }
 
+  /**
+   * Gives the samples of the store `from`, an earlier id of it, to `to`, and those of its images to their present ids; only if a
+   * sample was taken since `sinceMs`, and nothing is known under `to`. Never throws.
+   */
+  adopt(from: string, to: string, images: readonly (readonly [from: string, to: string])[], sinceMs: number): void {
+    const store = this.#stores.get(from);
+    if (store === undefined || this.#stores.has(to)) return;
+    try {
+      const last = this.#database.read((connection) => connection.all('SELECT max(slot) FROM store_minute WHERE series = ?', store.number));
+      if (Number(last[0]?.[0] ?? 0) * SECOND + MINUTE < sinceMs) return;
+      this.#write((connection) => {
+        const rename = 'UPDATE OR IGNORE series SET name = ?, store = ? WHERE id = ?';
+        connection.run(rename, asText(to), null, store.number);
+        for (const [old, now] of images) {
+          const series = this.#images.get(old);
+          if (series?.storeId === from) connection.run(rename, asText(now), asText(to), series.number);
+        }
+      });
+      moveSeries(this.#stores, store, { id: to, storeId: undefined });
+      for (const [old, now] of images) {
+        const series = this.#images.get(old);
+        if (series?.storeId === from) moveSeries(this.#images, series, { id: now, storeId: to });
+      }
+    } catch (error) {
+      this.#unwritable = unwritable(error);
+    }
+  }
+
   close(): void {
     this.#database.close();
   }
@@ -484,6 +512,11 @@ interface ImageRow extends Omit<ImageSample, 'at'> {
 
 function emptySeries(number: number, id: string, storeId: string | undefined, lastSeconds: number): Series {
   return { number, id, storeId, slots: [], lastSeconds, length: undefined, allocation: undefined, commitment: undefined, points: [] };
+}
+
+function moveSeries(list: Map<string, Series>, series: Series, named: Pick<Series, 'id' | 'storeId'>): void {
+  list.delete(series.id);
+  list.set(named.id, { ...series, ...named });
 }
 
 function remember(series: Series, { length, allocation, commitment }: ImageState, atMs: number): void {

@@ -382,3 +382,27 @@ describe('the file', () => {
     await expect(open()).rejects.toMatchObject({ kind: 'refused', code: 'STATE_FILE_REFUSED' });
   });
 });
+
+describe('a store with a new id', () => {
+  it('has what was reserved under its former one, in memory and in the file', async () => {
+    let ledger = await open();
+    hold(ledger, 'one', { store: 'dev:0:45' });
+    hold(ledger, 'two', { store: 'uuid:b', bytes: 5 });
+    ledger.adopt('dev:0:45', 'mount:a', { isOfThisBoot: true });
+    expect([ledger.heldBytes('mount:a'), ledger.heldBytes('dev:0:45'), ledger.heldBytes('uuid:b')]).toEqual([1000, 0, 5]);
+    ledger = await reopen(ledger);
+    expect(ledger.held('mount:a').map(({ key }) => key)).toEqual(['one']);
+    expect(ledger.release('one', clocks.wall)).toMatchObject({ store: 'mount:a', state: 'released' });
+  });
+
+  it('gets nothing of a device number of an earlier boot, which can have meant another filesystem', async () => {
+    let ledger = await open();
+    hold(ledger, 'one', { store: 'dev:0:45' });
+    clocks.boot = 'second';
+    ledger = await reopen(ledger);
+    ledger.adopt('dev:0:45', 'mount:a', { isOfThisBoot: true });
+    expect(ledger.heldBytes('mount:a')).toBe(0);
+    ledger.adopt('dev:0:45', 'mount:a', { isOfThisBoot: false });
+    expect(ledger.heldBytes('mount:a')).toBe(1000);
+  });
+});

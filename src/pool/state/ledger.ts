@@ -283,6 +283,35 @@ export class Ledger {
     return [...held, ...rows.map(endedReservation)];
   }
 
+  /**
+   * Assigns to the store `to` what was reserved on `from`, an earlier id of it. `isOfThisBoot`: only reservations made since this
+   * boot, since a device number can mean another filesystem after it. Never throws: what cannot be written is counted on `to`,
+   * and written by the next start.
+   */
+  adopt(from: string, to: string, { isOfThisBoot }: { readonly isOfThisBoot: boolean }): void {
+    const boot = isOfThisBoot ? this.#clock.boot : null;
+    const where = 'store = ? AND (? IS NULL OR boot = ?)';
+    try {
+      const rows = this.#attempt(() =>
+        this.#database.read((connection) => connection.all(`SELECT key, state FROM reservation WHERE ${where}`, asText(from), boot, boot)),
+      );
+      for (const [key, state] of rows) if (Number(state) === STATES.held) this.#moveTo(to, this.#held.get(fromText(key)));
+      if (rows.length > 0) {
+        this.#write((connection) =>
+          connection.run(`UPDATE reservation SET store = ? WHERE ${where}`, asText(to), asText(from), boot, boot),
+        );
+      }
+    } catch (error) {
+      if (!(error instanceof PlimsollError) || error.code !== 'LEDGER_UNWRITABLE') throw error;
+    }
+  }
+
+  #moveTo(store: string, held: Held | undefined): void {
+    if (held === undefined) return;
+    this.#forget(held);
+    this.#remember({ ...held, store });
+  }
+
   close(): void {
     this.#database.close();
   }

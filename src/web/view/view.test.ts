@@ -110,8 +110,8 @@ describe('EventStreamReader', () => {
 });
 
 describe('ChangeBuffer', () => {
-  const store = (id: string, size: number): ServeEvent => ({ type: 'store', store: { id, size } as StoreView });
-  const image = (id: string): ServeEvent => ({ type: 'image', image: { id } as ImageView });
+  const store = (id: string, size: number): ServeEvent => ({ type: 'store', host: null, store: { id, size } as StoreView });
+  const image = (id: string): ServeEvent => ({ type: 'image', host: null, image: { id } as ImageView });
 
   it('keeps of many changes the last, and is empty once taken', () => {
     const buffer = new ChangeBuffer();
@@ -123,9 +123,9 @@ describe('ChangeBuffer', () => {
   it('an image that went and came back is there', () => {
     const buffer = new ChangeBuffer();
     buffer.add(image('a'));
-    buffer.add({ type: 'image-gone', store: 's', id: 'a', path: '/a' });
+    buffer.add({ type: 'image-gone', host: null, store: 's', id: 'a', path: '/a' });
     expect(buffer.take()).toMatchObject({ images: new Map(), gone: new Set(['a']) });
-    buffer.add({ type: 'image-gone', store: 's', id: 'a', path: '/a' });
+    buffer.add({ type: 'image-gone', host: null, store: 's', id: 'a', path: '/a' });
     buffer.add(image('a'));
     expect(buffer.take()).toMatchObject({ images: new Map([['a', { id: 'a' }]]), gone: new Set() });
   });

@@ -1,7 +1,7 @@
 /** Requests for space, and the answers to them. */
 import { Type } from 'typebox';
 import { LONGEST_TTL_SECONDS, SHORTEST_TTL_SECONDS, MAX_KEY_LENGTH } from '../reservation-limits.ts';
-import { shape, nullable, Bytes, Time, ErrorSchema, PolicySchema, Assumptions } from './common.ts';
+import { shape, nullable, Bytes, Time, ErrorSchema, HostId, PolicySchema, Assumptions } from './common.ts';
 import { PolicySumSchema } from './stores.ts';
 
 /** Nothing need not be held. */
@@ -72,6 +72,7 @@ export const AdmissionDecisionSchema = shape('AdmissionDecision', {
   /** null: unknown, for the reason in `sum.unknown`. */
   admitted: nullable(Type.Boolean()),
   store: Type.String(),
+  host: HostId,
   /** Bytes that the request would commit. */
   bytes: Bytes,
   /** The sum with the request in it. */

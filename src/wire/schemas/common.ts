@@ -56,6 +56,16 @@ export const ComponentSchema = shape('Component', {
   explanation: Type.Optional(Type.String()),
 });
 
+export const HostSchema = shape('Host', {
+  /** Stable across boots and addresses; null: unknown, for the reason in `unknown`. */
+  id: nullable(Type.String({ description: 'configured, or derived from the machine id, which it does not reveal' })),
+  source: nullable(Type.Enum(['configured', 'machine-id'])),
+  unknown: nullable(Type.String()),
+});
+
+/** In parts of a report. */
+export const HostId = nullable(Type.String({ description: 'id of the host that reports; null: unknown' }));
+
 export const PolicySchema = Type.Enum([...POLICIES]);
 
 export const Assumptions = Type.Array(Type.Enum([...ASSUMPTIONS]), {

@@ -1,20 +1,22 @@
 /** Server-sent events. */
-import { Type } from 'typebox';
+import { type TProperties, Type } from 'typebox';
 import { ReservationSchema } from './admission.ts';
-import { shape, nullable, Count } from './common.ts';
+import { shape, nullable, Count, HostId, HostSchema } from './common.ts';
 import { ImageViewSchema } from './images.ts';
 import { AlertSchema, StoreViewSchema } from './stores.ts';
+
+const event = <T extends string, P extends TProperties>(type: T, properties: P) =>
+  Type.Object({ type: Type.Literal(type), host: HostId, ...properties });
 
 /** The data of one server-sent event; `event:` repeats its type. */
 export const ServeEventSchema = Type.Union(
   [
-    Type.Object({ type: Type.Literal('store'), store: StoreViewSchema }),
-    Type.Object({ type: Type.Literal('image'), image: ImageViewSchema }),
-    Type.Object({ type: Type.Literal('image-gone'), store: Type.String(), id: Type.String(), path: Type.String() }),
-    Type.Object({ type: Type.Literal('alert'), alert: AlertSchema, state: Type.Enum(['raised', 'cleared']) }),
-    Type.Object({ type: Type.Literal('reservation'), reservation: ReservationSchema }),
-    Type.Object({
-      type: Type.Literal('scan'),
+    event('store', { store: StoreViewSchema }),
+    event('image', { image: ImageViewSchema }),
+    event('image-gone', { store: Type.String(), id: Type.String(), path: Type.String() }),
+    event('alert', { alert: AlertSchema, state: Type.Enum(['raised', 'cleared']) }),
+    event('reservation', { reservation: ReservationSchema }),
+    event('scan', {
       store: nullable(Type.String()),
       filesSeen: Count,
       imagesRead: Count,
@@ -25,4 +27,4 @@ export const ServeEventSchema = Type.Union(
 );
 
 /** The first event of every subscription. */
-export const HelloEventSchema = shape('HelloEvent', { type: Type.Literal('hello'), stores: Type.Array(StoreViewSchema) });
+export const HelloEventSchema = shape('HelloEvent', { type: Type.Literal('hello'), host: HostSchema, stores: Type.Array(StoreViewSchema) });

@@ -6,6 +6,7 @@ export {
   ErrorSchema,
   ApiErrorSchema,
   FindingSchema,
+  HostSchema,
   ComponentSchema,
 } from './common.ts';
 export {

@@ -9,6 +9,8 @@ import {
   Count,
   Time,
   FindingSchema,
+  HostId,
+  HostSchema,
   ComponentSchema,
   PolicySchema,
   Assumptions,
@@ -71,8 +73,9 @@ export const AlertSchema = shape('Alert', {
 
 /** Of a StoreReport and a StoreView. */
 const STORE_FIGURES = {
-  /** Filesystem identity: `uuid:…` where the filesystem has one, else `dev:MAJOR:MINOR`. */
+  /** Stable id of the filesystem: `uuid:…`, for a network filesystem `net:…`, else `mount:…`. */
   id: Type.String(),
+  host: HostId,
   mount: Type.String(),
   type: Type.String(),
   size: Bytes,
@@ -139,6 +142,7 @@ export const StatusReportSchema = shape('StatusReport', {
   schema: Type.Literal('plimsoll.status/1'),
   version: Type.String(),
   startedAt: Time,
+  host: HostSchema,
   stores: Type.Array(StoreViewSchema),
   findings: Type.Array(FindingSchema),
 });
