@@ -6,7 +6,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { divideUp, PlimsollError } from '#base';
-import { qcow2Entry } from '#formats';
+import { isCompressedQcow2Entry, offsetOfQcow2Entry, QCOW2_ENTRY_BYTES, withoutQcow2Copied } from '#formats';
 
 /** Header fields, bytes from the start of the file. */
 const AT = {
@@ -100,12 +100,12 @@ function endOfUse({ refcounts }: Image): number {
 
 /** Adds one reference to every L2 table and data cluster, so that they can no longer be overwritten in place. */
 async function shareEverything(image: Image): Promise<void> {
-  for (let index = 0; index < image.l1.byteLength; index += qcow2Entry.ENTRY_BYTES) {
+  for (let index = 0; index < image.l1.byteLength; index += QCOW2_ENTRY_BYTES) {
     const l2Offset = share(image, image.l1, index);
     if (l2Offset === 0) continue;
     const l2 = await readAt(image.file, l2Offset, image.clusterBytes);
-    for (let entry = 0; entry < l2.byteLength; entry += qcow2Entry.ENTRY_BYTES) {
-      if (qcow2Entry.isCompressed(l2.getUint32(entry))) throw unsupported('l2_entry', 'a compressed cluster', 'standard clusters');
+    for (let entry = 0; entry < l2.byteLength; entry += QCOW2_ENTRY_BYTES) {
+      if (isCompressedQcow2Entry(l2.getUint32(entry))) throw unsupported('l2_entry', 'a compressed cluster', 'standard clusters');
       share(image, l2, entry);
     }
     await writeAt(image.file, l2, l2Offset);
@@ -115,9 +115,9 @@ async function shareEverything(image: Image): Promise<void> {
 /** The offset in the table entry at `at`, 0 for none; its cluster is counted once more and the COPIED bit cleared. */
 function share(image: Image, table: DataView, at: number): number {
   const high = table.getUint32(at);
-  const offset = qcow2Entry.offsetOf(high, table.getUint32(at + 4));
+  const offset = offsetOfQcow2Entry(high, table.getUint32(at + 4));
   if (offset === 0) return 0;
-  table.setUint32(at, qcow2Entry.withoutCopied(high));
+  table.setUint32(at, withoutQcow2Copied(high));
   const refcountAt = (offset / image.clusterBytes) * 2;
   if (refcountAt >= image.refcounts.byteLength) throw unsupported('cluster offset', offset, 'inside the first refcount block');
   image.refcounts.setUint16(refcountAt, image.refcounts.getUint16(refcountAt) + 1);

@@ -1,9 +1,9 @@
 /** Image formats: what a file is, and what its own bytes say. */
+export { ClusterSet } from './clusters/index.ts';
 export { guestDataAmong } from './data-places.ts';
 export type { WriteHazard } from './write-hazard.ts';
 export {
   type Census,
-  ClusterSet,
   type CompressedClusters,
   ClusterAllocator,
   type GrowthModel,
@@ -14,7 +14,11 @@ export {
   hasQcow2Magic,
   type InternalSnapshot,
   openQcow2,
-  qcow2Entry,
+  QCOW2_ENTRY_BYTES,
+  isCompressedQcow2Entry,
+  offsetOfQcow2Entry,
+  SUBCLUSTERS_PER_CLUSTER,
+  withoutQcow2Copied,
   type Qcow2Bitmap,
   type Qcow2Header,
   type Qcow2Options,

@@ -1,7 +1,7 @@
 /** What a commit into a backing file can add to its commitment: QEMU extends the file to the capacity of the overlay first. */
 import { asPlimsollError, formatBytes, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts, ReadableDevice, TableMemory } from '#block';
-import { type LuksHeader, openQed, qcow2Entry, type Qcow2Header, type QedHeader, readCensus } from '#formats';
+import { type LuksHeader, openQed, type Qcow2Header, type QedHeader, readCensus, SUBCLUSTERS_PER_CLUSTER } from '#formats';
 import { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from '#commitment';
 import type { ChainLink, Finding } from '#wire';
 import { metadataDevice } from './metadata-device.ts';
@@ -125,7 +125,7 @@ async function dataFileGrowth({ file, path, capacityAbove, open }: CommitTarget,
  * subcluster's.
  */
 export function dataFileReach(header: Qcow2Header, capacity = header.capacity): number {
-  return roundUp(capacity, header.extendedL2 ? header.clusterSize / qcow2Entry.SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
+  return roundUp(capacity, header.extendedL2 ? header.clusterSize / SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
 }
 
 function dataFileRefused(name: string, why: string): PlimsollError {

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { COMMAND, plimsoll, ROOT } from '../support/command.ts';
+import { COMMAND, plimsoll, ROOT } from './command.ts';
 
 export interface SmallStore extends Disposable {
   /** Where the store's directory `vm` lies, and `bin` with the command. */

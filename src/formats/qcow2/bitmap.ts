@@ -5,7 +5,7 @@ import type { ReadableDevice } from '#block';
 import type { BitmapsPointer } from './extension.ts';
 import type { Header } from './header.ts';
 import { BITMAP_AUTO, BITMAP_ENTRY, BITMAP_IN_USE, LIMITS } from './layout.ts';
-import { readTable } from './table-reader.ts';
+import { readTable } from './read/table-reader.ts';
 
 export interface Bitmap {
   readonly name: string;

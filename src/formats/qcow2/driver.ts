@@ -1,9 +1,9 @@
 /** qcow2 in the registry of formats. */
 import type { Range } from '#base';
 import type { FormatDriver, Head } from '../driver.ts';
-import { readHeader } from './census.ts';
-import { openQcow2 } from './image.ts';
+import { openQcow2 } from './read/image.ts';
 import { ENTRY_BYTES, offsetOf } from './entry.ts';
+import { readHeader } from './header.ts';
 import { HEADER_V2 } from './layout.ts';
 
 export const qcow2Driver = {

@@ -1,10 +1,10 @@
 /**
  * How a qcow2 file grows by guest writes, as plain numbers and cluster sets: what the arithmetic of commitment needs of an image.
- * The survey of an existing file (census.ts) and the plan of a new one (plan/growth.ts) give the same model.
+ * The survey of an existing file (survey/survey.ts) and the plan of a new one (plan/growth.ts) give the same model.
  */
 import type { Bitmap } from './bitmap.ts';
-import type { ClusterSet } from './cluster-set.ts';
-import type { CompressedClusters } from './compressed-clusters.ts';
+import type { ClusterSet } from '../clusters/index.ts';
+import type { CompressedClusters } from './survey/compressed-clusters.ts';
 import type { Header } from './header.ts';
 import type { SnapshotTable } from './snapshot.ts';
 

@@ -1,5 +1,6 @@
 /** The qcow2 header: fixed part, version 3 tail, header extensions, names; checked. Source: qcow2 spec, "Header". */
 import { divideUp, type ErrorValue, PlimsollError, type RecordOf } from '#base';
+import { type ReadableDevice, readUpTo } from '#block';
 import { decodeName, type HeaderExtensions, parseExtensions } from './extension.ts';
 import {
   AUTOCLEAR_BITMAPS,
@@ -55,6 +56,24 @@ export interface Header extends HeaderExtensions {
 /** Whether these first bytes of a file carry the qcow2 magic. */
 export function hasMagic(prefix: Uint8Array): boolean {
   return prefix.byteLength >= 4 && new DataView(prefix.buffer, prefix.byteOffset).getUint32(0) === MAGIC;
+}
+
+/** Most headers end before this. */
+const FIRST_READ_BYTES = 4096;
+
+/** The checked header of `device`. Throws: corrupt, unsupported, io. */
+export async function readHeader(device: ReadableDevice): Promise<Header> {
+  const prefix = await readUpTo(device, 0, FIRST_READ_BYTES);
+  const first = parseHeader(prefix, device.byteLength);
+  if (!('needs' in first)) return first;
+  const whole = parseHeader(await readUpTo(device, 0, first.needs), device.byteLength);
+  if ('needs' in whole)
+    throw new PlimsollError('corrupt', 'QCOW2_HEADER_END', {
+      doing: 'read qcow2 header',
+      found: 'extensions without an end',
+      expected: 'an end inside the first cluster',
+    });
+  return whole;
 }
 
 /**

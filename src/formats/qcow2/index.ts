@@ -1,15 +1,19 @@
-/** qcow2, versions 2 and 3: header, the census of its clusters that the figures rest on, and the guest's bytes. */
-export { type Census, readCensus } from './census.ts';
-export * as qcow2Entry from './entry.ts';
+/** qcow2, versions 2 and 3: header, the survey of its clusters that the figures rest on, and the guest's bytes. */
+export { type Census, readCensus } from './survey/survey.ts';
+export {
+  ENTRY_BYTES as QCOW2_ENTRY_BYTES,
+  isCompressed as isCompressedQcow2Entry,
+  offsetOf as offsetOfQcow2Entry,
+  SUBCLUSTERS_PER_CLUSTER,
+  withoutCopied as withoutQcow2Copied,
+} from './entry.ts';
 export type { GrowthModel } from './growth-model.ts';
-export { type CompressedClusters, NOTHING_COMPRESSED } from './compressed-clusters.ts';
-export { ClusterSet } from './cluster-set.ts';
-export { type Header as Qcow2Header, hasMagic as hasQcow2Magic } from './header.ts';
-export { readHeader as readQcow2Header } from './census.ts';
+export { type CompressedClusters, NOTHING_COMPRESSED } from './survey/compressed-clusters.ts';
+export { type Header as Qcow2Header, hasMagic as hasQcow2Magic, readHeader as readQcow2Header } from './header.ts';
 export type { Bitmap as Qcow2Bitmap } from './bitmap.ts';
 export { type InternalSnapshot, readSnapshotTable } from './snapshot.ts';
-export { openQcow2, type Qcow2Options } from './image.ts';
-export { type GuestRun, guestRuns, type GuestStatus } from './guest-map.ts';
+export { openQcow2, type Qcow2Options } from './read/image.ts';
+export { type GuestRun, guestRuns, type GuestStatus } from './read/guest-map.ts';
 export {
   type FileChunk,
   factsOfPlan,

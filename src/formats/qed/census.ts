@@ -1,7 +1,6 @@
 /** What the figures need to know of a QED image: one walk over all of its tables. */
 import type { ReadableDevice } from '#block';
-import { ChunkAllowance } from '../qcow2/cluster-chunks.ts';
-import { ClusterSet } from '../qcow2/cluster-set.ts';
+import { ChunkBudget, ClusterSet } from '../clusters/index.ts';
 import type { QedHeader } from './header.ts';
 import { type L1Table, PIECE_ENTRIES, readL2, UNALLOCATED, WITHOUT_TABLE, ZERO } from './tables.ts';
 
@@ -29,7 +28,7 @@ export async function takeQedCensus(device: ReadableDevice, header: QedHeader, l
   const { clusterSize, tableEntries, capacity } = header;
   const guestClusters = Math.ceil(capacity / clusterSize);
   const entriesOf = (index: number): number => Math.min(tableEntries, guestClusters - index * tableEntries);
-  const dataClusters = new ClusterSet(new ChunkAllowance(device.memory));
+  const dataClusters = new ClusterSet(new ChunkBudget(device.memory));
   const counts = { l2Tables: 0, missingTables: 0, allocatedClusters: 0, zeroClusters: 0 };
   for (const [index, cluster] of l1.entries()) {
     if (cluster === WITHOUT_TABLE) {

@@ -1,7 +1,6 @@
 /** What the figures need to know of an image: which grains are there, and where. One walk over all grain tables. */
 import type { ReadableDevice } from '#block';
-import { ChunkAllowance } from '../qcow2/cluster-chunks.ts';
-import { ClusterSet } from '../qcow2/cluster-set.ts';
+import { ChunkBudget, ClusterSet } from '../clusters/index.ts';
 import type { GrainDirectory } from './grain-directory.ts';
 import { GrainPlaces } from './grain-places.ts';
 import { GrainTables, isWithoutData } from './grain-tables.ts';
@@ -43,11 +42,11 @@ export async function takeCensus(
 ): Promise<VmdkCensus> {
   const tables = new GrainTables(file, header, directory);
   const counts = { allocatedGrains: 0, zeroGrains: 0, needing: 0, missingTables: 0, needingWithoutTable: 0 };
-  const allowance = new ChunkAllowance(file.memory);
-  const tableSectors = new ClusterSet(allowance);
-  const grainSteps = new ClusterSet(allowance);
+  const budget = new ChunkBudget(file.memory);
+  const tableSectors = new ClusterSet(budget);
+  const grainSteps = new ClusterSet(budget);
   // A compressed grain is as long as its data: of a stream only the beginnings are compared here.
-  const places = new GrainPlaces(header.kind === 'stream' ? 1 : header.grainSectors, allowance);
+  const places = new GrainPlaces(header.kind === 'stream' ? 1 : header.grainSectors, budget);
   let lowestGrain: number | undefined;
   for (let index = 0; index < header.grainDirectoryEntries; index += 1) {
     signal?.throwIfAborted();

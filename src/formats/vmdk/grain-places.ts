@@ -1,6 +1,5 @@
 /** Where the grains of a sparse extent lie, so that no two of them share a sector. Units: sectors, unless named. */
-import type { ChunkAllowance } from '../qcow2/cluster-chunks.ts';
-import { ClusterSet } from '../qcow2/cluster-set.ts';
+import { type ChunkBudget, ClusterSet } from '../clusters/index.ts';
 import { vmdkError } from './vmdk-error.ts';
 
 /** Grains whose place differs from the others' by no whole number of grains: no writer makes them, and 16 MiB of them suffice. */
@@ -19,10 +18,10 @@ export class GrainPlaces {
   #oddCount = 0;
   #twice: number | undefined;
 
-  /** `allowance` bounds the memory of the steps. */
-  constructor(grainSectors: number, allowance?: ChunkAllowance) {
+  /** `budget` bounds the memory of the steps. */
+  constructor(grainSectors: number, budget?: ChunkBudget) {
     this.#grainSectors = grainSectors;
-    this.#steps = new ClusterSet(allowance);
+    this.#steps = new ClusterSet(budget);
   }
 
   /** Throws: over-budget, when too many grains lie at odd places to be compared. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ClusterSet } from '../cluster-set.ts';
+import { ClusterSet } from '../../clusters/index.ts';
 import { metadataBlocks, NaiveAllocator, type NaiveGeometry } from '../../../../tests/support/naive-allocator.ts';
 import { ClusterAllocator } from './allocator.ts';
 import { refcountMetadataBlocks } from './refcount-metadata.ts';

@@ -4,7 +4,7 @@
  * `alloc_refcount_block`, `qcow2_refcount_area`), read for facts; docs/commitment.md tells the theory.
  */
 import { divideUp, type Range, roundUp } from '#base';
-import { ClusterSet } from '../cluster-set.ts';
+import { ClusterSet } from '../../clusters/index.ts';
 import { FreedClusters } from './freed-clusters.ts';
 import { refcountMetadataBlocks, type RefcountShape } from './refcount-metadata.ts';
 

@@ -6,7 +6,7 @@ import { divideUp, roundUp } from '#base';
 import type { ReadableDevice } from '#block';
 import type { Header } from '../header.ts';
 import { BITMAP_ENTRY, BITMAP_IN_USE } from '../layout.ts';
-import { readTable } from '../table-reader.ts';
+import { readTable } from '../read/table-reader.ts';
 import type { Unsound } from './check-result.ts';
 
 export interface BitmapCheck {

@@ -10,7 +10,7 @@ import { readBitmaps } from '../bitmap.ts';
 import { hasReservedL1Bits, hasReservedRefcountTableBits, isCopied, offsetOf, refcountBlockOffset } from '../entry.ts';
 import type { Header } from '../header.ts';
 import { readSnapshotTable } from '../snapshot.ts';
-import { readTable, readTables } from '../table-reader.ts';
+import { readTable, readTables } from '../read/table-reader.ts';
 import { type CompressedExtent, FaultCounter, type TableCheck, type Unsound } from './check-result.ts';
 import { ClusterOwners, type OwnerKind } from './cluster-owners.ts';
 import { compareRefcounts } from './compare-refcounts.ts';

@@ -1,7 +1,7 @@
 /** Compares the references to every cluster with its refcount, and the refcount with COPIED. Source: qcow2 spec, "Refcounts". */
 import type { ReadableDevice } from '#block';
 import type { Header } from '../header.ts';
-import { readTables } from '../table-reader.ts';
+import { readTables } from '../read/table-reader.ts';
 import { FaultCounter, type TableCheck } from './check-result.ts';
 import {
   type ClusterOwners,

@@ -1,7 +1,7 @@
 /** Whether the data of compressed clusters stands for one cluster each. */
 import { PlimsollError } from '#base';
 import type { ReadableDevice } from '#block';
-import { CompressedData, type CompressedRun } from '../compressed-data.ts';
+import { CompressedData, type CompressedRun } from '../read/compressed-data.ts';
 import type { Header } from '../header.ts';
 import type { CompressedExtent, TableCheck, Unsound } from './check-result.ts';
 

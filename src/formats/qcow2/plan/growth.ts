@@ -4,8 +4,8 @@
  */
 import { roundUp } from '#base';
 import { type FileFacts, newFileFacts } from '#block';
-import { ClusterSet } from '../cluster-set.ts';
-import { NOTHING_COMPRESSED } from '../compressed-clusters.ts';
+import { ClusterSet } from '../../clusters/index.ts';
+import { NOTHING_COMPRESSED } from '../survey/compressed-clusters.ts';
 import type { GrowthHeader, GrowthModel } from '../growth-model.ts';
 import type { NewQcow2Plan } from './layout.ts';
 import { storedRangesOf } from './storage.ts';

@@ -4,13 +4,13 @@
  */
 import { PlimsollError } from '#base';
 import type { Extent, ReadableDevice, ReadOptions } from '#block';
-import { ExtentJoiner } from '../join-extents.ts';
-import { ClusterSet } from './cluster-set.ts';
+import { ExtentJoiner } from '../../join-extents.ts';
+import { ClusterSet } from '../../clusters/index.ts';
 import { CompressedData, type CompressedRun } from './compressed-data.ts';
-import type { Header } from './header.ts';
+import type { Header } from '../header.ts';
 import { type L2Slice, type MappedRun, mapRun } from './mapping.ts';
 import { type MappedState, MappingTables } from './mapping-tables.ts';
-import { readSnapshotTable } from './snapshot.ts';
+import { readSnapshotTable } from '../snapshot.ts';
 
 const DOING = 'read qcow2 image';
 

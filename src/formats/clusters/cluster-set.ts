@@ -1,9 +1,10 @@
 /**
  * A set of host clusters. Most are filled in order and have few gaps: a sorted list of runs serves those, the small image
- * and the huge one alike. What is shredded into more runs goes into a bitmap.
+ * and the huge one alike. A set with more runs is kept as a bitmap.
  */
 import type { Range } from '#base';
-import { ChunkAllowance, ClusterChunks } from './cluster-chunks.ts';
+import { ChunkBudget } from './chunk-budget.ts';
+import { ClusterChunks } from './cluster-chunks.ts';
 
 /** Runs that are kept as a list: adding out of order moves what lies behind. */
 const MAX_RUNS = 4096;
@@ -17,11 +18,11 @@ export class ClusterSet {
   /** Ascending, not touching each other; unused once there are chunks. */
   #list: OpenRun[] = [];
   #chunks: ClusterChunks | undefined;
-  readonly #allowance: ChunkAllowance | undefined;
+  readonly #budget: ChunkBudget | undefined;
 
-  /** `allowance` bounds the memory of sets that live together. */
-  constructor(allowance?: ChunkAllowance) {
-    this.#allowance = allowance;
+  /** `budget` bounds the memory of sets that live together. */
+  constructor(budget?: ChunkBudget) {
+    this.#budget = budget;
   }
 
   add(cluster: number): void {
@@ -119,17 +120,17 @@ export class ClusterSet {
   }
 
   #toChunks(): void {
-    this.#chunks = this.#inChunks(this.#allowance ?? new ChunkAllowance());
+    this.#chunks = this.#inChunks(this.#budget ?? new ChunkBudget());
     this.#list = [];
   }
 
   /** For comparing with a set that has chunks: a copy that lives as long as the comparison. */
   #asChunks(): ClusterChunks {
-    return this.#chunks ?? this.#inChunks(new ChunkAllowance());
+    return this.#chunks ?? this.#inChunks(new ChunkBudget());
   }
 
-  #inChunks(allowance: ChunkAllowance): ClusterChunks {
-    const chunks = new ClusterChunks(allowance);
+  #inChunks(budget: ChunkBudget): ClusterChunks {
+    const chunks = new ClusterChunks(budget);
     for (const { start, end } of this.#list) chunks.addRun(start, end);
     return chunks;
   }

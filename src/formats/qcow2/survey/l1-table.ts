@@ -1,8 +1,9 @@
 /** L1 tables: where the L2 tables lie. Source: qcow2 spec, "Cluster mapping", L1 table entry. */
-import { PlimsollError } from '#base';
-import { ENTRY_BYTES, isCopied, offsetOf } from './entry.ts';
-import type { Header } from './header.ts';
-import { nonZeroEntries } from './table-reader.ts';
+import type { ReadableDevice } from '#block';
+import { ENTRY_BYTES, isCopied, offsetOf } from '../entry.ts';
+import type { Header } from '../header.ts';
+import { requireL2Table } from '../read/table-location.ts';
+import { nonZeroEntries, readTable } from '../read/table-reader.ts';
 
 /** The entries that name an L2 table, ascending by index; arrays of one length. A table can have four million. */
 export interface L1Table {
@@ -13,13 +14,18 @@ export interface L1Table {
   readonly copied: Uint8Array;
 }
 
+/** The L1 table of `entryCount` entries at `offset` of the file. Throws: corrupt, as parseL1Table; io, over-budget. */
+export async function readL1Table(device: ReadableDevice, header: Header, offset: number, entryCount: number): Promise<L1Table> {
+  return parseL1Table(await readTable(device, offset, entryCount * ENTRY_BYTES, 'L1 table'), offset, header, device.byteLength);
+}
+
 /**
  * The entries of the L1 table at `tableOffset` of the file.
  *
  * `table`: 8-byte entries, big-endian (entry.ts); at a position divisible by 4.
  * Throws: corrupt, when an offset is not a multiple of the cluster size or its table not wholly inside the file.
  */
-export function parseL1Table(table: Uint8Array, tableOffset: number, header: Header, fileLength: number): L1Table {
+function parseL1Table(table: Uint8Array, tableOffset: number, header: Header, fileLength: number): L1Table {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const most = countNonZero(table);
   const [indexes, clusters, copied] = [new Uint32Array(most), new Float64Array(most), new Uint8Array(most)];
@@ -28,8 +34,7 @@ export function parseL1Table(table: Uint8Array, tableOffset: number, header: Hea
     const high = view.getUint32(index * ENTRY_BYTES);
     const offset = offsetOf(high, view.getUint32(index * ENTRY_BYTES + 4));
     if (offset === 0) continue;
-    if (offset % header.clusterSize !== 0 || offset + header.clusterSize > fileLength)
-      throw outside(tableOffset + index * ENTRY_BYTES, offset, header, fileLength);
+    requireL2Table(offset, header, { entryAt: tableOffset + index * ENTRY_BYTES, fileLength });
     indexes[count] = index;
     clusters[count] = offset / header.clusterSize;
     copied[count] = isCopied(high) ? 1 : 0;
@@ -43,14 +48,4 @@ function countNonZero(table: Uint8Array): number {
   let count = 0;
   for (let at = 0; at < words.length; at += 2) if (words[at] !== 0 || words[at + 1] !== 0) count += 1;
   return count;
-}
-
-function outside(at: number, offset: number, header: Header, fileLength: number): PlimsollError {
-  return new PlimsollError('corrupt', 'QCOW2_L1_ENTRY', {
-    doing: 'read qcow2 L1 table',
-    field: 'L2 table offset',
-    at,
-    found: `0x${offset.toString(16)}`,
-    expected: `a multiple of the cluster size ${header.clusterSize} inside the file of ${fileLength} bytes`,
-  });
 }

@@ -14,8 +14,8 @@ import {
   l2EntryBytes,
   offsetOf,
   SUBCLUSTERS_PER_CLUSTER,
-} from './entry.ts';
-import type { Header } from './header.ts';
+} from '../entry.ts';
+import type { Header } from '../header.ts';
 
 /** A piece of an L2 table, or of guest bytes that have none. */
 export interface L2Slice {

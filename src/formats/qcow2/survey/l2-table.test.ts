@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { aQcow2, bigEndian, COMPRESSED, COPIED } from '../../../tests/support/qcow2-builder.ts';
-import { type Header, parseHeader } from './header.ts';
+import { aQcow2, bigEndian, COMPRESSED, COPIED } from '../../../../tests/support/qcow2-builder.ts';
+import { type Header, parseHeader } from '../header.ts';
 import { visitL2Table } from './l2-table.ts';
 
 type Event = ['inPlace', number, number, number] | ['needing', number] | ['shared', number] | ['compressed', number, number, number];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ClusterSet } from './cluster-set.ts';
+import { ClusterSet } from '../../clusters/index.ts';
 import { addUsedClusters, refcountOf } from './refcount.ts';
 
 const BLOCK_BYTES = 512;

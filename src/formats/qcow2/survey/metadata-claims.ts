@@ -1,13 +1,12 @@
 /** Every cluster holds one structure: two that claim the same one are corruption, and writing either destroys the other. */
 import { PlimsollError } from '#base';
-import type { ChunkAllowance } from './cluster-chunks.ts';
-import { ClusterSet } from './cluster-set.ts';
+import { type ChunkBudget, ClusterSet } from '../../clusters/index.ts';
 
 export class MetadataClaims {
   readonly #claimed: ClusterSet;
 
-  constructor(allowance: ChunkAllowance) {
-    this.#claimed = new ClusterSet(allowance);
+  constructor(budget: ChunkBudget) {
+    this.#claimed = new ClusterSet(budget);
   }
 
   /** Clusters [start, end) hold `what`. Throws: corrupt, when one of them already holds something. */

@@ -1,5 +1,5 @@
 /** Refcount blocks: which host clusters are in use. Source: qcow2 spec, "Host cluster management". */
-import type { ClusterSet } from './cluster-set.ts';
+import type { ClusterSet } from '../../clusters/index.ts';
 
 /**
  * Adds every cluster whose refcount in `block` is not 0 to `used`; the block describes clusters from `firstCluster` on.

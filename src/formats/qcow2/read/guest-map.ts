@@ -4,10 +4,10 @@
  */
 import { divideUp } from '#base';
 import type { ReadableDevice } from '#block';
-import { readCluster } from './census.ts';
-import { ENTRY_BYTES, offsetOf } from './entry.ts';
-import type { Header } from './header.ts';
+import { ENTRY_BYTES, offsetOf } from '../entry.ts';
+import type { Header } from '../header.ts';
 import { type L2Slice, mapRun } from './mapping.ts';
+import { requireL2Table } from './table-location.ts';
 import { readTable } from './table-reader.ts';
 
 export type GuestStatus = 'data' | 'zero' | 'unallocated';
@@ -35,7 +35,8 @@ export async function* guestRuns(device: ReadableDevice, header: Header, signal?
     const offset = offsetOf(view.getUint32(index * ENTRY_BYTES), view.getUint32(index * ENTRY_BYTES + 4));
     if (offset === 0) yield { start, end, status: 'unallocated' };
     else {
-      const table = await readCluster(device, header, offset);
+      requireL2Table(offset, header, { entryAt: header.l1TableOffset + index * ENTRY_BYTES, fileLength: device.byteLength });
+      const table = await readTable(device, offset, clusterSize, 'L2 table');
       const entries = new DataView(table.buffer, table.byteOffset, table.byteLength);
       yield* tableRuns({ start, end, entries, fileOffset: offset, l1Index: index }, header);
     }

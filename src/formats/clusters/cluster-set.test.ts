@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ChunkAllowance } from './cluster-chunks.ts';
+import { ChunkBudget } from './chunk-budget.ts';
 import { ClusterSet } from './cluster-set.ts';
 
 const CHUNK = 8192;
@@ -140,8 +140,8 @@ describe('ClusterSet', () => {
   });
 
   it('shares that memory with the sets it lives with', () => {
-    const allowance = new ChunkAllowance();
-    const [a, b] = [new ClusterSet(allowance), new ClusterSet(allowance)];
+    const budget = new ChunkBudget();
+    const [a, b] = [new ClusterSet(budget), new ClusterSet(budget)];
     for (let index = 0; index < 100_000; index += 1) a.add(index * CHUNK);
     const scatter = (): void => {
       for (let index = 0; index < 100_000; index += 1) b.add(index * CHUNK);

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { memoryDevice } from '#block';
-import { qemuImg, qemuIo, runTool } from '../../../tests/support/qemu.ts';
-import { type Census, readCensus, readHeader } from './census.ts';
+import { qemuImg, qemuIo, runTool } from '../../../../tests/support/qemu.ts';
+import { readHeader } from '../header.ts';
+import { type Census, readCensus } from './survey.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'plimsoll-census-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

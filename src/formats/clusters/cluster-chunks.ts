@@ -2,63 +2,24 @@
  * Host clusters as a bitmap in chunks, so that the few clusters of a huge sparse file cost little and the many of a full
  * one cost a bit each; where everything is in the set, nothing. ClusterSet is what others use.
  */
-import { PlimsollError, type Range } from '#base';
-import { type TableMemory, tableMemoryInForce } from '#block';
+import type { Range } from '#base';
+import type { ChunkBudget } from './chunk-budget.ts';
+import {
+  CHUNK_CLUSTERS,
+  CHUNK_WORDS,
+  countBits,
+  countDifference,
+  findRuns,
+  firstCommonBit,
+  FULL_CHUNK,
+  isFull,
+  lastBit,
+  setBits,
+} from './chunk-words.ts';
 
-/** Clusters of one chunk; 1 KiB of memory. */
-const CHUNK_CLUSTERS = 8192;
-const CHUNK_WORDS = CHUNK_CLUSTERS / 32;
 /** Chunks of one group: a group that is wholly in the set is one number. */
 const GROUP_CHUNKS = 1024;
 const GROUP_CLUSTERS = GROUP_CHUNKS * CHUNK_CLUSTERS;
-
-/** Stands for every chunk all of whose clusters are in the set; never written to. */
-const FULL_CHUNK = new Uint32Array(CHUNK_WORDS).fill(0xffffffff);
-
-/**
- * Chunks with memory of their own, 128 MiB of it: 64 TiB of 64 KiB clusters in disorder. A crafted table can scatter one
- * entry a chunk; this stops it.
- */
-const MAX_CHUNKS = 131072;
-
-/** What a chunk takes: its words, the object that holds them, and its place in the map. */
-const CHUNK_BYTES = CHUNK_WORDS * 4 + 256;
-
-/** How many chunks sets that live together may hold in all, and how much of `memory`. */
-export class ChunkAllowance {
-  readonly #sets: ClusterChunks[] = [];
-  readonly #memory: TableMemory | undefined;
-  #left = MAX_CHUNKS;
-
-  constructor(memory: TableMemory | undefined = tableMemoryInForce()) {
-    this.#memory = memory;
-  }
-
-  share(set: ClusterChunks): void {
-    this.#sets.push(set);
-  }
-
-  /** Throws: over-budget, when all is taken and few chunks have become full since. */
-  take(): void {
-    const isShort = this.#memory?.has(CHUNK_BYTES) === false;
-    if (this.#left === 0 || isShort) {
-      const held = MAX_CHUNKS - this.#left;
-      let freed = 0;
-      for (const set of this.#sets) freed += set.compact();
-      this.giveBack(freed);
-      if (this.#left < MAX_CHUNKS / 8 && !isShort) throw scattered();
-      // Throws: few chunks have become full, and there is no memory for others.
-      if (isShort && freed < held / 8) this.#memory?.take(Number.POSITIVE_INFINITY);
-    }
-    this.#memory?.take(CHUNK_BYTES);
-    this.#left -= 1;
-  }
-
-  giveBack(count: number): void {
-    this.#left += count;
-    this.#memory?.give(count * CHUNK_BYTES);
-  }
-}
 
 export class ClusterChunks {
   readonly #chunks = new Map<number, Uint32Array>();
@@ -74,11 +35,11 @@ export class ClusterChunks {
    */
   #older = { start: 0, end: 0 };
   #newer = { start: 0, end: 0 };
-  readonly #allowance: ChunkAllowance;
+  readonly #budget: ChunkBudget;
 
-  constructor(allowance: ChunkAllowance) {
-    this.#allowance = allowance;
-    allowance.share(this);
+  constructor(budget: ChunkBudget) {
+    this.#budget = budget;
+    budget.add(this);
   }
 
   add(cluster: number): void {
@@ -235,9 +196,7 @@ export class ClusterChunks {
 
   #isFilled(index: number): boolean {
     const words = this.#chunks.get(index);
-    if (words === undefined || words === FULL_CHUNK || words[CHUNK_WORDS - 1] !== 0xffffffff) return false;
-    for (let at = 0; at < CHUNK_WORDS; at += 1) if (words[at] !== 0xffffffff) return false;
-    return true;
+    return words !== undefined && words !== FULL_CHUNK && isFull(words);
   }
 
   /** All clusters of the chunk are in the set: it needs no memory, and perhaps its group neither. */
@@ -286,7 +245,7 @@ export class ClusterChunks {
     if (words === FULL_CHUNK) return;
     if (end - start < CHUNK_CLUSTERS) setBits(words ?? this.#ownChunk(index), start, end);
     else {
-      if (words !== undefined) this.#allowance.giveBack(1);
+      if (words !== undefined) this.#budget.release(1);
       this.#becomeFull(index);
     }
   }
@@ -295,7 +254,7 @@ export class ClusterChunks {
     if (this.#fullGroups.has(group)) return;
     for (let index = group * GROUP_CHUNKS; index < (group + 1) * GROUP_CHUNKS && this.#chunks.size > 0; index += 1) {
       const words = this.#chunks.get(index);
-      if (words !== undefined && words !== FULL_CHUNK) this.#allowance.giveBack(1);
+      if (words !== undefined && words !== FULL_CHUNK) this.#budget.release(1);
       this.#chunks.delete(index);
     }
     this.#fullInGroup.delete(group);
@@ -334,97 +293,13 @@ export class ClusterChunks {
   }
 
   #allotted(): Uint32Array {
-    this.#allowance.take();
+    this.#budget.acquire();
     return new Uint32Array(CHUNK_WORDS);
   }
-}
-
-function scattered(): PlimsollError {
-  return new PlimsollError('over-budget', 'QCOW2_CLUSTERS_SCATTERED', {
-    doing: 'count qcow2 clusters',
-    found: `more than ${MAX_CHUNKS} separate regions`,
-    expected: `clusters within ${MAX_CHUNKS} regions of ${CHUNK_CLUSTERS} clusters`,
-  });
-}
-
-function setBits(words: Uint32Array, start: number, end: number): void {
-  let at = start;
-  while (at < end) {
-    if ((at & 31) === 0 && end - at >= 32) {
-      words.fill(0xffffffff, at >>> 5, end >>> 5);
-      at = (end >>> 5) * 32;
-      continue;
-    }
-    words[at >>> 5] = (words[at >>> 5] as number) | (1 << (at & 31));
-    at += 1;
-  }
-}
-
-function lastBit(words: Uint32Array): number {
-  for (let at = CHUNK_WORDS - 1; at >= 0; at -= 1) {
-    const word = words[at] as number;
-    if (word !== 0) return at * 32 + 31 - Math.clz32(word);
-  }
-  return -1;
-}
-
-function firstCommonBit(ours: Uint32Array, theirs: Uint32Array): number | undefined {
-  for (let at = 0; at < CHUNK_WORDS; at += 1) {
-    const common = (ours[at] as number) & (theirs[at] as number);
-    if (common !== 0) return at * 32 + 31 - Math.clz32(common & -common);
-  }
-  return undefined;
-}
-
-function countDifference(ours: Uint32Array, theirs: Uint32Array): number {
-  let total = 0;
-  for (let at = 0; at < CHUNK_WORDS; at += 1) {
-    const word = ((ours[at] as number) & ~(theirs[at] as number)) >>> 0;
-    if (word !== 0) total += countOne(word);
-  }
-  return total;
-}
-
-function countBits(words: Uint32Array): number {
-  let total = 0;
-  for (let at = 0; at < words.length; at += 1) {
-    const word = words[at] as number;
-    if (word !== 0) total += countOne(word);
-  }
-  return total;
-}
-
-/** Bits of a 32-bit word. */
-function countOne(word: number): number {
-  const pairs = word - ((word >>> 1) & 0x55555555);
-  const fours = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
-  return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
 function wholeGroup(found: number[]): number {
   found[0] = 0;
   found[1] = GROUP_CLUSTERS;
   return 2;
-}
-
-/** Writes start and end of each run of bits to `found`; how many numbers. Borders are where a bit differs from the one before. */
-function findRuns(words: Uint32Array, found: number[]): number {
-  let count = 0;
-  let before = 0;
-  for (let at = 0; at < CHUNK_WORDS; at += 1) {
-    const word = words[at] as number;
-    if (word === 0 && before === 0) continue;
-    let borders = word ^ ((word << 1) | before);
-    before = word >>> 31;
-    while (borders !== 0) {
-      found[count] = at * 32 + 31 - Math.clz32(borders & -borders);
-      count += 1;
-      borders &= borders - 1;
-    }
-  }
-  if (before === 1) {
-    found[count] = CHUNK_CLUSTERS;
-    count += 1;
-  }
-  return count;
 }

@@ -1,8 +1,8 @@
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { type Extent, memoryDevice, type ReadableDevice, readableDevice, readUpTo, withTrace } from '#block';
-import { aQcow2, COMPRESSED, COPIED, type Qcow2Builder } from '../../../tests/support/qcow2-builder.ts';
-import { openQcow2, type Qcow2Options, readQcow2Header } from './index.ts';
+import { aQcow2, COMPRESSED, COPIED, type Qcow2Builder } from '../../../../tests/support/qcow2-builder.ts';
+import { openQcow2, type Qcow2Options, readQcow2Header } from '../index.ts';
 
 const CLUSTER = 4096;
 

@@ -22,9 +22,9 @@ import {
   l2EntryBytes,
   offsetOf,
   SUBCLUSTERS_PER_CLUSTER,
-} from './entry.ts';
-import type { Header } from './header.ts';
-import { nextNonZero } from './table-reader.ts';
+} from '../entry.ts';
+import type { Header } from '../header.ts';
+import { nextNonZero } from '../read/table-reader.ts';
 
 /** What one entry says, for the collector of a walk. Host clusters are indexes, not offsets. */
 export interface L2Visitor {

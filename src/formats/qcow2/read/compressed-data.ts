@@ -5,7 +5,7 @@
 import { type ErrorValue, PlimsollError } from '#base';
 import { type ReadableDevice, readUpTo } from '#block';
 import { inflate, loadZstd } from '#codec';
-import type { Header } from './header.ts';
+import type { Header } from '../header.ts';
 import type { MappedRun } from './mapping.ts';
 
 export type CompressedRun = Extract<MappedRun, { kind: 'compressed' }>;

@@ -2,11 +2,11 @@
  * L1 and L2 tables of one state of an image, read in slices when they are needed. Memory is bounded whatever the image says:
  * 16 slices of L2 tables and 4 of the L1 table, each at most 64 KiB. Source: qcow2 spec, "Cluster mapping".
  */
-import { PlimsollError } from '#base';
 import type { ReadableDevice } from '#block';
-import { ENTRY_BYTES, offsetOf } from './entry.ts';
-import type { Header } from './header.ts';
+import { ENTRY_BYTES, offsetOf } from '../entry.ts';
+import type { Header } from '../header.ts';
 import type { L2Slice } from './mapping.ts';
+import { requireL2Table } from './table-location.ts';
 import { readTable } from './table-reader.ts';
 
 /** Where the L1 table of a state lies; inside the file, checked. */
@@ -93,15 +93,8 @@ export class MappingTables {
   }
 
   #check(tableOffset: number, l1Index: number): void {
-    const { clusterSize } = this.#header;
-    if (tableOffset % clusterSize === 0 && tableOffset + clusterSize <= this.#device.byteLength) return;
-    throw new PlimsollError('corrupt', 'QCOW2_L1_ENTRY', {
-      doing: 'read qcow2 L1 table',
-      field: 'L2 table offset',
-      at: this.#state.l1TableOffset + l1Index * ENTRY_BYTES,
-      found: `0x${tableOffset.toString(16)}`,
-      expected: `a multiple of the cluster size ${clusterSize} inside the file of ${this.#device.byteLength} bytes`,
-    });
+    const entryAt = this.#state.l1TableOffset + l1Index * ENTRY_BYTES;
+    requireL2Table(tableOffset, this.#header, { entryAt, fileLength: this.#device.byteLength });
   }
 }
 
