@@ -18,7 +18,7 @@ export function Frame({ children }: { readonly children: ComponentChildren }): J
   const isFirst = useRef(true);
   const address = hrefOf(route.value);
   useEffect(() => {
-    // A new page begins at its top, also for the keyboard.
+    // A new page starts at its top, also for the keyboard.
     if (!isFirst.current) {
       main.current?.focus();
       scrollTo(0, 0);
@@ -55,7 +55,7 @@ export function Frame({ children }: { readonly children: ComponentChildren }): J
 const PAGES: readonly (readonly [string, Route, readonly Route['page'][]])[] = [
   ['Stores', { page: 'stores' }, ['stores', 'store']],
   ['Images', { page: 'images', search: '' }, ['images', 'image', 'find']],
-  ['What if', { page: 'admission', store: '' }, ['admission']],
+  ['Admission', { page: 'admission', store: '' }, ['admission']],
   ['Reservations', { page: 'reservations' }, ['reservations']],
   ['Alerts', { page: 'alerts' }, ['alerts']],
 ];
@@ -124,7 +124,7 @@ function Banner(): JSX.Element | null {
     <div class="banner">
       <p role="alert">{value.message}. Data may be out of date.</p>
       <p>
-        Last heard {describeAge(lastHeardMs.value, nowMs.value)}; {wait > 0 ? `next attempt in ${formatDuration(wait)}` : 'retrying'}.{' '}
+        Last contact {describeAge(lastHeardMs.value, nowMs.value)}; {wait > 0 ? `next attempt in ${formatDuration(wait)}` : 'retrying'}.{' '}
         <button type="button" onClick={retryNow}>
           Retry now
         </button>
@@ -133,7 +133,7 @@ function Banner(): JSX.Element | null {
   );
 }
 
-/** Two regions that a screen reader reads out: one when it has time, one at once. */
+/** Two live regions for screen readers: one polite, one assertive. */
 function Announcements(): JSX.Element {
   const { text, isUrgent, count } = announcement.value;
   const said = <span key={count}>{escapeForTerminal(text)}</span>;
@@ -160,8 +160,8 @@ function TokenForm(): JSX.Element {
     >
       <Heading>Token required</Heading>
       <p>
-        <code>plimsoll serve</code> names the file that holds it: <code>token</code> in its state directory, or the <code>token_file</code>{' '}
-        of its configuration.
+        <code>plimsoll serve</code> prints the path of the file that contains it: <code>token</code> in its state directory, or the{' '}
+        <code>token_file</code> of its configuration.
       </p>
       <Field label="Token" hint="Kept until this tab is closed; sent only to this server" wrong={wrong}>
         {(ties) => (

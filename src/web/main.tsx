@@ -42,9 +42,9 @@ function Page(): JSX.Element {
 function Nowhere(): JSX.Element {
   return (
     <>
-      <Heading>There is no such page</Heading>
+      <Heading>Page not found</Heading>
       <p>
-        <Link to={{ page: 'stores' }}>To the stores</Link>
+        <Link to={{ page: 'stores' }}>All stores</Link>
       </p>
     </>
   );

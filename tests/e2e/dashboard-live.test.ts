@@ -110,7 +110,7 @@ it('answers what if with the sum of plimsoll admit, holds the space, shows it in
   const { sum, bytes } = JSON.parse(stdout) as AdmissionDecision;
   expect(await sumOn(page.locator('.decision'))).toEqual([...sum.components.map((component) => component.bytes), sum.remaining]);
   await page.getByLabel('Key').fill('web 7');
-  await page.getByRole('button', { name: 'Reserve it' }).click();
+  await page.getByRole('button', { name: 'Reserve', exact: true }).click();
   await page.getByText(/^Reserved: .* under the key web 7, until/).waitFor();
   await page.getByRole('link', { name: 'All reservations' }).click();
   const row = page.getByRole('row', { name: /web 7/ });
@@ -141,7 +141,7 @@ it('says why a hold is refused that no longer fits', async () => {
   const other = await daemon.ask('admit', '--size', '100M', '--store', images, '--reserve', '--key', 'other');
   expect(other.code).toBe(0);
   await page.getByLabel('Key').fill('late');
-  await page.getByRole('button', { name: 'Reserve it' }).click();
+  await page.getByRole('button', { name: 'Reserve', exact: true }).click();
   const problem = page.getByRole('alert');
   await problem.waitFor();
   expect(await problem.textContent()).toMatch(/does not fit .* short by/);

@@ -107,7 +107,7 @@ export function describeDashboard(
       await close();
     });
 
-    it('the what-if form leads to what is wrong, and answers with a sum that adds up', async () => {
+    it('the admission form marks invalid fields, and shows a sum that adds up', async () => {
       const { page, complaints, close } = await openPage(browser, baseUrl(), '#/admission');
       const size = page.getByLabel('Capacity');
       await page.getByLabel('Store').selectOption({ index: 1 });

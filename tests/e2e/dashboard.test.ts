@@ -57,7 +57,7 @@ describe('the dashboard, live', () => {
     const { port } = server;
     await server.close();
     await page.getByRole('alert').filter({ hasText: 'Data may be out of date' }).waitFor();
-    await page.getByText(/Last heard .* (next attempt in|trying again)/).waitFor();
+    await page.getByText(/Last contact .* (next attempt in|retrying)/).waitFor();
     await page.locator('main.stale').waitFor();
     await keepScreenshot(page, 'lost');
     expect(await seriousViolations(page)).toEqual([]);
@@ -115,11 +115,11 @@ describe('the dashboard, live', () => {
     await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText('Yes, it fits').waitFor();
     await page.getByLabel('Lifetime').fill('soon');
-    await page.getByRole('button', { name: 'Reserve it' }).click();
+    await page.getByRole('button', { name: 'Reserve', exact: true }).click();
     await page.getByText('Enter a key').waitFor();
     await page.getByLabel('Key').fill('ticket-1');
     await page.getByLabel('Lifetime').fill('2h');
-    await page.getByRole('button', { name: 'Reserve it' }).click();
+    await page.getByRole('button', { name: 'Reserve', exact: true }).click();
     await page.getByText(/^Reserved: 40.01 GiB under the key ticket-1/).waitFor();
     await page.getByRole('link', { name: 'All reservations' }).click();
     await page

@@ -4,10 +4,10 @@ import { keptToken } from './token.ts';
 
 const BASE = new URL('api/v1/', document.baseURI);
 
-/** Why a request brought nothing. */
+/** Why a request failed. */
 export class Failure extends Error {
   override readonly name = 'Failure';
-  /** HTTP status, 0 when there was no answer. */
+  /** HTTP status, 0 without a response. */
   readonly status: number;
   readonly code: string | null;
 
@@ -19,7 +19,7 @@ export class Failure extends Error {
 }
 
 /**
- * Asks for `path`, below the API's root, and returns the response if it is a good one.
+ * Requests `path`, below the API's root, and returns the response if its status is a success.
  *
  * Throws: Failure; AbortError when `signal` aborts.
  */
@@ -50,7 +50,7 @@ export async function read<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await response.json()) as T;
 }
 
-/** Sends `body`, or nothing, and returns the JSON that is answered. Throws as `request`. */
+/** Sends `body`, if any, and returns the JSON of the response. Throws as `request`. */
 export async function send<T>(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> {
   const response = await request(path, {
     method,

@@ -7,9 +7,9 @@ import { connection, lastHeardMs, takeChanges, takeHello } from './state.ts';
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
-/** A connection that has been silent for so long is asked whether it lives. */
+/** Silence in ms after which the connection is checked. */
 const SILENCE_MS = 60_000;
-/** Frames do not come while the page is hidden; events are then taken by the clock. */
+/** Frames are not drawn while the page is hidden; events are then applied by a timer. */
 const HIDDEN_MS = 1000;
 
 const buffer = new ChangeBuffer();
@@ -17,7 +17,7 @@ let isFrameAsked = false;
 let failures = 0;
 let retry: { readonly timer: ReturnType<typeof setTimeout>; readonly now: () => void } | undefined;
 
-/** Connects, and again whenever the connection ends; returns never. */
+/** Connects, and reconnects whenever the connection ends; never returns. */
 export async function stayConnected(): Promise<void> {
   for (;;) {
     const ended = new AbortController();

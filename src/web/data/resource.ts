@@ -5,18 +5,18 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { read } from './api.ts';
 
 export interface Resource<T> {
-  /** The newest that was answered; while `isLoading` it may be what the address before had. */
+  /** The latest value; while `isLoading` it may be that of the previous address. */
   readonly value: T | undefined;
   readonly error: Error | undefined;
   readonly isLoading: boolean;
 }
 
-/** What changes many times a second is asked for at most so often. */
+/** Minimum time between requests for a resource that changes many times a second. */
 const AT_MOST_EVERY_MS = 1500;
 
 type Answer<T> = { readonly value: T } | { readonly error: Error };
 
-/** Asks for one address, again and again, never twice at a time. */
+/** Polls one address, with at most one request at a time. */
 class Asker<T> {
   readonly #path: string;
   readonly #tell: (answer: Answer<T>) => void;
@@ -32,7 +32,7 @@ class Asker<T> {
     void this.#ask();
   }
 
-  /** What is shown is out of date. */
+  /** The value shown is out of date. */
   again(): void {
     if (this.#isAsking) this.#isStale = true;
     else this.#timer ??= setTimeout(() => void this.#ask(), Math.max(0, this.#askedMs + AT_MOST_EVERY_MS - Date.now()));
@@ -59,7 +59,7 @@ class Asker<T> {
   }
 }
 
-/** The JSON at `path`, null for nothing. A new `epoch` asks again, and what was there stays until the answer comes. */
+/** The JSON at `path`, or null. A new `epoch` requests it again; the old value stays until the response arrives. */
 export function useResource<T>(path: string | null, epoch = 0): Resource<T> {
   const [held, setHeld] = useState<Resource<T>>({ value: undefined, error: undefined, isLoading: path !== null });
   const asker = useRef<{ readonly asker: Asker<T>; epoch: number } | undefined>(undefined);
@@ -71,7 +71,7 @@ export function useResource<T>(path: string | null, epoch = 0): Resource<T> {
     });
     asker.current = { asker: one, epoch };
     return () => one.stop();
-    // A new epoch asks the same asker again, below.
+    // A new epoch uses the same poller, below.
   }, [path]);
   useEffect(() => {
     if (asker.current === undefined || asker.current.epoch === epoch) return;

@@ -3,7 +3,7 @@ import { batch, computed, signal } from '@preact/signals';
 import type { Alert, ImageView, ServeEvent, StoreView } from '#wire';
 import type { Changes } from '../view/coalesce.ts';
 import { type Route, routeOf } from '../view/route.ts';
-import { byDanger } from '../view/verdict.ts';
+import { worstFirst } from '../view/verdict.ts';
 import { takeTokenFromAddress } from './token.ts';
 
 export type Connection =
@@ -17,17 +17,17 @@ type ScanEvent = Extract<ServeEvent, { type: 'scan' }>;
 const byId = signal<ReadonlyMap<string, StoreView>>(new Map());
 
 export const connection = signal<Connection>({ state: 'connecting' });
-/** Whether stores have been heard of at all. */
+/** Whether the stores have arrived yet. */
 export const isInformed = signal(false);
-export const stores = computed(() => [...byId.value.values()].sort(byDanger));
+export const stores = computed(() => [...byId.value.values()].sort(worstFirst));
 export const alerts = computed(() => stores.value.flatMap((store) => store.alerts).sort(criticalFirst));
 export const scans = signal<ReadonlyMap<string | null, ScanEvent>>(new Map());
-/** The newest of each image that changed while the page is open; what it shows of others came with its list. */
+/** The latest version of each image that changed while the page is open; the others came with their list. */
 export const changedImages = signal<ReadonlyMap<string, ImageView>>(new Map());
-/** Counts up whenever lists of images, or of reservations, should be asked for anew. */
+/** Incremented when lists of images, or of reservations, must be fetched again. */
 export const imagesEpoch = signal(0);
 export const reservationsEpoch = signal(0);
-/** What a screen reader is told; the count makes two of the same be told twice. */
+/** The announcement for screen readers; the count makes an equal text announced again. */
 export const announcement = signal({ text: '', isUrgent: false, count: 0 });
 export const nowMs = signal(Date.now());
 export const lastHeardMs = signal(Date.now());
@@ -43,7 +43,7 @@ function criticalFirst(one: Alert, other: Alert): number {
   return Number(other.level === 'critical') - Number(one.level === 'critical') || Date.parse(one.since) - Date.parse(other.since);
 }
 
-/** The whole of it, at the begin of each connection: whatever was missed meanwhile is asked for anew. */
+/** Replaces the whole state at the start of each connection: missed changes are fetched again. */
 export function takeHello(all: readonly StoreView[]): void {
   batch(() => {
     byId.value = new Map(all.map((store) => [store.id, store]));
@@ -56,7 +56,7 @@ export function takeHello(all: readonly StoreView[]): void {
   });
 }
 
-/** All that happened since the last frame, at once. */
+/** Applies all events since the last frame at once. */
 export function takeChanges(changes: Changes): void {
   batch(() => {
     if (changes.stores.size > 0) byId.value = new Map([...byId.value, ...changes.stores]);
@@ -80,10 +80,10 @@ export function announce(text: string, isUrgent = false): void {
   announcement.value = { text, isUrgent, count: announcement.value.count + 1 };
 }
 
-/** Follows the address and the clock, as long as the page is open. */
+/** Follows the address and the clock while the page is open. */
 export function followBrowser(): void {
   addEventListener('hashchange', () => {
-    // Another token for the page that is open: it begins anew.
+    // Another token for the open page: it starts over.
     if (takeTokenFromAddress()) location.reload();
     route.value = routeOf(location.hash);
   });

@@ -13,7 +13,7 @@ export function keptToken(): string | null {
   return sessionStorage.getItem(TOKEN_KEY);
 }
 
-/** Whether the address held a token, which is kept now; what is left of the address is the first page. */
+/** Whether the address contained a token, which is now stored; the rest of the address is the first page. */
 export function takeTokenFromAddress(): boolean {
   const token = IN_ADDRESS.exec(location.hash)?.[1];
   if (token === undefined) return false;

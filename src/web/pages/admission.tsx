@@ -13,38 +13,38 @@ import { SumTable } from '../parts/sum-table.tsx';
 import { Heading } from '../parts/heading.tsx';
 import { Ago, Badge, Bytes, Empty, Name, Problem } from '../parts/text.tsx';
 
-interface Answered {
-  readonly asked: AdmissionRequest;
+interface Checked {
+  readonly request: AdmissionRequest;
   readonly decision: AdmissionDecision;
 }
 
 export function AdmissionPage({ store }: { readonly store: string }): JSX.Element {
-  const [answered, setAnswered] = useState<Answered | undefined>(undefined);
+  const [checked, setChecked] = useState<Checked | undefined>(undefined);
   return (
     <>
-      <Heading>Would it fit?</Heading>
+      <Heading>Check whether an image fits</Heading>
       <p>A dry run: nothing is created or reserved. The result shows its calculation.</p>
       {stores.value.length === 0 ? (
-        <Empty>There is no store to ask about.</Empty>
+        <Empty>No store is monitored.</Empty>
       ) : (
         <div class="columns">
-          <CheckForm store={store} onAnswer={setAnswered} />
+          <CheckForm store={store} onAnswer={setChecked} />
           <div aria-live="polite" class="answer">
-            {answered === undefined ? null : <Decision decision={answered.decision} />}
+            {checked === undefined ? null : <Decision decision={checked.decision} />}
           </div>
-          {answered === undefined ? null : <ReserveForm answered={answered} key={JSON.stringify(answered.asked)} />}
+          {checked === undefined ? null : <ReserveForm checked={checked} key={JSON.stringify(checked.request)} />}
         </div>
       )}
     </>
   );
 }
 
-function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAnswer: (answered: Answered) => void }): JSX.Element {
+function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAnswer: (checked: Checked) => void }): JSX.Element {
   const present = stores.value.filter(({ presence }) => presence === 'present');
   const [fields, setFields] = useState<AdmissionFields>({ store, format: 'qcow2', size: '', options: '', policy: '', idleShare: '20' });
   const [wrong, setWrong] = useState<Wrong<AdmissionFields>>({});
   const [problem, setProblem] = useState<Error | undefined>(undefined);
-  const [isAsking, setAsking] = useState(false);
+  const [isChecking, setChecking] = useState(false);
   const set = (name: keyof AdmissionFields) => (value: string) => setFields((before) => ({ ...before, [name]: value }));
 
   const ask = async (form: HTMLFormElement): Promise<void> => {
@@ -55,13 +55,13 @@ function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAns
       focusFirstWrong(form);
       return;
     }
-    setAsking(true);
+    setChecking(true);
     try {
-      onAnswer({ asked: parsed.request, decision: await send<AdmissionDecision>('POST', 'admission/check', parsed.request) });
+      onAnswer({ request: parsed.request, decision: await send<AdmissionDecision>('POST', 'admission/check', parsed.request) });
     } catch (error) {
       setProblem(error as Error);
     } finally {
-      setAsking(false);
+      setChecking(false);
     }
   };
 
@@ -69,7 +69,7 @@ function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAns
     <form
       class="panel"
       noValidate
-      aria-label="What if"
+      aria-label="Admission"
       onSubmit={(event) => {
         event.preventDefault();
         void ask(event.currentTarget);
@@ -114,7 +114,7 @@ function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAns
         <TextField label="Share of the residual, percent" value={fields.idleShare} onChange={set('idleShare')} wrong={wrong.idleShare} />
       ) : null}
       {problem === undefined ? null : <Problem error={problem} />}
-      <button type="submit" class="primary" disabled={isAsking}>
+      <button type="submit" class="primary" disabled={isChecking}>
         Check
       </button>
     </form>
@@ -122,7 +122,7 @@ function CheckForm({ store, onAnswer }: { readonly store: string; readonly onAns
 }
 
 function Decision({ decision }: { readonly decision: AdmissionDecision }): JSX.Element {
-  const { tone, word } = VERDICTS[String(decision.admitted)] ?? UNTOLD;
+  const { tone, word } = VERDICTS[String(decision.admitted)] ?? UNKNOWN;
   return (
     <section class={`panel decision ${tone}`} aria-labelledby="decision">
       <h2 id="decision">
@@ -137,14 +137,14 @@ function Decision({ decision }: { readonly decision: AdmissionDecision }): JSX.E
   );
 }
 
-const UNTOLD = { tone: 'unknown', word: 'Unknown' } as const;
+const UNKNOWN = { tone: 'unknown', word: 'Unknown' } as const;
 const VERDICTS: Readonly<Record<string, { readonly tone: 'ok' | 'danger' | 'unknown'; readonly word: string }>> = {
   true: { tone: 'ok', word: 'Yes, it fits' },
   false: { tone: 'danger', word: 'No, it does not fit' },
-  null: UNTOLD,
+  null: UNKNOWN,
 };
 
-function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element {
+function ReserveForm({ checked }: { readonly checked: Checked }): JSX.Element {
   const [fields, setFields] = useState<ReservationFields>({ key: '', ttl: '15m', path: '', overcommit: false });
   const [wrong, setWrong] = useState<Wrong<ReservationFields>>({});
   const [problem, setProblem] = useState<Error | undefined>(undefined);
@@ -152,7 +152,7 @@ function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element
   const set = (name: 'key' | 'ttl' | 'path') => (value: string) => setFields((before) => ({ ...before, [name]: value }));
 
   const hold = async (form: HTMLFormElement): Promise<void> => {
-    const parsed = parseReservation(answered.asked, fields);
+    const parsed = parseReservation(checked.request, fields);
     setWrong('wrong' in parsed ? parsed.wrong : {});
     setProblem(undefined);
     if ('wrong' in parsed) {
@@ -176,7 +176,7 @@ function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element
         void hold(event.currentTarget);
       }}
     >
-      <h2 id="reserve">Reserve {formatBytes(answered.decision.bytes)}</h2>
+      <h2 id="reserve">Reserve {formatBytes(checked.decision.bytes)}</h2>
       <TextField
         label="Key"
         value={fields.key}
@@ -192,7 +192,7 @@ function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element
         wrong={wrong.path}
         hint="When it appears there, the reservation is fulfilled; may be empty"
       />
-      {answered.decision.admitted === true ? null : (
+      {checked.decision.admitted === true ? null : (
         <label class="check">
           <input
             type="checkbox"
@@ -206,7 +206,7 @@ function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element
         </label>
       )}
       {problem === undefined ? null : <Problem error={problem} />}
-      <button type="submit">Reserve it</button>
+      <button type="submit">Reserve</button>
       <div aria-live="polite">{result === undefined ? null : <Held result={result} />}</div>
     </form>
   );
@@ -214,7 +214,7 @@ function ReserveForm({ answered }: { readonly answered: Answered }): JSX.Element
 
 function Held({ result }: { readonly result: AdmissionDecision }): JSX.Element {
   const { reservation } = result;
-  if (reservation === null) return <p class="problem">Not held: {escapeForTerminal(result.message)}</p>;
+  if (reservation === null) return <p class="problem">Not reserved: {escapeForTerminal(result.message)}</p>;
   return (
     <p class="done">
       Reserved: <Bytes bytes={reservation.bytes} /> under the key <Name name={reservation.key} />, until{' '}

@@ -14,7 +14,7 @@ export function AlertsPage(): JSX.Element {
   return (
     <>
       <Heading>Alerts and moves</Heading>
-      {alerts.value.length === 0 ? <Empty>No store is at a level that alerts.</Empty> : <AlertList alerts={alerts.value} />}
+      {alerts.value.length === 0 ? <Empty>No active alerts.</Empty> : <AlertList alerts={alerts.value} />}
       {troubled.map((store) => (
         <section class="panel" key={store.id}>
           <h2>

@@ -7,7 +7,7 @@ import { hrefOf } from '../view/route.ts';
 import { Heading } from '../parts/heading.tsx';
 import { Empty, Path, Problem } from '../parts/text.tsx';
 
-/** An image by its path: leads to its page, or says that there is none. */
+/** An image by its path: redirects to its page, or reports that it was not found. */
 export function FindPage({ store, path }: { readonly store: string; readonly path: string }): JSX.Element {
   const query = new URLSearchParams({ ...(store === '' ? {} : { store }), search: path, sort: 'path', limit: '50' });
   const { value, error, isLoading } = useResource<ImagePage>(`images?${query.toString()}`);
@@ -22,9 +22,9 @@ export function FindPage({ store, path }: { readonly store: string; readonly pat
       </Heading>
       {error === undefined ? null : <Problem error={error} />}
       {isLoading || found !== undefined ? (
-        <Empty>Looking for the image.</Empty>
+        <Empty>Searching for the image.</Empty>
       ) : (
-        <Empty>No image of this path is in a watched store.</Empty>
+        <Empty>No monitored store contains an image with this path.</Empty>
       )}
     </>
   );

@@ -21,7 +21,7 @@ export function ImagePage({ id }: { readonly id: string }): JSX.Element {
   return (
     <>
       <Heading>Image</Heading>
-      {error === undefined ? <Empty>Asking the server for the image.</Empty> : <Problem error={error} />}
+      {error === undefined ? <Empty>Loading the image…</Empty> : <Problem error={error} />}
     </>
   );
 }
@@ -84,13 +84,13 @@ function Figures({ image }: { readonly image: ImageView }): JSX.Element {
     <section class="panel" aria-labelledby="figures">
       <h2 id="figures">Figures</h2>
       <ExactTable
-        caption="Of this image"
+        caption="Figures of this image"
         first="Figure"
         rows={rows.map(([word, bytes]) => [word, <Term key={word} word={word} />, bytes])}
       />
       <p>
-        Growth a day: {describeGrowth(image.growth)}
-        {image.growth.unknown === null ? null : ` (${asClause(image.growth.unknown)})`}. At its commitment:{' '}
+        Growth per day: {describeGrowth(image.growth)}
+        {image.growth.unknown === null ? null : ` (${asClause(image.growth.unknown)})`}. Reaches its commitment:{' '}
         {describeOutlook(image.toCommitment)}
         {reason === null || reason === image.growth.unknown ? null : ` (${asClause(reason)})`}.
       </p>
@@ -158,7 +158,7 @@ function ExactCells({ bytes }: { readonly bytes: number | null }): JSX.Element {
 function Components({ image }: { readonly image: ImageView }): JSX.Element {
   return (
     <section class="panel" aria-labelledby="components">
-      <h2 id="components">What the commitment is made of</h2>
+      <h2 id="components">Components of the commitment</h2>
       {image.components.length === 0 ? (
         <Empty>{image.unbounded.length === 0 ? 'Commitment unknown.' : 'Commitment unbounded.'}</Empty>
       ) : (

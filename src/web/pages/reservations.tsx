@@ -26,7 +26,7 @@ export function ReservationsPage(): JSX.Element {
   );
 }
 
-const HEADS = ['Key', 'Store', 'Held', 'For', 'Made', 'Ends', 'State'];
+const HEADS = ['Key', 'Store', 'Reserved', 'For', 'Created', 'Ends', 'State'];
 
 function ReservationTable({ reservations }: { readonly reservations: readonly Reservation[] }): JSX.Element {
   if (reservations.length === 0) {
@@ -38,11 +38,11 @@ function ReservationTable({ reservations }: { readonly reservations: readonly Re
   }
   return (
     <table class="cards" role="table">
-      <caption>Space held for images that are not there yet</caption>
+      <caption>Space reserved for images that do not exist yet</caption>
       <thead role="rowgroup">
         <tr role="row">
           {HEADS.map((head) => (
-            <th scope="col" role="columnheader" key={head} class={head === 'Held' ? 'number' : undefined}>
+            <th scope="col" role="columnheader" key={head} class={head === 'Reserved' ? 'number' : undefined}>
               {head}
             </th>
           ))}
@@ -67,13 +67,13 @@ function Row({ reservation }: { readonly reservation: Reservation }): JSX.Elemen
       <td role="cell" data-label="Store">
         <StoreLink id={reservation.store} />
       </td>
-      <td role="cell" data-label="Held" class="number">
+      <td role="cell" data-label="Reserved" class="number">
         <Bytes bytes={reservation.bytes} />
       </td>
       <td role="cell" data-label="For">
         {reservation.path === null ? 'no path given' : <Path path={reservation.path} />}
       </td>
-      <td role="cell" data-label="Made">
+      <td role="cell" data-label="Created">
         <Ago at={reservation.createdAt} />
       </td>
       <td role="cell" data-label="Ends">
@@ -88,7 +88,7 @@ function Row({ reservation }: { readonly reservation: Reservation }): JSX.Elemen
   );
 }
 
-/** Asks once more before it gives the space away. */
+/** Asks for confirmation before the reservation is released. */
 function Release({ reservation: { key } }: { readonly reservation: Reservation }): JSX.Element {
   const [isAsked, setAsked] = useState(false);
   const [problem, setProblem] = useState<Error | undefined>(undefined);

@@ -89,14 +89,14 @@ function StoreCard({ store }: { readonly store: StoreView }): JSX.Element {
   );
 }
 
-const MOST_DIRECTORIES = 3;
+const MAX_DIRECTORIES = 3;
 
-/** Where the images of a store are: its mount point alone says little of a `/`. */
+/** The location of a store's images: the mount point `/` alone would carry little information. */
 function Directories({ directories }: { readonly directories: readonly string[] }): JSX.Element {
-  const more = directories.length - MOST_DIRECTORIES;
+  const more = directories.length - MAX_DIRECTORIES;
   return (
     <span class="directories">
-      {directories.slice(0, MOST_DIRECTORIES).map((directory) => (
+      {directories.slice(0, MAX_DIRECTORIES).map((directory) => (
         <Name key={directory} name={directory} />
       ))}
       {more > 0 ? `and ${more} more` : null}
@@ -104,14 +104,14 @@ function Directories({ directories }: { readonly directories: readonly string[] 
   );
 }
 
-/** Looks come every few seconds, and most are over at once: only what lasts is told. */
-const LONG_LOOK_MS = 60_000;
+/** Scans start every few seconds, and most finish at once: only long ones are shown. */
+const LONG_SCAN_MS = 60_000;
 
 export function ScanAge({ store }: { readonly store: StoreView }): JSX.Element {
   const scan = scans.value.get(store.id) ?? scans.value.get(null);
-  const isOld = store.scannedAt === null || nowMs.value - Date.parse(store.scannedAt) > LONG_LOOK_MS;
+  const isOld = store.scannedAt === null || nowMs.value - Date.parse(store.scannedAt) > LONG_SCAN_MS;
   if (scan?.ended === false && isOld) return <span>scanning: {plural(scan.filesSeen, 'file')} seen</span>;
-  if (store.scannedAt === null) return <span>first scan not yet done</span>;
+  if (store.scannedAt === null) return <span>first scan not finished</span>;
   return (
     <span>
       scanned <Ago at={store.scannedAt} />

@@ -8,7 +8,7 @@ import { formatMoment } from '../view/durations.ts';
 export interface Line {
   readonly label: string;
   readonly values: readonly (number | null)[];
-  /** The custom property of the page that has its colour. */
+  /** The CSS custom property with its colour. */
   readonly color: string;
   readonly width?: number;
   readonly dash?: readonly number[];
@@ -26,7 +26,7 @@ interface ChartChoice {
 const HEIGHT = 300;
 const AXIS = 74;
 
-/** The chart is for eyes alone: what it says stands beside it as text and as a table. */
+/** The chart is purely visual: its content is also present as text and as a table. */
 export function Chart({ at, lines, label }: ChartChoice): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
@@ -51,7 +51,7 @@ function dataOf(at: readonly number[], lines: readonly Line[]): uPlot.AlignedDat
   return [[...at], ...lines.map((line) => [...line.values])];
 }
 
-/** Keeps the chart as wide as its place and in the colours of the day or the night. */
+/** Keeps the chart as wide as its container and in the colours of the current theme. */
 function follow(chart: uPlot, element: HTMLElement): () => void {
   const size = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: HEIGHT }));
   size.observe(element);

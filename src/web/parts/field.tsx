@@ -6,7 +6,7 @@ interface FieldChoice {
   readonly label: string;
   readonly hint?: string | undefined;
   readonly wrong?: string | undefined;
-  /** Given the attributes that tie it to its label, hint and error. */
+  /** Receives the attributes that connect it to its label, hint and error. */
   readonly children: (ties: Ties) => ComponentChildren;
 }
 
@@ -82,7 +82,7 @@ export function SelectField({ label, value, onChange, wrong, options }: SelectFi
   );
 }
 
-/** Leads whoever cannot see the page to the first field that is wrong. */
+/** Focuses the first invalid field, for screen readers. */
 export function focusFirstWrong(form: HTMLFormElement): void {
   requestAnimationFrame(() => form.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
 }

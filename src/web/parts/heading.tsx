@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 
 export function Heading({ children }: { readonly children: ComponentChildren }): JSX.Element {
   const heading = useRef<HTMLHeadingElement>(null);
-  // After every change of what it says, so without dependencies.
+  // After every change of the text, hence without dependencies.
   useEffect(() => {
     document.title = `${heading.current?.textContent ?? ''} · plimsoll`;
   });

@@ -1,4 +1,4 @@
-/** The drawing of a store: a hull in section, in the water as deep as its policy says, with its load line. */
+/** The drawing of a store: a hull in cross-section, with the waterline of its policy and its load line. */
 import { formatBytes } from '#base';
 import type { JSX } from 'preact';
 import { useId } from 'preact/hooks';
@@ -12,15 +12,15 @@ const WIDTH = 400;
 const HEIGHT = 190;
 const TOP = 12;
 const KEEL = 176;
-/** Stern and bow where they meet the keel. */
+/** Stern and bow at the keel. */
 const STERN = 44;
 const BOW = 330;
-/** How far the bow reaches out over the keel, and how far the plates rise over the deck. */
+/** Overhang of the bow beyond the keel, and height of the plates above the deck. */
 const RAKE = 38;
 const BILGE = 22;
 const BULWARK = 8;
 const MARK_X = 187;
-/** Layers thinner than this are drawn so thick, or nobody would see that they are there. */
+/** Minimum thickness of a layer, so that it stays visible. */
 const LEAST_THICKNESS = 4;
 
 export function HullDrawing({ store }: { readonly store: StoreView }): JSX.Element {
@@ -60,7 +60,7 @@ export function HullDrawing({ store }: { readonly store: StoreView }): JSX.Eleme
   );
 }
 
-/** The plates from the stern's top down, along the keel, and up the raked bow. */
+/** The plates from the top of the stern down, along the keel, and up the raked bow. */
 function shell(topY: number): string {
   const sternward = `M${STERN} ${topY}V${KEEL - BILGE}Q${STERN} ${KEEL} ${STERN + BILGE} ${KEEL}H${BOW - BILGE}`;
   return `${sternward}Q${BOW} ${KEEL} ${BOW + RAKE * 0.35} ${(KEEL * 2 + topY) / 3}L${BOW + RAKE} ${topY}`;
@@ -72,7 +72,7 @@ interface Place {
   readonly bottom: number;
 }
 
-/** Each layer on the one below it, none so thin that the next would hide it. */
+/** Each layer on the one below it, none so thin that the next would cover it. */
 function stacked(layers: readonly Layer[], y: (bytes: number) => number): Place[] {
   const places: Place[] = [];
   for (const { cargo, from, to } of layers) {
@@ -122,7 +122,7 @@ function Sea({ y }: { readonly y: number }): JSX.Element {
   );
 }
 
-/** Plimsoll's mark amidships, a ring with a line through it; and the line carried on along the hull. */
+/** Plimsoll's mark amidships, a ring with a line through it, continued along the hull. */
 function LoadLine({ y }: { readonly y: number }): JSX.Element {
   return (
     <g class="load-line">
@@ -135,7 +135,7 @@ function LoadLine({ y }: { readonly y: number }): JSX.Element {
   );
 }
 
-/** The height between water and load line, as a measure beside the hull. */
+/** The distance between waterline and load line, as a dimension beside the hull. */
 function Freeboard({ from, to }: { readonly from: number; readonly to: number }): JSX.Element | null {
   if (from - to < 6) return null;
   const x = STERN - 22;
@@ -157,7 +157,7 @@ const LABELS: Readonly<Record<Cargo, Word>> = {
   reserved: 'reserved',
 };
 
-/** The figures of the hull, from the deck down as they are drawn, each with its pattern. */
+/** The figures of the hull, from the deck down in drawing order, each with its pattern. */
 export function HullLegend({ store }: { readonly store: StoreView }): JSX.Element {
   const cargo = [...amounts(store)].reverse().filter(([kind, bytes]) => bytes > 0 || (kind !== 'kept' && kind !== 'others'));
   return (
@@ -183,7 +183,7 @@ interface RowParts {
   readonly mark: string;
   /** The figure that decides. */
   readonly isStrong?: boolean;
-  /** By which rule a figure is meant that decides nothing here: then it is shown without alarm. */
+  /** The rule for a figure that does not decide here: it is then shown without alarm. */
   readonly note?: string;
 }
 

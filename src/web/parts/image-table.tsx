@@ -17,7 +17,7 @@ interface TableChoice {
   readonly search?: string;
   readonly limit?: number;
   readonly caption: string;
-  /** Only the first, without search and pages. */
+  /** Only the first page, without search and paging. */
   readonly isShort?: boolean;
 }
 
@@ -76,7 +76,7 @@ const COLUMNS: readonly (readonly [Sort, string, Word | null])[] = [
   ['commitment', 'Commitment', 'commitment'],
   ['residual', 'Residual', 'residual'],
   ['exclusive', 'Exclusive', 'exclusive'],
-  ['growth', 'Growth a day', 'growth rate'],
+  ['growth', 'Growth per day', 'growth rate'],
 ];
 
 const ARROWS = { none: '↕', ascending: '↑', descending: '↓' } as const;
@@ -146,14 +146,14 @@ function Row({ image, hasStore }: { readonly image: ImageView; readonly hasStore
           ) : null}
         </td>
       ))}
-      <td role="cell" class="number wraps" data-label="Growth a day" title={image.growth.unknown ?? undefined}>
+      <td role="cell" class="number wraps" data-label="Growth per day" title={image.growth.unknown ?? undefined}>
         {describeGrowth(image.growth)}
       </td>
     </tr>
   );
 }
 
-/** What it is, what it stands on, what stands on it, who has it. */
+/** Its format, its backing file, its overlays, its VM. */
 function Relations({ image }: { readonly image: ImageView }): JSX.Element {
   const backing = image.chain.find(({ role, depth }) => role === 'backing' && depth === 1);
   return (

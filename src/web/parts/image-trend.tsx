@@ -9,7 +9,7 @@ import { SampleTable } from './sample-table.tsx';
 import { Empty, Problem } from './text.tsx';
 
 const DAY_MS = 24 * 3_600_000;
-/** The finest samples of images are kept so long; a young history lies within. */
+/** Retention of the finest samples of images; a young history lies within. */
 const FINEST_MS = 2 * DAY_MS;
 const PAST_MS = 30 * DAY_MS;
 const POINTS = 300;
@@ -41,7 +41,7 @@ export function ImageTrend({ image }: { readonly image: ImageView }): JSX.Elemen
   );
 }
 
-/** The past and the image as it is now, so that the chart moves with it. */
+/** The history and the current state of the image, so that the chart stays current. */
 function untilNow(past: readonly ImageSample[], { length, allocation, commitment }: ImageView, atMs: number): readonly ImageSample[] {
   const before = past.filter(({ at }) => Date.parse(at) < atMs);
   return allocation === null ? before : [...before, { at: new Date(atMs).toISOString(), length, allocation, commitment }];

@@ -20,7 +20,7 @@ export function Link({
   );
 }
 
-/** A store by where it is mounted. */
+/** A link to a store, by its mount point. */
 export function StoreLink({ id }: { readonly id: string }): JSX.Element {
   return (
     <Link to={{ page: 'store', id }}>

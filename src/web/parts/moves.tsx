@@ -51,7 +51,7 @@ function Plan({ plan }: { readonly plan: MovePlan }): JSX.Element {
       </p>
       {plan.moves.length === 0 ? (
         plan.shortfall === 0 ? null : (
-          <Empty>There is no beneficial move.</Empty>
+          <Empty>No beneficial move.</Empty>
         )
       ) : (
         <ol class="plan">

@@ -4,12 +4,12 @@ import { formatMoment } from '../view/durations.ts';
 import { thin } from '../view/fan.ts';
 import { Bytes } from './text.tsx';
 
-const MOST_ROWS = 16;
+const MAX_ROWS = 16;
 
 interface SampleTableChoice<S> {
   readonly label: string;
   readonly samples: readonly S[];
-  /** Heads, each with the figure that stands below it. */
+  /** Column headers, each with the figure of its column. */
   readonly columns: readonly (readonly [string, (sample: S) => number | null])[];
 }
 
@@ -17,10 +17,10 @@ export function SampleTable<S extends { readonly at: string }>({ label, samples,
   if (samples.length === 0) return null;
   return (
     <details>
-      <summary>The chart as a table</summary>
+      <summary>Show as a table</summary>
       <div class="scrolls" role="region" aria-label={label} tabIndex={0}>
         <table>
-          <caption>History, {MOST_ROWS} moments at most</caption>
+          <caption>History, at most {MAX_ROWS} samples</caption>
           <thead>
             <tr>
               <th scope="col">When</th>
@@ -32,7 +32,7 @@ export function SampleTable<S extends { readonly at: string }>({ label, samples,
             </tr>
           </thead>
           <tbody>
-            {thin(samples, MOST_ROWS).map((one) => (
+            {thin(samples, MAX_ROWS).map((one) => (
               <tr key={one.at}>
                 <th scope="row">{formatMoment(Date.parse(one.at), Date.now())}</th>
                 {columns.map(([head, figure]) => (

@@ -7,9 +7,9 @@ import { namePieces, splitPath } from '../view/names.ts';
 import type { Tone } from '../view/verdict.ts';
 import { definitionId, type Word, WORDS } from '../view/words.ts';
 
-/** A count of bytes, the exact one on hover; null says so. */
+/** A byte count, exact on hover; null is shown as unknown. */
 export function Bytes({ bytes, unknown = 'unknown' }: { readonly bytes: number | null; readonly unknown?: string }): JSX.Element {
-  if (bytes === null) return <span class="not-known">{unknown}</span>;
+  if (bytes === null) return <span class="unknown-figure">{unknown}</span>;
   return (
     <data class={bytes < 0 ? 'bytes negative' : 'bytes'} value={String(bytes)} title={`${formatExact(bytes)} bytes`}>
       {bytes < 0 ? `−${formatBytes(-bytes)}` : formatBytes(bytes)}
@@ -17,7 +17,7 @@ export function Bytes({ bytes, unknown = 'unknown' }: { readonly bytes: number |
   );
 }
 
-/** A word that is explained on hover and on focus. */
+/** A word with its definition on hover and on focus. */
 export function Term({ word, children }: { readonly word: Word; readonly children?: ComponentChildren }): JSX.Element {
   return (
     <button type="button" class="term" data-definition={word} aria-describedby={definitionId(word)}>
@@ -26,7 +26,7 @@ export function Term({ word, children }: { readonly word: Word; readonly childre
   );
 }
 
-/** A name of a stranger's: control characters and the like are spelt out, and its direction stays its own. */
+/** An untrusted name: control characters and the like are escaped, and its text direction is isolated. */
 export function Name({ name }: { readonly name: string }): JSX.Element {
   return (
     <bdi class="name">
@@ -43,7 +43,7 @@ export function Name({ name }: { readonly name: string }): JSX.Element {
   );
 }
 
-/** A path, the file's own name first in weight. */
+/** A path, with the file name emphasized. */
 export function Path({ path }: { readonly path: string }): JSX.Element {
   const { folder, name } = splitPath(path);
   return (
@@ -63,7 +63,7 @@ const SIGNS: Readonly<Record<Tone, string>> = {
   unknown: 'M5.5 6a2.5 2.5 0 1 1 3.7 2.2c-.8.5-1.2.9-1.2 2M8 12.6v.4',
 };
 
-/** A sign of its own shape for each tone, with the word: never colour alone. */
+/** An icon of its own shape for each tone, with the word: never colour alone. */
 export function Badge({ tone, word }: { readonly tone: Tone; readonly word: string }): JSX.Element {
   return (
     <span class={`badge ${tone}`}>
@@ -75,7 +75,7 @@ export function Badge({ tone, word }: { readonly tone: Tone; readonly word: stri
   );
 }
 
-/** How long ago, kept up to date; the moment itself on hover. */
+/** The age, kept up to date; the exact time on hover. */
 export function Ago({ at }: { readonly at: string }): JSX.Element {
   const atMs = Date.parse(at);
   return (
@@ -85,7 +85,7 @@ export function Ago({ at }: { readonly at: string }): JSX.Element {
   );
 }
 
-/** What all words mean; the descriptions of the words on the page point here. */
+/** The definitions of all words; the descriptions of the words on the page refer to it. */
 export function Glossary(): JSX.Element {
   return (
     <details class="glossary">
@@ -102,7 +102,7 @@ export function Glossary(): JSX.Element {
   );
 }
 
-/** A sentence instead of what is not there. */
+/** A sentence in place of an empty list. */
 export function Empty({ children }: { readonly children: ComponentChildren }): JSX.Element {
   return <p class="empty">{children}</p>;
 }

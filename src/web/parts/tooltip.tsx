@@ -17,7 +17,7 @@ export function Tooltip(): JSX.Element {
   useEffect(() => {
     if (box.current !== null && shown !== null) place(box.current, shown.target);
   }, [shown]);
-  // Screen readers are told by aria-describedby of the word itself.
+  // Screen readers use aria-describedby of the word itself.
   return (
     <div ref={box} class="tooltip" hidden={shown === null} aria-hidden="true">
       {shown?.text}
@@ -49,7 +49,7 @@ function followPointer(show: (shown: Shown | null) => void): () => void {
   };
 }
 
-/** Below the target or, where there is no room, above it; never beyond the window. */
+/** Below the target or, where space is lacking, above it; never outside the window. */
 function place(box: HTMLElement, target: DOMRect): void {
   const { width, height } = box.getBoundingClientRect();
   const isRoomBelow = target.bottom + GAP + height < innerHeight;

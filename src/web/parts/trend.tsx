@@ -24,7 +24,7 @@ const COLUMNS: readonly (readonly [string, (sample: StoreSample) => number | nul
   ['Every image filled', promisedOf],
   ['Size', (one) => one.size],
 ];
-/** How long a drawing may lag behind the clock before it is asked for anew. */
+/** Maximum age in ms of a chart before its data is fetched again. */
 const REFRESH_MS = 60_000;
 
 export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Element {
@@ -49,7 +49,7 @@ export function StoreTrend({ store }: { readonly store: StoreView }): JSX.Elemen
 
 const MAX_DEFAULT_RANGE_MS = 7 * 24 * HOUR_MS;
 
-/** The shortest that has the whole history, up to a week: over a longer one the samples of a young history are too sparse. */
+/** The shortest that contains the whole history, up to a week: over a longer one the samples of a young history are too sparse. */
 function defaultRange({ forecast: { growth } }: StoreView): number {
   const found = RANGES.find(([, rangeMs]) => rangeMs >= growth.spanSeconds * 1000);
   return Math.min(found?.[1] ?? MAX_DEFAULT_RANGE_MS, MAX_DEFAULT_RANGE_MS);
@@ -71,7 +71,7 @@ function linesOf(trend: Trend): Line[] {
 export function RangeChoice({ value, onChoose }: { readonly value: number; readonly onChoose: (rangeMs: number) => void }): JSX.Element {
   return (
     <fieldset class="ranges">
-      <legend>Past shown</legend>
+      <legend>Period</legend>
       {RANGES.map(([label, rangeMs]) => (
         <button type="button" key={label} aria-pressed={rangeMs === value} onClick={() => onChoose(rangeMs)}>
           {label}

@@ -8,7 +8,7 @@ export interface AdmissionFields {
   readonly format: string;
   readonly size: string;
   readonly options: string;
-  /** Empty: the store's own. */
+  /** Empty: the store's own policy. */
   readonly policy: string;
   /** Percent, for the policy `entitled`. */
   readonly idleShare: string;
@@ -24,7 +24,7 @@ export interface ReservationFields {
 export type Wrong<F> = Partial<Record<keyof F, string>>;
 export type Parsed<T, F> = { readonly request: T } | { readonly wrong: Wrong<F> };
 
-/** The request that the form stands for, or a message for each field that is wrong. */
+/** The request described by the form, or a message for each invalid field. */
 export function parseAdmission(fields: AdmissionFields): Parsed<AdmissionRequest, AdmissionFields> {
   const wrong: Wrong<AdmissionFields> = {};
   if (fields.store === '') wrong.store = 'Choose a store';
@@ -58,7 +58,7 @@ function sizeOf(text: string, wrong: Wrong<AdmissionFields>): number | undefined
   return undefined;
 }
 
-/** The reservation of what was asked, or a message for each field that is wrong. */
+/** The reservation for the checked request, or a message for each invalid field. */
 export function parseReservation(asked: AdmissionRequest, fields: ReservationFields): Parsed<ReservationRequest, ReservationFields> {
   const wrong: Wrong<ReservationFields> = {};
   const ttlSeconds = parseDuration(fields.ttl);

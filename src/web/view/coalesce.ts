@@ -1,7 +1,7 @@
 /** Coalesces server events until the next frame: of many changes to one image only the last counts. Pure. */
 import type { Alert, ImageView, Reservation, ServeEvent, StoreView } from '#wire';
 
-/** What changed since the last frame. */
+/** The changes since the last frame. */
 export interface Changes {
   readonly stores: ReadonlyMap<string, StoreView>;
   readonly images: ReadonlyMap<string, ImageView>;
@@ -9,11 +9,11 @@ export interface Changes {
   readonly alerts: readonly { readonly alert: Alert; readonly state: 'raised' | 'cleared' }[];
   readonly reservations: ReadonlyMap<string, Reservation>;
   readonly scans: ReadonlyMap<string | null, Extract<ServeEvent, { type: 'scan' }>>;
-  /** More images changed than are kept: whoever shows images asks for them anew. */
+  /** More images changed than are buffered: lists of images must be fetched again. */
   readonly isFlooded: boolean;
 }
 
-/** Beyond so many images or alerts between two frames the single ones no longer matter. */
+/** Maximum images or alerts buffered between two frames; beyond it single ones no longer matter. */
 const MOST_KEPT = 1000;
 
 export class ChangeBuffer {
@@ -51,7 +51,7 @@ export class ChangeBuffer {
     this.#bound();
   }
 
-  /** What was gathered; the buffer is empty afterwards. */
+  /** Returns and empties the buffer. */
   take(): Changes {
     const changes = {
       stores: this.#stores,

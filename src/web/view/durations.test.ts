@@ -60,7 +60,7 @@ it.each([
   expect(parseDuration(text)).toBe(seconds);
 });
 
-it('ages and deadlines are told from now', () => {
+it('ages and deadlines are relative to now', () => {
   expect([describeAge(0, 2000), describeAge(0, 600_000), describeUntil(600_000, 0), describeUntil(0, 1)]).toEqual([
     'just now',
     '10 min ago',

@@ -22,7 +22,7 @@ export function plural(count: number, noun: string): string {
   return `${count.toLocaleString('en-GB')} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** From the earlier to the later, the unit once where it is the same: `9 to 21 days`. */
+/** From the earlier to the later, with the unit once if it is the same: `9 to 21 days`. */
 function formatSpan(earliest: number, latest: number): string {
   const [from, to] = [formatDuration(earliest), formatDuration(latest)];
   if (from === to) return from;
@@ -30,7 +30,7 @@ function formatSpan(earliest: number, latest: number): string {
   return to.endsWith(` ${unit.join(' ')}`) ? `${count} to ${to}` : `${from} to ${to}`;
 }
 
-/** When something is reached: `in 9 to 21 days`, `now`, `never`, `unknown`. The reason is not in it. */
+/** When it is reached: `in 9 to 21 days`, `now`, `never`, `unknown`. Without the reason. */
 export function describeOutlook({ outcome, earliest, latest }: Outlook): string {
   if (outcome === 'reached') return 'now';
   if (outcome === 'never') return 'never';
@@ -39,7 +39,7 @@ export function describeOutlook({ outcome, earliest, latest }: Outlook): string 
   return latest === null ? `in ${formatDuration(earliest)} at the earliest` : `in ${formatSpan(earliest, latest)}`;
 }
 
-/** A reason of the server's, which is a sentence, as a part of another: without its capital and its full stop. */
+/** A reason from the server, a sentence, as part of another: without its capital and its full stop. */
 export function asClause(reason: string): string {
   const begin = /^[A-Z](?![A-Z])/.test(reason) ? reason.slice(0, 1).toLowerCase() + reason.slice(1) : reason;
   return begin.replace(/\.$/, '');
@@ -53,20 +53,20 @@ export function describeGrowth({ low, high }: Growth): string {
   return slow === fast ? fast : `${slow} to ${fast}`;
 }
 
-/** How long ago, `just now` below 3 seconds. */
+/** The age, `just now` below 3 seconds. */
 export function describeAge(fromMs: number, nowMs: number): string {
   const seconds = (nowMs - fromMs) / 1000;
   return seconds < 3 ? 'just now' : `${formatDuration(seconds)} ago`;
 }
 
-/** Until when, `over` when it is past. */
+/** The time left, `over` when it is past. */
 export function describeUntil(untilMs: number, nowMs: number): string {
   return untilMs <= nowMs ? 'over' : `in ${formatDuration((untilMs - nowMs) / 1000)}`;
 }
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: MINUTE, min: MINUTE, h: HOUR, d: DAY };
 
-/** Seconds of a length of time such as `15m`, `2h`, `90s` or `1d`; undefined when it is none. */
+/** Seconds of a duration such as `15m`, `2h`, `90s` or `1d`; undefined if it is not one. */
 export function parseDuration(text: string): number | undefined {
   const match = /^(\d{1,9})\s*([a-z]*)$/i.exec(text.trim());
   const unit = UNITS[(match?.[2] ?? '?').toLowerCase()];
@@ -74,7 +74,7 @@ export function parseDuration(text: string): number | undefined {
   return seconds > 0 ? seconds : undefined;
 }
 
-/** A moment for people, in the browser's own time: `23 Nov 18:32`, with the year when it is another one. */
+/** A moment in the browser's time zone: `23 Nov 18:32`, with the year if it is another one. */
 export function formatMoment(atMs: number, nowMs: number): string {
   const at = new Date(atMs);
   const isThisYear = at.getFullYear() === new Date(nowMs).getFullYear();

@@ -7,10 +7,10 @@ export interface StreamEvent {
   readonly data: string;
 }
 
-/** A line longer than this is no event of ours; the largest is a hello with all stores. */
+/** Longest accepted line; the largest event is a hello with all stores. */
 const MAX_PENDING = 64 * 1024 * 1024;
 
-/** Call `push` with each piece; it returns the events that are complete now. Throws: Error, when a line never ends. */
+/** Call `push` with each chunk; it returns the events that are now complete. Throws: Error, for a line without end. */
 export class EventStreamReader {
   #pending = '';
   #type = '';

@@ -13,23 +13,23 @@ const growth = (low: number | null, high: number | null): Growth => ({
 });
 
 describe('fanOf()', () => {
-  it('opens from what is used now, between the low and the high growth', () => {
+  it('starts at the current use, between the low and the high growth', () => {
     const fan = fanOf(1000, growth(1, 3), null, NOW, NOW + 100_000);
     expect(fan[0]).toEqual({ atMs: NOW, low: 1000, high: 1000 });
     expect(fan.at(-1)).toEqual({ atMs: NOW + 100_000, low: 1100, high: 1300 });
   });
 
-  it('never passes what would be used if everything promised were written', () => {
+  it('never exceeds the use with every promise written', () => {
     const fan = fanOf(1000, growth(1, 300), 1200, NOW, NOW + 1_000_000);
     expect(Math.max(...fan.map(({ high }) => high))).toBe(1200);
     expect(fan.at(-1)?.low).toBe(1200);
   });
 
-  it('never shrinks below nothing', () => {
+  it('never falls below zero', () => {
     expect(fanOf(10, growth(-5, -1), null, NOW, NOW + 100_000).at(-1)).toMatchObject({ low: 0, high: 0 });
   });
 
-  it('does not exist when growth is not known or there is no future', () => {
+  it('is absent without a known growth or a future', () => {
     expect([fanOf(1, growth(null, null), null, NOW, NOW + 1), fanOf(1, growth(1, 1), null, NOW, NOW)]).toEqual([[], []]);
   });
 });
@@ -70,17 +70,17 @@ describe('trendOf()', () => {
     expect(noFan).toBeNull();
   });
 
-  it('ends now and says why when there is no forecast', () => {
+  it('ends now, with the reason, without a forecast', () => {
     const trend = trendOf([sample(1)], aStore(growth(null, null)), NOW, HOUR_MS);
     expect([trend.at.at(-1), trend.noFan]).toEqual([NOW / 1000, 'too short']);
   });
 
-  it('leaves out samples of a clock that ran ahead', () => {
+  it('leaves out samples with a time in the future', () => {
     expect(trendOf([sample(-5)], aStore(growth(null, null)), NOW, HOUR_MS).at).toEqual([NOW / 1000]);
   });
 });
 
-it('summarizeTrend() says what the chart shows, and why there is no forecast', () => {
+it('summarizeTrend() describes the chart, and why there is no forecast', () => {
   expect(summarizeTrend([sample(1)], aStore(growth(1, 2)), NOW)).toMatch(
     /^Used: 300 B at .*, 400 B now\. The load line is at 900 B of 1000 B\. .* in 2 to 3 h\.$/,
   );
@@ -89,7 +89,7 @@ it('summarizeTrend() says what the chart shows, and why there is no forecast', (
   );
 });
 
-it('promisedOf() is not known when the residual is not', () => {
+it('promisedOf() is unknown without a residual', () => {
   expect(promisedOf({ size: 10, available: 4, residual: null, reserved: 0 })).toBeNull();
 });
 

@@ -10,13 +10,13 @@ export interface Trend {
   /** size − available. */
   readonly used: readonly (number | null)[];
   readonly allocation: readonly (number | null)[];
-  /** What would be used if all came that is promised: used + residual + reserved. */
+  /** The use with every promise written: used + residual + reserved. */
   readonly promised: readonly (number | null)[];
   readonly size: readonly (number | null)[];
   readonly loadLine: readonly (number | null)[];
   readonly low: readonly (number | null)[];
   readonly high: readonly (number | null)[];
-  /** Why there is no fan, null when there is one. */
+  /** Why there is no fan; null if there is one. */
   readonly noFan: string | null;
 }
 
@@ -44,12 +44,12 @@ export function fanOf(used: number, growth: Growth, cap: number | null, nowMs: n
   });
 }
 
-/** What would be used if everything promised were written, null when that is not known. */
+/** The use with every promise written; null if unknown. */
 export function promisedOf(one: Pick<StoreSample, 'size' | 'available' | 'residual' | 'reserved'>): number | null {
   return one.residual === null ? null : one.size - one.available + one.residual + one.reserved;
 }
 
-/** A young history is drawn with so much future, or the fan could not be seen. */
+/** Minimum future shown with a young history, so that the fan is visible. */
 const LEAST_PAST_MS = 10 * 60_000;
 
 /** The past in `samples`, the store as it is now, and half as long again of future. */
@@ -85,7 +85,7 @@ export function trendOf(samples: readonly StoreSample[], store: StoreView, nowMs
   };
 }
 
-/** The chart in sentences, for those who do not see it and for those who have no time. */
+/** The chart in sentences, for screen readers and for quick reading. */
 export function summarizeTrend(samples: readonly StoreSample[], store: StoreView, nowMs: number): string {
   const [first] = samples;
   const used = store.size - store.available;
@@ -100,7 +100,7 @@ export function summarizeTrend(samples: readonly StoreSample[], store: StoreView
   return sentences.join(' ');
 }
 
-/** At most `count` of `rows`, evenly chosen, the last one always among them. */
+/** At most `count` of `rows`, evenly spaced, always including the last. */
 export function thin<T>(rows: readonly T[], count: number): readonly T[] {
   if (rows.length <= count) return rows;
   const step = (rows.length - 1) / (count - 1);

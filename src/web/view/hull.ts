@@ -17,22 +17,22 @@ export interface Hull {
   readonly deck: number;
   /** size − floor. */
   readonly loadLine: number;
-  /** How deep it lies by the sum of its policy; null when the sum is not known. */
+  /** The waterline by the sum of its policy; null if the sum is unknown. */
   readonly waterline: number | null;
   /** loadLine − waterline. */
   readonly freeboard: number | null;
-  /** What the top of the drawing stands for. */
+  /** The number of bytes at the top of the drawing. */
   readonly top: number;
-  /** More is stowed than the drawing can show. */
+  /** The cargo exceeds the drawing. */
   readonly isCut: boolean;
 }
 
-/** Air above the deck or above what is stowed, as a share of the height. */
+/** Air above the deck or above the cargo, as a share of the height. */
 const AIR = 0.06;
-/** Cargo above so many times the size is cut off, or the hull would be a line at the bottom. */
+/** Cargo above this multiple of the size is cut off; the hull would otherwise be a line at the bottom. */
 const MOST_SHOWN = 1.8;
 
-/** The hull of a store. Units: bytes. A figure that is not known takes no room, and `waterline` is null then. */
+/** The hull of a store. Units: bytes. An unknown figure has no layer; `waterline` is then null. */
 export function hullOf(store: StoreView): Hull {
   const layers = stow(amounts(store));
   const stowed = layers.at(-1)?.to ?? 0;
@@ -51,7 +51,7 @@ export function hullOf(store: StoreView): Hull {
   };
 }
 
-/** Bytes of each kind of cargo, heaviest at the keel: what cannot be moved first, what may yet come last. */
+/** Bytes of each kind of cargo, heaviest at the keel: immovable data first, possible growth last. */
 export function amounts(store: StoreView): readonly (readonly [Cargo, number])[] {
   const images = Math.min(store.allocation, store.used);
   return [
@@ -74,7 +74,7 @@ function stow(cargo: readonly (readonly [Cargo, number])[]): Layer[] {
   return layers;
 }
 
-/** Where `bytes` above the keel lie in a drawing whose keel is at `keelY` and whose top is at `topY`. */
+/** The y coordinate of `bytes` above the keel in a drawing with its keel at `keelY` and its top at `topY`. */
 export function heightOf(hull: Hull, bytes: number, topY: number, keelY: number): number {
   const share = Math.min(1, Math.max(0, bytes / hull.top));
   return keelY - share * (keelY - topY);

@@ -13,7 +13,7 @@ export interface ImageListQuery {
   readonly limit: number;
 }
 
-/** The order by `sort`; by the same again, the other way round. Names begin with A, everything else with the most. */
+/** Sorts by `sort`; again by the same, in reverse. Names start with A, figures with the largest. */
 export function sortedBy(query: ImageListQuery, sort: Sort): ImageListQuery {
   const descending = query.sort === sort ? !query.descending : sort !== 'path';
   return { ...query, sort, descending, offset: 0 };

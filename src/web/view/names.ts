@@ -3,11 +3,11 @@ import { escapeForTerminal } from '#base';
 
 export interface NamePiece {
   readonly text: string;
-  /** Stands for a character that cannot be shown as itself. */
+  /** Replaces a character that cannot be displayed. */
   readonly isEscape: boolean;
 }
 
-/** `name` in pieces: plain text as it is, everything else as an escape such as `\n` or `\u202e`. */
+/** `name` in segments: plain text as it is, everything else as an escape such as `\n` or `\u202e`. */
 export function namePieces(name: string): NamePiece[] {
   const pieces: { text: string; isEscape: boolean }[] = [];
   for (const character of name) {
@@ -20,7 +20,7 @@ export function namePieces(name: string): NamePiece[] {
   return pieces;
 }
 
-/** What stands after the last slash, and what stands before and with it. */
+/** The part after the last slash, and the part up to and including it. */
 export function splitPath(path: string): { readonly folder: string; readonly name: string } {
   const slash = path.lastIndexOf('/');
   return { folder: path.slice(0, slash + 1), name: path.slice(slash + 1) };

@@ -7,11 +7,11 @@ export interface TreeNode {
   /** Levels below the root of the tree. */
   readonly depth: number;
   readonly note: string | null;
-  /** Was read, so that it may have a page of its own. */
+  /** It was read, and may therefore have a page of its own. */
   readonly isKnown: boolean;
 }
 
-/** The root of the chain first, then what stands on it, this image, its overlays; data files hang below this image. */
+/** The root of the chain first, then the files above it, this image, its overlays; data files are below this image. */
 export function treeOf(image: ImageView): TreeNode[] {
   const backing = image.chain.filter(({ role }) => role === 'backing').sort((one, other) => other.depth - one.depth);
   const below = backing.map((link, index) => linkNode(link, index));

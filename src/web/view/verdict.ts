@@ -3,7 +3,7 @@ import { formatBytes } from '#base';
 import type { StoreView } from '#wire';
 import { asClause, plural } from './durations.ts';
 
-/** What the colour, the sign and the word beside it say. */
+/** The meaning of the colour and the icon. */
 export type Tone = 'ok' | 'warning' | 'danger' | 'unknown';
 
 export interface Verdict {
@@ -32,7 +32,7 @@ export function verdictOf(store: StoreView): Verdict {
   return { tone: toneOf(store, 'ok'), word: wordOf(store, store.level === 'unknown' ? FITS_NOW : 'Fits'), sentence };
 }
 
-/** The sum is known and holds; when it will no longer is not known. */
+/** The sum is known and has no shortfall; when that will change is unknown. */
 const FITS_NOW = 'Fits now';
 
 const DEMAND = {
@@ -59,8 +59,8 @@ function wordOf({ level }: StoreView, otherwise: string): string {
 
 const RANK: Readonly<Record<Tone, number>> = { danger: 0, warning: 1, unknown: 2, ok: 3 };
 
-/** Worst first; among equals the one with the least left. */
-export function byDanger(one: StoreView, other: StoreView): number {
+/** Worst first; among equals the one with the least remaining. */
+export function worstFirst(one: StoreView, other: StoreView): number {
   const byTone = RANK[verdictOf(one).tone] - RANK[verdictOf(other).tone];
   const left = (store: StoreView): number => (store.sum.remaining ?? 0) / Math.max(1, store.size);
   return byTone === 0 ? left(one) - left(other) || compare(one.mount, other.mount) : byTone;
@@ -81,7 +81,7 @@ const SINGLE: Readonly<Record<string, string>> = {
   Disappeared: 'The store has disappeared',
 };
 
-/** The page in a sentence: `1 of 5 stores is overloaded`. */
+/** The page in one sentence: `1 of 5 stores is overcommitted`. */
 export function headline(stores: readonly StoreView[]): string {
   if (stores.length === 0) return 'No store is monitored';
   const verdicts = stores.map(verdictOf);

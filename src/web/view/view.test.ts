@@ -8,7 +8,7 @@ import { ariaSort, describePage, imageListPath, type ImageListQuery, sortedBy } 
 import { namePieces, splitPath } from './names.ts';
 import { hrefOf, type Route, routeOf } from './route.ts';
 import { treeOf } from './tree.ts';
-import { byDanger, headline, verdictOf } from './verdict.ts';
+import { worstFirst, headline, verdictOf } from './verdict.ts';
 
 describe('namePieces()', () => {
   it.each([
@@ -73,11 +73,11 @@ describe('an address', () => {
     expect(routeOf(hrefOf(route))).toEqual(route);
   });
 
-  it.each(['#/store/', '#/bogus', '#/image', '#/find/x'])('%s leads nowhere', (hash) => {
+  it.each(['#/store/', '#/bogus', '#/image', '#/find/x'])('%s has no page', (hash) => {
     expect(routeOf(hash)).toEqual({ page: 'nowhere' });
   });
 
-  it('survives broken escapes and names that are no Unicode', () => {
+  it('accepts broken escapes and names that are not valid Unicode', () => {
     expect(routeOf('#/store/%E0%A4%A')).toEqual({ page: 'store', id: '%E0%A4%A' });
     expect(hrefOf({ page: 'find', store: '', path: 'a\ud800' })).toBe('#/find//a%EF%BF%BD');
   });
@@ -113,14 +113,14 @@ describe('ChangeBuffer', () => {
   const store = (id: string, size: number): ServeEvent => ({ type: 'store', host: null, store: { id, size } as StoreView });
   const image = (id: string): ServeEvent => ({ type: 'image', host: null, image: { id } as ImageView });
 
-  it('keeps of many changes the last, and is empty once taken', () => {
+  it('keeps only the last of many changes, and is empty once taken', () => {
     const buffer = new ChangeBuffer();
     for (let size = 0; size < 50; size++) buffer.add(store('a', size));
     expect([...buffer.take().stores.values()]).toEqual([{ id: 'a', size: 49 }]);
     expect(buffer.take().stores.size).toBe(0);
   });
 
-  it('an image that went and came back is there', () => {
+  it('an image that disappeared and returned is present', () => {
     const buffer = new ChangeBuffer();
     buffer.add(image('a'));
     buffer.add({ type: 'image-gone', host: null, store: 's', id: 'a', path: '/a' });
@@ -130,7 +130,7 @@ describe('ChangeBuffer', () => {
     expect(buffer.take()).toMatchObject({ images: new Map([['a', { id: 'a' }]]), gone: new Set() });
   });
 
-  it('does not grow with what comes between two frames', () => {
+  it('has a bounded size between two frames', () => {
     const buffer = new ChangeBuffer();
     for (let index = 0; index < 5000; index++) buffer.add(image(`i${index}`));
     const { images, isFlooded } = buffer.take();
@@ -141,7 +141,7 @@ describe('ChangeBuffer', () => {
 describe('a query for images', () => {
   const query: ImageListQuery = { store: '', search: '', sort: 'risk', descending: true, offset: 100, limit: 50 };
 
-  it('begins anew when sorted otherwise: the most first, names from A, and the other way round the second time', () => {
+  it('starts over when the order changes: largest first, names from A, and reversed the second time', () => {
     expect(sortedBy(query, 'path')).toMatchObject({ sort: 'path', descending: false, offset: 0 });
     expect(sortedBy(query, 'residual')).toMatchObject({ sort: 'residual', descending: true });
     expect(sortedBy(query, 'risk')).toMatchObject({ sort: 'risk', descending: false });
@@ -153,12 +153,12 @@ describe('a query for images', () => {
     expect(imageListPath({ ...query, store: 'uuid:a', search: 'a&b' })).toContain('&store=uuid%3Aa&search=a%26b');
   });
 
-  it('is told in words', () => {
+  it('is described in words', () => {
     expect([describePage(0, 0, 0), describePage(50, 50, 10_000)]).toEqual(['none', '51–100 of 10,000']);
   });
 });
 
-describe('the what-if form', () => {
+describe('the admission form', () => {
   const fields: AdmissionFields = { store: 's', format: 'qcow2', size: '40G', options: '', policy: '', idleShare: '20' };
 
   it('becomes a request', () => {
@@ -181,12 +181,12 @@ describe('the what-if form', () => {
     [{ size: 'lots' }, 'size', /Cannot parse the size/],
     [{ policy: 'entitled', idleShare: '120' }, 'idleShare', /between 0 and 100/],
     [{ policy: 'entitled', idleShare: '' }, 'idleShare', /between 0 and 100/],
-  ] as const)('with %j complains of %s', (change, field, message) => {
+  ] as const)('with %j reports %s: %s', (change, field, message) => {
     const parsed = parseAdmission({ ...fields, ...change });
     expect('wrong' in parsed ? parsed.wrong[field] : undefined).toMatch(message);
   });
 
-  it('becomes a reservation with a key and a length of time, or says what is missing', () => {
+  it('becomes a reservation with a key and a lifetime, or reports the missing fields', () => {
     const asked = { store: 's', bytes: 1 };
     expect(parseReservation(asked, { key: 'k', ttl: '15m', path: '', overcommit: false })).toEqual({
       request: { ...asked, key: 'k', ttlSeconds: 900 },
@@ -222,9 +222,9 @@ describe('verdictOf()', () => {
     expect(verdictOf(one)).toMatchObject({ tone, word, sentence: expect.stringMatching(sentence) });
   });
 
-  it('puts the worst first, and heads the page with it', () => {
+  it('sorts the worst first, and summarizes the page accordingly', () => {
     const all = [store(5), store(null, { level: 'unknown' }), store(-5), store(9, { level: 'warning' })];
-    expect(all.sort(byDanger).map((one) => verdictOf(one).tone)).toEqual(['danger', 'warning', 'unknown', 'ok']);
+    expect(all.sort(worstFirst).map((one) => verdictOf(one).tone)).toEqual(['danger', 'warning', 'unknown', 'ok']);
     expect(headline(all)).toBe('1 of 4 stores is in critical state');
     expect([headline([]), headline([store(1)]), headline([store(1), store(2)])]).toEqual([
       'No store is monitored',
@@ -238,7 +238,7 @@ describe('verdictOf()', () => {
   });
 });
 
-it('treeOf() begins with the root of the chain, and says why a file was not read', () => {
+it('treeOf() starts with the root of the chain, and gives the reason why a file was not read', () => {
   const link = (depth: number, path: string | null) => ({
     role: 'backing',
     depth,
