@@ -1,5 +1,5 @@
 /**
- * The codes that the source can utter, read from its syntax trees: of errors (the second argument of `new PlimsollError`,
+ * The codes that the source can report, read from its syntax trees: of errors (the second argument of `new PlimsollError`,
  * `{kind, code, message}`) and of findings (`{level, code, message}`).
  *
  * A code that reaches such a place through a parameter is looked for at the calls of the function; what stays open in a
@@ -109,7 +109,7 @@ class CodeReader {
   /** What the calls of the function `scope` give for its parameter `index`. */
   #fromCalls(place: Place, scope: Node, index: number, depth: number): string[] {
     const name = nameOf(scope, place.enclosing);
-    // `new PlimsollError` is where the search began: its own parameter is every code.
+    // `new PlimsollError` is where the search began: its own parameter accepts every code.
     if (name === 'constructor') return [];
     const isHere = (file: SourceFile): boolean => file === place.file || new RegExp(`import[^;]*\\b${name}\\b`).test(file.text);
     const given = (this.#calls.get(name) ?? []).flatMap((call) => {

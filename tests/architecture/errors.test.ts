@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { utteredCodes } from './codes.ts';
 import { parseFile, ROOT, sourceFiles } from './source.ts';
 
-// Reasons of a verdict look like findings and have a page and a test of their own: vet-reasons.test.ts.
+// Reasons of a verdict resemble findings, but have a page and a test of their own: vet-reasons.test.ts.
 const files = sourceFiles();
 const elsewhere = utteredCodes(files.filter(({ path }) => !path.startsWith('src/sandbox/vet/')));
 const inVetting = utteredCodes(files.filter(({ path }) => path.startsWith('src/sandbox/vet/') && !path.endsWith('/reasons.ts')));
@@ -78,7 +78,7 @@ describe('utteredCodes()', () => {
     expect([...errors]).toEqual(['A']);
   });
 
-  it('says what it cannot read', () => {
+  it('reports expressions that it cannot evaluate', () => {
     expect(read("throw new PlimsollError('io', made(), {});").unreadable).toEqual(['src/layer/file-0.ts:1 made()']);
   });
 });

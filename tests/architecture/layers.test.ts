@@ -28,11 +28,11 @@ function relativeComplaint(file: SourceFile, from: string): string | undefined {
 }
 
 function layerComplaint(file: SourceFile, layer: Layer, one: Import): string | undefined {
-  // `#wire/schemas` is a second door of the layer wire.
+  // `#wire/schemas` is a second entry of the layer wire.
   const [target] = one.from.slice(1).split('/') as [string];
   if (target === layer.name) return file.isTest ? undefined : `imports itself by ${one.from}: inside a layer by relative path`;
   if (!LAYERS.some(({ name }) => name === target)) return `imports ${one.from}: no such layer`;
-  // A test may set the stage with any layer; it is no part of what is built.
+  // A test may import any layer for its set-up; it is not part of the build.
   if (file.isTest) return undefined;
   const reason = layer.layers[target];
   if (reason === undefined) return `imports ${one.from}, which ${layer.name} may not`;
@@ -51,7 +51,7 @@ describe('the layers', () => {
     expect(files.filter((file) => file.layer === layer).flatMap(complaints)).toEqual([]);
   });
 
-  it('stand in the table as they stand on each other: none imports one that comes after it', () => {
+  it('are listed bottom up: none imports one that comes after it', () => {
     const order = LAYERS.map(({ name }) => name);
     for (const [index, { layers }] of LAYERS.entries()) expect(order.slice(0, index)).toEqual(expect.arrayContaining(Object.keys(layers)));
   });
@@ -60,7 +60,7 @@ describe('the layers', () => {
     expect(LAYERS.map(({ name }) => name).sort()).toEqual([...new Set(files.map((file) => file.layer))].sort());
   });
 
-  it.each(LAYERS.map((layer) => [layer.name, layer] as const))('%s: the table allows nothing that is not used', (name, layer) => {
+  it.each(LAYERS.map((layer) => [layer.name, layer] as const))('%s: every permission in the table is used', (name, layer) => {
     const used = new Set(
       files
         .filter((file) => file.layer === name && !file.isTest)
@@ -86,7 +86,7 @@ describe('the layers', () => {
     expect(complaints(parseFile(path, text))).toEqual([`${path}:1 ${expected}`]);
   });
 
-  it('let through what is allowed', () => {
+  it('accept the permitted imports', () => {
     const text =
       "import type { StorageMap } from '#block';\nimport { scan } from '../scan.ts';\nimport { join } from 'node:path';\nexport { a } from './a/b.ts';";
     expect(complaints(parseFile('src/pool/deep/a.ts', text))).toEqual([]);

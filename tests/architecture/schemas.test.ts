@@ -68,7 +68,7 @@ describe('the JSON schemas', () => {
     writeFileSync(join(store.path, 'vm', 'broken.qcow2'), Buffer.concat([Buffer.from('QFI\xfb\0\0\0\x09', 'latin1'), Buffer.alloc(504)]));
     const overlay = ['create', '--quiet', '-f', 'qcow2', '-b', join(store.path, 'vm', 'base.qcow2'), '-F', 'qcow2'];
     await plimsoll([...overlay, join(store.path, 'vm', 'outside.qcow2')]);
-    // Somebody for `who` to find.
+    // A process for `who` to find.
     holder = openSync(join(store.path, 'vm', 'web.qcow2'), 'r');
     for (const [, words] of COMMANDS) reports.push((await plimsoll(words, { cwd: store.path })).stdout);
   });
@@ -77,7 +77,7 @@ describe('the JSON schemas', () => {
     store[Symbol.dispose]();
   });
 
-  it('are one for each kind of report', () => {
+  it('exist for each kind of report', () => {
     expect(schemas.map(({ of }) => of ?? '').sort()).toEqual([...new Set(COMMANDS.map(([of]) => of))].sort());
   });
 

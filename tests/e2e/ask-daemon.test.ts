@@ -57,7 +57,7 @@ async function insteadOfDaemon(answer: Parameters<typeof createServer>[1]): Prom
 }
 
 describe('admit', () => {
-  it('says yes with 0 and no with 10, the sum by its components with --explain', async () => {
+  it('admits with 0 and refuses with 10, and shows the components of the sum with --explain', async () => {
     const yes = await ask('admit', '--size', '10G', '--store', 'vm');
     expect([yes.code, yes.stdout, yes.stderr]).toEqual([0, 'Admitted. It fits.\n', '']);
     const no = await ask('admit', '--bytes', '40G', '--store', STORE_ID, '--explain');
@@ -79,7 +79,7 @@ describe('admit', () => {
     expect([code, stdout]).toEqual([11, expect.stringMatching(/^Unknown\. .*an image cannot be read/s)]);
   });
 
-  it('hands on format, options, policy and share', async () => {
+  it('passes on format, options, policy and share', async () => {
     const { code, stdout } = await ask(
       ...'admit --size 1G -f qcow2 -o cluster_size=2M -o lazy_refcounts=on --policy entitled --share 0.5 --json --store vm'.split(' '),
     );
@@ -87,7 +87,7 @@ describe('admit', () => {
     expect(service.asked).toEqual([{ store: join(directory, 'vm'), policy: 'entitled', idleShare: 0.5, bytes: expect.any(Number) }]);
   });
 
-  it('holds with --reserve, once by one key, until it is released', async () => {
+  it('reserves with --reserve, once per key, until the release', async () => {
     const words = ['admit', '--bytes', '20G', '--store', 'vm', '--reserve', '--key', 'web 7', '--ttl', '15m', '--for', 'vm/web.qcow2'];
     const first = await ask(...words);
     expect([first.code, first.stdout]).toEqual([0, expect.stringContaining('Reserved: 20 GiB with the key web 7, until ')]);
@@ -102,7 +102,7 @@ describe('admit', () => {
     expect([again.code, again.stderr]).toEqual([12, 'plimsoll: Cannot release the reservation: web 7\n']);
   });
 
-  it('without a daemon scans the store and says so; holds nothing, and knows no growth', async () => {
+  it('scans the store without a daemon, with a notice; reserves nothing, and knows no growth', async () => {
     await noDaemon();
     expect((await plimsoll(['create', '-q', '-f', 'raw', join(directory, 'vm', 'a.raw'), '1M'])).code).toBe(0);
     const yes = await ask('admit', '--size', '1M', '--store', 'vm', '--json');
@@ -137,10 +137,10 @@ describe('admit', () => {
 });
 
 describe('status', () => {
-  it('says who may ask, to who may not: 18', async () => {
+  it('explains to an unauthorized user how to get access: 18', async () => {
     chmodSync(socket, 0o000);
     const words = [process.execPath, COMMAND, 'status', '--socket', socket];
-    // Root may always.
+    // Root always has access.
     const [command = '', ...rest] = process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--clear-groups', ...words] : words;
     expect(await start(command, rest, { cwd: '/' }).ended).toMatchObject({
       code: 18,
@@ -149,7 +149,7 @@ describe('status', () => {
     });
   });
 
-  it('prints what the daemon knows, names harmless', async () => {
+  it("prints the daemon's status, with names escaped", async () => {
     const { code, stdout, stderr } = await ask('status');
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/\/srv \(xfs\), 3 images, 1 unreadable: ok\n/);
@@ -164,7 +164,7 @@ describe('status', () => {
     expect(JSON.parse(stdout) as StatusReport).toEqual(service.status());
   });
 
-  it('says that there is no daemon: 12', async () => {
+  it('reports a missing daemon: 12', async () => {
     await noDaemon();
     expect(await ask('status')).toEqual({ code: 12, stdout: '', stderr: expect.stringMatching(/^plimsoll: .*no daemon is listening/) });
   });
@@ -181,7 +181,7 @@ describe('status', () => {
   });
 });
 
-describe('a daemon that is there and does not answer', () => {
+describe('a daemon that does not answer', () => {
   const others: Server[] = [];
   afterEach(() => {
     for (const other of others.splice(0)) {
@@ -259,7 +259,7 @@ describe('a daemon that is there and does not answer', () => {
     expect([overcommitted.code, existsSync(image), overcommitted.stderr]).toEqual([0, true, expect.stringContaining('overcommitted')]);
   });
 
-  it('a daemon that hangs: unknown after 10 s, and nothing is made', async () => {
+  it('a daemon that hangs: unknown after 10 s, and nothing is created', async () => {
     others.push(await insteadOfDaemon(() => {}));
     const { code, stderr } = await ask('create', '-q', '-f', 'raw', 'vm/a.raw', '1M');
     expect([code, existsSync(join(directory, 'vm', 'a.raw')), stderr]).toEqual([
@@ -269,7 +269,7 @@ describe('a daemon that is there and does not answer', () => {
     ]);
   });
 
-  it('idle connections to its TCP address: it answers on the socket, and nothing is made that does not fit', async () => {
+  it('idle connections to its TCP address: it answers on the socket, and an image that does not fit is not created', async () => {
     await server?.close();
     const log = openLog('silent');
     const listen = { host: '127.0.0.1', port: 0 };
@@ -320,7 +320,7 @@ describe('check', () => {
 });
 
 describe('create', () => {
-  it('asks the daemon, holds the space meanwhile, and lets go of it', async () => {
+  it('reserves the space through the daemon while it creates the image, and releases it', async () => {
     const held: Reservation[] = [];
     service.listeners.add((event) => event.type === 'reservation' && held.push(event.reservation));
     const { code, stderr } = await ask('create', '-f', 'qcow2', 'vm/web.qcow2', '1G');
@@ -330,7 +330,7 @@ describe('create', () => {
     expect(service.held.size).toBe(0);
   });
 
-  it('makes nothing that does not fit: 10, and the sum', async () => {
+  it('does not create an image that does not fit: 10, and the sum', async () => {
     const { code, stdout, stderr } = await ask('create', '-f', 'qcow2', 'vm/web.qcow2', '40G');
     expect([code, stdout, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([10, '', false]);
     expect(stderr).toMatch(/^NOT admitted\. It does not fit\.\n.* request\n.* remaining\n.*--overcommit/s);
@@ -338,7 +338,7 @@ describe('create', () => {
     expect([json.code, (JSON.parse(json.stdout) as AdmissionDecision).admitted]).toEqual([10, false]);
   });
 
-  it('makes it with --overcommit, and says so', async () => {
+  it('creates it with --overcommit, with a notice', async () => {
     const { code, stderr } = await ask('create', '--overcommit', '-f', 'qcow2', 'vm/web.qcow2', '40G');
     expect([code, stderr, existsSync(join(directory, 'vm', 'web.qcow2'))]).toEqual([
       0,
@@ -347,13 +347,13 @@ describe('create', () => {
     ]);
   });
 
-  it('makes nothing where it could not be told: 11', async () => {
+  it('creates nothing if the fit is unknown: 11', async () => {
     await watchWith({ sum: { policy: 'promise', components: [], remaining: null, unknown: 'an image cannot be read' } });
     const { code } = await ask('create', '-f', 'raw', 'vm/web.raw', '1M');
     expect([code, existsSync(join(directory, 'vm', 'web.raw'))]).toEqual([11, false]);
   });
 
-  it('counts an overlay by what its base has, and holds nothing when the making fails', async () => {
+  it('counts an overlay by the data in its base, and keeps no reservation when the creation fails', async () => {
     await ask('create', '-q', '-f', 'qcow2', 'vm/base.qcow2', '20G');
     const overlay = ['-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', 'vm/overlay.qcow2'];
     expect((await ask('create', ...overlay)).code).toBe(0);
@@ -362,7 +362,7 @@ describe('create', () => {
     expect(service.held.size).toBe(0);
   });
 
-  it('goes on as before on a store that is not watched, and without a daemon', async () => {
+  it('needs no daemon, and creates images on a store that is not monitored', async () => {
     mkdirSync(join(directory, 'elsewhere'));
     expect(await ask('create', '-q', '-f', 'raw', 'elsewhere/a.raw', '7T')).toEqual({ code: 0, stdout: '', stderr: '' });
     await noDaemon();

@@ -42,7 +42,7 @@ function scatteredWrites(): string {
   return [...places.map((place) => `write -q ${place} ${PIECE}`), 'flush', ''].join('\n');
 }
 
-describe.skipIf(!canMount('btrfs with little room for metadata'))('btrfs whose metadata has little room', () => {
+describe.skipIf(!canMount('btrfs with little space for metadata'))('btrfs whose metadata has little room', () => {
   it.each(
     sampled<[string, number, string[]]>(
       [

@@ -23,7 +23,7 @@ describe('plimsoll --version', () => {
 });
 
 describe('help', () => {
-  it.each(VERBS)('of %s teaches, within 80 columns', async (verb) => {
+  it.each(VERBS)('of %s explains the command, within 80 columns', async (verb) => {
     const { code, stdout, stderr } = await plimsoll([verb, '--help']);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(new RegExp(`^Usage: plimsoll ${verb}`));
@@ -33,7 +33,7 @@ describe('help', () => {
     expect((await plimsoll(['help', verb])).stdout).toBe(stdout);
   });
 
-  it.each(VERBS)('of %s fits a narrow terminal, its examples still to be typed', async (verb) => {
+  it.each(VERBS)('of %s fits a narrow terminal, with examples that can still be pasted', async (verb) => {
     const { stdout } = await plimsoll([verb, '--help'], { env: { COLUMNS: '60' } });
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(60);
     // Continued lines are still one command line.
@@ -89,14 +89,14 @@ describe('a wrong command line', () => {
     expect([code, stdout]).toEqual([2, '']);
   });
 
-  it('shows a hostile word harmlessly', async () => {
+  it('escapes a hostile word', async () => {
     const { stderr } = await plimsoll(['info', '--\u001b[2J', 'x']);
     expect(stderr).toContain("unknown option '--\\x1b[2J'");
   });
 });
 
 describe('pipes', () => {
-  it('ends quietly when the reader has gone, and never with 0', async () => {
+  it('exits quietly when the reader has closed the pipe, and never with 0', async () => {
     const names = Buffer.from(`${join(directory, 'missing')}\n`.repeat(5000));
     writeFileSync(join(directory, 'names'), names);
     const line = `${shellWord(process.execPath)} ${shellWord(COMMAND)} info - < ${shellWord(join(directory, 'names'))} | head -1; echo "codes \${PIPESTATUS[*]}"`;

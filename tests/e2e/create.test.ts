@@ -46,7 +46,7 @@ describe('create', () => {
     expect(await plimsoll(['create', '-q', '-f', 'raw', at('b'), '1G'])).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
-  it('makes an overlay as large as its base', async () => {
+  it('creates an overlay as large as its base', async () => {
     await plimsoll(['create', '-f', 'qcow2', at('base.qcow2'), '3G']);
     const { code, stdout } = await plimsoll(['create', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', at('overlay.qcow2')]);
     expect([code, stdout]).toEqual([0, expect.stringContaining('capacity 3 GiB')]);
@@ -58,7 +58,7 @@ describe('create', () => {
     });
   });
 
-  it('never overwrites: exit code 19, the file as it was', async () => {
+  it('never overwrites: exit code 19, and the file is unchanged', async () => {
     writeFileSync(at('precious'), 'precious');
     const { code, stderr } = await plimsoll(['create', '-f', 'raw', at('precious'), '1M']);
     expect(code).toBe(19);
@@ -94,7 +94,7 @@ describe('create', () => {
     return String(Math.floor((bavail * bsize) / 2 / 512) * 512);
   }
 
-  it('warns of a backing file that is declared raw and begins like an image', async () => {
+  it('warns of a backing file that is declared raw but has the signature of an image', async () => {
     await run('qemu-img', ['create', '-q', '-f', 'qcow2', at('base.img'), '1M']);
     const { code, stderr } = await plimsoll(['create', '-f', 'qcow2', '-b', 'base.img', '-F', 'raw', at('over.qcow2')]);
     expect(code).toBe(0);
@@ -134,7 +134,7 @@ describe('create', () => {
     expect(stdout).toMatch(/\r\u001b\[K[^\r]*bar\.raw: capacity 2 GiB/);
   });
 
-  it('draws none where standard error is no terminal, nor with --quiet', async () => {
+  it('draws no bar if standard error is not a terminal, nor with --quiet', async () => {
     const { stderr } = await plimsoll(['create', '-f', 'raw', '-o', 'preallocation=full', at('plain.raw'), '256M']);
     expect(stderr).toBe('');
     const line = `${shellWord(process.execPath)} ${shellWord(COMMAND)} create -q -f raw -o preallocation=full ${shellWord(at('quiet.raw'))} 256M`;
@@ -192,13 +192,13 @@ describe('measure', () => {
     expect(stdout).toMatch(/^ {2}warning {3}The 1 persistent bitmap of the source is not in the figures/m);
   });
 
-  it('of an image that is not there ends with 12', async () => {
+  it('exits with 12 for a missing image', async () => {
     const { code, stdout, stderr } = await plimsoll(['measure', '--from', at('none')]);
     expect([code, stdout]).toEqual([12, '']);
     expect(stderr).toContain(at('none'));
   });
 
-  it('shows people the figures, and a sum with --explain', async () => {
+  it('shows the figures as text, and a sum with --explain', async () => {
     const { stdout } = await plimsoll(['measure', '-f', 'qcow2', '--size', '40G', '--explain']);
     expect(stdout).toMatch(/^A new qcow2 image would have\n {2}capacity +40 GiB +42,949,672,960\n {2}length +192\.63 KiB +197,248$/m);
     expect(stdout).toContain('The commitment is made of:');

@@ -61,7 +61,7 @@ async function sumOn(place: Locator): Promise<number[]> {
   return values.map(Number);
 }
 
-it('shows a store with the figures and the sum that the daemon has', async () => {
+it('shows a store with the figures and the sum of the daemon', async () => {
   const { page, complaints, close } = await openPage(browser, daemon.url);
   const card = cardOf(page);
   const now = await storeNow();
@@ -76,7 +76,7 @@ it('shows a store with the figures and the sum that the daemon has', async () =>
   await close();
 });
 
-it('moves the line while QEMU writes into an image, without being loaded again', async () => {
+it('moves the waterline while QEMU writes into an image, without a reload', async () => {
   const { page, complaints, close } = await openPage(browser, daemon.url);
   await page.evaluate('window.isTheSame = true');
   const height = async (): Promise<number> => Number(await cardOf(page).locator('rect.cargo.images').getAttribute('height'));
@@ -100,7 +100,7 @@ it('moves the line while QEMU writes into an image, without being loaded again',
   await close();
 });
 
-it('answers what if with the sum of plimsoll admit, holds the space, shows it in list and hull, and lets go of it', async () => {
+it('answers an admission check with the sum of plimsoll admit, reserves the space, shows it in list and hull, and releases it', async () => {
   const { page, complaints, close } = await openPage(browser, daemon.url, '#/admission');
   await page.getByLabel('Store').selectOption({ label: store.path });
   await page.getByLabel('Capacity').fill('48M');
@@ -132,7 +132,7 @@ it('answers what if with the sum of plimsoll admit, holds the space, shows it in
   await close();
 });
 
-it('says why a hold is refused that no longer fits', async () => {
+it('gives the reason when a reservation no longer fits', async () => {
   const { page, close } = await openPage(browser, daemon.url, '#/admission');
   await page.getByLabel('Store').selectOption({ label: store.path });
   await page.getByLabel('Capacity').fill('100M');
@@ -148,7 +148,7 @@ it('says why a hold is refused that no longer fits', async () => {
   await close();
 });
 
-it('turns red below the load line, and announces each level as it comes', async () => {
+it('turns red above the load line, and announces each change of level', async () => {
   const { page, complaints, close } = await openPage(browser, daemon.url);
   const card = cardOf(page);
   await card.getByText('Fits now', { exact: true }).waitFor();
@@ -174,7 +174,7 @@ it('turns red below the load line, and announces each level as it comes', async 
   await close();
 });
 
-it('says that the daemon is gone, and comes back with it', async () => {
+it('reports a lost daemon, and reconnects', async () => {
   const { page, close } = await openPage(browser, daemon.url);
   await cardOf(page).waitFor();
   await daemon.kill();
@@ -188,7 +188,7 @@ it('says that the daemon is gone, and comes back with it', async () => {
   await close();
 });
 
-it('asks for the token of a daemon that has one', async () => {
+it('asks for the token of a daemon that requires one', async () => {
   await daemon.close();
   const token = 'only-for-those-who-know-it'.repeat(2);
   writeFileSync(join(store.path, 'token'), `${token}\n`, { mode: 0o600 });
@@ -207,7 +207,7 @@ it('asks for the token of a daemon that has one', async () => {
   await page.close();
 });
 
-it('shows names that were chosen to do harm, on every page that has them, and does what none of them says', async () => {
+it('shows hostile names escaped on every page that has them, and executes none', async () => {
   const shown: readonly (readonly [string | Buffer, string])[] = [
     ['two\nlines.qcow2', 'two\\nlines.qcow2'],
     ['\u001b[31mred\u001b[0m.qcow2', '\\x1b[31mred\\x1b[0m.qcow2'],

@@ -30,7 +30,7 @@ export function describeDashboard(
     });
     afterAll(() => browser.close());
 
-    it('says of every store how it stands, and draws it', async () => {
+    it('shows the state of every store, with its hull', async () => {
       const { page, complaints, close } = await openPage(browser, baseUrl());
       const cards = page.getByRole('region', { name: 'Stores' }).getByRole('article');
       await cards.first().waitFor();
@@ -62,7 +62,7 @@ export function describeDashboard(
       4 * MINUTES,
     );
 
-    it('works by keyboard: skips to the content, explains words on focus, Escape puts that away', async () => {
+    it('works by keyboard: skips to the content, explains words on focus, and Escape closes the explanation', async () => {
       const { page, close } = await openPage(browser, baseUrl());
       await page.getByRole('article').first().waitFor();
       await page.keyboard.press('Tab');
@@ -79,7 +79,7 @@ export function describeDashboard(
       await close();
     });
 
-    it('ranks images, sorts them by a figure both ways, and finds them by their path', async () => {
+    it('sorts images by a figure in both orders, and finds them by their path', async () => {
       const { page, close } = await openPage(browser, baseUrl(), '#/images');
       const head = page.getByRole('columnheader', { name: 'Allocation' });
       await page.getByRole('row').nth(1).waitFor();
@@ -129,7 +129,7 @@ export function describeDashboard(
       await close();
     });
 
-    it('keeps the theme that was chosen', async () => {
+    it('keeps the chosen theme', async () => {
       const { page, close } = await openPage(browser, baseUrl(), '', { colorScheme: 'light' });
       const background = (): Promise<string> => page.evaluate<string>('getComputedStyle(document.documentElement).backgroundColor');
       const light = await background();

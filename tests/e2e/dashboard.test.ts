@@ -33,7 +33,7 @@ describe('the dashboard, live', () => {
   });
   afterEach(() => server.close());
 
-  it('moves the waterline while a store fills, and turns red below the load line', async () => {
+  it('moves the waterline while a store fills, and turns red when it is overcommitted', async () => {
     const { page, complaints, close } = await openPage(browser, base);
     const card = page.getByRole('article', { name: '/srv/vm' });
     await card.getByText('Fits', { exact: true }).waitFor();
@@ -51,7 +51,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('says that the connection is lost and how old the figures are, and comes back by itself', async () => {
+  it('reports a lost connection and the age of the figures, and reconnects', async () => {
     const { page, close } = await openPage(browser, base);
     await page.getByRole('article').first().waitFor();
     const { port } = server;
@@ -68,7 +68,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('shows names of strangers as what they are, and runs none of them', async () => {
+  it('shows hostile names escaped, and executes none', async () => {
     const { page, complaints, close } = await openPage(browser, base, '#/store/uuid%3A2222-near');
     await page.getByText('25 of 42').waitFor();
     await page.getByRole('columnheader', { name: 'Image' }).getByRole('button').click();
@@ -88,7 +88,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('never has more of 10,000 images on the page than one page of them', async () => {
+  it('never loads more than one page of 10,000 images', async () => {
     const { page, close } = await openPage(browser, base, '#/store/uuid%3A1111-healthy');
     await page.getByText('1–25 of 10,000').waitFor();
     await page.getByRole('button', { name: 'Next' }).click();
@@ -97,7 +97,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('leads from an image to its backing file and back to what stands on it', async () => {
+  it('links an image to its backing file and back to its overlays', async () => {
     const { page, close } = await openPage(browser, base, '#/image/uuid%3A1111-healthy%3A3');
     await page.getByRole('link', { name: '/srv/vm/base/ debian-13.qcow2' }).or(page.locator('.tree a')).first().click();
     await page.getByRole('heading', { level: 1, name: 'debian-13.qcow2' }).waitFor();
@@ -106,7 +106,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('says no with a sum, holds on demand, lists what is held, and asks before it releases', async () => {
+  it('refuses with a sum, reserves on request, lists reservations, and confirms before a release', async () => {
     const { page, complaints, close } = await openPage(browser, base, '#/admission/uuid%3A1111-healthy');
     await page.getByLabel('Capacity').fill('4T');
     await page.getByRole('button', { name: 'Check' }).click();
@@ -133,7 +133,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('shows the sentence of the server when it refuses what was asked', async () => {
+  it('shows the message of the server when it refuses a request', async () => {
     const { page, close } = await openPage(browser, base, '#/admission/uuid%3A1111-healthy');
     await page.getByLabel('Capacity').fill('1G');
     await page.getByLabel('Options').fill('wrong=1');
@@ -144,7 +144,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('says why there is no forecast, and what to move from a store that is overloaded', async () => {
+  it('gives the reason for a missing forecast, and the images to move off an overcommitted store', async () => {
     const { page, close } = await openPage(browser, base, '#/store/uuid%3A4444-btrfs');
     const reason = page.locator('figcaption', { hasText: 'No forecast:' });
     await reason.waitFor();
@@ -156,7 +156,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('has one verdict and one number under a policy that is not the promise: its headroom comes second, without alarm', async () => {
+  it('shows one verdict and one number under a policy other than promise: its headroom comes second, without alarm', async () => {
     await server.close();
     const GiB = 2 ** 30;
     const store = aStore({ id: 'uuid:1', mount: '/srv/vm', sizeGiB: 500, usedGiB: 371, imagesGiB: 350, residualGiB: 246, imageCount: 9 });
@@ -184,7 +184,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('has a page for a daemon that watches nothing', async () => {
+  it('has a page for a daemon without stores', async () => {
     await server.close();
     server = new FixtureServer([]);
     const { page, close } = await openPage(browser, await server.listen());
@@ -193,7 +193,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('takes the token from the address, removes it there, and keeps it when the page is loaded again', async () => {
+  it('takes the token from the address, removes it there, and keeps it over a reload', async () => {
     server.token = 'the right one';
     const { page, close } = await openPage(browser, base, `#token=${encodeURIComponent(server.token)}`);
     expect(await page.evaluate('location.href')).toBe(base);
@@ -206,7 +206,7 @@ describe('the dashboard, live', () => {
     await close();
   });
 
-  it('asks for the token that a server wants, and goes on with it', async () => {
+  it('asks for the token that a server requires, and continues with it', async () => {
     server.token = 'the right one';
     const page = await browser.newPage();
     await page.goto(base);

@@ -70,15 +70,15 @@ function verify(place: string): Said {
 }
 
 describe('plimsoll.service', () => {
-  it('is what systemd understands', () => {
+  it('is valid for systemd', () => {
     expect(verify(installedUnit('verified'))).toEqual({ status: 0, said: '' });
   });
 
-  it('would be caught with a misspelt directive', () => {
+  it('is rejected with a misspelt directive', () => {
     expect(verify(installedUnit('misspelt', (unit) => unit.replace('ProtectClock=', 'ProtectClocks='))).said).toContain('ProtectClocks');
   });
 
-  it('is exposed by 1.8 of 10 at most, as systemd counts it', () => {
+  it("has an exposure of at most 1.8 of 10, by systemd's count", () => {
     const unit = join(installedUnit('hardened'), 'plimsoll.service');
     const judged = say('systemd-analyze', 'security', '--offline=yes', '--no-pager', '--threshold=18', unit);
     expect(judged.status, judged.said).toBe(0);
@@ -92,7 +92,7 @@ describe('plimsoll.service', () => {
     expect(say('systemd-analyze', 'security', '--offline=yes', '--threshold=18', join(unit, 'plimsoll.service')).status).not.toBe(0);
   });
 
-  it('takes the drop-in for images that only others can read, and gets one capability by it', () => {
+  it('accepts the drop-in for images that only other users can read, which adds one capability', () => {
     const place = installedUnit('drop-in');
     copyFileSync(
       join(SYSTEMD, 'plimsoll.service.d', 'read-all-images.conf.example'),
@@ -103,7 +103,7 @@ describe('plimsoll.service', () => {
     expect(verify(place).said).toContain('InaccessiblePath');
   });
 
-  it('runs as a user that sysusers makes', () => {
+  it('runs as a user that sysusers creates', () => {
     const root = join(directory, 'sysusers');
     mkdirSync(join(root, 'etc'), { recursive: true });
     const made = say('systemd-sysusers', `--root=${root}`, join(SYSTEMD, 'plimsoll.sysusers.conf'));
@@ -114,7 +114,7 @@ describe('plimsoll.service', () => {
     );
   });
 
-  it('lets through every system call that reading a store makes', async () => {
+  it('permits every system call that reading a store makes', async () => {
     const images = join(directory, 'images');
     mkdirSync(images);
     for (const [name, format] of Object.entries({ 'a.qcow2': 'qcow2', 'b.raw': 'raw' })) {
@@ -185,7 +185,7 @@ describe.runIf(canMount('permissions on images of others'))('a user without capa
     };
   }
 
-  it('is told that an image cannot be read, and gives no verdict without it', async () => {
+  it('gets an error for an unreadable image, and no verdict without it', async () => {
     const images = imagesOfOthers('closed');
     makeImage(images, 'a.qcow2', 0o600);
     expect(say('setfacl', '-m', 'g:0:rx', images).status).toBe(0);
@@ -193,7 +193,7 @@ describe.runIf(canMount('permissions on images of others'))('a user without capa
     expect([code, readable, errors]).toEqual([11, [], ['IO_EACCES']]);
   });
 
-  it('reads images by an access list: those that are there, and those that qemu-img makes later', async () => {
+  it('reads images by an access list: existing ones, and those that qemu-img creates later', async () => {
     const images = imagesOfOthers('listed');
     makeImage(images, 'old.qcow2', 0o600);
     expect(say('setfacl', '-R', '-m', 'g:0:rX', images).status).toBe(0);
@@ -202,7 +202,7 @@ describe.runIf(canMount('permissions on images of others'))('a user without capa
     expect(await scanWithoutPowers(images)).toEqual({ code: 0, readable: ['new.qcow2', 'old.qcow2'], errors: [] });
   });
 
-  it('reads by it those of mode 0640, and not those that are set to 0600 afterwards, as libvirt does', async () => {
+  it('reads by it those of mode 0640, and not those set to 0600 afterwards, as libvirt does', async () => {
     const images = imagesOfOthers('libvirt');
     expect(say('setfacl', '-m', 'g:0:rX', '-d', '-m', 'g:0:rX', images).status).toBe(0);
     makeImage(images, 'shut.qcow2', 0o600);
@@ -210,7 +210,7 @@ describe.runIf(canMount('permissions on images of others'))('a user without capa
     expect((await scanWithoutPowers(images)).readable).toEqual(['open.qcow2']);
   });
 
-  it('gets the same figures where all is read-only, devices are not there, and nothing of root is left', async () => {
+  it('gets the same figures with a read-only tree, without devices and without privileges', async () => {
     await using filesystem = await withFilesystem('xfs', 300 * 2 ** 20);
     makeImage(filesystem.path, 'a.qcow2', 0o644);
     // A shared block, and a written one: the figures need the filesystem's map and its identity.
@@ -236,7 +236,7 @@ describe.runIf(canMount('permissions on images of others'))('a user without capa
     expect(written.stderr).toContain('Read-only file system');
   });
 
-  it('reads all of them with CAP_DAC_READ_SEARCH, which the drop-in gives', async () => {
+  it('reads all of them with CAP_DAC_READ_SEARCH, which the drop-in grants', async () => {
     const images = imagesOfOthers('capable');
     makeImage(images, 'a.qcow2', 0o600);
     const only = ['--no-new-privs', '--inh-caps=-all,+dac_read_search', '--bounding-set=-all,+dac_read_search'];
@@ -250,17 +250,17 @@ describe.runIf(canMount('permissions on images of others'))('a user without capa
 const alertNames = [...text('prometheus', 'plimsoll.rules.yml').matchAll(/^ *- alert: (\w+)$/gm)].map(([, name = '']) => name);
 
 describe('the alert rules', () => {
-  it('are rules to promtool', () => {
+  it('are valid for promtool', () => {
     const checked = say('promtool', 'check', 'rules', join(PROMETHEUS, 'plimsoll.rules.yml'));
     expect(checked).toEqual({ status: 0, said: expect.stringContaining(`SUCCESS: ${alertNames.length} rules found`) });
   });
 
-  it('fire when they should and only then, as promtool plays it', () => {
+  it("fire exactly when they should, in promtool's simulation", () => {
     const tested = say('promtool', 'test', 'rules', join(PROMETHEUS, 'plimsoll.rules.test.yml'));
     expect(tested.status, tested.said).toBe(0);
   });
 
-  it('would fail if one fired too early', () => {
+  it('fail the simulation if one fires too early', () => {
     const place = mkdtempSync(join(directory, 'rules-'));
     const early = text('prometheus', 'plimsoll.rules.yml').replace('for: 1h', 'for: 50m');
     writeFileSync(join(place, 'plimsoll.rules.yml'), early);
@@ -268,7 +268,7 @@ describe('the alert rules', () => {
     expect(say('promtool', 'test', 'rules', join(place, 'plimsoll.rules.test.yml')).said).toContain('PlimsollStoreFilling');
   });
 
-  it.each(alertNames)('%s fires once in the tests, and stays silent in another', (name) => {
+  it.each(alertNames)('%s fires in one test, and stays silent in another', (name) => {
     const cases = text('prometheus', 'plimsoll.rules.test.yml').split(/^ {2}- name: /m);
     const fires = cases.map((one) => new RegExp(`alertname: ${name}\\n *exp_alerts:`).test(one));
     const silent = cases.map((one) => one.startsWith(`'${name}:`) && !one.includes('exp_alerts:'));
@@ -306,7 +306,7 @@ const expressions = drawn.flatMap(({ targets = [] }) => targets.map(({ expr }) =
 const metricsIn = (source: string): string[] => [...new Set(source.match(/\bplimsoll_[a-z_]+/g) ?? [])];
 
 describe('the dashboard', () => {
-  it('is of Grafana 9 or later, its panels have numbers of their own and do not lie on each other', () => {
+  it('is for Grafana 9 or later; its panels have unique ids and do not overlap', () => {
     expect(dashboard.schemaVersion).toBeGreaterThanOrEqual(36);
     expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
     const cells = dashboard.panels.flatMap(({ gridPos: { x, y, w, h } }) =>
@@ -316,7 +316,7 @@ describe('the dashboard', () => {
     expect(dashboard.panels.filter(({ gridPos: { x, w } }) => x + w > 24)).toEqual([]);
   });
 
-  it('asks the data source that is chosen, with variables that it declares', () => {
+  it('queries the selected data source, with variables that it declares', () => {
     const declared = dashboard.templating.list.map(({ name }) => name);
     expect(declared).toEqual(['datasource', 'instance', 'store']);
     const used = [...text('grafana', 'plimsoll.json').matchAll(/\$\{?([a-z]\w*)/g)].map(([, name = '']) => name);
@@ -324,7 +324,7 @@ describe('the dashboard', () => {
     expect(drawn.filter(({ datasource }) => datasource?.uid !== '${datasource}')).toEqual([]);
   });
 
-  it.each(drawn.map((panel) => [panel.title, panel] as const))('says in the panel "%s" what each figure means', (_, panel) => {
+  it.each(drawn.map((panel) => [panel.title, panel] as const))('explains each figure in the panel "%s"', (_, panel) => {
     const names = metricsIn((panel.targets ?? []).map(({ expr }) => expr).join(' '));
     expect(names).not.toEqual([]);
     for (const name of names) expect(panel.description).toContain(families.get(name)?.help);
@@ -334,11 +334,11 @@ describe('the dashboard', () => {
 describe('dashboard and rules together', () => {
   const used = metricsIn([text('prometheus', 'plimsoll.rules.yml').replace(/^.*rules\.\w*\.?yml.*$/gm, ''), ...expressions].join(' '));
 
-  it('use no metric that plimsoll does not have', () => {
+  it('use only metrics that plimsoll has', () => {
     expect(used.filter((name) => !families.has(name))).toEqual([]);
   });
 
-  it('leave out none that it has', () => {
+  it('use all of them', () => {
     expect([...families.keys()].filter((name) => !used.includes(name))).toEqual([]);
   });
 });
@@ -348,15 +348,15 @@ describe('docs/deploy.md', () => {
   const inTables = (name: string): string[] =>
     [...page.matchAll(/^\| `(\w+)` \|/gm)].flatMap(([, word = '']) => (word.startsWith(name) ? word : []));
 
-  it('lists every metric, and none that is not there', () => {
+  it('lists exactly the existing metrics', () => {
     expect(inTables('plimsoll_').sort()).toEqual([...families.keys()].sort());
   });
 
-  it('lists every alert, and none that is not there', () => {
+  it('lists exactly the existing alerts', () => {
     expect(inTables('Plimsoll')).toEqual(alertNames);
   });
 
-  it('names only files of deploy/ that are there', () => {
+  it('names only existing files of deploy/', () => {
     const named = [...page.matchAll(/\bdeploy\/[\w./-]*\w/g)].map(([name]) => name);
     expect(named.length).toBeGreaterThan(5);
     expect(named.filter((name) => !existsSync(join(ROOT, name)))).toEqual([]);
@@ -415,7 +415,7 @@ describe('a Prometheus with the configuration of deploy/', () => {
     return body.data.result;
   }
 
-  it('takes every sample, the ones with names made to hurt too', async () => {
+  it('accepts every sample, hostile names included', async () => {
     const [scraped] = await ask('scrape_samples_scraped');
     expect(Number(scraped?.value[1])).toBe([...families.values()].reduce((sum, { samples }) => sum + samples.length, 0));
     const found = await ask('plimsoll_image_capacity_bytes{domain="mail"}');
@@ -423,11 +423,11 @@ describe('a Prometheus with the configuration of deploy/', () => {
     expect(complaints).not.toMatch(/level=(?:warn|error)/);
   });
 
-  it.each(expressions.map((expr) => [expr]))('answers the dashboard: %s', async (expr) => {
+  it.each(expressions.map((expr) => [expr]))("answers the dashboard's query: %s", async (expr) => {
     expect(await ask(expr.replaceAll(/\$(?:instance|store)/g, '.*'))).not.toEqual([]);
   });
 
-  it('has loaded all rules, and none is in trouble', async () => {
+  it('has loaded all rules without errors', async () => {
     const response = await fetch(`http://${address}/api/v1/rules`);
     const body = (await response.json()) as { data: { groups: { rules: { name: string; lastError?: string }[] }[] } };
     const rules = body.data.groups.flatMap((group) => group.rules);

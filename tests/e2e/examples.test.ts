@@ -32,7 +32,7 @@ async function expectModule(page: string, example: Example, store: SmallStore): 
 }
 
 describe('README.md', () => {
-  it('shows the command and the library at work', () => {
+  it('shows the command and the library in use', () => {
     const languages = (pages.find(({ page }) => page === 'README.md')?.examples ?? []).map(({ language }) => language);
     expect(languages).toEqual(expect.arrayContaining(['console', 'ts']));
   });

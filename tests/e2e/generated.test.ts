@@ -91,11 +91,11 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
   });
   it('offers the values of an option', async () =>
     expect((await shell.offers(['info', '--format', ''])).sort()).toEqual(['luks', 'qcow2', 'qed', 'raw', 'vdi', 'vhd', 'vhdx', 'vmdk']));
-  it('offers the value behind a =', async () => {
+  it('offers the value after a =', async () => {
     const words = shell.name === 'bash' ? ['info', '--output', '=', 'j'] : ['info', '--output=j'];
     expect((await shell.offers(words)).join('|')).toMatch(/json$/);
   });
-  it('completes what help is asked for', async () => expect(await shell.offers(['help', 'me'])).toContain('measure'));
+  it('completes the argument of help', async () => expect(await shell.offers(['help', 'me'])).toContain('measure'));
   it('offers directories to scan, and no files', async () => {
     const offered = (await shell.offers(['scan', ''])).join('|');
     expect(offered).toMatch(/images(\\ | )dir/);
@@ -121,7 +121,7 @@ describe('completion on the command line of bash', () => {
 });
 
 describe('completion scripts', () => {
-  it.each(['bash', 'zsh', 'fish'])('%s: printed as the build wrote them', async (shell) => {
+  it.each(['bash', 'zsh', 'fish'])('%s: printed exactly as built', async (shell) => {
     const { code, stdout } = await plimsoll(['completion', shell]);
     expect(code).toBe(0);
     const file = { bash: 'plimsoll.bash', zsh: '_plimsoll', fish: 'plimsoll.fish' }[shell] ?? '';

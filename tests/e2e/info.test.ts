@@ -52,14 +52,14 @@ describe('info --json', () => {
     expect(JSON.parse(stdout)).toMatchObject({ 'virtual-size': image?.capacity, 'actual-size': image?.allocation });
   });
 
-  it('has components that sum to the commitment, and a residual that is the rest', async () => {
+  it('has components that sum to the commitment, and a residual equal to the difference', async () => {
     for (const image of await infoJson(qcow2, raw)) {
       expect(image.components.reduce((sum, one) => sum + one.bytes, 0)).toBe(image.commitment);
       expect(image.residual).toBe((image.commitment ?? 0) - (image.allocation ?? 0));
     }
   });
 
-  it('says that the future of an image with a snapshot has no bound', async () => {
+  it('reports that the future of an image with a snapshot is unbounded', async () => {
     const [image] = await infoJson(qcow2);
     expect(image?.unbounded.length).toBeGreaterThan(0);
     expect(image?.nextSnapshot?.bytes).toBeGreaterThan(0);
@@ -73,7 +73,7 @@ describe('info --json', () => {
     expect(images[1]?.capacity).toBe(2 ** 30);
   });
 
-  it('ends with the code of the most serious error', async () => {
+  it('exits with the code of the most severe error', async () => {
     const broken = join(directory, 'broken.qcow2');
     writeFileSync(broken, Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.from([0, 0, 0, 3]), Buffer.alloc(500)]));
     const { code } = await plimsoll(['info', join(directory, 'none'), broken, raw]);
@@ -87,7 +87,7 @@ describe('names on standard input', () => {
     expect((JSON.parse(stdout) as InfoReport).images.map((image) => image.path)).toEqual([raw, qcow2]);
   });
 
-  it('are separated by NUL with -0, and may hold anything else: newlines, bytes that are not UTF-8', async () => {
+  it('are separated by NUL with -0, and may contain anything else: newlines, bytes that are not UTF-8', async () => {
     const odd = Buffer.concat([Buffer.from(`${directory}/new\nline `), Buffer.from([0xff, 0xfe]), Buffer.from('.raw')]);
     writeFileSync(odd, '');
     truncateSync(odd, 4096);
@@ -104,7 +104,7 @@ describe('names on standard input', () => {
 });
 
 describe('an interrupt', () => {
-  it('ends at once, even while names are awaited', async () => {
+  it('ends the command at once, even while it waits for names', async () => {
     const line = `(sleep 3600) | { ${shellWord(process.execPath)} ${shellWord(COMMAND)} info - & child=$!; sleep 1; kill -INT $child; wait $child; echo "code $?"; }`;
     const running = start('bash', ['-mc', line]);
     while (!running.stdout().includes('code')) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -114,7 +114,7 @@ describe('an interrupt', () => {
   });
 });
 
-describe('info for people', () => {
+describe('info as text', () => {
   it('shows the figures, and with --explain a sum that adds up', async () => {
     const { stdout } = await plimsoll(['info', '--explain', qcow2]);
     expect(stdout).toMatch(/^ {2}capacity +40 GiB +42,949,672,960$/m);
@@ -128,24 +128,24 @@ describe('info for people', () => {
     expect(numbers.slice(0, -1).reduce((a, b) => a + b)).toBe(numbers.at(-1));
   });
 
-  it('labels a guess, and takes a declared format', async () => {
+  it('labels a guess, and accepts a declared format', async () => {
     expect((await plimsoll(['info', raw])).stdout).toContain('raw (a guess');
     expect((await plimsoll(['info', '-f', 'raw', raw])).stdout).toContain('raw (as declared)');
   });
 
-  it('colours a terminal, save with NO_COLOR', async () => {
+  it('colours a terminal, unless NO_COLOR is set', async () => {
     const line = `${shellWord(process.execPath)} ${shellWord(COMMAND)} info ${shellWord(raw)}`;
     expect((await inTerminal(line)).stdout).toContain(`\u001b[1m${raw}\u001b[0m`);
     expect((await inTerminal(line, { NO_COLOR: '1' })).stdout).not.toContain('\u001b');
   });
 
-  it('accepts the options that qemu-img users are used to', async () => {
+  it('accepts the familiar options of qemu-img', async () => {
     expect((await plimsoll(['info', '-U', '--backing-chain', qcow2])).code).toBe(0);
   });
 });
 
 describe('the images', () => {
-  it('are the same bytes and the same facts afterwards', async () => {
+  it('have the same bytes and the same metadata afterwards', async () => {
     const facts = () =>
       [qcow2, raw].map((path) => {
         const { size, blocks, mtimeMs, ctimeMs, mode } = statSync(path);

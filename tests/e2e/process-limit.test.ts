@@ -13,7 +13,7 @@ const isRoot = process.getuid?.() === 0;
 let directory: string;
 const running: ChildProcess[] = [];
 beforeEach(() => {
-  // Of tmpfs, whose yes rests on nothing else.
+  // A tmpfs, whose yes rests on nothing else.
   directory = mkdtempSync('/dev/shm/plimsoll-limit-');
   chmodSync(directory, 0o755);
 });
@@ -80,7 +80,7 @@ function scannedByNobody(): Answer {
   return answerOf(status, stdout);
 }
 
-describe('a process that may not write files as long as its guest can make them', () => {
+describe('a process whose file size limit is below the maximum length of an image', () => {
   it.each([
     ['raw', []],
     ['qcow2', []],
@@ -92,13 +92,13 @@ describe('a process that may not write files as long as its guest can make them'
     const { code, codes, messages } = await scanned();
     expect([code, codes]).toEqual([10, ['EXCEEDS_PROCESS_LIMIT', 'IMAGES_EXCEED_PROCESS_LIMIT']]);
     expect(messages).toMatch(/Writes will fail: process \d+ \(qemu-io\).*files of 8 MiB at most \(RLIMIT_FSIZE\)/);
-    // The judge: QEMU, whose write behind the limit fails.
+    // The oracle: QEMU, whose write past the limit fails.
     expect(await outputOf(writer, 'write -q 0 32M\nflush\nquit\n')).toContain('File too large');
     await ended(writer);
     expect(await scanned()).toMatchObject({ code: 0, codes: [] });
   });
 
-  it('leaves the answer open where only the bound of the length is beyond the limit', async () => {
+  it('leaves the answer unknown if only the bound of the length exceeds the limit', async () => {
     const image = made('disk.qcow2', 'qcow2');
     const { images } = (JSON.parse((await plimsoll(['scan', '--json', directory])).stdout) as ScanReport).stores[0] ?? { images: [] };
     const { expected, maxLength } = images[0] ?? {};
@@ -107,7 +107,7 @@ describe('a process that may not write files as long as its guest can make them'
     expect(await scanned()).toMatchObject({ code: 11, codes: ['MAY_EXCEED_PROCESS_LIMIT', 'IMAGES_EXCEED_PROCESS_LIMIT'] });
   });
 
-  it('is no concern where the limit is large enough, or there is none', async () => {
+  it('has no effect if the limit is large enough or absent', async () => {
     const image = made('disk.raw', 'raw');
     for (const limit of [String(32 * MiB), 'unlimited']) {
       const writer = await opened(image, 'raw', limit);
@@ -116,7 +116,7 @@ describe('a process that may not write files as long as its guest can make them'
     }
   });
 
-  it.skipIf(!isRoot)('that another user runs leaves the answer open if it is limited, and does not if it is not', async () => {
+  it.skipIf(!isRoot)('of another user leaves the answer unknown if it is limited, and not otherwise', async () => {
     const image = made('disk.raw', 'raw');
     chmodSync(image, 0o644);
     const free = await opened(image, 'raw', 'unlimited');
@@ -144,7 +144,7 @@ describe('create under a limit of file sizes', () => {
     expect(readdirSync(join(directory, 'made'))).toEqual([]);
   });
 
-  it('makes what fits into the limit', () => {
+  it('creates an image that fits within the limit', () => {
     const target = join(directory, 'new.qcow2');
     const words = [`--fsize=${8 * MiB}`, process.execPath, COMMAND, 'create', '-q', '-f', 'qcow2', target, '1G'];
     expect([spawnSync('prlimit', words).status, existsSync(target)]).toEqual([0, true]);

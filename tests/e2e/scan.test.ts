@@ -26,7 +26,7 @@ async function scanJson(...words: string[]): Promise<{ code: number | null; repo
 }
 
 describe('scan', () => {
-  it('ends with 0 when every future write fits', async () => {
+  it('exits with 0 when every future write fits', async () => {
     sparse('small.raw', 2 ** 20);
     const { code, report } = await scanJson(directory);
     expect(code).toBe(0);
@@ -40,7 +40,7 @@ describe('scan', () => {
     expect(store?.headroom).toBe((store?.available ?? 0) - (store?.residual ?? 0));
   });
 
-  it('ends with 10 when they do not, and says by how much', async () => {
+  it('exits with 10 and the shortfall when they do not', async () => {
     for (const name of ['a.raw', 'b.raw', 'c.raw']) sparse(name, 8 * 2 ** 40);
     expect((await scanJson(directory)).code).toBe(10);
     const { code, stdout } = await plimsoll(['scan', directory]);
@@ -48,14 +48,14 @@ describe('scan', () => {
     expect(stdout).toMatch(/^NOT every future guest write fits: overcommitted by [\d.]+ TiB\.$/m);
   });
 
-  it('ends with 10 when the floor would be touched', async () => {
+  it('exits with 10 when the floor would be violated', async () => {
     sparse('small.raw', 2 ** 20);
     const { code, report } = await scanJson('--floor', '4096T', directory);
     expect(code).toBe(10);
     expect(report.stores[0]?.floor).toBe(2 ** 52);
   });
 
-  it('ends with 11 for an image that cannot be read, which is a row with an error', async () => {
+  it('exits with 11 for an unreadable image, which is a row with an error', async () => {
     sparse('small.raw', 2 ** 20);
     writeFileSync(at('broken.qcow2'), Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.from([0, 0, 0, 3]), Buffer.alloc(500)]));
     const { code, report } = await scanJson(directory);
@@ -67,7 +67,7 @@ describe('scan', () => {
     expect(stdout).toContain(`CRITICAL  ${at('broken.qcow2')}: `.slice(0, 60));
   });
 
-  it('ends with 11 for a directory that is not there, and says so in both outputs', async () => {
+  it('exits with 11 for a missing directory, reported in both outputs', async () => {
     const { code, report } = await scanJson(at('none'));
     expect(code).toBe(11);
     expect(report.errors.map((error) => [error.path, error.kind])).toEqual([[at('none'), 'not-found']]);
@@ -75,7 +75,7 @@ describe('scan', () => {
     expect(stdout).toContain(at('none'));
   });
 
-  it('says how many links and special files it did not follow', async () => {
+  it('counts the links and special files that it did not follow', async () => {
     mkdirSync(at('deep'));
     symlinkSync('/dev/null', at('disk.raw'));
     symlinkSync('nowhere', at('deep/web.qcow2'));
@@ -91,7 +91,7 @@ describe('scan', () => {
     ]);
   });
 
-  it('with --never-written backing leaves backing files out that nobody may write, in the sums and in their rows', async () => {
+  it('with --never-written backing leaves out backing files that no process may write, in the sums and in their rows', async () => {
     await plimsoll(['create', '-f', 'qcow2', at('base.qcow2'), '20G']);
     await plimsoll(['create', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', at('top.qcow2'), '1G']);
     const { stdout } = await plimsoll(['scan', directory]);
@@ -105,12 +105,12 @@ describe('scan', () => {
     expect(frozen).not.toContain('excludes that');
   });
 
-  it('refuses --frozen-backing and names what replaced it', async () => {
+  it('refuses --frozen-backing and names its replacement', async () => {
     const { code, stderr } = await plimsoll(['scan', '--frozen-backing', directory]);
     expect([code, stderr]).toEqual([2, expect.stringContaining('--never-written backing')]);
   });
 
-  it('leaves out what --exclude names, and shows the holes of other files', async () => {
+  it('leaves out files that --exclude matches, and shows the holes of other files', async () => {
     sparse('small.raw', 2 ** 20);
     sparse('vm_VARS.fd', 2 ** 26);
     sparse('broken.qcow2', 2 ** 20);
@@ -131,7 +131,7 @@ describe('scan', () => {
     expect(report.stores[0]?.images).toHaveLength(2);
   });
 
-  it('puts the most dangerous first, in 80 columns, whatever the names hold', async () => {
+  it('sorts by risk, in 80 columns, with any names', async () => {
     const evil = 'evil\u001b[2J\n図図図\u202e.raw';
     sparse('little.raw', 2 ** 20);
     sparse(evil, 3 * 2 ** 30);
@@ -145,14 +145,14 @@ describe('scan', () => {
     for (const line of stdout.split('\n').filter((one) => !one.includes(directory))) expect(stringWidth(line)).toBeLessThanOrEqual(80);
   });
 
-  it('of a file is a mistake, not an empty store: exit code 2', async () => {
+  it('of a file is a usage error, not an empty store: exit code 2', async () => {
     sparse('one.raw', 2 ** 20);
     const { code, stdout, stderr } = await plimsoll(['scan', at('one.raw')]);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toContain('plimsoll info');
   });
 
-  it('promises nothing of a store below which a named directory is missing: exit code 11', async () => {
+  it('never answers yes for a store below which a named directory is missing: exit code 11', async () => {
     sparse('one.raw', 2 ** 20);
     const { code, stdout } = await plimsoll(['scan', directory, at('none')]);
     expect(code).toBe(11);
@@ -168,7 +168,7 @@ describe('scan', () => {
 });
 
 describe('demo', () => {
-  it('shows the table and the lessons, scans, and leaves nothing behind', async () => {
+  it('shows the table and the explanations, scans, and leaves nothing behind', async () => {
     const { code, stdout, stderr } = await plimsoll(['demo', directory]);
     expect([code, stderr]).toEqual([0, '']);
     for (const name of ['sparse.raw', 'on-demand.qcow2', 'metadata.qcow2', 'snapshot.qcow2', 'base.qcow2', 'overlay.qcow2', 'data.raw']) {
@@ -195,7 +195,7 @@ describe('demo', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('says where it cannot make the store', async () => {
+  it('reports where it cannot create the store', async () => {
     const { code, stderr } = await plimsoll(['demo', at('none')]);
     expect(code).toBe(12);
     expect(stderr).toContain(`plimsoll: ${at('none')}: Cannot create a directory for the demonstration`);

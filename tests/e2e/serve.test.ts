@@ -42,7 +42,7 @@ const openUrlIn = (text: string): string => `${urlIn(text)}/#token=${readFileSyn
 const usual = (): string[] => ['--listen', '127.0.0.1:0', '--socket', join(directory, 's'), '--state', join(directory, 'state'), 'vm'];
 
 describe('serve', () => {
-  it('says what it watches and where it answers, by HTTP and on the socket', async () => {
+  it('prints its stores and its addresses, for HTTP and the socket', async () => {
     const one = begin(...usual());
     const text = await told(one);
     expect(text).toMatch(
@@ -75,7 +75,7 @@ describe('serve', () => {
     },
   );
 
-  it('makes a demonstration store, serves it, and takes it away again', async () => {
+  it('creates a demonstration store, serves it, and removes it', async () => {
     const one = begin('--demo', '--listen', '127.0.0.1:0');
     const text = await told(one);
     expect(text).toMatch(/^Monitoring 1 (store \(\d+ images\)|directory \(initial scan in progress\))\. /);
@@ -90,9 +90,9 @@ describe('serve', () => {
     expect(readdirSync(directory).filter((name) => name.startsWith('plimsoll-demo-'))).toEqual([]);
   });
 
-  it('ends where the usual port is taken, and takes a free one where that was asked for', async () => {
+  it('fails if the default port is taken, and uses a free one on request', async () => {
     const taken = createServer().listen(9464, '127.0.0.1');
-    // By this test or by another program on this machine.
+    // Taken by this test or by another program on this host.
     await new Promise((resolve) => taken.once('listening', resolve).once('error', resolve));
     const own = ['--socket', join(directory, 's'), '--state', join(directory, 'state'), 'vm'];
     const { code, stderr, stdout } = await begin(...own).ended;
@@ -103,7 +103,7 @@ describe('serve', () => {
     expect(urlIn(text)).toMatch(/^http:\/\/127\.0\.0\.1:(?!9464$)\d+$/);
   });
 
-  it('says which directories are watched to who asks for another place', async () => {
+  it('answers a request for an unknown path with the monitored directories', async () => {
     const one = begin(...usual());
     await told(one);
     const path = '/proc/nowhere';
@@ -111,14 +111,14 @@ describe('serve', () => {
     expect([code, stderr.includes(path), stderr.includes(join(directory, 'vm'))]).toEqual([12, true, true]);
   });
 
-  it('serves the directories that are named instead of a demonstration', async () => {
+  it('serves the named directories instead of a demonstration', async () => {
     const text = await told(begin('--demo', ...usual()));
     const stores = async (): Promise<StatusReport['stores']> =>
       ((await ask(openUrlIn(text), '/api/v1/status')).json as StatusReport).stores;
     await expect.poll(async () => (await stores())[0]?.directories).toEqual([join(directory, 'vm')]);
   });
 
-  it('takes what a configuration file says, and the command line overrules it', async () => {
+  it('reads a configuration file, which the command line overrides', async () => {
     const token = 'x'.repeat(40);
     writeFileSync(join(directory, 'token'), `${token}\n`, { mode: 0o600 });
     const config = `[serve]\nlisten = "0.0.0.0:0"\nsocket = "${join(directory, 'overruled')}"\nstate_directory = "${join(directory, 'state')}"\ntoken_file = "${join(directory, 'token')}"\nlog_level = "silent"\n[rules]\nfloor = "1G"\n[[store]]\ndirectories = ["${join(directory, 'vm')}"]\npolicy = "growth"\n`;
@@ -164,7 +164,7 @@ describe('serve', () => {
 });
 
 describe('config check', () => {
-  it('prints what is in effect, which reads as a configuration of the same effect', async () => {
+  it('prints the effective configuration, which can be read back with the same effect', async () => {
     writeFileSync(
       join(directory, 'c.toml'),
       '[serve]\nsocket = "off"\nstate_directory = "/s"\n[rules]\nfloor = "1.5G"\n[[store]]\ndirectories = ["/srv/a \\"b\\"", "/c"]\n',
@@ -176,7 +176,7 @@ describe('config check', () => {
     expect((await plimsoll(['config', 'check', 'd.toml'], { cwd: directory })).stdout).toBe(first.stdout);
   });
 
-  it('prints each thing that is wrong with its line: 2', async () => {
+  it('reports every error with its line: 2', async () => {
     writeFileSync(join(directory, 'c.toml'), '[serve]\nlisten = 1\n[rules]\npolcy = "growth"\n');
     const { code, stdout } = await plimsoll(['config', 'check', 'c.toml'], { cwd: directory });
     expect([code, stdout]).toEqual([

@@ -74,14 +74,14 @@ describe.skipIf(!mountable)('the storage below a store', () => {
     });
   });
 
-  it('a sparse loop file with room below: yes, and the answer says what it rests on', async () => {
+  it('a sparse loop file with space below: yes, and the answer names the counted layers', async () => {
     await using store = await withFilesystem('xfs', 300 * MiB);
     qcow2(join(store.path, 'a.qcow2'), '100M');
     const { code, codes } = await scanned(store.path);
     expect([code, codes]).toEqual([0, expect.arrayContaining(['STORAGE_BELOW_COUNTED'])]);
   });
 
-  it('btrfs with a qgroup limit: what the limit leaves is available, and images outside of it are not limited', async () => {
+  it('btrfs with a qgroup limit: the space under the limit is available, and images outside of it are not limited', async () => {
     await using store = await withFilesystem('btrfs', 3 * GiB);
     tool('btrfs', 'quota', 'enable', store.path);
     const [limited, free] = ['limited', 'free'].map((name) => join(store.path, name)) as [string, string];
@@ -97,7 +97,7 @@ describe.skipIf(!mountable)('the storage below a store', () => {
     qcow2(join(limited, 'disk2.qcow2'), '300M');
     const { code, codes } = await scanned(store.path);
     expect([code, codes]).toEqual([10, expect.arrayContaining(['QUOTA_LIMIT'])]);
-    // The judge: QEMU fills both, and the limit ends it.
+    // The oracle: QEMU fills both, and the limit stops it.
     const fill = (name: string): string => tool('qemu-io', '-f', 'qcow2', '-c', 'write 0 300M', '-c', 'flush', join(limited, name));
     expect(() => [fill('disk.qcow2'), fill('disk2.qcow2')]).toThrow(/quota|EDQUOT|error|failed/i);
   });
@@ -160,7 +160,7 @@ describe.skipIf(!mountable)('the storage below a store', () => {
     );
   });
 
-  it('a read-only bind mount of a writable filesystem is still judged by what lies below', async () => {
+  it('a read-only bind mount of a writable filesystem is judged by the storage below', async () => {
     await using low = await withFilesystem('ext4', 64 * MiB);
     for (const name of ['images', 'view']) mkdirSync(join(low.path, name));
     qcow2(join(low.path, 'images', 'a.qcow2'), '1G');
@@ -175,7 +175,7 @@ describe.skipIf(!mountable)('the storage below a store', () => {
     );
   });
 
-  describe('images that nobody can write', () => {
+  describe('images that no process can write', () => {
     const MiBs = 300;
     async function withSnapshots(use: (top: string) => Promise<void>): Promise<void> {
       await using store = await withFilesystem('btrfs', 1100 * MiB);
@@ -189,7 +189,7 @@ describe.skipIf(!mountable)('the storage below a store', () => {
     const snapshot = (top: string, name: string, ...words: string[]): string =>
       tool('btrfs', '-q', 'subvolume', 'snapshot', ...words, join(top, 'live'), join(top, name));
 
-    it('four read-only snapshots of a disk on btrfs: the disk alone can grow apart from them', () =>
+    it('four read-only snapshots of a disk on btrfs: only the disk itself can grow', () =>
       withSnapshots(async (top) => {
         for (const name of ['s1', 's2', 's3', 's4']) snapshot(top, name, '-r');
         tool('sync', '-f', top);
@@ -199,7 +199,7 @@ describe.skipIf(!mountable)('the storage below a store', () => {
         expect(code).toBe(0);
         const marked = store.images.filter((image) => image.findings.some((finding) => finding.code === 'IMAGE_UNWRITABLE'));
         expect(marked.map(({ path }) => path).sort()).toEqual(['s1', 's2', 's3', 's4'].map((name) => join(top, name, 'disk.raw')));
-        // The judge: the whole disk is rewritten, and all of it fits.
+        // The oracle: the whole disk is rewritten, and all of it fits.
         tool('qemu-io', '-f', 'raw', '-c', `write -P 9 0 ${MiBs}M`, '-c', 'flush', join(top, 'live', 'disk.raw'));
       }));
 
@@ -211,14 +211,14 @@ describe.skipIf(!mountable)('the storage below a store', () => {
         tool('btrfs', 'property', 'set', join(top, 's1'), 'ro', 'true');
         const open = await scanned(top);
         expect(open.store.images.flatMap(({ findings }) => findings.map((finding) => finding.code))).not.toContain('IMAGE_UNWRITABLE');
-        // The judge: the write succeeds.
+        // The oracle: the write succeeds.
         expect(writeSync(fd, 'x')).toBe(1);
         closeSync(fd);
         const closed = await scanned(top);
         expect(closed.store.images.flatMap(({ findings }) => findings.map((finding) => finding.code))).toContain('IMAGE_UNWRITABLE');
       }));
 
-    it('an immutable file and a read-only superblock count so, a read-only bind mount does not', async () => {
+    it('an immutable file and a read-only superblock count as unwritable, a read-only bind mount does not', async () => {
       await using store = await withFilesystem('ext4', 64 * MiB);
       const image = join(store.path, 'a.raw');
       writeFileSync(image, '');
@@ -259,10 +259,10 @@ describe.skipIf(!mountable)('the storage below a store', () => {
       return [code, JSON.parse(stdout) as AdmissionDecision];
     };
     expect((await admitted('--size', '1M', '-f', 'raw'))[0]).toBe(0);
-    // The map of the image that is asked for counts too.
+    // The map of the requested image counts too.
     expect((await admitted('--size', '24M', '-f', 'raw'))[0]).toBe(11);
 
-    // Room for the residual and 8 MiB.
+    // Space for the residual and 8 MiB.
     writeFileSync(join(store.path, 'filler.log'), new Uint8Array((roomy.store.headroom ?? 0) - 8 * MiB).fill(7), { flush: true });
     const { code, store: tight } = await scanned(store.path);
     expect([code, tight.fits, tight.residual, tight.headroom]).toEqual([11, null, roomy.store.residual, expect.any(Number)]);
@@ -277,14 +277,14 @@ describe.skipIf(!mountable)('the storage below a store', () => {
     expect((await admitted('--bytes', '1M', '--policy', 'entitled'))[0]).toBe(0);
     expect((await admitted('--bytes', '16M', '--assume', 'usual-writes'))[0]).toBe(10);
 
-    // The judge: QEMU, in an order made to split the map, ends at ENOSPC.
+    // The oracle: QEMU, in an order that splits the map, stops at ENOSPC.
     const order = splittingOrder(4096, 340).flat();
     const commands = order.map((block) => `write -q ${block * 4096} 4096`).join('\n');
     const { stdout, stderr } = spawnSync('qemu-io', ['-f', 'raw', '-t', 'none', image], { input: commands, encoding: 'utf8' });
     expect(`${stdout}${stderr}`).toContain('No space left on device');
   });
 
-  it('ext3 with 1 KiB blocks: an image of 18 GiB outgrows the largest file, though there is room', async () => {
+  it('ext3 with 1 KiB blocks: an image of 18 GiB exceeds the maximum file size, although the space is available', async () => {
     await using store = await withFilesystem('ext4', 24 * GiB, ['-t', 'ext3', '-b', '1024', '-N', '128', '-O', '^resize_inode']);
     const image = join(store.path, 'a.qcow2');
     qcow2(image, '18G');
@@ -292,7 +292,7 @@ describe.skipIf(!mountable)('the storage below a store', () => {
     expect(report.headroom).toBeGreaterThan(0);
     expect([code, report.fits, codes]).toEqual([10, false, expect.arrayContaining(['IMAGES_EXCEED_LARGEST_FILE'])]);
     expect(report.images[0]?.findings.map((finding) => finding.code)).toContain('EXCEEDS_LARGEST_FILE');
-    // The judge: the byte at 17 GiB of the file cannot be there.
+    // The oracle: the byte at 17 GiB of the file cannot exist.
     expect(() => truncateSync(image, 17 * GiB)).toThrow(/EFBIG/);
     expect((await plimsoll(['admit', '--size', '18G', '--store', store.path, '--socket', '/nowhere'])).code).toBe(10);
     expect((await plimsoll(['admit', '--size', '1G', '--store', store.path, '--socket', '/nowhere'])).code).toBe(11);

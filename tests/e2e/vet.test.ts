@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 describe('vet', () => {
-  it('calls a sound image safe, and says how to use it: exit code 0', async () => {
+  it('reports a valid image as safe, with the arguments to use: exit code 0', async () => {
     const { code, stdout, stderr } = await plimsoll(['vet', '-f', 'qcow2', at('good.qcow2')]);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toContain('SAFE TO ATTACH: to a guest');
@@ -32,7 +32,7 @@ describe('vet', () => {
     for (const line of stdout.split('\n').filter((one) => !one.includes(directory))) expect(line.length).toBeLessThanOrEqual(80);
   });
 
-  it('refuses with reason, place and code: exit code 22', async () => {
+  it('refuses with reason, offset and code: exit code 22', async () => {
     const { code, stdout } = await plimsoll(['vet', at('overlay.qcow2')]);
     expect(code).toBe(22);
     expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(/REFUSED.*read from another file.*At byte 8\. \[HAS_BACKING_FILE\]/);
@@ -46,7 +46,7 @@ describe('vet', () => {
     expect(stdout.replaceAll(/\s+/g, ' ')).toContain('differencing image with the parent ..\\\\é\\x1b[2J.');
   });
 
-  it('refuses what is declared as something else, and what two readers read differently: exit codes 22 and 23', async () => {
+  it('refuses a false declaration, and reports ambiguity between two readers: exit codes 22 and 23', async () => {
     expect((await plimsoll(['vet', '-f', 'raw', at('good.qcow2')])).code).toBe(22);
     // By its beginning raw, by its end VHD.
     await run('qemu-img', ['create', '-q', '-f', 'vpc', '-o', 'subformat=fixed', at('two.img'), '1M']);
@@ -54,7 +54,7 @@ describe('vet', () => {
     expect((await plimsoll(['vet', '-f', 'vpc', at('two.img')])).code).toBe(24);
   });
 
-  it('ends with the worst verdict of several, in one document', async () => {
+  it('exits with the worst verdict of several, in one document', async () => {
     const { code, stdout } = await plimsoll(['vet', '--json', '--sha256', at('good.qcow2'), at('overlay.qcow2'), at('disk.raw')]);
     const { schema, images } = JSON.parse(stdout) as { schema: string; images: VetReport[] };
     expect([code, schema, images.map(({ verdict }) => verdict)]).toEqual([22, 'plimsoll.vet/1', ['safe', 'refused', 'unrecognised']]);
@@ -105,7 +105,7 @@ describe('vet', () => {
     const line = /^ +(qemu-img info (?:\\\n|.)*)$/m.exec(stdout)?.[1] ?? '';
     const opened = await bash(line);
     expect([opened.code, opened.stdout.includes('file format: qcow2')], `${line}\n${opened.stderr}`).toEqual([0, true]);
-    // An image that is only to be converted.
+    // An image that may only be converted.
     await run('qemu-img', ['create', '-q', '-f', 'vdi', join(folder, 'plain'), '1M']);
     renameSync(join(folder, 'plain'), join(folder, name));
     const asJson = await plimsoll(['vet', '--json', '--', name], { cwd: folder });
@@ -114,11 +114,11 @@ describe('vet', () => {
     expect(converted.code, converted.stderr).toBe(0);
     expect(readdirSync(folder).toSorted()).toEqual([name, `${name}.converted.qcow2`].toSorted());
     expect((await run('qemu-img', ['check', '-f', 'qcow2', join(folder, `${name}.converted.qcow2`)])).code).toBe(0);
-    // It never writes over a file.
+    // It never overwrites a file.
     expect((await bash(next?.convert?.shell ?? 'true')).code).not.toBe(0);
   });
 
-  it('judges standard input while it arrives', async () => {
+  it('judges standard input as it arrives', async () => {
     const running = spawn(process.execPath, [COMMAND, 'vet', '--json', '-']);
     createReadStream(at('overlay.qcow2')).pipe(running.stdin);
     let text = '';
@@ -127,7 +127,7 @@ describe('vet', () => {
     expect(images[0]).toMatchObject({ path: null, verdict: 'refused', format: 'qcow2' });
   });
 
-  it('obeys a policy, and refuses one that it does not understand: exit code 2', async () => {
+  it('applies a policy, and refuses an invalid one: exit code 2', async () => {
     writeFileSync(at('chains.json'), '{"chains": true}');
     expect((await plimsoll(['vet', '--policy', at('chains.json'), at('overlay.qcow2')])).code).toBe(0);
     writeFileSync(at('misspelt.json'), '{"chain": true}');
@@ -136,14 +136,14 @@ describe('vet', () => {
     expect(stderr).toContain('chain is an unknown key, expected one of formats, ');
   });
 
-  it.each(['good.qcow2', 'overlay.qcow2', 'disk.raw'])('--compare: qemu-img sees %s as plimsoll does', async (name) => {
+  it.each(['good.qcow2', 'overlay.qcow2', 'disk.raw'])('--compare: qemu-img agrees with plimsoll on %s', async (name) => {
     const { stdout } = await plimsoll(['vet', '--json', '--compare', at(name)]);
     const { images } = JSON.parse(stdout) as { images: VetReport[] };
     expect(images[0]?.reasons.map(({ code }) => code)).not.toContain('QEMU_DISAGREES');
   });
 
-  it('--compare shouts where qemu-img, left to guess, would take a disk for something else', async () => {
-    // A descriptor with a space where none belongs is one for QEMU and none for plimsoll's strict reader.
+  it('--compare reports a critical difference where qemu-img, without a format, would read a disk as something else', async () => {
+    // A descriptor with a misplaced space is valid for QEMU and not for plimsoll's strict reader.
     const text = '# a comment\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 2048 FLAT "/etc/passwd" 0\n';
     const disk = Buffer.alloc(2 ** 20);
     disk.write(text);
@@ -151,13 +151,13 @@ describe('vet', () => {
     const { code, stdout } = await plimsoll(['vet', '--json', '--compare', '-f', 'raw', at('guessed.img')]);
     const { images } = JSON.parse(stdout) as { images: VetReport[] };
     expect([code, images[0]?.verdict]).toEqual([22, 'refused']);
-    // A disk whose size two readers see differently: a fixed VHD whose footer says one, its geometry another.
+    // A disk of two sizes: a fixed VHD whose footer and geometry differ.
     await run('qemu-img', ['create', '-q', '-f', 'vpc', '-o', 'subformat=fixed,force_size=on', at('fixed.vhd'), '3M']);
     const fixed = await plimsoll(['vet', '--json', '--compare', '-f', 'vpc', at('fixed.vhd')]);
     expect((JSON.parse(fixed.stdout) as { images: VetReport[] }).images[0]?.reasons.map((one) => one.code)).not.toContain('QEMU_DISAGREES');
   });
 
-  it('--compare passes over a VHDX that was not closed, which qemu-img reads only once it is mended as the note says', async () => {
+  it('--compare skips a VHDX that was not closed, which qemu-img reads only after the repair that the note describes', async () => {
     const image = aVhdx();
     image.withBlock(0, image.blocks);
     image.addLogEntry(0, { sequenceNumber: 5, tail: 0, updates: [{ at: image.blocks, data: new Uint8Array(4096).fill(7) }] });
@@ -165,7 +165,7 @@ describe('vet', () => {
     expect((await run('qemu-img', ['info', '-f', 'vhdx', path])).code).not.toBe(0);
     const { images } = JSON.parse((await plimsoll(['vet', '--json', '--compare', path])).stdout) as { images: VetReport[] };
     expect([images[0]?.verdict, images[0]?.reasons.map(({ code }) => code)]).toEqual(['convert', ['LOG_PENDING', 'CONVERT_ONLY']]);
-    // No command reads it as it is.
+    // No command reads it without a repair.
     expect(images[0]?.next).toBe(null);
     const [, command = ''] = /: (qemu-img check .*)$/.exec(images[0]?.reasons[0]?.message ?? '') ?? [];
     expect((await run('sh', ['-c', command])).code).toBe(0);
@@ -189,7 +189,7 @@ describe('vet', () => {
     ['vdi', '700M', [4096, 'EFI PART']],
     ['vmdk', '64M', [65_600, '_BHRfS_M']],
   ] as const)('does not mistake what the guest stored in a %s for a second reading', async (format, size, [place, sign]) => {
-    // The sign on the disk, at places from which the format may store it where a raw disk would have it.
+    // The signature on the disk, at offsets where the format may store what a raw disk would have there.
     await run('qemu-img', ['create', '-q', '-f', format, at(`sign.${format}`), size]);
     writeFileSync(at('pattern'), Buffer.from(sign.padEnd(512, '\0')));
     const raw = at('sign.raw');
@@ -212,7 +212,7 @@ describe('vet', () => {
     ]);
   });
 
-  it('--one-worker prints what a worker for each image prints, to the byte, and ends the same', async () => {
+  it('--one-worker prints exactly the output of one worker for each image, with the same exit code', async () => {
     const images = [at('good.qcow2'), at('none'), at('overlay.qcow2'), directory, at('disk.raw')];
     for (const output of ['json', 'human']) {
       const [own, shared] = [
@@ -224,7 +224,7 @@ describe('vet', () => {
     }
   });
 
-  it('--one-worker judges standard input in its place among the files', async () => {
+  it('--one-worker judges standard input at its position among the files', async () => {
     const running = spawn(process.execPath, [COMMAND, 'vet', '--json', '--one-worker', at('good.qcow2'), '-', at('disk.raw')]);
     createReadStream(at('overlay.qcow2')).pipe(running.stdin);
     let text = '';
@@ -237,7 +237,7 @@ describe('vet', () => {
     ]);
   });
 
-  it.each([[], ['--one-worker']])('%j ends at an interruption with 130, and leaves no process behind', async (...flags) => {
+  it.each([[], ['--one-worker']])('%j exits on an interrupt with 130, and leaves no process behind', async (...flags) => {
     // Hashed one after the other, and long enough to be interrupted.
     await run('truncate', ['-s', '3G', at('long.raw')]);
     const words = ['vet', '--json', '--sha256', ...flags, at('good.qcow2'), ...Array.from({ length: 20 }, () => at('long.raw'))];
@@ -255,7 +255,7 @@ describe('vet', () => {
     expect((await plimsoll(['vet', '--compare', '-'])).code).toBe(2);
   });
 
-  it('opens nothing but regular files: exit code 15; and says what is missing: 12', async () => {
+  it('opens only regular files: exit code 15; reports a missing one: 12', async () => {
     expect((await plimsoll(['vet', directory])).code).toBe(15);
     expect((await plimsoll(['vet', at('none')])).code).toBe(12);
   });

@@ -140,7 +140,7 @@ const HOLDERS: readonly {
     what: 'qemu-storage-daemon, read-only',
     start: () => aStorageDaemon('raw', raw, false),
     path: () => raw,
-    // Its NBD export lets others write, and not resize.
+    // Its NBD export lets others write, but not resize.
     bytes: [100, 203],
     verdict: 'reader',
     program: 'qemu-storage-daemon',
@@ -178,7 +178,7 @@ const HOLDERS: readonly {
 ];
 
 describe.each(HOLDERS)('$what', ({ start, path, bytes, verdict, program }) => {
-  it('is found with its locks, whoever is asked', async () => {
+  it('is found with its locks, by any user', async () => {
     await using holder = await start();
     for (const env of [{}, { PLIMSOLL_NO_FFI: '1' }] as Record<string, string>[]) {
       const { code, image } = await whoJson(path(), env);
@@ -201,8 +201,8 @@ describe.each(HOLDERS)('$what', ({ start, path, bytes, verdict, program }) => {
   });
 });
 
-describe('an image that nobody has open', () => {
-  it('is free if every process could be looked into, else the answer is open', async () => {
+describe('an image without users', () => {
+  it('is free if every process could be inspected, otherwise unknown', async () => {
     const { code, image } = await whoJson(raw);
     expect(image.locks).toMatchObject({ held: [], others: [], possible: [] });
     expect([image.processes, image.loopDevices]).toEqual([[], []]);
@@ -213,14 +213,14 @@ describe('an image that nobody has open', () => {
     }
   });
 
-  it("is free by QEMU's locks alone, when only these are asked for", async () => {
+  it("is free by QEMU's locks alone, when only these are queried", async () => {
     const { code, stdout } = await plimsoll(['who', '--json', '--locks-only', raw]);
     const [image] = (JSON.parse(stdout) as WhoReport).images;
     expect([code, image?.verdict, image?.processes, image?.loopDevices]).toEqual([0, 'free', null, null]);
     expect(image?.advice).toContain('according to');
   });
 
-  it.skipIf(!isRoot)('is never called free to somebody who may not look into the processes', async () => {
+  it.skipIf(!isRoot)('is never reported as free to a user who cannot inspect the processes', async () => {
     const words = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, COMMAND, 'who', '--json', '/etc/hostname'];
     const { code, stdout, stderr } = await run('setpriv', words);
     const { images } = JSON.parse(stdout || '{}') as WhoReport;
@@ -228,13 +228,13 @@ describe('an image that nobody has open', () => {
     expect(images[0]?.inaccessibleProcesses).toBeGreaterThan(0);
   });
 
-  it.skipIf(!isRoot)('is never called free in a PID namespace, where the processes outside do not appear', async () => {
+  it.skipIf(!isRoot)('is never reported as free in a PID namespace, where processes outside are hidden', async () => {
     const { code, stdout } = await run('unshare', ['--pid', '--fork', '--mount-proc', process.execPath, COMMAND, 'who', '--json', raw]);
     const { images } = JSON.parse(stdout) as WhoReport;
     expect([code, images[0]?.findings.map((one) => one.code)]).toEqual([11, ['PROCESSES_HIDDEN']]);
   });
 
-  it('stays as it was, and is locked for nobody', async () => {
+  it('is unchanged and unlocked afterwards', async () => {
     const facts = (): unknown => {
       const { size, blocks, mtimeMs, ctimeMs, atimeMs } = statSync(qcow2);
       return { size, blocks, mtimeMs, ctimeMs, atimeMs };
@@ -246,7 +246,7 @@ describe('an image that nobody has open', () => {
 });
 
 describe('one file', () => {
-  it('is known by all its names', async () => {
+  it('is recognised by all its names', async () => {
     const link = join(directory, 'link.raw');
     linkSync(raw, link);
     await using holder = await aShell('<>', link);
@@ -255,7 +255,7 @@ describe('one file', () => {
     rmSync(link);
   });
 
-  it('is reported with all who have it', async () => {
+  it('is reported with all its users', async () => {
     await using first = await aServer('qcow2', qcow2, '-r');
     await using second = await qemuIoOn('-r', qcow2);
     await using third = await aShell('<', qcow2);
@@ -265,7 +265,7 @@ describe('one file', () => {
 
   it('agrees with fuser(1)', async () => {
     await using holder = await aServer('raw', raw);
-    // fuser finds nothing at all when a process ends while it walks /proc.
+    // fuser finds nothing at all when a process exits while it walks /proc.
     await expect.poll(async () => (await run('fuser', [raw])).stdout.trim().split(/\s+/).map(Number)).toEqual([holder.pid]);
     expect((await whoJson(raw)).image.processes?.map(({ pid }) => pid)).toEqual([holder.pid]);
   });
@@ -277,7 +277,7 @@ describe.skipIf(!isRoot)('a loop device', () => {
     return { device, detach: () => void execFileSync('losetup', ['--detach', device]) };
   }
 
-  it('that writes is a writer, and one that reads a reader', async () => {
+  it('open for writing is a writer, one open for reading is a reader', async () => {
     for (const [options, verdict, code] of [
       [[], 'writer', 21],
       [['--read-only'], 'reader', 20],
@@ -294,7 +294,7 @@ describe.skipIf(!isRoot)('a loop device', () => {
     }
   });
 
-  it('is reported with where it is mounted', async () => {
+  it('is reported with its mount point', async () => {
     const disk = join(directory, 'with filesystem.raw');
     writeFileSync(disk, '');
     truncateSync(disk, 2 ** 24);
@@ -312,7 +312,7 @@ describe.skipIf(!isRoot)('a loop device', () => {
   });
 });
 
-describe('what is no image', () => {
+describe('a file that is not an image', () => {
   it('is an error with its own exit code: a directory, a fifo, a missing file', async () => {
     const fifo = join(directory, 'fifo');
     execFileSync('mkfifo', [fifo]);
@@ -327,7 +327,7 @@ describe('what is no image', () => {
     }
   });
 
-  it('does not keep the others from being asked; the highest code is the exit code', async () => {
+  it('does not prevent the others from being queried; the highest code is the exit code', async () => {
     await using holder = await aShell('<', raw);
     const { code, stdout } = await plimsoll(['who', '--json', '-'], { input: `${join(directory, 'nowhere')}\n${raw}\n` });
     const { images } = JSON.parse(stdout) as WhoReport;
@@ -342,7 +342,7 @@ describe('what is no image', () => {
   });
 });
 
-describe('who for people', () => {
+describe('who as text', () => {
   const HOSTILE = 'a\nb \u001b[2J\u202e\u009b31m.raw';
 
   function expectHarmless({ stdout }: Ended): void {
@@ -357,7 +357,7 @@ describe('who for people', () => {
     for (const line of stdout.split('\n')) expect(stringWidth(line)).toBeLessThanOrEqual(80);
   });
 
-  it('shows names of images, machines and programs harmlessly', async () => {
+  it('escapes names of images, VMs and programs', async () => {
     const image = join(directory, HOSTILE);
     writeFileSync(image, '');
     truncateSync(image, 2 ** 20);

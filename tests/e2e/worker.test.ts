@@ -11,7 +11,7 @@ const directory = mkdtempSync(join(tmpdir(), 'plimsoll-worker-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 describe('dist/worker.js', () => {
-  it('is one file, which imports nothing but Node and koffi', () => {
+  it('is one file, which imports only Node and koffi', () => {
     const text = readFileSync(join(ROOT, 'dist', 'worker.js'), 'utf8');
     const imported = [...text.matchAll(/\bfrom\s*"([^"]+)"|\bimport\("([^"]+)"\)/g)].map(([, from, dynamic]) => from ?? dynamic ?? '');
     expect(imported).toContain('koffi');
@@ -19,7 +19,7 @@ describe('dist/worker.js', () => {
     expect(readdirSync(join(ROOT, 'dist'))).toContain('worker.js');
   });
 
-  it('is found without being named, and answers as the same request does without a wall', async () => {
+  it('is found without configuration, and answers as the same request does unconfined', async () => {
     const content = Buffer.from('plimsoll'.repeat(100_000));
     const image = join(directory, 'image');
     writeFileSync(image, content);

@@ -44,7 +44,7 @@ export function start(program: string, words: readonly string[], choice: RunChoi
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
-  child.stdin.on('error', () => {}); // a program may end before it has read all
+  child.stdin.on('error', () => {}); // a program may exit before it has read everything
   child.stdin.end(choice.input ?? '');
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on('error', reject);

@@ -1,5 +1,5 @@
 /**
- * How long a test waits before it takes a process for hung, in milliseconds.
+ * Milliseconds after which a test considers a process hung.
  *
  * Only a hang lasts this long, however busy the machine is: no test measures speed with it. Latency targets are in bench/.
  */

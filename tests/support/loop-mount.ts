@@ -94,7 +94,7 @@ function roomyDirectory(byteLength: number): string {
     const { bavail, bsize } = statfsSync('/dev/shm');
     if (bavail * bsize >= 4 * byteLength) return '/dev/shm';
   } catch {
-    // No /dev/shm here.
+    // /dev/shm does not exist here.
   }
   return tmpdir();
 }

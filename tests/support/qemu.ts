@@ -131,7 +131,7 @@ function feed(
     child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString('latin1')));
     child.on('error', (error) => reject(explain(error, program)));
     child.on('close', (code, signal) => resolve({ output, errors, code, signal }));
-    // A program that refuses its image exits before it reads; what it printed says why.
+    // A program that refuses its image exits before it reads; its output gives the reason.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
   });

@@ -47,7 +47,7 @@ const AS_NOBODY =
   'as_nobody() { name=$1; shift; code=0; setpriv --reuid 65534 --clear-groups -- "$@" >/out/$name 2>/out/$name.err || code=$?; echo $code >/out/$name.code; }';
 
 describe('quotas', () => {
-  it('of users, on ext4: the limit counts, and without the right to read it there is no yes', async () => {
+  it('of users, on ext4: the limit counts, and without permission to read it the answer is not yes', async () => {
     const guest = await boot(
       `${WRITE}
       ${AS_NOBODY}
@@ -113,7 +113,7 @@ describe('thin volumes', () => {
       mkdir -p /run/lvm /run/lock/lvm
       pvcreate -q /dev/vda >/dev/null; vgcreate -q vg /dev/vda >/dev/null`;
 
-  it('of LVM whose pool is smaller than its volume: no yes, as root and as nobody', async () => {
+  it('of LVM whose pool is smaller than its volume: not yes, as root and as nobody', async () => {
     const guest = await boot(
       `${SETUP}
       lvcreate -q -Zn -T -L 200m vg/pool >/dev/null
@@ -166,7 +166,7 @@ describe('thin volumes', () => {
 });
 
 describe('NFS', () => {
-  it('is filled by other hosts too: no yes, unless the administrator declares it exclusive', async () => {
+  it('can be filled by other hosts too: not yes, unless the administrator declares it exclusive', async () => {
     const guest = await boot(
       `modprobe virtio_blk; modprobe ext4; modprobe nfsd; modprobe nfsv4 || modprobe nfs
       mkfs.ext4 -q /dev/vda; mkdir /tmp/exported /tmp/store; mount /dev/vda /tmp/exported; chmod 777 /tmp/exported

@@ -1,4 +1,4 @@
-/** The doors: what the package exports, name by name, and that nothing is exported by `*`. */
+/** The public interface: the names that the package exports, one by one, and nothing by `*`. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -11,12 +11,12 @@ const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as
   readonly imports: Readonly<Record<string, { readonly source: string }>>;
 };
 
-describe('the doors', () => {
-  it('of the package are the library and the command', () => {
+describe('the public interface', () => {
+  it('of the package is the library and the command', () => {
     expect([Object.keys(manifest.exports), Object.keys(manifest.bin)]).toEqual([['.'], ['plimsoll']]);
   });
 
-  it('of the library export these names', () => {
+  it('of the library exports these names', () => {
     const library = files.find((file) => file.path === 'src/index.ts');
     const names = [...walk((library as (typeof files)[number]).tree)].flatMap(([node]) => {
       if (node.type !== 'ExportSpecifier') return [];
@@ -88,12 +88,12 @@ describe('the doors', () => {
     `);
   });
 
-  it('of the layers are their index.ts, each a folder of src/', () => {
+  it('of each layer is its index.ts, in a folder of src/', () => {
     const expected = Object.keys(manifest.imports).map((name) => [name, `./src/${name.slice(1)}/index.ts`]);
     expect(Object.entries(manifest.imports).map(([name, { source }]) => [name, source])).toEqual(expected);
   });
 
-  it('name what they let through: no export *', () => {
+  it('names its exports: no export *', () => {
     const stars = files.filter((file) => [...walk(file.tree)].some(([node]) => node.type === 'ExportAllDeclaration'));
     expect(stars.map((file) => file.path)).toEqual([]);
   });
