@@ -42,7 +42,7 @@ describe('an image with the use attach', () => {
 });
 
 describe('a raw disk opened as raw', () => {
-  it('keeps its use as a disk of a guest, its capacity and its bytes, and QEMU opens no other file, whatever header the guest writes', async () => {
+  it("keeps its use as a guest's disk, its capacity and its bytes, and QEMU opens no other file, with any header the guest writes", async () => {
     const prng = new Prng(SEED);
     const path = join(directory, 'disk.raw');
     const disk = Buffer.alloc(2 ** 20);
@@ -71,7 +71,7 @@ describe('a raw disk opened as raw', () => {
       writeFileSync(path, disk);
       const vet = async (guestWritten: boolean): Promise<VetReport['use']> =>
         (await vetFile(path, { declared: 'raw', unconfined: true, policy: { ...DEFAULT_POLICY, guestWritten } })).use;
-      // The last one is a name, which no file's content is taken for.
+      // The last one is a name, which is never inferred from a file's content.
       expect(await vet(false)).toBe(header.toString().startsWith('nbd:') ? 'attach' : 'refuse');
       expect(await vet(true)).toBe('attach');
     },

@@ -94,11 +94,11 @@ describe('a batch with hostile images in it', () => {
     expect(together.map(({ path }) => path)).toEqual(paths);
     expect(new Set(told(together))).toEqual(new Set(['safe', 'refused', 'ambiguous']));
     for (const { path, report } of together) expect(report).toEqual(await vetFile(path, { unconfined: true }));
-    // Behind the wall, alone: a process each, so not all of them.
+    // Confined, alone: a process each, so only some of them.
     for (const { path, report } of together.slice(0, 12)) expect(report).toEqual(await vetFile(path));
   });
 
-  it('obeys the declared format, the policy and the wish for a hash, as alone', async () => {
+  it('applies the declared format, the policy and the request for a hash, as alone', async () => {
     const paths = images('policy', ['a', 'b']);
     const options = { declared: 'raw', policy: { ...DEFAULT_POLICY, formats: ['raw'] as const }, sha256: true };
     const together = await collected(vetMany(paths, { ...options, oneWorker: true }));
@@ -107,21 +107,21 @@ describe('a batch with hostile images in it', () => {
   });
 });
 
-describe('what cannot be opened', () => {
-  it('is an outcome in its place', async () => {
+describe('a file that cannot be opened', () => {
+  it('is an outcome at its position', async () => {
     const [good = '', other = ''] = images('missing', ['a', 'b']);
     const outcomes = await collected(vetMany([good, join(directory, 'none'), directory, other], { oneWorker: true }));
     expect(told(outcomes)).toEqual(['safe', 'IO_ENOENT', 'NOT_A_REGULAR_FILE', 'safe']);
   });
 
-  it('is told from what a link leads to, also where others of its directory were opened before', async () => {
+  it('is distinguished from the target of a link, also after other files of its directory were opened', async () => {
     const paths = images('links', ['a', 'b', 'c']);
     for (const [index, target] of ['b', '../links/c', '/dev/zero', 'nowhere'].entries()) {
       const link = join(directory, 'links', `link-${index}`);
       symlinkSync(target, link);
       paths.push(link);
     }
-    // So many names in front that the directory is known when the links come.
+    // Enough names before the links that the directory is cached when they come.
     const names = [...Array.from({ length: 20 }, () => paths[0] as string), ...paths];
     const outcomes = await collected(vetMany(names, { oneWorker: true }));
     expect(told(outcomes.slice(20))).toEqual(['safe', 'safe', 'safe', 'safe', 'safe', 'NOT_A_REGULAR_FILE', 'IO_ENOENT']);
@@ -129,14 +129,14 @@ describe('what cannot be opened', () => {
     expect(inodes[23]).toBe(inodes[21]);
   });
 
-  it('may be all there is, or nothing at all', async () => {
+  it('may be the only file; the list may be empty', async () => {
     expect(told(await collected(vetMany([join(directory, 'none')], { oneWorker: true })))).toEqual(['IO_ENOENT']);
     expect(await collected(vetMany([], { oneWorker: true }))).toEqual([]);
   });
 });
 
-describe('more files than one worker takes', () => {
-  it('go to as many workers as they need, in order', async () => {
+describe('more files than one worker accepts', () => {
+  it('are distributed over as many workers as needed, in order', async () => {
     const names = Array.from({ length: 11 }, (_, index) => `vm-${index}`);
     const paths = images('many', names);
     const outcomes = await collected(vetSharing(each(paths), { filesPerWorker: 3 }));
@@ -144,7 +144,7 @@ describe('more files than one worker takes', () => {
     expect(new Set(told(outcomes))).toEqual(new Set(['safe']));
   });
 
-  it('are not opened all at once', async () => {
+  it('are not all opened at once', async () => {
     const paths = images(
       'few',
       Array.from({ length: 12 }, (_, index) => `vm-${index}`),
@@ -168,24 +168,24 @@ describe('an image that ends the worker', () => {
     expect(outcomes[2]?.error).toBeInstanceOf(PlimsollError);
   });
 
-  it('gets its verdict where only those before it used up the memory', async () => {
+  it('gets its verdict if only those before it used up the memory', async () => {
     const paths = images('hoard', ['hoard-a', 'b', 'hoard-c', 'hoard-d', 'e']);
     expect(told(await collected(vetSharing(each(paths), { worker })))).toEqual(['safe', 'safe', 'safe', 'safe', 'safe']);
   });
 
-  it.each(['more', 'next'])('by an answer that was not asked for (%s) is found out', async (deed) => {
+  it.each(['more', 'next'])('with an unrequested answer (%s) is detected', async (deed) => {
     const paths = images(deed, ['a', `${deed}-b`, 'c']);
     expect(told(await collected(vetSharing(each(paths), { worker })))).toEqual(['safe', 'WORKER_PROTOCOL', 'safe']);
   });
 });
 
 describe('a worker that is killed midway', () => {
-  it('costs the image in hand its verdict, and no other', async () => {
+  it('loses the verdict of the image in hand, and no other', async () => {
     const paths = images('killed', ['a', 'b', 'sleep-c', 'd', 'e']);
     const outcomes: VetOutcome[] = [];
     for await (const outcome of vetSharing(each(paths), { worker })) {
       outcomes.push(outcome);
-      // It sleeps over the third.
+      // It sleeps on the third.
       if (outcomes.length === 2) for (const pid of workers(worker)) process.kill(pid, 'SIGKILL');
     }
     expect(told(outcomes)).toEqual(['safe', 'safe', 'WORKER_KILLED', 'safe', 'safe']);
@@ -193,7 +193,7 @@ describe('a worker that is killed midway', () => {
   });
 });
 
-describe('whoever stops early', () => {
+describe('a caller that stops early', () => {
   it.each([
     ['by leaving the loop', undefined],
     ['by a signal', new Error('enough')],
@@ -214,7 +214,7 @@ describe('whoever stops early', () => {
   });
 });
 
-describe('a worker for each', () => {
+describe('one worker for each image', () => {
   it('gives the same outcomes in the same order', async () => {
     const paths = [...images('own', ['a', 'b', 'c']), join(directory, 'none')];
     const [own, shared] = [await collected(vetMany(paths)), await collected(vetMany(paths, { oneWorker: true }))];

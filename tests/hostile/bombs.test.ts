@@ -15,7 +15,7 @@ const MOST_BYTES = 512 * MiB;
 const MAX_TIMES_READ = 8;
 const READ_ALLOWANCE = 64 * MiB;
 
-// Only tmpfs takes sparse files of 8 PiB; ext4 ends at 16 TiB.
+// Only tmpfs supports sparse files of 8 PiB; ext4 ends at 16 TiB.
 mkdirSync('/dev/shm', { recursive: true });
 const directory = mkdtempSync('/dev/shm/plimsoll-bombs-');
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

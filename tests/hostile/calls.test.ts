@@ -83,7 +83,7 @@ describe('a wrong call of the library', () => {
     await expect((async () => call())()).rejects.toMatchObject(wrong);
   });
 
-  it('a right one is none', () => {
+  it('a correct call throws nothing', () => {
     expect(measureNew('raw', 0, raw).length).toBe(0);
     expect(measureNew('raw', 2 ** 53 - 2 ** 16, raw).commitment).toBe(2 ** 53 - 2 ** 16);
   });

@@ -58,7 +58,7 @@ function mostPromised(heard: readonly Heard[]): number {
 const root = canMount('1,000 concurrent reservations on a store of its own');
 
 describe.runIf(root)(`${CLIENTS * REQUESTS} reservations at the same time`, () => {
-  it('never promise more than there is, hold each key once, and lose none', async () => {
+  it('never reserve more than is available, reserve once per key, and lose no reservation', async () => {
     const directory = cleanup.path(mkdtempSync(join(tmpdir(), 'plimsoll-crowd-')));
     const script = join(directory, 'crowd.mjs');
     await build({
@@ -80,7 +80,7 @@ describe.runIf(root)(`${CLIENTS * REQUESTS} reservations at the same time`, () =
     expect(answers).toHaveLength(CLIENTS * REQUESTS);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 201, 409]));
     expect(heard.filter(({ what, status }) => what === 'released' && status !== 200)).toEqual([]);
-    // All were asked for far more than there is, so the store is nearly full of promises, and never too full.
+    // The requests exceed the space by far, so the store is nearly full of reservations, and never too full.
     const most = mostPromised(heard);
     expect(most).toBeLessThanOrEqual(available);
     expect(most).toBeGreaterThan(available - MiB);
@@ -91,7 +91,7 @@ describe.runIf(root)(`${CLIENTS * REQUESTS} reservations at the same time`, () =
     expect(reserved + (residual ?? 0)).toBeLessThanOrEqual(available);
     const held = await daemon.heldKeys();
     expect(new Set(held).size).toBe(held.length);
-    // Acknowledged, neither released nor with an image: held.
+    // Acknowledged, neither released nor fulfilled: held.
     const ended = new Set(heard.filter(({ what }) => what === 'releasing' || what === 'image').map(({ key }) => key));
     const acknowledged = answers.filter(({ key, status = 0 }) => status < 300 && !ended.has(key)).map(({ key }) => key);
     expect([...new Set(acknowledged)].filter((key) => !held.includes(key))).toEqual([]);

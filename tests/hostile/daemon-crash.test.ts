@@ -88,7 +88,7 @@ async function runLane(name: string, kills: number): Promise<{ complaints: strin
   for (let round = 0; round <= kills; round += 1) {
     const daemon = new DaemonProcess({ directory, stores: [store], words: ['--log-level', 'silent', '--listen', 'off'] });
     try {
-      // Now and then while it starts.
+      // Sometimes while it starts.
       if (round < kills && randomInt(6) === 0) {
         await pause(randomInt(100, 600));
         continue;
@@ -110,10 +110,10 @@ async function runLane(name: string, kills: number): Promise<{ complaints: strin
 }
 
 describe('a killed daemon', () => {
-  it(`keeps its word, ${KILLS} times`, { timeout: HANG_MS + KILLS * 3000 }, async () => {
+  it(`keeps every acknowledged reservation, ${KILLS} times`, { timeout: HANG_MS + KILLS * 3000 }, async () => {
     const lanes = await Promise.all(Array.from({ length: LANES }, (_, lane) => runLane(`l${lane}`, KILLS / LANES)));
     expect(lanes.flatMap(({ complaints }) => complaints)).toEqual([]);
-    // It was really at work.
+    // It was working.
     for (const { word, restarts } of lanes) expect([word.acknowledged > KILLS / LANES, restarts > KILLS / LANES / 2]).toEqual([true, true]);
   });
 });

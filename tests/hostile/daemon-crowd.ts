@@ -26,7 +26,7 @@ async function release(key: string): Promise<void> {
 
 function makeImage(key: string, bytes: number): void {
   say('image', key, { bytes });
-  // Under its name at once with its full size, as renaming would do it.
+  // Under its final name at once with its full size, as a rename would do it.
   const path = join(directory, `${key}.raw`);
   writeFileSync(path, '');
   truncateSync(path, bytes);

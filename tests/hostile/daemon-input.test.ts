@@ -58,8 +58,8 @@ afterAll(() => cleanup.all());
 /** No control character but the line's end, nothing that turns text around, nothing that is half a character. */
 const HARMFUL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufffd]|\p{Surrogate}/u;
 
-describe('names of strangers', () => {
-  it('are all there in the API, each with an id of its own, under which it is found', async () => {
+describe('untrusted names', () => {
+  it('are all present in the API, each under an id of its own', async () => {
     const { images } = (await open.ask('/api/v1/images')).json as ImagePage;
     expect(images.map(({ path }) => path).sort()).toEqual(NAMES.map(([, name]) => `${vm}/${name}`).sort());
     expect(new Set(images.map(({ id }) => id)).size).toBe(NAMES.length);
@@ -69,7 +69,7 @@ describe('names of strangers', () => {
     }
   });
 
-  it('are apart also for what changes: an event names the one that did', async () => {
+  it('are distinguished in events: an event names the image that changed', async () => {
     const { images } = (await open.ask('/api/v1/images')).json as ImagePage;
     const name = Buffer.concat([Buffer.from(`${vm}/`), bytes('a', 0xfe, '.raw')]);
     truncateSync(name, 2 * MiB);
@@ -81,7 +81,7 @@ describe('names of strangers', () => {
     expect(changed).toEqual([[`${vm}/a\udcfe.raw`, 2 * MiB]]);
   });
 
-  it('can be fulfilled by the images that reservations are for', async () => {
+  it('fulfil the reservations made for them', async () => {
     const path = `${vm}/new\nimage.raw`;
     expect((await open.reserve(vm, 'key\n\u001b[31m\u202e', MiB, { path, overcommit: true })).status).toBe(201);
     writeFileSync(path, '');
@@ -90,7 +90,7 @@ describe('names of strangers', () => {
     expect(await open.heldKeys()).toEqual([]);
   });
 
-  it('make no metric twice, and promtool finds nothing wrong', async () => {
+  it('give no duplicate metric, and pass promtool', async () => {
     const { text } = await open.ask('/metrics');
     const families = readExposition(text);
     expect(families.get('plimsoll_image_length_bytes')?.samples.length).toBeGreaterThanOrEqual(NAMES.length);
@@ -99,7 +99,7 @@ describe('names of strangers', () => {
     expect([error, status, stdout, stderr]).toEqual([undefined, 0, '', '']);
   });
 
-  it('do no harm in a terminal, in the line of a monitor, and in the log', async () => {
+  it('are escaped in a terminal, in the line of a monitor, and in the log', async () => {
     await open.ask('/api/v1/no/\u001b%1b[31m'.replace('\u001b', ''));
     await open.reserve(vm, 'log\n\u001b[31m', MiB, { overcommit: true });
     const { message } = (await open.ask('/api/v1/admission/check', { method: 'POST', body: { store: vm, bytes: 1 } })).json as {
@@ -130,7 +130,7 @@ describe('names of strangers', () => {
   });
 });
 
-describe('the door with a token', () => {
+describe('a listener with a token', () => {
   it.each([
     '/api/v1/status',
     '/%61pi/v1/status',
@@ -148,7 +148,7 @@ describe('the door with a token', () => {
     expect((await ask(guarded.url, path, { headers: { authorization: `Bearer ${token.slice(0, -1)}0x` } })).status).toBe(401);
   });
 
-  it('opens with it', async () => {
+  it('accepts the token', async () => {
     expect((await ask(guarded.url, '/api/v1/status', { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
   });
 
@@ -211,7 +211,7 @@ function raw(text: string | Buffer, silence = 3000): Promise<string> {
 
 const statuses = (heard: string): string[] => [...heard.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => status ?? '');
 
-describe('requests that are none', () => {
+describe('requests that are not valid', () => {
   const post = 'POST /api/v1/rescan HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
   it.each([
     ['two lengths', `${post}content-length: 2\r\ncontent-length: 40\r\n\r\n{}`],
@@ -245,7 +245,7 @@ describe('requests that are none', () => {
     },
   );
 
-  it('too large a body is refused, and numbers out of range, and fields that nobody knows', async () => {
+  it('too large a body is refused, and numbers out of range, and unknown fields', async () => {
     const big = await open.ask('/api/v1/admission/check', { method: 'POST', body: { store: 'x'.repeat(100_000), bytes: 1 } });
     expect(big.status).toBe(413);
     for (const body of [
@@ -271,7 +271,7 @@ describe('requests that are none', () => {
 });
 
 describe('clients that hang', () => {
-  it('slow heads, idle connections and subscribers that never read keep nobody else waiting', async () => {
+  it('slow heads, idle connections and subscribers that never read delay no other client', async () => {
     const port = Number(new URL(open.url).port);
     const sockets: Socket[] = [];
     const add = (text: string, socket: Socket): void => {
@@ -285,7 +285,7 @@ describe('clients that hang', () => {
     await pause(200);
     for (let count = 0; count < 20; count += 1) await open.ask('/api/v1/rescan', { method: 'POST', body: {} });
     expect((await ask(open.url, '/api/v1/status')).status).toBe(200);
-    // A head that never ends is cut off after ten seconds.
+    // A head without end is disconnected after ten seconds.
     await expect.poll(() => sockets.slice(0, 100).filter((one) => !one.destroyed && one.resume().readable).length).toBe(0);
     for (const one of sockets) one.destroy();
     await expect.poll(async () => (await ask(open.url, '/api/v1/status')).status).toBe(200);
@@ -293,7 +293,7 @@ describe('clients that hang', () => {
 });
 
 describe('a configuration', () => {
-  it('with a key that nobody knows starts nothing, and says the line', async () => {
+  it('with an unknown key prevents the start, and the error gives the line', async () => {
     const config = join(directory, 'bad.toml');
     writeFileSync(config, '[serve]\nlisten = "off"\ntokenfile = "x"\n\n[[store]]\ndirectories = ["/srv"]\nfloor_byte = 1\n');
     const daemon = cleanup.watch(new Process({ directory: join(directory, 'bad'), stores: [], words: ['--config', config] }));

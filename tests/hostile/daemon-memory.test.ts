@@ -76,8 +76,8 @@ async function scanned(daemon: DaemonProcess): Promise<ReadonlyMap<string, Image
   return new Map((json as ImagePage).images.map((image) => [image.path.split('/').at(-1) ?? '', image]));
 }
 
-describe('a daemon whose store holds files made to take memory', () => {
-  it('stays within the memory of its unit, and a file that needs more costs its own figures only', async () => {
+describe('a daemon whose store contains files that exhaust memory', () => {
+  it('stays within the memory of its unit, and a file that needs more loses only its own figures', async () => {
     // tmpfs and ext4 of 4 KiB blocks end files at 8 EiB and 16 TiB; these are longer than the latter.
     const place = cleanup.path(mkdtempSync(join('/dev/shm', 'plimsoll-memory-')));
     const store = join(place, 'vm');

@@ -42,7 +42,7 @@ async function expectSaid(daemon: DaemonProcess, code: string): Promise<void> {
 const overwrite = (file: string): void => writeFileSync(file, Buffer.alloc(64 * 1024, 'not a database '));
 
 describe('a damaged file', () => {
-  it('of reservations found at the start is kept aside, made anew, and said', async () => {
+  it('of reservations found at the start is quarantined, created anew, and reported', async () => {
     const first = await ready();
     await hold(first, 'one', 'two');
     await first.kill();
@@ -53,7 +53,7 @@ describe('a damaged file', () => {
     await hold(second, 'three');
   });
 
-  it('of history found at the start is kept aside, made anew, and said; what is held is held', async () => {
+  it('of history found at the start is quarantined, created anew, and reported; reservations remain', async () => {
     const first = await ready();
     await hold(first, 'one');
     await first.stop();
@@ -65,13 +65,13 @@ describe('a damaged file', () => {
 });
 
 describe('a state directory', () => {
-  it('that is removed while it is in use is made anew with all that is held', async () => {
+  it('that is removed while it is in use is created anew with all reservations', async () => {
     const daemon = await ready();
     await hold(daemon, 'one');
     rmSync(daemon.state, { recursive: true });
     await hold(daemon, 'two');
     await expectSaid(daemon, 'LEDGER_REBUILT');
-    // And nobody else can take it meanwhile.
+    // And no other daemon can take it meanwhile.
     const other = cleanup.watch(new Process({ directory, stores: [store], words: ['--socket', join(directory, 'other')] }));
     const { code, stderr } = await other.process.ended;
     expect([code, stderr]).toEqual([19, expect.stringContaining('locked by another process')]);
@@ -79,7 +79,7 @@ describe('a state directory', () => {
     expect(await (await ready()).heldKeys()).toEqual(['one', 'two']);
   });
 
-  it('that others may write, or that is no directory, is refused in a sentence', async () => {
+  it('that other users may write, or that is not a directory, is refused with an explanation', async () => {
     mkdirSync(join(directory, 'state'));
     chmodSync(join(directory, 'state'), 0o777);
     const open = await cleanup.watch(new Process({ directory, stores: [store] })).process.ended;
@@ -93,7 +93,7 @@ describe('a state directory', () => {
     expect([file.code !== 0, file.stderr]).toEqual([true, expect.stringMatching(/^plimsoll: \S+: Cannot .*state.*\n$/)]);
   });
 
-  it('that another daemon has is a conflict, which names both and what to do; the first one is not disturbed', async () => {
+  it('of another daemon is a conflict, which names both and the remedy; the first one is not disturbed', async () => {
     const first = await ready();
     const second = cleanup.watch(new Process({ directory, stores: [store], words: ['--socket', join(directory, 'other')] }));
     const { code, stderr } = await second.process.ended;
@@ -107,7 +107,7 @@ describe('a state directory', () => {
 const root = canMount('a full disk under the state directory');
 
 describe.runIf(root)('a full disk under the state directory', () => {
-  it('refuses what cannot be kept, in words, ends what is held, and goes on when there is room', async () => {
+  it('refuses what it cannot store, with an explanation, ends reservations, and continues when space is available', async () => {
     await using small = await withFilesystem('ext4', 16 * MiB);
     const daemon = await ready({ words: ['--state', join(small.path, 'state')] });
     await hold(daemon, 'one', 'two');

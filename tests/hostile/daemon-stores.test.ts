@@ -33,7 +33,7 @@ async function presences(daemon: DaemonProcess): Promise<string[]> {
 const root = canMount('stores that are unmounted under the daemon');
 
 describe.runIf(root)('a store that is unmounted', () => {
-  it('is vanished and critical, keeps what is held, refuses all else, and is itself again when it comes back', async () => {
+  it('is vanished and critical, keeps its reservations, refuses new ones, and recovers when it is mounted again', async () => {
     const disk = join(directory, 'disk');
     writeFileSync(disk, '');
     truncateSync(disk, 64 * MiB);
@@ -72,7 +72,7 @@ describe.runIf(root)('a store that is unmounted', () => {
       expect([back?.presence, back?.reserved, back?.imageCount]).toEqual(['present', MiB, 1]);
       expect(back?.findings.map(({ code }) => code)).toContain('STORE_CAME_BACK');
       expect((await daemon.reserve(join(mount, 'vm'), 'two', MiB)).status).toBe(201);
-      // A daemon that starts while it is away still holds what was promised.
+      // A daemon that starts while it is absent still holds its reservations.
       await daemon.kill();
       unmountIt();
       const later = await cleanup.ready({ directory, stores: [mount] });
@@ -85,7 +85,7 @@ describe.runIf(root)('a store that is unmounted', () => {
     }
   });
 
-  it('and one that is mounted over it is another store; what was held stays on the first', async () => {
+  it('and one mounted over it is another store; reservations stay on the first', async () => {
     const vm = join(directory, 'vm');
     mkdirSync(vm);
     image(join(vm, 'a.raw'));
@@ -111,7 +111,7 @@ describe.runIf(root)('a store that is unmounted', () => {
 });
 
 describe('a directory', () => {
-  it('that is removed and made again loses nothing that is held', async () => {
+  it('that is removed and created again loses no reservation', async () => {
     const vm = join(directory, 'vm');
     mkdirSync(vm);
     image(join(vm, 'a.raw'));
@@ -131,7 +131,7 @@ describe('a directory', () => {
     expect((await daemon.ask('/api/v1/reservations?ended=true')).json).toMatchObject([{ key: 'one', state: 'fulfilled' }]);
   });
 
-  it('gets no space held for an image that is there already: it would be fulfilled at once, by an image that has not grown yet', async () => {
+  it('no space is reserved for an existing image: it would be fulfilled at once, by an image that has not grown yet', async () => {
     const vm = join(directory, 'vm');
     mkdirSync(vm);
     image(join(vm, 'a.raw'));
@@ -141,7 +141,7 @@ describe('a directory', () => {
     expect(await daemon.heldKeys()).toEqual([]);
   });
 
-  it('that is a link is followed, and where the link leads elsewhere later, that is said', async () => {
+  it('that is a link is followed, and a later change of its target is reported', async () => {
     for (const name of ['one', 'two']) mkdirSync(join(directory, name));
     image(join(directory, 'one', 'a.raw'));
     const link = join(directory, 'link');
@@ -157,7 +157,7 @@ describe('a directory', () => {
 });
 
 describe('files of nearly 2^53 bytes', () => {
-  it('end the figures of the store there, with a finding, and leave every integer exact', async () => {
+  it('limit the figures of the store to that, with a finding, and leave every integer exact', async () => {
     const vm = cleanup.path(mkdtempSync(join('/dev/shm', 'plimsoll-absurd-')));
     for (const name of ['a.raw', 'b.raw', 'c.raw']) {
       writeFileSync(join(vm, name), '');
@@ -180,7 +180,7 @@ describe('files of nearly 2^53 bytes', () => {
 });
 
 describe('a reservation that overcommits', () => {
-  it('is refused where it is larger than the store, alone or with others, and blocks nobody', async () => {
+  it('is refused if it exceeds the store, alone or with others, and blocks no other', async () => {
     const vm = join(directory, 'vm');
     mkdirSync(vm);
     const daemon = await cleanup.ready({ directory, stores: [vm] });

@@ -20,7 +20,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 const at = (name: string): string => join(directory, name);
 
-describe('what is no regular file', () => {
+describe('an object that is not a regular file', () => {
   it.each([
     ['a fifo', (): void => void execFileSync('mkfifo', [at('x')])],
     ['a directory', (): void => mkdirSync(at('x'))],
@@ -93,12 +93,12 @@ describe('an image that shrinks after its header was read', () => {
     });
   }
 
-  it('is whole to begin with', async () => {
+  it('is complete before that', async () => {
     const device = memoryDevice(bytes);
     await expect(readCensus(device, await readQcow2Header(device))).resolves.toMatchObject({ inPlaceCount: 3 });
   });
 
-  it('is corrupt wherever it ends, never counted short', async () => {
+  it('is corrupt wherever it ends, and never counts too little', async () => {
     const header = await readQcow2Header(memoryDevice(bytes));
     for (let end = 4096; end < bytes.byteLength - 4096; end += 1999) {
       const error: unknown = await readCensus(shrinking(end), header).then(
@@ -110,7 +110,7 @@ describe('an image that shrinks after its header was read', () => {
     }
   });
 
-  it('and one that is rewritten all the time gives a report or an error of its own, never a bug', async () => {
+  it('and one that is rewritten all the time gives a report or an error of a named kind, never a bug', async () => {
     writeFileSync(at('x'), bytes);
     const over = new AbortController();
     const writer = (async (): Promise<void> => {
@@ -137,7 +137,7 @@ describe('a damaged image', () => {
     return readsSince(before).bytes;
   }
 
-  it('is read again while it has a writer, which may have moved a table meanwhile, and not without end', async () => {
+  it('is read again while it has a writer, which may have moved a table meanwhile, with a limit', async () => {
     const image = aQcow2();
     writeFileSync(at('x'), image.bytes());
     const writer = spawn('qemu-io', ['-f', 'qcow2', at('x')], { stdio: ['pipe', 'pipe', 'inherit'] });

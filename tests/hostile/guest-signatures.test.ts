@@ -102,7 +102,7 @@ async function isLowered(name: string, write: (disk: string) => void): Promise<b
 }
 
 describe('a raw disk on which the guest wrote the header of an image', () => {
-  it.each(CONTAINERS)('%s: its figure does not become smaller and the answer stays no', async (_what, format, ...options) => {
+  it.each(CONTAINERS)('%s: its figure does not shrink and the answer stays no', async (_what, format, ...options) => {
     const head = headOf(format, options);
     for (const name of NAMES) {
       expect(await isLowered(name, (disk) => guestWrites(disk, head, 0))).toBe(false);
@@ -120,7 +120,7 @@ describe('a raw disk on which the guest wrote the header of an image', () => {
     },
   );
 
-  it.each(WRAPPINGS)('%s: is still counted whole', async (_what, bytes, offset) => {
+  it.each(WRAPPINGS)('%s: still counts whole', async (_what, bytes, offset) => {
     for (const name of NAMES) {
       const disk = sparseDisk(name);
       guestWrites(disk, bytes, offset);
@@ -131,7 +131,7 @@ describe('a raw disk on which the guest wrote the header of an image', () => {
     }
   });
 
-  it('a guest that encrypts its raw disk leaves the answer known, with the same commitment', async () => {
+  it('an encrypted raw disk leaves the answer known, with the same commitment', async () => {
     const head = headOf('luks', ['key-secret=s,iter-time=10']);
     for (const name of ['vm.img', 'vm.luks', 'vm']) {
       writeFileSync(at(name), '');
@@ -145,13 +145,13 @@ describe('a raw disk on which the guest wrote the header of an image', () => {
     }
   });
 
-  it('a header with the corrupt bit, which QEMU would not write, is no bound either', async () => {
+  it('a header with the corrupt bit, which QEMU would not write, does not bound it either', async () => {
     const head = Buffer.from(headOf('qcow2', []));
     head.writeUInt8(2, 79);
     expect(await isLowered('vm.img', (disk) => guestWrites(disk, head, 0))).toBe(false);
   });
 
-  it('is remembered by a daemon: a name like that of the format lends a new header no weight', async () => {
+  it('is remembered by a daemon: a name with the extension of the format gives a new header no weight', async () => {
     const small = 300 * MiB;
     writeFileSync(at('vm.qcow2'), '');
     truncateSync(at('vm.qcow2'), small);
@@ -189,7 +189,7 @@ describe('an image of a container format', () => {
     expect(image.findings.map(({ code }) => code)).not.toContain('FORMAT_UNPROVEN');
   });
 
-  it('with a long punched tail keeps them by its name alone, and without it the larger reading counts', async () => {
+  it('with a long punched tail keeps its figures only by its extension; without it the larger reading counts', async () => {
     for (const name of ['vm.qcow2', 'vm.img']) {
       execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', at(name), '64M']);
       execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write 0 64M', at(name)]);

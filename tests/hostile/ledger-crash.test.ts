@@ -22,7 +22,7 @@ const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(),
 const bundle = join(scratch, 'ledger-child.mjs');
 
 beforeAll(async () => {
-  // libsql stays a package, and is looked for beside the bundle.
+  // libsql stays a package, searched beside the bundle.
   symlinkSync(join(ROOT, 'node_modules'), join(scratch, 'node_modules'));
   await build({
     entryPoints: [join(ROOT, 'tests/hostile/ledger-child.ts')],
@@ -80,7 +80,7 @@ interface Lane {
 async function runLane(name: string, kills: number): Promise<Lane> {
   const lane: Lane = { complaints: [], acknowledgements: 0, checked: 0 };
   const acknowledged = new Acknowledged();
-  // The last round is only there to be looked at.
+  // The last round only checks the state.
   for (let round = 0; round <= kills; round += 1) {
     const child = spawn(process.execPath, [bundle, join(scratch, name, 'ledger.db'), `${name}${round}`], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -100,7 +100,7 @@ async function watch(
 ): Promise<void> {
   const kill = (): unknown => child.kill('SIGKILL');
   const early = !isLast && randomInt(5) === 0 ? setTimeout(kill, randomInt(60, 140)) : undefined;
-  // Counted, not timed: a slow machine does as much work before a kill as a fast one.
+  // Counted, not timed: a slow host does as much work before a kill as a fast one.
   const linesBeforeKill = isLast ? 0 : 3 + randomInt(40);
   let lines = 0;
   for await (const line of createInterface(child.stdout)) {
@@ -121,7 +121,7 @@ async function watch(
 }
 
 describe('a killed ledger', () => {
-  it(`keeps its word, ${KILLS} times`, { timeout: HANG_MS }, async () => {
+  it(`keeps every acknowledged reservation, ${KILLS} times`, { timeout: HANG_MS }, async () => {
     const lanes = await Promise.all(Array.from({ length: LANES }, (_, index) => runLane(`lane${index}`, KILLS / LANES)));
     expect(lanes.flatMap(({ complaints }) => complaints)).toEqual([]);
     const total = (of: 'acknowledgements' | 'checked'): number => lanes.reduce((sum, lane) => sum + lane[of], 0);
@@ -129,7 +129,7 @@ describe('a killed ledger', () => {
     expect(total('acknowledgements')).toBeGreaterThan(KILLS);
   });
 
-  it('has flushed to the disk what it acknowledges', () => {
+  it('has flushed what it acknowledges', () => {
     const file = join(mkdtempSync(join(tmpdir(), 'plimsoll-strace-')), 'ledger.db');
     const calls = ['-f', '-y', '-e', 'trace=write,pwrite64,fsync,fdatasync', '-s', '12'];
     const words = [...calls, process.execPath, bundle, file, 's', '12'];
@@ -141,7 +141,7 @@ describe('a killed ledger', () => {
 });
 
 describe('a second process', () => {
-  it('is told that the ledger is in use, until the first is killed', async () => {
+  it('gets the error that the ledger is in use, until the first is killed', async () => {
     const file = join(scratch, 'shared', 'ledger.db');
     const first = spawn(process.execPath, [bundle, file, 'first'], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(first.stdout, 'data');
@@ -156,7 +156,7 @@ describe('a second process', () => {
 });
 
 describe('without libsql', () => {
-  it('the error says what to install', () => {
+  it('names the package to install', () => {
     const alone = mkdtempSync(join(tmpdir(), 'plimsoll-alone-'));
     copyFileSync(bundle, join(alone, 'child.mjs'));
     const { stderr, status } = spawnSync(process.execPath, [join(alone, 'child.mjs'), join(alone, 'l.db'), 'x'], { encoding: 'utf8' });

@@ -28,7 +28,7 @@ let directory: string;
 let file: string;
 
 beforeEach(() => {
-  // Memory where there is some: hundreds of flushes to a busy disk are no part of the question.
+  // In memory where possible: hundreds of flushes to a busy disk are not part of the test.
   directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'plimsoll-damage-'));
   file = join(directory, 'ledger.db');
 });
@@ -97,7 +97,7 @@ describe('a damaged ledger', () => {
     expect(readdirSync(directory).sort()).toEqual(['ledger.db', aside, 'ledger.db.lock'].sort());
   });
 
-  it('whose file is missing beside its log is not taken for a new one', async () => {
+  it('with a log but no file is not taken for a new one', async () => {
     writeFileSync(`${file}-wal`, 'left over');
     const ledger = await Ledger.open(file);
     expect(ledger.findings()[0]?.message).toContain('only its log was there');
@@ -120,10 +120,10 @@ describe('a damaged ledger', () => {
     again.close();
   });
 
-  it('that goes bad while in use is made anew from memory', async () => {
+  it('damaged while in use is rebuilt from memory', async () => {
     await aLedger();
     const ledger = await Ledger.open(file);
-    // Over the database, under the open ledger: all pages but the first, so that the next look at them fails.
+    // Over the database, under the open ledger: all pages but the first, so that the next read of them fails.
     scribble(PAGE, statSync(file).size - PAGE);
     for (let index = 0; index < 100; index += 1) ledger.release(`key-${index}`, Date.now());
     expect(ledger.findings()).toEqual([expect.objectContaining({ code: 'LEDGER_REBUILT' })]);
@@ -133,10 +133,10 @@ describe('a damaged ledger', () => {
     again.close();
   });
 
-  it('is read once more when the process ended before it was refilled', async () => {
+  it('is read once more when the process exited before it was refilled', async () => {
     await aLedger();
     scribble(0, 100);
-    // As after a crash behind the first steps: the file is aside, the link says which, nothing new is there.
+    // As after a crash past the first steps: the file is quarantined, the link names it, and nothing new exists.
     const { quarantine } = await import('../../src/host/index.ts');
     quarantine(file, Date.now());
     expect(existsSync(file)).toBe(false);
@@ -149,24 +149,27 @@ describe('a damaged ledger', () => {
 const isRoot = canMount('a full disk under the ledger');
 
 describe.runIf(isRoot)('a full disk under the ledger', () => {
-  it.each<MountableKind>(['ext4', 'tmpfs'])('on %s: what cannot be written is not held, releases still work', async (kind) => {
-    await using mount = await withFilesystem(kind, 16 * 2 ** 20);
-    file = join(mount.path, 'state', 'ledger.db');
-    const ledger = await Ledger.open(file);
-    for (let index = 0; index < 300; index += 1) hold(ledger, `key-${index}`);
-    fill(join(mount.path, 'filler'));
-    const added = holdUntilRefused(ledger);
-    expect(ledger.held().length).toBe(300 + added);
-    expect(ledger.heldBytes('store')).toBe((300 + added) * 1000);
-    for (let index = 0; index < 300; index += 1) ledger.release(`key-${index}`, Date.now());
-    expect(ledger.held().length).toBe(added);
-    ledger.close();
-    rmSync(join(mount.path, 'filler'));
-    const again = await Ledger.open(file);
-    expect([again.held().length, again.findings()]).toEqual([added, []]);
-    hold(again, 'after');
-    again.close();
-  });
+  it.each<MountableKind>(['ext4', 'tmpfs'])(
+    'on %s: a reservation that cannot be written is refused, and releases still work',
+    async (kind) => {
+      await using mount = await withFilesystem(kind, 16 * 2 ** 20);
+      file = join(mount.path, 'state', 'ledger.db');
+      const ledger = await Ledger.open(file);
+      for (let index = 0; index < 300; index += 1) hold(ledger, `key-${index}`);
+      fill(join(mount.path, 'filler'));
+      const added = holdUntilRefused(ledger);
+      expect(ledger.held().length).toBe(300 + added);
+      expect(ledger.heldBytes('store')).toBe((300 + added) * 1000);
+      for (let index = 0; index < 300; index += 1) ledger.release(`key-${index}`, Date.now());
+      expect(ledger.held().length).toBe(added);
+      ledger.close();
+      rmSync(join(mount.path, 'filler'));
+      const again = await Ledger.open(file);
+      expect([again.held().length, again.findings()]).toEqual([added, []]);
+      hold(again, 'after');
+      again.close();
+    },
+  );
 });
 
 function fill(path: string): void {

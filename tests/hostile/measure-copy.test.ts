@@ -29,7 +29,7 @@ function written(name: string, bytes: Uint8Array): string {
   return path;
 }
 
-describe('a source with a hundred thousand blocks, every second one there', () => {
+describe('a source with a hundred thousand blocks, every second one present', () => {
   const blocks = 2 ** 17;
   const path = join(root, 'many.vdi');
 
@@ -53,7 +53,7 @@ describe('a source with a hundred thousand blocks, every second one there', () =
     expect(bytes).toBeLessThan(2 * blocks * 4 + MiB);
   });
 
-  it('stops between two pieces of the table when the signal is aborted', async () => {
+  it('stops between two parts of the table when the signal is aborted', async () => {
     const reason = new Error('no longer wanted');
     let looks = 0;
     const signal = new Proxy(new AbortController().signal, {
@@ -72,7 +72,7 @@ describe('a source with a hundred thousand blocks, every second one there', () =
   });
 });
 
-describe('a source that is a difference to a parent', () => {
+describe('a differencing image as a source', () => {
   const child = aVhdx({ flags: 2 }).withParent([['relative_path', '/etc/shadow']]);
   const sources: readonly (readonly [ImageFormat, Uint8Array, string])[] = [
     ['vhd', aVhd({ diskType: 'differencing' }).withBlock(1, 2).bytes(), 'VHD_DIFFERENCING'],
@@ -81,14 +81,14 @@ describe('a source that is a difference to a parent', () => {
     ['vmdk', aVmdk().withDescriptorChange('parentCID=ffffffff', 'parentCID=00000001').bytes(), 'VMDK_PARENT'],
   ];
 
-  it.each(sources)('is refused, its parent not looked up: %s', async (format, bytes, code) => {
+  it.each(sources)('is refused, and its parent not opened: %s', async (format, bytes, code) => {
     const path = written(`child.${format}`, bytes);
     const error = (await measured(path, format).catch((thrown: unknown) => thrown)) as { kind: string; code: string };
     expect(['unsupported', 'refused']).toContain(error.kind);
     expect(error.code).toBe(code);
   });
 
-  it('is measured where all of its blocks are its own', async () => {
+  it('is measured if all of its blocks are its own', async () => {
     const whole = aVhd({ diskType: 'differencing', capacity: 16_384 }).withBlock(0, 1).withBlock(1, 2).bytes();
     expect(await measured(written('whole.vhd', whole), 'vhd')).toMatchObject({ capacity: 16_384, allocation: 16_384 });
   });
@@ -107,7 +107,7 @@ describe('a source whose header is ambiguous', () => {
     });
   });
 
-  it('with two sizes in a VHD is measured by the one that QEMU takes, and says so', async () => {
+  it('with two sizes in a VHD is measured by the size that QEMU uses, with a finding', async () => {
     const path = join(root, 'two.vhd');
     await qemuImg(root, 'create', '-q', '-f', 'vpc', 'two.vhd', '24M');
     const { 'virtual-size': capacity } = JSON.parse(await qemuImg(root, 'info', '--output=json', '-f', 'vpc', 'two.vhd')) as {
@@ -120,7 +120,7 @@ describe('a source whose header is ambiguous', () => {
 });
 
 describe('a VHDX whose log has not been replayed', () => {
-  it('is measured as after the replay, which leaves the file alone', async () => {
+  it('is measured as after the replay, without a change to the file', async () => {
     const path = join(root, 'log.vhdx');
     await createVhdx(path, '16M');
     await writeVhdx(path, ['write -q -P 1 0 1M']);

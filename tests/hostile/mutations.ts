@@ -44,7 +44,7 @@ function subject(image: Qcow2Builder, clusterBits: number): Subject {
     COPIED + data,
     COPIED + data + step,
     data + 2n * step,
-    // Version 2 knows no zero clusters.
+    // Version 2 has no zero clusters.
     image.version === 2 ? 0 : 1,
     COMPRESSED + data + 3n * step + (1n << BigInt(70 - clusterBits)),
     0,

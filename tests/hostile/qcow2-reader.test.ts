@@ -59,7 +59,7 @@ describe("a hostile qcow2 image's guest bytes", () => {
     expect(counted.bytes).toBeLessThan(MAX_TIMES_READ * (image.length + MAX_GUEST_BYTES));
   });
 
-  it('has vectors with names of their own', () => {
+  it('has vectors with distinct names', () => {
     const names = READER_VECTORS.map((vector) => vector.name);
     expect(new Set(names).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^(corrupt|unsupported|refused|not-found|read)--[a-z0-9-]+$/);

@@ -71,13 +71,13 @@ describe('a backing file outside of the tree', () => {
     expect(statuses(await examineImage(overlay('top.qcow2', name)))).toEqual(['refused']);
   });
 
-  it('is not taken for inside because its directory begins alike', async () => {
+  it('is not taken for inside because its directory has the same prefix', async () => {
     mkdirSync(`${images}-of-others`);
     aQcow2().write(join(`${images}-of-others`, 'base.qcow2'));
     expect(statuses(await examineImage(overlay('top.qcow2', '../images-of-others/base.qcow2')))).toEqual(['refused']);
   });
 
-  it('is not taken for inside because both directories show as the same replacement character', async () => {
+  it('is not taken for inside because both directories show the same replacement character', async () => {
     const [mine, theirs] = [0xff, 0xfe].map((byte) => Buffer.concat([Buffer.from(`${directory}/`), Buffer.of(byte)])) as [Buffer, Buffer];
     mkdirSync(mine);
     mkdirSync(theirs);
@@ -100,7 +100,7 @@ describe('a backing file outside of the tree', () => {
   });
 });
 
-describe('a backing file that is no regular file', () => {
+describe('a backing file that is not a regular file', () => {
   it.each([
     ['a fifo', (path: string): void => void execFileSync('mkfifo', [path])],
     ['a directory', (path: string): void => mkdirSync(path)],
@@ -125,7 +125,7 @@ describe('a backing name of strange bytes', () => {
     ['no UTF-8', Buffer.from([0x62, 0xff, 0xfe]), 'opened'],
   ])('%s: %j is %s', async (_what, name, status) => {
     if (status === 'opened') writeFileSync(Buffer.concat([Buffer.from(`${images}/`), Buffer.from(name)]), aQcow2().bytes());
-    aQcow2().write(join(images, 'base')); // what would be found with the strange bytes dropped
+    aQcow2().write(join(images, 'base')); // the file that the name without the strange bytes would match
     const report = await examineImage(overlay('top.qcow2', name));
     expect(statuses(report)).toEqual([status]);
     if (status === 'opened') expect(report.chain[0]?.path).not.toBe(join(images, 'base'));
@@ -162,7 +162,7 @@ describe('a chain', () => {
     expect(report.chain).toHaveLength(16);
   });
 
-  it('goes on from where each name leads, as QEMU takes it: beside the name, not beside what a link leads to', async () => {
+  it('continues from the location of each name, as in QEMU: beside the name, not beside the target of a link', async () => {
     mkdirSync(join(images, 'elsewhere'));
     aQcow2()
       .withBackingFile('base.qcow2', 'qcow2')

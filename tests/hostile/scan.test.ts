@@ -56,7 +56,7 @@ describe('a raw disk on which the guest wrote a signature', () => {
     }
   });
 
-  it.each(['qcow2', 'vmdk', 'luks'])('%s: is counted or leaves the answer open', async (what) => {
+  it.each(['qcow2', 'vmdk', 'luks'])('%s: is counted, or the answer is unknown', async (what) => {
     const signatures: Record<string, Buffer> = {
       qcow2: Buffer.from('QFI\xfb\0\0\0\x03', 'latin1'),
       vmdk: Buffer.from('KDMV'),
@@ -68,7 +68,7 @@ describe('a raw disk on which the guest wrote a signature', () => {
     expect(image.error === undefined ? (image.commitment ?? 0) >= GiB : store.fits !== true).toBe(true);
   });
 
-  it('is known when it is declared raw, by whichever name, and nothing else changes', async () => {
+  it('is known when it is declared raw, by any of its names, and nothing else changes', async () => {
     for (const name of ['vm.img', 'other.img']) sparseDisk(name, Buffer.from('WithoutFreeSpace'));
     linkSync(join(directory, 'vm.img'), join(directory, 'vm.hdd'));
     symlinkSync(join(directory, 'vm.hdd'), join(directory, 'link'));
@@ -82,7 +82,7 @@ describe('a raw disk on which the guest wrote a signature', () => {
     expect(errors).toEqual([]);
   });
 
-  it('a declaration that meets no file is an error', async () => {
+  it('a declaration that matches no file is an error', async () => {
     const { errors } = await reportOf({ rawFiles: ['/etc/passwd', join(directory, 'nowhere')] });
     expect(errors.map(({ code }) => code).sort()).toEqual(['IO_ENOENT', 'RAW_FILE_UNMET']);
   });
@@ -96,7 +96,7 @@ describe('a raw disk on which the guest wrote a signature', () => {
 });
 
 describe('a file with several names', () => {
-  it('has the first by its bytes as its path, whichever is read first', async () => {
+  it('has the first in byte order as its path, whichever is read first', async () => {
     const names = ['c.raw', 'a.raw', 'b.raw'];
     for (let turn = 0; turn < 20; turn += 1) {
       const first = join(directory, names[turn % 3] as string);
@@ -110,7 +110,7 @@ describe('a file with several names', () => {
     }
   });
 
-  it('is an image if it is one by any of them', async () => {
+  it('is an image if any of its names suggests it', async () => {
     writeFileSync(join(directory, 'a.log'), Buffer.alloc(MiB));
     linkSync(join(directory, 'a.log'), join(directory, 'z.raw'));
     const { images, findings } = await theStore();
@@ -119,8 +119,8 @@ describe('a file with several names', () => {
   });
 });
 
-describe('an image that claims another one as its data file', () => {
-  it('does not make that one smaller', async () => {
+describe('an image that names another one as its data file', () => {
+  it('does not reduce the figure of that one', async () => {
     aQcow2({ capacity: 100 * GiB }).write(join(directory, 'victim.qcow2'));
     const alone = imageNamed(await theStore(), 'victim.qcow2');
     aQcow2({ capacity: MiB }).withDataFile('victim.qcow2').write(join(directory, 'attacker.qcow2'));
@@ -128,7 +128,7 @@ describe('an image that claims another one as its data file', () => {
     expect(claimed).toMatchObject({ format: 'qcow2', capacity: 100 * GiB, commitment: alone.commitment });
   });
 
-  it('does not make one that cannot be read known', async () => {
+  it('does not give figures to an unreadable one', async () => {
     writeFileSync(join(directory, 'victim.vmdk'), Buffer.concat([Buffer.from('KDMV'), Buffer.alloc(MiB)]));
     aQcow2().withDataFile('victim.vmdk').write(join(directory, 'attacker.qcow2'));
     const store = await theStore();
@@ -136,7 +136,7 @@ describe('an image that claims another one as its data file', () => {
     expect(store.fits).not.toBe(true);
   });
 
-  it('and several claims on one raw file count the longest', async () => {
+  it('and several references to one raw file count the longest', async () => {
     writeFileSync(join(directory, 'data.raw'), Buffer.alloc(MiB));
     aQcow2({ capacity: 100 * MiB })
       .withDataFile('data.raw')
@@ -150,7 +150,7 @@ describe('an image that claims another one as its data file', () => {
     expect(imageNamed(await theStore(), 'data.raw').commitment).toBeGreaterThanOrEqual(100 * MiB);
   });
 
-  it('a loop through a data file is an error and no verdict', async () => {
+  it('a loop through a data file is an error and not a verdict', async () => {
     aQcow2().withDataFile('self.qcow2').write(join(directory, 'self.qcow2'));
     const store = await theStore();
     expect(imageNamed(store, 'self.qcow2').error).toMatchObject({ code: 'CHAIN_LOOP' });
@@ -159,7 +159,7 @@ describe('an image that claims another one as its data file', () => {
 });
 
 describe('a store with bad files among good ones', () => {
-  it('reports each, misses none and says no yes', async () => {
+  it('reports each, misses none and does not answer yes', async () => {
     aQcow2().write(join(directory, 'good.qcow2'));
     writeFileSync(join(directory, 'empty.qcow2'), '');
     writeFileSync(join(directory, 'text.qcow2'), 'no image\n'.repeat(100));
@@ -177,7 +177,7 @@ describe('a store with bad files among good ones', () => {
     expect(store.fits).not.toBe(true);
   });
 
-  it('ends with the reason of an abort, and nothing is left unhandled while the consumer takes its time', async () => {
+  it('rejects with the reason of an abort, and leaves no unhandled rejection while the consumer is slow', async () => {
     for (let index = 0; index < 200; index += 1) {
       mkdirSync(join(directory, String(index)));
       aQcow2({ capacity: 4 * GiB })

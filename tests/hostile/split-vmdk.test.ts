@@ -47,7 +47,7 @@ const imageOf = ({ images }: StoreReport, name: string): ScannedImage => images.
 const codesOf = ({ findings }: Pick<ImageReport, 'findings'>): string[] => findings.map(({ code }) => code);
 
 describe('a flat extent', () => {
-  it('counts as the raw disk that its descriptor makes of it, and as one at least without', async () => {
+  it('counts as the raw disk of its descriptor, and at least as one without', async () => {
     sparse('disk-flat.vmdk', 8 * TiB);
     const alone = await theStore();
     expect(imageOf(alone, 'disk-flat.vmdk').commitment).toBeGreaterThanOrEqual(8 * TiB);
@@ -79,7 +79,7 @@ describe('a flat extent', () => {
     expect(store.fits).toBe(false);
   });
 
-  it('is counted as far as the longest of all lines reaches, once', async () => {
+  it('counts up to the end of the longest line, once', async () => {
     sparse('disk-flat.vmdk', MiB);
     descriptor([flat('disk-flat.vmdk', MiB), flat('disk-flat.vmdk', MiB, 7 * MiB), 'RW 2048 ZERO'], { createType: 'custom' });
     descriptor([flat('disk-flat.vmdk', 2 * MiB, 4 * MiB)], { name: 'second.vmdk' });
@@ -91,7 +91,7 @@ describe('a flat extent', () => {
     expect(codesOf(imageOf(store, 'disk.vmdk'))).toContain('VMDK_CAPACITY_DIFFERS');
   });
 
-  it('that grows leads a daemon to read its descriptor and itself again', async () => {
+  it('that grows makes a daemon read its descriptor and itself again', async () => {
     sparse('disk-flat.vmdk', MiB);
     descriptor([flat('disk-flat.vmdk', MiB)]);
     const monitor = new StoreMonitor({ directories: [directory] });
@@ -107,8 +107,8 @@ describe('a flat extent', () => {
   });
 });
 
-describe('a descriptor that names the image of another machine', () => {
-  it('neither lowers its figure nor takes it out of the sum', async () => {
+describe('a descriptor that names the image of another VM', () => {
+  it('neither lowers its figure nor removes it from the sum', async () => {
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', at('vm.qcow2'), '1G']);
     sparse('vm.raw', 300 * MiB);
     writeFileSync(at('broken.qcow2'), aQcow2().withField('clusterBits', 40).bytes());
@@ -139,7 +139,7 @@ describe('a descriptor that names the image of another machine', () => {
 });
 
 describe('a descriptor', () => {
-  it('without one of its extents leaves the answer open, with a finding', async () => {
+  it('without one of its extents leaves the answer unknown, with a finding', async () => {
     const report = await examineImage(descriptor([flat('disk-f001.vmdk', MiB)]));
     expect(report).toMatchObject({ capacity: MiB, chain: [{ status: 'missing' }] });
     expect(codesOf(report)).toContain('REFERENCE_MISSING');
@@ -170,7 +170,7 @@ describe('a descriptor', () => {
     expect((await examineImage(descriptor([line], { createType }))).error?.code).toBe(code);
   });
 
-  it('with a parent says that the parent is not followed', async () => {
+  it('with a parent reports that the parent is not followed', async () => {
     sparse('a', MiB);
     const report = await examineImage(descriptor([flat('a', MiB)], { more: 'parentFileNameHint="base.vmdk"\n' }));
     expect(codesOf(report)).toContain('PARENT_NOT_FOLLOWED');
@@ -182,7 +182,7 @@ describe('a descriptor', () => {
     expect(report).toMatchObject({ capacity: MiB, chain: [{ status: 'opened', format: 'raw', reach: MiB }] });
   });
 
-  it('with an empty line in front of an extent has another capacity for QEMU, and a finding says which', async () => {
+  it('with an empty line before an extent has another capacity for QEMU, which a finding reports', async () => {
     sparse('a', MiB);
     const path = descriptor(['', flat('a', MiB)]);
     const info = execFileSync('qemu-img', ['info', '--output=json', '-f', 'vmdk', path], { encoding: 'utf8' });

@@ -80,7 +80,7 @@ async function qemuOn(path: string, format = 'raw', options = ''): Promise<Child
 }
 
 describe('--never-written', () => {
-  it('backing: an upload that names another disk as its backing file does not take that out of the sum', async () => {
+  it('backing: an upload that names another disk as its backing file does not remove that from the sum', async () => {
     sparse('victim.img', DISK);
     const before = (await theStore()).residual ?? 0;
     overlayOn('victim.img');
@@ -90,7 +90,7 @@ describe('--never-written', () => {
     expect(codes(imageNamed(store, 'victim.img'))).toContain('BACKING_WRITABLE');
   });
 
-  it('backing: counts a base that nobody may write with what it holds now', async () => {
+  it('backing: counts a base that no process may write by its current allocation', async () => {
     sparse('base.img', DISK);
     overlayOn('base.img');
     chmodSync(at('base.img'), 0o444);
@@ -100,7 +100,7 @@ describe('--never-written', () => {
     expect(imageNamed(store, 'base.img')).toMatchObject({ neverWritten: 'backing' });
   });
 
-  it.each(['backing', '*.img', 'base.img'])('%s: what a QEMU has open for writing counts in full', async (pattern) => {
+  it.each(['backing', '*.img', 'base.img'])('%s: a file that a QEMU has open for writing counts in full', async (pattern) => {
     sparse('base.img', DISK);
     overlayOn('base.img');
     chmodSync(at('base.img'), 0o444);
@@ -130,7 +130,7 @@ describe('--never-written', () => {
     }
   });
 
-  it('sees a shared writable mapping whose descriptor is closed', async () => {
+  it('detects a shared writable mapping whose descriptor is closed', async () => {
     sparse('base.img', GiB);
     const script = `import mmap, os, sys, time
 f = os.open(sys.argv[1], os.O_RDWR)
@@ -151,7 +151,7 @@ time.sleep(600)`;
     expect((await theStore({ neverWritten: ['base.img', 'vm.img'] })).residual).toBe(0);
   });
 
-  it('lets a file that cannot be read be one whose future is known', async () => {
+  it('an unreadable file it covers has a known future', async () => {
     writeFileSync(at('template.qed'), Buffer.concat([Buffer.from('QED\0'), Buffer.alloc(MiB, 0xff)]));
     expect((await theStore()).fits).toBeNull();
     expect((await theStore({ neverWritten: ['*.qed'] })).fits).toBe(true);
@@ -159,7 +159,7 @@ time.sleep(600)`;
 });
 
 describe('--exclude', () => {
-  it('leaves out files and directories, and repeats it in the answer', async () => {
+  it('leaves out files and directories, and repeats the patterns in the answer', async () => {
     mkdirSync(at('templates'));
     for (const name of ['templates/broken.qcow2', 'old.vmdk', 'disk.raw']) sparse(name, MiB, 'no image');
     expect((await theStore()).fits).toBeNull();
@@ -227,7 +227,7 @@ describe('a file that was removed while a process writes it', () => {
     expect((await theStore()).images).toEqual([]);
   });
 
-  it('is read as the qcow2 that it is, with the files that it refers to', async () => {
+  it('is read as the qcow2 that it is, with its references', async () => {
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', at('base.qcow2'), '1G']);
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', at('vm.qcow2'), '8G']);
     await qemuOn(at('vm.qcow2'), 'qcow2');
@@ -237,7 +237,7 @@ describe('a file that was removed while a process writes it', () => {
     expect(image.commitment).toBeLessThan(9 * GiB);
   });
 
-  it('counts by its holes when it was no image: a log, a database', async () => {
+  it('counts by its holes if it was not an image: a log, a database', async () => {
     const fd = openSync(at('journal.log'), 'w');
     descriptors.push(fd);
     writeSync(fd, Buffer.alloc(MiB));
@@ -246,7 +246,7 @@ describe('a file that was removed while a process writes it', () => {
     expect((await theStore()).otherHoles).toBeGreaterThanOrEqual(GiB - MiB);
   });
 
-  it('leaves the answer open while a loop device rests on it', async () => {
+  it('leaves the answer unknown while a loop device uses it', async () => {
     sparse('vm.img', GiB);
     const device = execFileSync('losetup', ['-f', '--show', at('vm.img')], { encoding: 'utf8' }).trim();
     try {
@@ -261,7 +261,7 @@ describe('a file that was removed while a process writes it', () => {
     expect(codes(await theStore())).not.toContain('LOOP_FILE_REMOVED');
   });
 
-  it('is seen by a daemon when it is removed, and when it is closed', async () => {
+  it('is noticed by a daemon when it is removed, and when it is closed', async () => {
     const monitor = new StoreMonitor({ directories: [directory] });
     try {
       sparse('vm.img', DISK);
@@ -279,7 +279,7 @@ describe('a file that was removed while a process writes it', () => {
   });
 });
 
-describe('holes in files that are no disk images', () => {
+describe('holes in files that are not disk images', () => {
   it('count beside the images, by name, and can be left out', async () => {
     for (let index = 0; index < 16; index += 1) sparse(`vm${index}_VARS.fd`, 64 * MiB);
     sparse('vm.nvram', 32 * MiB);
@@ -296,12 +296,12 @@ describe('holes in files that are no disk images', () => {
     expect((await theStore({ exclude: ['*.fd', '*.nvram'], neverWritten: ['core.*'] })).residual).toBe(0);
   });
 
-  it('make a yes a no', async () => {
+  it('turn a yes into a no', async () => {
     sparse('vm_VARS.fd', 8 * 2 ** 40);
     expect((await theStore()).fits).toBe(false);
   });
 
-  it('are none in files that are written whole', async () => {
+  it('do not exist in fully written files', async () => {
     writeFileSync(at('backup.tar.gz'), Buffer.alloc(MiB, 1));
     expect(await theStore()).toMatchObject({ residual: 0, otherHoles: 0, fits: true });
   });

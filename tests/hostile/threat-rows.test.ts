@@ -14,7 +14,7 @@ describe('the threat table', () => {
     expect(THREAT_ROWS.map(({ row }) => row)).toEqual(ROWS);
   });
 
-  it.each(THREAT_ROWS)('row $row, $attack: is tried', ({ row, vectors = [], tests = [] }) => {
+  it.each(THREAT_ROWS)('row $row, $attack: is tested', ({ row, vectors = [], tests = [] }) => {
     const own = VET_VECTORS.filter((vector) => vector.row === row);
     expect(own.length + vectors.length + tests.length).toBeGreaterThan(0);
     const names = new Set(FORMAT_VECTORS.map(({ name }) => name));

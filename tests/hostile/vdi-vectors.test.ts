@@ -27,7 +27,7 @@ describe('a hostile VDI image', () => {
     await expect(readAll(bytes)).rejects.toMatchObject({ kind, code, ...where, message: expect.stringMatching(/^Cannot /) });
   });
 
-  it('has vectors with names of their own', () => {
+  it('has vectors with distinct names', () => {
     const names = VDI_VECTORS.map((vector) => vector.name);
     expect(new Set(names).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^(corrupt|unsupported|over-budget|report)--[a-z0-9-]+$/);

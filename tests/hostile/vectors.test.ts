@@ -44,7 +44,7 @@ describe('a hostile qcow2 image', () => {
     expect(report).toMatchObject({ commitment: null, length: image.length });
   });
 
-  it('has vectors with names of their own', () => {
+  it('has vectors with distinct names', () => {
     const names = VECTORS.map((vector) => vector.name);
     expect(new Set(names).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^(corrupt|unsupported|refused|over-budget|finding|report)--[a-z0-9-]+$/);

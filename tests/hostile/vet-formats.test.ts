@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { FORMAT_VECTORS, isRefusedFor } from './format-vectors.ts';
 import { waysToVet } from './vet-ways.ts';
 
-// Only tmpfs takes the longest of them.
+// Only tmpfs supports the longest of them.
 const directory = mkdtempSync('/dev/shm/plimsoll-vet-formats-');
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -24,7 +24,7 @@ describe.each(WAYS)('a verdict on a hostile image, $name', ({ vet, isStream, eve
   it.each(vectors)('$name', async ({ declared, image, verdict, code }) => {
     const report = await vet(image(), { declared });
     const codes = report.reasons.map((one) => one.code);
-    // None of them is so long that a stream of it would be another thing: see vet-streams.test.ts.
+    // None of them is so long that a stream would be judged differently: see vet-streams.test.ts.
     expect(codes).not.toContain('TABLES_NOT_READ');
     expect(codes).not.toContain('STREAM_NOT_KEPT');
     if (verdict === undefined) return;

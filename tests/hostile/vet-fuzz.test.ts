@@ -105,7 +105,7 @@ const SIGNATURES: readonly { readonly at: number; readonly bytes: string }[] = [
   { at: 512, bytes: 'EFI PART' },
   { at: 32_769, bytes: 'CD001' },
   { at: 38_913, bytes: 'NSR02' },
-  // As often as all those of the beginning together: a first sign at the end is rare.
+  // As often as all those at the start together: a first signature at the end is rare.
   ...Array.from({ length: 12 }, () => ['conectix', 'koly', 'EFI PART'])
     .flat()
     .map((bytes) => ({ at: -512, bytes })),
@@ -168,7 +168,7 @@ async function verdictOn(bytes: Uint8Array, declared?: string, chains = false): 
   const policy = { ...DEFAULT_POLICY, chains };
   const device = withReadBudget(memoryDevice(bytes), JUDGE_BYTES);
   const judgement = await judge(device, { declared, policy, name: 'a.img' });
-  // As it comes through the channel of the confined worker.
+  // As it passes through the channel of the confined worker.
   const identity = { device: null, inode: null, size: bytes.byteLength, mtimeNs: null, sha256: null, method: 'stamp' as const };
   const report = conclude(checkedJudgement(JSON.parse(JSON.stringify(judgement)), { declared, byteLength: bytes.byteLength }), {
     path: 'a.img',
@@ -210,7 +210,7 @@ describe('mutated images', () => {
     for (const verdict of ['ambiguous', 'convert', 'safe']) expect(seen.get(verdict)).toBeGreaterThan(RUNS / 100);
   });
 
-  it('the subjects themselves are what they are made to be', async () => {
+  it('the unmodified subjects are valid', async () => {
     const verdicts = await Promise.all(SUBJECTS.map(({ bytes }) => verdictOn(bytes)));
     const [qcow2, rest] = [verdicts.slice(0, 4), verdicts.slice(4)];
     // Those of qcow2 share clusters against their refcounts; the fixed VHD has only its footer; the descriptor names another file.

@@ -71,7 +71,7 @@ describe('memory that QEMU would allocate', () => {
     rmSync(path);
   });
 
-  it('counts clusters marked used far behind the end of the file, where QEMU would write next', async () => {
+  it('counts clusters marked used far past the end of the file, where QEMU would write next', async () => {
     const made = aQcow2({ clusterBits: 9 });
     const block = made.allocate();
     // The block that describes 128 GiB and more: its last cluster is in use.
@@ -97,7 +97,7 @@ describe('memory that QEMU would allocate', () => {
     expect(codes(await judgeBytes(made.bytes()))).toContain('HEADER_UNSOUND');
   });
 
-  it('is what the policy says: a number of bytes', async () => {
+  it('is bounded by the policy: a number of bytes', async () => {
     const bytes = aQcow2({ clusterBits: 21, capacity: 2 ** 40 }).bytes();
     expect(codes(await judgeBytes(bytes, { maxQemuMemory: 2 ** 20 }))).toContain('QEMU_MEMORY');
     expect((await judgeBytes(bytes)).verdict).toBe('safe');
@@ -134,14 +134,14 @@ describe('refcounts and COPIED', () => {
     expect(checkCode(bytes)).toBe(2);
   });
 
-  it('reads the entries behind the capacity: a cluster that only they share', async () => {
+  it('reads the entries past the capacity: a cluster that only they share', async () => {
     const entries = [COPIED | DATA, ...Array<bigint>(20).fill(0n), COPIED | DATA];
     const bytes = image(entries).bytes();
     expect(codes(await judgeBytes(bytes))).toContain('CLUSTER_USED_TWICE');
     expect(checkCode(bytes)).toBe(2);
   });
 
-  it('accepts the same entries where nothing is shared', async () => {
+  it('accepts the same entries if nothing is shared', async () => {
     const bytes = image([COPIED | DATA, ...Array<bigint>(20).fill(0n), COPIED | (DATA + BigInt(CLUSTER))], 2).bytes();
     expect((await judgeBytes(bytes)).verdict).toBe('safe');
     expect(checkCode(bytes)).toBe(0);
@@ -237,7 +237,7 @@ describe('entries that QEMU fails on', () => {
     expect(codes(await judgeBytes(make()))).toContain(code);
   });
 
-  it('accepts one good bitmap and good compressed data', async () => {
+  it('accepts one valid bitmap and valid compressed data', async () => {
     for (const bytes of [bitmapImage({}), compressedImage(0n)]) {
       expect((await judgeBytes(bytes)).verdict).toBe('safe');
       expect(checkCode(bytes)).toBe(0);
@@ -299,7 +299,7 @@ describe('a free cluster that keeps bytes of the guest', () => {
     expect((await judgeBytes(freed)).reasons).toEqual([]);
   });
 
-  it('is ambiguous with a footer behind the last whole cluster', async () => {
+  it('is ambiguous with a footer after the last whole cluster', async () => {
     const bytes = Buffer.concat([image([COPIED | DATA]).bytes(), SECTORS[0] as Buffer]);
     expect((await judgeBytes(bytes)).verdict).toBe('ambiguous');
   });
@@ -308,7 +308,7 @@ describe('a free cluster that keeps bytes of the guest', () => {
 describe('an encrypted image where the policy allows it', () => {
   const policy = { encryption: true };
 
-  it('is attached with LUKS as qemu-img makes it', async () => {
+  it('is attached with LUKS as qemu-img creates it', async () => {
     const path = join(directory, 'luks.qcow2');
     const words = ['--object', 'secret,id=s,data=x', '-f', 'qcow2', '-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10'];
     expect(spawnSync('qemu-img', ['create', '-q', ...words, path, '1M']).status).toBe(0);
@@ -321,7 +321,7 @@ describe('an encrypted image where the policy allows it', () => {
     expect(checkCode(bytes)).toBe(1);
   });
 
-  it('is only converted with AES-CBC, which QEMU runs no guest from', async () => {
+  it('is only converted with AES-CBC, with which QEMU runs no guest', async () => {
     const { verdict, reasons } = await judgeBytes(image([]).withField('cryptMethod', 1).bytes(), policy);
     expect([verdict, codes({ reasons })]).toEqual(['convert', expect.arrayContaining(['QEMU_CANNOT_OPEN'])]);
   });

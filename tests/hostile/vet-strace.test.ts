@@ -76,7 +76,7 @@ describe('seen by strace, the parser', () => {
     expect([format, examined]).not.toContain('none');
     expect(format).toBe(declared);
     expect(callsOutwards(calls)).toEqual([]);
-    // It did read the image: by the descriptor that it was given.
+    // It did read the image: by the descriptor that it received.
     expect(callNames(calls)).toContain('pread64');
   });
 

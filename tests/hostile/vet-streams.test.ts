@@ -46,7 +46,7 @@ async function make({ driver, capacity, options = [], writes }: Made): Promise<s
   return path;
 }
 
-describe('a stream that is longer than what is kept of its beginning', () => {
+describe('a stream that is longer than the retained part of its beginning', () => {
   it.each(MADE)('is judged like the file: $driver of $capacity', async (made) => {
     const path = await make(made);
     const bytes = readFileSync(path);
@@ -60,7 +60,7 @@ describe('a stream that is longer than what is kept of its beginning', () => {
     expect([ofFile.verdict, ofFile.examined]).toEqual([made.driver === 'qcow2' ? 'safe' : 'convert', 'tables']);
   });
 
-  it('is refused where nothing announces the tables: a VMDK whose header has them behind its first grain', async () => {
+  it('is refused if nothing announces the tables: a VMDK whose header has them after its first grain', async () => {
     const bytes = readFileSync(await make(MADE[5] as Made));
     // overHead, in sectors: VMware's own stream-optimised images have tables that follow their grains.
     bytes.writeUInt32LE(128, 64);
@@ -84,7 +84,7 @@ describe('a stream that is longer than what is kept of its beginning', () => {
     expect(reasons.map(({ code }) => code)).toContain('TABLES_NOT_READ');
   });
 
-  it('is judged by its header only where L2 tables were not kept, since the L1 table lies behind the head', async () => {
+  it('is judged by its header only if L2 tables were not retained, since the L1 table lies past the head', async () => {
     const image = aQcow2({ capacity: 2 ** 30 });
     const l1 = 100 * image.clusterSize;
     const l2 = 110 * image.clusterSize;
@@ -102,7 +102,7 @@ describe('a stream that is longer than what is kept of its beginning', () => {
     expect([verdict, use]).toEqual(['header-only', null]);
   });
 
-  it('is judged by its header only where data under a sector bitmap of a VHD was not kept', async () => {
+  it('is judged by its header only if data under a sector bitmap of a VHD was not retained', async () => {
     const path = await make(MADE[2] as Made);
     const bytes = readFileSync(path);
     const sectors = Array.from({ length: 512 }, (_, index) => bytes.readUInt32BE(TABLE_AT + index * 4));

@@ -387,7 +387,7 @@ export const VET_VECTORS: readonly VetVector[] = [
     code: 'FORMAT_MISMATCH',
   },
 
-  // Nobody unpacks them: what their members are called, and what they link to, is for who does.
+  // They are not unpacked: the names and links of their members are for the program that does.
   { name: 'refused--ova', row: 8, bytes: () => anOva('machine.ovf', '0'), code: 'WRAPPED', at: 257 },
   { name: 'refused--ova-declared-tar', row: 8, bytes: () => anOva('machine.ovf', '0'), declared: 'tar', code: 'WRAPPED', at: 257 },
   { name: 'refused--ova-declared-vmdk', row: 8, bytes: () => anOva('machine.ovf', '0'), declared: 'vmdk', code: 'FORMAT_MISMATCH' },
@@ -406,7 +406,7 @@ export const VET_VECTORS: readonly VetVector[] = [
   {
     name: 'safe--qcow2-in-the-data-of-a-qcow2',
     row: 17,
-    // What the guest stores is the guest's: here its disk begins with an image.
+    // The guest's data is arbitrary: here its disk begins with an image.
     bytes: () => {
       const image = aQcow2();
       const at = image.allocate();

@@ -23,7 +23,7 @@ import { aQcow2 } from '../support/qcow2-builder.ts';
 import { VET_VECTORS } from './vet-vectors.ts';
 import { waysToVet } from './vet-ways.ts';
 
-// Only tmpfs takes the longest of them.
+// Only tmpfs supports the longest of them.
 const directory = mkdtempSync('/dev/shm/plimsoll-vet-');
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -42,11 +42,11 @@ describe.each(WAYS)('a verdict, %s', (_way, vet) => {
 });
 
 describe('all ways', () => {
-  it.each(VET_VECTORS.slice(0, 8))('come to the same report of $name', async ({ bytes, declared, policy }) => {
+  it.each(VET_VECTORS.slice(0, 8))('give the same report of $name', async ({ bytes, declared, policy }) => {
     const options = { declared, policy: { ...DEFAULT_POLICY, ...policy } };
     const reports = [];
     for (const [, vet] of WAYS) {
-      // The next steps name the file, which a stream has not.
+      // The next steps name the file; a stream has no name.
       const { path: _path, identity, next, ...judgement } = await vet(bytes(), options);
       reports.push({ judgement, sha256: identity.sha256, qemuImg: next?.qemuImg });
     }
@@ -65,10 +65,10 @@ function isOpenHere(path: string): boolean {
   });
 }
 
-describe('a file that does not keep still (rows 56 to 58)', () => {
+describe('a file that changes during the examination (rows 56 to 58)', () => {
   const path = join(directory, 'restless');
 
-  it('is refused when it is written to meanwhile', async () => {
+  it('is refused if it is written meanwhile', async () => {
     aQcow2()
       .withLength(256 * 2 ** 20)
       .write(path);
@@ -79,7 +79,7 @@ describe('a file that does not keep still (rows 56 to 58)', () => {
     expect([report.verdict, report.reasons[0]?.code, report.next]).toEqual(['refused', 'CHANGED', null]);
   });
 
-  it('is judged by the object that was opened, whatever has its name by then', async () => {
+  it('is judged by the object that was opened, whichever file has its name by then', async () => {
     aQcow2().write(path);
     const before = statSync(path);
     const vetting = vetFile(path);
@@ -121,7 +121,7 @@ sys.stdin.read()
     const owner = spawn('python3', ['-c', MAPPING, path], { stdio: ['pipe', 'pipe', 'inherit'] });
     await once(owner.stdout, 'data');
     const { dev, ino } = statSync(path);
-    // As those find it who may not ask the kernel for a lease.
+    // As a user finds them who may not request a lease from the kernel.
     expect(isMappedForWriting({ device: dev, inode: ino })).toBe(true);
     for (const sha256 of [true, false]) {
       const { verdict, use, reasons } = await vetFile(path, { sha256 });
@@ -146,7 +146,7 @@ sys.stdin.read()
 });
 
 describe('the vectors', () => {
-  it('have names of their own', () => {
+  it('have distinct names', () => {
     const names = VET_VECTORS.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^(safe|convert|header-only|unrecognised|refused|ambiguous)--[a-z0-9-]+$/);

@@ -22,13 +22,13 @@ describe('a hostile VHDX image', () => {
     if (at !== undefined) expect((outcome as PlimsollError).where.at).toBe(at);
   });
 
-  it('has vectors with names of their own', () => {
+  it('has vectors with distinct names', () => {
     const names = VHDX_VECTORS.map((vector) => vector.name);
     expect(new Set(names).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^(corrupt|unsupported|refused|over-budget|read)--[a-z0-9-]+$/);
   });
 
-  it('names its parent as data, and nothing is opened', async () => {
+  it('reports its parent as data, and opens nothing', async () => {
     const names = [
       ['parent_linkage', '{83ed0ec1-24c8-49a6-a959-5e4bd1288480}'],
       ['relative_path', '..\\base\u{1f4be}.vhdx'],

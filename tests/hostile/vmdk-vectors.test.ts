@@ -36,7 +36,7 @@ describe('a hostile VMDK', () => {
     if (at !== undefined) expect(error?.where.at).toBe(at);
   });
 
-  it('has vectors with names of their own', () => {
+  it('has vectors with distinct names', () => {
     const names = VMDK_VECTORS.map((vector) => vector.name);
     expect(new Set(names).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^(corrupt|unsupported|refused|over-budget|read)--[a-z0-9-]+$/);

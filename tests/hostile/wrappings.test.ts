@@ -1,6 +1,6 @@
 /**
- * Files that are not disks: archives, compressed data and backups as their own programs make them, and files in which nothing
- * shows a disk. Every command uses the same signatures.
+ * Files that are not disks: archives, compressed data and backups as their own programs make them, and files without any
+ * sign of a disk. Every command uses the same signatures.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
@@ -60,13 +60,13 @@ function made(words: readonly string[]): string {
   return at('out');
 }
 
-describe('a file as another program made it', () => {
+describe('a file created by another program', () => {
   it.each(MADE)('is recognised as %s: %j', async (name, words) => {
     const path = made(words);
     const refused = await vetFile(path, { unconfined: true });
     expect([refused.verdict, refused.reasons[0]?.code]).toEqual(['refused', 'WRAPPED']);
     expect(refused.signs.map((sign) => sign.name)).toContain(name);
-    // Declared raw it could be a guest's own bytes, but nothing shows a disk.
+    // Declared raw it could be a guest's own bytes, but it has no sign of a disk.
     const asRaw = await vetFile(path, { unconfined: true, declared: 'raw' });
     expect([asRaw.verdict, asRaw.use]).toEqual(['unrecognised', 'attach']);
     await expect(figures(path)).rejects.toMatchObject({ code: 'FORMAT_NOT_READ' });
@@ -122,7 +122,7 @@ describe('a raw file', () => {
     expect([strict.verdict, strict.use, strict.next]).toEqual(['refused', 'refuse', null]);
   });
 
-  it('of no storage at all is noted as blank', async () => {
+  it('without any storage is noted as blank', async () => {
     writeFileSync(at('blank'), '');
     truncateSync(at('blank'), 2 ** 30);
     const { verdict, reasons } = await vetFile(at('blank'), { unconfined: true });
@@ -140,7 +140,7 @@ describe('a raw file', () => {
     expect((await vetFile(at('disk'), { unconfined: true })).verdict).toBe('safe');
   });
 
-  it('of squashfs is a disk, and no archive', async () => {
+  it('of squashfs is a disk, not an archive', async () => {
     execFileSync('mksquashfs', [at('in'), at('squashed'), '-noappend', '-quiet', '-no-progress']);
     expect(readFileSync(at('squashed')).subarray(0, 4).toString()).toBe('hsqs');
     expect((await vetFile(at('squashed'), { unconfined: true })).verdict).toBe('safe');

@@ -66,7 +66,7 @@ export function layoutOf(bytes: Buffer): Layout {
       claim(`${kind} L2`, at, clusterSize);
       for (let entry = 0; entry < clusterSize / 8; entry += 1) {
         const value = bytes.readBigUInt64BE(at + entry * 8);
-        // Of empty entries the first and the last few are enough.
+        // Of empty entries the first and the last few suffice.
         if (value !== 0n || entry < 4 || entry >= clusterSize / 8 - 2)
           places.push({ kind: `${kind} L2 entry`, at: at + entry * 8, width: 8 });
         if (value === 0n || (value & (1n << 62n)) !== 0n || (isExtended && entry % 2 === 1)) continue;
