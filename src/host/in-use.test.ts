@@ -63,7 +63,7 @@ function conflict(start: number, byteLength = 1, more: Partial<LockConflict> = {
 describe('combineLocks()', () => {
   it('names the sources of each byte', () => {
     const found = combine([conflict(100, 2), conflict(100, 2), conflict(201)], [row(OFD, 100, 101), row(OFD, 203)]);
-    expect(found).toMatchObject({ kernel: 'asked', table: 'read', foreign: [], possible: [] });
+    expect(found).toMatchObject({ kernel: 'queried', table: 'read', foreign: [], possible: [] });
     expect(found.held).toEqual([
       { byte: 100, sources: ['kernel', 'table'] },
       { byte: 101, sources: ['kernel', 'table'] },

@@ -44,7 +44,7 @@ export interface ForeignLock {
 
 export interface LockSearch {
   /** failed: the filesystem could not be queried; absent: there is no FFI. */
-  readonly kernel: 'asked' | 'failed' | 'absent';
+  readonly kernel: 'queried' | 'failed' | 'absent';
   readonly table: 'read' | 'unreadable';
   /** Ascending. */
   readonly held: readonly HeldByte[];
@@ -153,7 +153,7 @@ export function combineLocks(
     ...(typeof kernel === 'string' ? [] : kernel.map((conflict) => ({ ...rowOf(conflict), source: 'kernel' as const }))),
   ];
   return {
-    kernel: typeof kernel === 'string' ? kernel : 'asked',
+    kernel: typeof kernel === 'string' ? kernel : 'queried',
     table: table === undefined ? 'unreadable' : 'read',
     held: heldBytes(told.filter(isQemus)),
     foreign: foreignLocks(told.filter((lock) => !isQemus(lock))),

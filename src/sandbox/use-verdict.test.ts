@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { FileUse, ForeignLock, HoldingProcess, LockSearch } from '#host';
 import { judgeUse, permissionBytesIn } from './use-verdict.ts';
 
-const NO_LOCKS: LockSearch = { kernel: 'asked', table: 'read', held: [], foreign: [], possible: [] };
+const NO_LOCKS: LockSearch = { kernel: 'queried', table: 'read', held: [], foreign: [], possible: [] };
 const FREE: FileUse = {
   path: '/a',
   identity: '1:2',
@@ -99,7 +99,7 @@ describe('judgeUse()', () => {
   it('one source for the locks is enough', () => {
     for (const sources of [
       { kernel: 'absent', table: 'read' },
-      { kernel: 'asked', table: 'unreadable' },
+      { kernel: 'queried', table: 'unreadable' },
     ] as const) {
       expect(judgeUse({ ...FREE, locks: { ...NO_LOCKS, ...sources } }).verdict).toBe('free');
     }

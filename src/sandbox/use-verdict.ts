@@ -56,7 +56,7 @@ function gapsIn(use: FileUse): Finding[] {
 
 function lockGaps({ locks }: FileUse): Finding[] {
   const gaps: Finding[] = [];
-  if (locks.kernel !== 'asked' && locks.table === 'unreadable') {
+  if (locks.kernel !== 'queried' && locks.table === 'unreadable') {
     gaps.push({
       level: 'warning',
       code: 'LOCKS_UNKNOWN',

@@ -34,8 +34,8 @@ export interface ForeignLockReport {
 }
 
 export interface LockReport {
-  /** F_OFD_GETLK. absent: koffi is not installed; failed: the filesystem could not be asked. */
-  readonly kernel: 'asked' | 'failed' | 'absent';
+  /** F_OFD_GETLK. absent: koffi is not installed; failed: the kernel rejected it. */
+  readonly kernel: 'queried' | 'failed' | 'absent';
   /** /proc/locks. */
   readonly table: 'read' | 'unreadable';
   readonly held: readonly HeldLock[];

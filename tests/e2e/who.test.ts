@@ -183,7 +183,7 @@ describe.each(HOLDERS)('$what', ({ start, path, bytes, verdict, program }) => {
     for (const env of [{}, { PLIMSOLL_NO_FFI: '1' }] as Record<string, string>[]) {
       const { code, image } = await whoJson(path(), env);
       expect([image.verdict, code, bytesOf(image)]).toEqual([verdict, verdict === 'writer' ? 21 : 20, bytes]);
-      expect(image.locks).toMatchObject({ kernel: 'PLIMSOLL_NO_FFI' in env ? 'absent' : 'asked', table: 'read' });
+      expect(image.locks).toMatchObject({ kernel: 'PLIMSOLL_NO_FFI' in env ? 'absent' : 'queried', table: 'read' });
       const [user, ...others] = image.processes ?? [];
       expect(others).toEqual([]);
       expect(user).toMatchObject({ pid: holder.pid, uid: process.getuid?.(), lockedBytes: bytes });

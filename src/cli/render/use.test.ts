@@ -13,7 +13,7 @@ const FREE: UseReport = {
   processes: [],
   inaccessibleProcesses: 0,
   loopDevices: [],
-  locks: { kernel: 'asked', table: 'read', held: [], others: [], possible: [] },
+  locks: { kernel: 'queried', table: 'read', held: [], others: [], possible: [] },
   findings: [],
 };
 

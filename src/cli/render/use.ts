@@ -88,8 +88,8 @@ function range(start: number, end: number | null): string {
 }
 
 function sourceText({ kernel, table }: LockReport): string {
-  const asked = [...(kernel === 'asked' ? ['the kernel'] : []), ...(table === 'read' ? ['/proc/locks'] : [])];
-  return asked.length === 0 ? 'lock query failed' : `from ${asked.join(' and ')}`;
+  const sources = [...(kernel === 'queried' ? ['the kernel'] : []), ...(table === 'read' ? ['/proc/locks'] : [])];
+  return sources.length === 0 ? 'lock query failed' : `from ${sources.join(' and ')}`;
 }
 
 function labelled(label: string, text: string, theme: Theme): string[] {
