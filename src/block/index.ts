@@ -22,6 +22,7 @@ export {
   type WriteProtection,
 } from './file-facts.ts';
 export { PLAIN_STORAGE, type UnderlyingStorage, type StorageCaveat, type StorageLimit } from './underlying-storage.ts';
+export { extentsBelow, withBacking } from './filters/backing.ts';
 export { withReadBudget } from './filters/budget.ts';
 export { type CacheOptions, withCache } from './filters/cache.ts';
 export { type FaultOptions, withFaults } from './filters/fault.ts';

@@ -1,7 +1,8 @@
 /** The figures of a copy of an existing image, before it is made. */
 import { divideUp, requireArgument, requireOptions, requirePath, requirePaths, requireSignal, roundUp } from '#base';
+import type { Extent } from '#block';
 import { endAfterAllocating } from '#commitment';
-import { withGuestData } from '#sandbox';
+import { openContentFile } from '#references';
 import { type Component, component, type ComponentCode, IMAGE_FORMATS, type ImageFormat, type MeasureReport, sumOfComponents } from '#wire';
 import { type CreateOptions, type NewImageFormat, requireOptionsOf } from './create-options.ts';
 import { measureNew, DEFAULT_HOST_BLOCK } from './measure-new.ts';
@@ -36,31 +37,32 @@ export async function measureCopy(
   requirePaths(call, 'allowDirectories', allowDirectories);
   requireSignal(call, signal);
   const grain = options.format === 'raw' ? DEFAULT_HOST_BLOCK : options.qcow2.clusterSize;
-  return withGuestData(path, { format: sourceFormat, allowDirectories, signal }, async ({ capacity, data, findings }) => {
-    const empty = { ...measureNew(format, capacity, options), findings };
-    const perTable = options.format === 'raw' ? 1 : grain / (options.qcow2.extendedL2 ? 16 : 8);
-    const count = await countGrains(data, grain, perTable);
-    const held = { data: count.grains * grain, tables: count.tables * grain };
-    if (options.format === 'raw') {
-      // QEMU writes the first block of every raw file that it creates.
-      const made = count.hasFirst ? 0 : empty.allocation;
-      const allocation = Math.max(empty.allocation, Math.min(held.data + made, roundUp(capacity, grain)));
-      return { ...empty, allocation, components: storedAlready(empty.components, allocation, held) };
-    }
-    const plan = planNewQcow2(options.qcow2, capacity);
-    if (plan.preallocation !== 'off') {
-      const allocation = empty.allocation + (plan.preallocation === 'metadata' ? held.data : 0);
-      return { ...empty, allocation, components: storedAlready(empty.components, allocation, held) };
-    }
-    const fresh = count.tables + (plan.options.dataFile === undefined ? count.grains : 0);
-    const model = growthOfPlan(plan);
-    const before = model.used.end();
-    const end = endAfterAllocating(model, fresh);
-    const grown = (end - before) * grain;
-    const length = fresh === 0 ? empty.length : end * grain;
-    const allocation = Math.min(empty.allocation + grown, roundUp(length, DEFAULT_HOST_BLOCK));
-    return { ...empty, length: Math.max(empty.length, length), allocation, components: storedAlready(empty.components, allocation, held) };
-  });
+  await using content = await openContentFile(path, { format: sourceFormat, allowDirectories, signal });
+  const { device, findings } = content;
+  const capacity = device.byteLength;
+  const empty = { ...measureNew(format, capacity, options), findings };
+  const perTable = options.format === 'raw' ? 1 : grain / (options.qcow2.extendedL2 ? 16 : 8);
+  const count = await countGrains(device.extents(0, capacity, { signal }), grain, perTable);
+  const held = { data: count.grains * grain, tables: count.tables * grain };
+  if (options.format === 'raw') {
+    // QEMU writes the first block of every raw file that it creates.
+    const made = count.hasFirst ? 0 : empty.allocation;
+    const allocation = Math.max(empty.allocation, Math.min(held.data + made, roundUp(capacity, grain)));
+    return { ...empty, allocation, components: storedAlready(empty.components, allocation, held) };
+  }
+  const plan = planNewQcow2(options.qcow2, capacity);
+  if (plan.preallocation !== 'off') {
+    const allocation = empty.allocation + (plan.preallocation === 'metadata' ? held.data : 0);
+    return { ...empty, allocation, components: storedAlready(empty.components, allocation, held) };
+  }
+  const fresh = count.tables + (plan.options.dataFile === undefined ? count.grains : 0);
+  const model = growthOfPlan(plan);
+  const before = model.used.end();
+  const end = endAfterAllocating(model, fresh);
+  const grown = (end - before) * grain;
+  const length = fresh === 0 ? empty.length : end * grain;
+  const allocation = Math.min(empty.allocation + grown, roundUp(length, DEFAULT_HOST_BLOCK));
+  return { ...empty, length: Math.max(empty.length, length), allocation, components: storedAlready(empty.components, allocation, held) };
 }
 
 function requireSourceFormat(call: string, value: unknown): void {
@@ -89,7 +91,7 @@ const COPIED_DATA: ReadonlySet<ComponentCode> = new Set(['guest-data', 'in-place
 
 /** Grains with data, whether the first is among them, and the tables of `perTable` grains with data. */
 async function countGrains(
-  data: AsyncIterable<{ start: number; end: number }>,
+  extents: AsyncIterable<Extent>,
   grain: number,
   perTable: number,
 ): Promise<{ grains: number; tables: number; hasFirst: boolean }> {
@@ -98,7 +100,8 @@ async function countGrains(
   let grains = 0;
   let tables = 0;
   let hasFirst = false;
-  for await (const { start, end } of data) {
+  for await (const { start, end, status } of extents) {
+    if (status !== 'data') continue;
     const first = Math.max(nextGrain, Math.floor(start / grain));
     const last = divideUp(end, grain);
     if (last <= first) continue;

@@ -1,8 +1,21 @@
-/** The files an image refers to: backing files, one behind the other, and the external data file. */
-import { asPlimsollError, PlimsollError, quoteForHumans, roundUp } from '#base';
+/** The report on the files that an image refers to: its backing chain and its data files. */
+import { type PlimsollError, quoteForHumans, roundUp } from '#base';
 import { type FileFacts, readUpTo, type TableMemory } from '#block';
 import { openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
 import { rawFigures, vmdkFigures } from '#commitment';
+import {
+  failureOf,
+  type FileReferences,
+  isTooDeep,
+  metadataDevice,
+  type OpenReference,
+  type Reference,
+  type ReferenceFailure,
+  type ReferencedFile,
+  ReferenceResolver,
+  referencesOfQcow2,
+  referencesOfQed,
+} from '#references';
 import type { ChainLink, Finding } from '#wire';
 import {
   commitFindings,
@@ -14,24 +27,20 @@ import {
   type CommitTarget,
   type KnownGrowth,
 } from './commit-growth.ts';
-import { type FileReferences, referencesOfQcow2, referencesOfQed } from './file-references.ts';
-import { metadataDevice } from './metadata-device.ts';
-import type { OpenReference, ReferencedFile } from './referenced-file.ts';
-import { MAX_CHAIN_DEPTH, referencedPath, refusedName } from './references.ts';
 
 export interface ChainResult {
   readonly links: readonly ChainLink[];
-  /** The names that were looked up, as the kernel got them: whoever keeps the result sees by them whether it still holds. */
+  /** Paths that were looked up, as the kernel got them: the result holds while they lead to the same files. */
   readonly lookedUp: readonly Buffer[];
   readonly findings: readonly Finding[];
   /** A chain that loops or is too deep: QEMU could not open the image. */
   readonly error?: PlimsollError;
-  /** What a commit adds to a backing file is not known for want of memory for tables. */
+  /** The growth of a backing file by a commit is unknown for want of memory for tables. */
   readonly isShortOfMemory?: boolean;
 }
 
 export interface ChainOptions {
-  /** The name the image was opened by: its references are meant relative to that. */
+  /** The name that the image was opened by: its references are relative to it. */
   readonly path: Buffer;
   /** The same for people. */
   readonly shownPath: string;
@@ -44,29 +53,21 @@ export interface ChainOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-interface Reference {
-  readonly role: ChainLink['role'];
-  readonly depth: number;
-  readonly name: string;
-  /** The name as the kernel takes it. */
-  readonly nameBytes: Uint8Array;
-  readonly format: string | null;
-}
-
 /** Follows the references of an image, as far as the policy allows; never throws for what it finds. */
 export async function followChain(references: FileReferences, options: ChainOptions): Promise<ChainResult> {
+  const resolver = new ReferenceResolver(options, options.open, options.signal);
   const links: ChainLink[] = [];
   const findings: Finding[] = [];
-  const lookedUp: Buffer[] = [];
-  const { identity, shownPath } = options;
-  const seen = new Set([identity]);
-  const walk: Walk = { ...options, lookedUp };
+  const ended = (error: PlimsollError, looping?: ChainLink): ChainResult => {
+    return { links: looping === undefined ? links : [...links, loopingLink(looping)], lookedUp: resolver.lookedUp, findings, error };
+  };
+  const walk: Walk = { ...options, resolver };
   let from: Buffer = options.path;
   for (const { name, nameBytes, format, capacity, reach } of references.data) {
     options.signal?.throwIfAborted();
     const reference = { role: 'data', depth: 1, name, nameBytes, format } as const;
-    const { link, facts } = await openLink(from, reference, walk, 0);
-    if (link.file === identity) return { links: [comesBack(link)], lookedUp, findings, error: loop(shownPath, reference) };
+    const { link, facts, isLoop } = await openLink(from, reference, walk, 0);
+    if (isLoop) return { ...ended(resolver.loop(reference)), links: [loopingLink(link)] };
     const isFlat = facts !== undefined && format === 'raw';
     links.push(isFlat ? { ...link, capacity, commitment: rawFigures(facts, reach).commitment as number, reach } : link);
     findings.push(...linkFindings(link));
@@ -76,38 +77,42 @@ export async function followChain(references: FileReferences, options: ChainOpti
   let isShortOfMemory = false;
   while (next !== undefined) {
     options.signal?.throwIfAborted();
-    if (next.depth > MAX_CHAIN_DEPTH) return { links, lookedUp, findings, error: tooDeep(shownPath) };
+    if (isTooDeep(next)) return ended(resolver.tooDeep());
     const opened = await openLink(from, next, walk, capacityAbove);
     const { link, references: further } = opened;
-    if (link.file !== undefined && seen.has(link.file))
-      return { links: [...links, comesBack(link)], lookedUp, findings, error: loop(shownPath, next) };
-    if (link.file !== undefined) seen.add(link.file);
+    if (opened.isLoop) return ended(resolver.loop(next), link);
     links.push(link);
     findings.push(...linkFindings(link), ...commitFindings(link, capacityAbove));
     if (opened.isShortOfMemory === true) isShortOfMemory = true;
     capacityAbove = Math.max(capacityAbove, link.capacity ?? 0);
     if (next.format === null) findings.push(undeclared(next));
-    from = referencedPath(from, next.nameBytes);
+    from = opened.path ?? from;
     next = further === undefined ? undefined : backingReference(further, next.depth + 1);
   }
-  return { links, lookedUp, findings, isShortOfMemory };
+  return { links, lookedUp: resolver.lookedUp, findings, isShortOfMemory };
 }
 
-/** What the steps along one chain have in common. */
-type Walk = Pick<ChainOptions, 'open' | 'knownGrowth' | 'tables' | 'signal'> & Pick<CommitTarget, 'lookedUp'>;
+/** Shared by the steps along one chain. */
+type Walk = Pick<ChainOptions, 'knownGrowth' | 'tables' | 'signal'> & Pick<CommitTarget, 'resolver'>;
 
 function backingReference({ backing }: FileReferences, depth: number): Reference | undefined {
   return backing === undefined ? undefined : { role: 'backing', depth, ...backing };
 }
 
-interface OpenedLink {
+interface DescribedLink {
   readonly link: ChainLink;
   readonly facts?: FileFacts;
   readonly references?: FileReferences;
   readonly isShortOfMemory?: boolean | undefined;
 }
 
-/** `capacityAbove`: the most that the images before it in the chain show their guests, in bytes. */
+interface OpenedLink extends DescribedLink {
+  /** The path that it was opened by. */
+  readonly path?: Buffer;
+  readonly isLoop: boolean;
+}
+
+/** `capacityAbove`: the largest capacity of the images above it in the chain, in bytes. */
 async function openLink(from: Buffer, reference: Reference, walk: Walk, capacityAbove: number): Promise<OpenedLink> {
   const base = {
     role: reference.role,
@@ -120,25 +125,21 @@ async function openLink(from: Buffer, reference: Reference, walk: Walk, capacity
     length: null,
     allocation: null,
   };
-  const refused = refusedName(reference.name);
-  if (refused !== undefined) return { link: { ...base, status: 'refused', reason: refused } };
-  let file: ReferencedFile | undefined;
-  const path = referencedPath(from, reference.nameBytes);
-  walk.lookedUp.push(path);
+  const resolution = await walk.resolver.resolve(from, reference);
+  if ('failure' in resolution) return { link: { ...base, ...failed(resolution.failure) }, isLoop: false };
+  const { path, file, isLoop } = resolution;
   try {
-    file = await walk.open(path);
-    return await describeLink(file, base, { reference, walk, path, capacityAbove });
+    return { ...(await describeLink(file, base, { reference, walk, path, capacityAbove })), path, isLoop };
   } catch (thrown) {
     walk.signal?.throwIfAborted();
-    const error = asPlimsollError(thrown, 'follow a reference of the image');
-    if (error.kind === 'bug') throw error;
-    const status = error.kind === 'not-found' ? 'missing' : error.kind === 'refused' ? 'refused' : 'error';
-    return {
-      link: { ...base, status, reason: error.message, ...(file === undefined ? {} : { path: file.realPath, file: file.identity }) },
-    };
+    return { link: { ...base, ...failed(failureOf(thrown)), path: file.realPath, file: file.identity }, path, isLoop };
   } finally {
-    await file?.close();
+    await file.close();
   }
+}
+
+function failed({ status, reason }: ReferenceFailure): Pick<ChainLink, 'status' | 'reason'> {
+  return { status, reason };
 }
 
 interface LinkPlace {
@@ -148,7 +149,7 @@ interface LinkPlace {
   readonly capacityAbove: number;
 }
 
-async function describeLink(file: ReferencedFile, base: Omit<ChainLink, 'status'>, place: LinkPlace): Promise<OpenedLink> {
+async function describeLink(file: ReferencedFile, base: Omit<ChainLink, 'status'>, place: LinkPlace): Promise<DescribedLink> {
   const { reference, walk, path, capacityAbove } = place;
   const facts = await file.facts();
   const opened = {
@@ -162,7 +163,7 @@ async function describeLink(file: ReferencedFile, base: Omit<ChainLink, 'status'
   const prefix = await readUpTo(file.device, 0, PROBE_BYTES);
   const [evidence] = probe(prefix);
   const format = reference.format ?? evidence?.format ?? 'raw';
-  const target: CommitTarget = { ...walk, file, facts, path, capacityAbove };
+  const target: CommitTarget = { ...walk, file, facts, path, depth: reference.depth, capacityAbove };
   const isBacking = reference.role === 'backing';
   if (format === 'raw') {
     const growth = isBacking ? commitGrowthOfRaw(target) : {};
@@ -198,7 +199,7 @@ async function describeLink(file: ReferencedFile, base: Omit<ChainLink, 'status'
   return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfQcow2(header), isShortOfMemory };
 }
 
-function comesBack(link: ChainLink): ChainLink {
+function loopingLink(link: ChainLink): ChainLink {
   return { ...link, status: 'refused', reason: 'the chain returns to a file it already contains' };
 }
 
@@ -233,23 +234,4 @@ function undeclared(reference: Reference): Finding {
     code: 'BACKING_FORMAT_UNDECLARED',
     message: `The image does not declare the format of its backing file "${quoteForHumans(reference.name, 200)}"; QEMU would probe it, and a guest can forge the result. qemu-img rebase -u -F sets it; QED can record raw only.`,
   };
-}
-
-function tooDeep(image: string): PlimsollError {
-  return new PlimsollError('refused', 'CHAIN_TOO_DEEP', {
-    doing: 'follow the backing chain',
-    image,
-    found: `more than ${MAX_CHAIN_DEPTH} files`,
-    expected: `at most ${MAX_CHAIN_DEPTH}`,
-  });
-}
-
-function loop(image: string, reference: Reference): PlimsollError {
-  return new PlimsollError('refused', 'CHAIN_LOOP', {
-    doing: 'follow the backing chain',
-    image,
-    field: `${reference.role} file at depth ${reference.depth}`,
-    found: reference.name,
-    expected: 'a file that the chain does not contain yet',
-  });
 }

@@ -1,12 +1,10 @@
 /** What a commit into a backing file can add to its commitment: QEMU extends the file to the capacity of the overlay first. */
 import { asPlimsollError, formatBytes, PlimsollError, quoteForHumans, roundUp } from '#base';
 import type { FileFacts, ReadableDevice, TableMemory } from '#block';
-import { type LuksHeader, openQed, type Qcow2Header, type QedHeader, readCensus, SUBCLUSTERS_PER_CLUSTER } from '#formats';
+import { type LuksHeader, openQed, type Qcow2Header, type QedHeader, readCensus } from '#formats';
 import { qcow2CommitGrowth, qedCommitGrowth, rawCommitGrowth } from '#commitment';
+import { dataFileReach, metadataDevice, type ReferencedFile, type ReferenceResolver } from '#references';
 import type { ChainLink, Finding } from '#wire';
-import { metadataDevice } from './metadata-device.ts';
-import type { OpenReference, ReferencedFile } from './referenced-file.ts';
-import { referencedPath, refusedName } from './references.ts';
 
 /** The fields of a link that this fills in. */
 export type CommitGrowth = Pick<ChainLink, 'commitGrowth' | 'commitUnknown'> & {
@@ -23,12 +21,11 @@ export interface CommitTarget {
   readonly facts: FileFacts;
   readonly path: Buffer;
   readonly capacityAbove: number;
-  readonly open: OpenReference;
+  readonly depth: number;
+  readonly resolver: ReferenceResolver;
   readonly knownGrowth: KnownGrowth;
   readonly tables?: TableMemory | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Names that were looked up, to which this adds. */
-  readonly lookedUp: Buffer[];
 }
 
 /** QEMU writes these, but cannot extend them: a commit of a larger image fails before it writes anything. */
@@ -65,7 +62,7 @@ export function commitGrowthOfRaw({ facts, capacityAbove }: CommitTarget): Commi
  */
 export async function commitGrowthOfQcow2(target: CommitTarget, header: Qcow2Header): Promise<CommitGrowth> {
   if (target.capacityAbove <= header.capacity) return { commitGrowth: 0 };
-  if (header.externalDataFile) target.lookedUp.push(referencedPath(target.path, header.dataFileNameBytes ?? Buffer.alloc(0)));
+  if (header.externalDataFile) target.resolver.noteLookup(target.path, header.dataFileNameBytes ?? Buffer.alloc(0));
   return knownOrFound(target, (device) => qcow2Growth(target, device, header));
 }
 
@@ -107,33 +104,23 @@ async function qcow2Growth(target: CommitTarget, device: ReadableDevice, header:
 }
 
 /** A backing file's own data file is extended with it. Throws: not-found, refused, io. */
-async function dataFileGrowth({ file, path, capacityAbove, open }: CommitTarget, header: Qcow2Header): Promise<number> {
-  const { dataFileName = '', dataFileNameBytes = Buffer.alloc(0) } = header;
-  const refused = refusedName(dataFileName);
-  if (refused !== undefined) throw dataFileRefused(dataFileName, refused);
-  const data = await open(referencedPath(path, dataFileNameBytes));
+async function dataFileGrowth({ file, path, depth, capacityAbove, resolver }: CommitTarget, header: Qcow2Header): Promise<number> {
+  const { dataFileName: name = '', dataFileNameBytes: nameBytes = Buffer.alloc(0) } = header;
+  const { file: data } = await resolver.openFile(path, { role: 'data', depth: depth + 1, name, nameBytes, format: 'raw' });
   try {
-    if (data.identity === file.identity) throw dataFileRefused(dataFileName, 'it is the backing file itself');
+    if (data.identity === file.identity) throw isItself(name);
     return rawCommitGrowth(await data.facts(), dataFileReach(header), dataFileReach(header, capacityAbove));
   } finally {
     await data.close();
   }
 }
 
-/**
- * Bytes of an external data file that guest writes reach at a capacity: its last cluster's end; with extended L2 entries, its last
- * subcluster's.
- */
-export function dataFileReach(header: Qcow2Header, capacity = header.capacity): number {
-  return roundUp(capacity, header.extendedL2 ? header.clusterSize / SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
-}
-
-function dataFileRefused(name: string, why: string): PlimsollError {
+function isItself(name: string): PlimsollError {
   return new PlimsollError('refused', 'REFERENCE_REFUSED', {
     doing: 'follow a reference of the image',
     field: 'external data file',
     found: name,
-    expected: `a plain file name: ${why}`,
+    expected: 'a file other than the backing file itself',
   });
 }
 

@@ -17,14 +17,12 @@ import {
   readQcow2Header,
 } from '#formats';
 import { type Figures, qcow2Figures, rawFigures } from '#commitment';
+import { chooseFormat, type FileReferences, gatherEvidence, metadataDevice, referencesOfQcow2 } from '#references';
 import type { ChainLink, Finding, ImageFormat, ImageReport } from '#wire';
 import { type ChainOptions, followChain } from './chain.ts';
 import { type ExportKind, exportKindOf, exportKindOfReport } from './export-kind.ts';
-import { type FileReferences, referencesOfQcow2 } from './file-references.ts';
-import { metadataDevice } from './metadata-device.ts';
 import { OTHER_FORMATS, type OtherFormat } from './other-formats.ts';
 import { rawReadingOf, type UnprovenFile, withRawReading } from './raw-reading.ts';
-import { chooseFormat, gatherEvidence } from './source-format.ts';
 
 /** A file to examine: what the host and its caller know of it. */
 export interface ImageFile {

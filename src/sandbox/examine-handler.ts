@@ -1,11 +1,10 @@
 /** The examination of an image as a request of the confined worker. */
 import { TableMemory } from '#block';
 import type { HandlerContext, RequestFile } from '#confined';
+import { type OpenReference, PREFIX_BYTES } from '#references';
 import type { KnownGrowth } from './commit-growth.ts';
 import { examineContent, type ExaminedContent, type ImageFile } from './examine-content.ts';
 import { type FactsFrame, unpackFacts } from './facts-frame.ts';
-import { PREFIX_BYTES } from './metadata-device.ts';
-import type { OpenReference } from './referenced-file.ts';
 
 /** JSON; the packed storage map is the data of the request. */
 export interface ExamineParams {

@@ -5,13 +5,12 @@
 import { asPlimsollError, requireArgument, requireOptions, requirePath, requirePaths, requireSignal, PlimsollError } from '#base';
 import type { FileFacts, TableMemory } from '#block';
 import { type HostCache, type HostFilesystem, nameText, newHostCache, type OpenFile, openImageFile } from '#host';
+import { PREFIX_BYTES, referencesOf } from '#references';
 import { IMAGE_FORMATS, type ImageFormat, type ImageReport } from '#wire';
 import type { KnownGrowth } from './commit-growth.ts';
 import { examineContent, type ExaminedContent, type ImageFile, knownByFacts, UNKNOWN } from './examine-content.ts';
 import type { Examiner, OpenedImage } from './examiner.ts';
 import { withinMemory } from './examination-memory.ts';
-import { PREFIX_BYTES } from './metadata-device.ts';
-import { referencesOf } from './referenced-file.ts';
 
 export type ReadableFormat = ImageFormat;
 

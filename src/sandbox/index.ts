@@ -13,7 +13,6 @@ export type { Examiner } from './examiner.ts';
 export { limitExaminationMemory } from './examination-memory.ts';
 export type { ExportKind } from './export-kind.ts';
 export { mapBytesAtMost } from '#commitment';
-export { withGuestData } from './guest-data.ts';
 export {
   conclude,
   DEFAULT_POLICY,

@@ -27,8 +27,8 @@ import {
   vhdxFigures,
   vmdkFigures,
 } from '#commitment';
+import { type FileReferences, referencesOfQed, referencesOfSplitDisk } from '#references';
 import type { ImageFormat, ImageReport } from '#wire';
-import { type FileReferences, referencesOfQed, referencesOfSplitDisk } from './file-references.ts';
 
 /** Raw is arithmetic, and qcow2 has a census and a chain. */
 export type OtherFormat = Exclude<ImageFormat, 'raw' | 'qcow2'>;

@@ -90,6 +90,19 @@ export const LAYERS: readonly Layer[] = [
     packages: nothing,
   },
   {
+    name: 'references',
+    layers: {
+      base: 'errors and checked numbers',
+      block: 'devices, and the filters that join them',
+      formats: 'what an image refers to, and the guest data that its own file holds',
+      commitment: 'findings on the sizes that a format states twice',
+      host: 'opens referenced files under the policy',
+      wire: 'the names of formats, and findings',
+    },
+    node: nothing,
+    packages: nothing,
+  },
+  {
     name: 'sandbox',
     layers: {
       base: 'errors and checked numbers',
@@ -98,6 +111,7 @@ export const LAYERS: readonly Layer[] = [
       commitment: 'figures are computed where the census was taken',
       host: 'the one who opens the files',
       confined: 'sessions with a confined process, and the loop that answers inside of it',
+      references: 'the files that an image refers to, under one policy',
       wire: 'what crosses the boundary',
     },
     node: { 'node:crypto': 'the hash of what was judged', 'node:os': 'the processors, for the number of workers' },
@@ -127,8 +141,8 @@ export const LAYERS: readonly Layer[] = [
       formats: "a writer, not a reader: the layout of a new image is the format's own",
       commitment: 'the figures that an image would have',
       host: 'allocation and files that get their name when they are whole',
+      references: 'the guest data of a source, and the backing file of an overlay',
       wire: 'reports',
-      sandbox: "a backing file is a stranger's image",
     },
     node: {
       'node:fs/promises': 'opening what is written',
@@ -237,4 +251,4 @@ export const LAYERS: readonly Layer[] = [
 ];
 
 /** Who may import a parser. Everything else meets strange bytes through the sandbox. */
-export const MAY_IMPORT_FORMATS: readonly string[] = ['commitment', 'sandbox', 'create'];
+export const MAY_IMPORT_FORMATS: readonly string[] = ['commitment', 'references', 'sandbox', 'create'];

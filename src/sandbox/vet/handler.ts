@@ -3,7 +3,7 @@ import type { Range } from '#base';
 import { type ReadableDevice, readUpTo, withPrefix, withReadBudget } from '#block';
 import type { HandlerContext } from '#confined';
 import { tablePlaces } from '#formats';
-import { PREFIX_BYTES } from '../metadata-device.ts';
+import { PREFIX_BYTES } from '#references';
 import { flatPlaces } from './answers.ts';
 import { type Judgement, judge } from './judge.ts';
 import { placesToKeep } from './kept-pieces.ts';

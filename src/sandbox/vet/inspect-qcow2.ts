@@ -2,7 +2,7 @@
 import { quoteForHumans } from '#base';
 import type { ReadableDevice } from '#block';
 import { checkTables, type Qcow2Header, readQcow2Header, type TableCheck } from '#formats';
-import { refusedName } from '../references.ts';
+import { refusedName } from '#references';
 import type { Inspected, InspectContext } from './inspectors.ts';
 import { judgeStructures, judgeTables } from './judge-qcow2.ts';
 import { MAX_SNAPSHOTS } from './policy.ts';

@@ -3,7 +3,7 @@
  * "Snapshots"; what is not said there follows QEMU 7.2.
  */
 import { PlimsollError } from '#base';
-import type { Extent, ReadableDevice, ReadOptions } from '#block';
+import { type Extent, extentsBelow, type ReadableDevice, type ReadOptions } from '#block';
 import { ExtentJoiner } from '../../join-extents.ts';
 import { ClusterSet } from '../../clusters/index.ts';
 import { CompressedData, type CompressedRun } from './compressed-data.ts';
@@ -190,7 +190,7 @@ class Qcow2Image implements ReadableDevice {
           if (whole !== undefined) yield whole;
           continue;
         }
-        for await (const part of behind(extent, this.#backing, signal)) {
+        for await (const part of extentsBelow(extent, this.#backing, { signal })) {
           const whole = joined.add(part);
           if (whole !== undefined) yield whole;
         }
@@ -236,15 +236,6 @@ class Qcow2Image implements ReadableDevice {
       });
     seen.add(cluster);
   }
-}
-
-/** What is behind `extent`, of which its image says nothing: the extents of `backing`, one deeper, as far as it reaches. */
-async function* behind(extent: Extent, backing: ReadableDevice, signal: AbortSignal | undefined): AsyncGenerator<Extent> {
-  const end = Math.min(extent.end, backing.byteLength);
-  if (end > extent.start) {
-    for await (const one of backing.extents(extent.start, end - extent.start, { signal })) yield { ...one, depth: one.depth + 1 };
-  }
-  if (end < extent.end) yield { ...extent, start: Math.max(extent.start, end) };
 }
 
 function extentOf(run: MappedRun, start: number): Extent {

@@ -1,7 +1,7 @@
 /** Files that an image refers to: opened by the host under the reference policy, wherever the image itself is parsed. */
 import type { FileFacts, ReadableDevice } from '#block';
 import { type HostCache, type OpenFile, openImageFile, realpaths } from '#host';
-import { permitWithin } from './references.ts';
+import { permitWithin } from './policy.ts';
 
 export interface ReferencedFile {
   /** As in FileFacts. */

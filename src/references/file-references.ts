@@ -1,6 +1,6 @@
 /** What the formats' headers name: a backing file, and the files that hold the guest's data. */
-import type { QedHeader, Qcow2Header, SplitDisk } from '#formats';
-import { dataFileReach } from './commit-growth.ts';
+import { roundUp } from '#base';
+import { type QedHeader, type Qcow2Header, type SplitDisk, SUBCLUSTERS_PER_CLUSTER } from '#formats';
 
 export interface FileReferences {
   /** Of the image that refers to them; bytes. */
@@ -50,4 +50,12 @@ type NamesBacking = Pick<Qcow2Header, 'backingFile' | 'backingFileBytes' | 'back
 
 function backingOf({ backingFile: name, backingFileBytes: nameBytes, backingFormat }: NamesBacking): BackingReference | undefined {
   return name === undefined || nameBytes === undefined ? undefined : { name, nameBytes, format: backingFormat ?? null };
+}
+
+/**
+ * Bytes of an external data file that guest writes reach at a capacity: its last cluster's end; with extended L2 entries, its last
+ * subcluster's.
+ */
+export function dataFileReach(header: Qcow2Header, capacity = header.capacity): number {
+  return roundUp(capacity, header.extendedL2 ? header.clusterSize / SUBCLUSTERS_PER_CLUSTER : header.clusterSize);
 }

@@ -1,10 +1,12 @@
 /** The guest's disk of every format but raw and qcow2: located by the format's driver, with what only some formats add. */
 import type { ReadableDevice } from '#block';
-import { driverOf, type GuestImage, openQed, openVhd } from '#formats';
+import { type DriverFormat, driverOf, type GuestImage, openQed, openVhd } from '#formats';
 import { vhdFindings } from '#commitment';
 import type { Finding } from '#wire';
 import { type BackingReference, referencesOfQed } from './file-references.ts';
-import type { OtherFormat } from './other-formats.ts';
+
+/** qcow2 has backing and data files, raw has no structures. */
+type OtherFormat = Exclude<DriverFormat, 'qcow2'>;
 
 export interface GuestDevice extends GuestImage {
   readonly findings: readonly Finding[];

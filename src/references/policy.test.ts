@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RealPlace } from '#host';
-import { permitWithin, referencedPath, refusedName } from './references.ts';
+import { permitWithin, referencedPath, refusedName } from './policy.ts';
 
 const place = (path: string | Buffer): RealPlace => ({ realPath: path.toString(), realPathBytes: Buffer.from(path) });
 
