@@ -1,9 +1,9 @@
 /** The backing file of a new overlay: resolved, opened, its header checked; its tables are not read. */
 import { readUpTo } from '#block';
-import { dirname } from 'node:path';
 import { PlimsollError, roundUp } from '#base';
 import { hasQcow2Magic, probe, PROBE_BYTES, readQcow2Header } from '#formats';
-import { openImageFileAt, type OpenFile } from '#host';
+import { openImageFile } from '#host';
+import { type ReferencedFile, ReferenceResolver } from '#references';
 import type { Finding } from '#wire';
 import { type BackingChoice, fileName } from './create-options.ts';
 
@@ -22,7 +22,11 @@ export interface Backing {
  * unsupported, when it is not of the format declared for it or its header is unsound.
  */
 export async function readBacking(imagePath: string, backing: BackingChoice): Promise<Backing> {
-  const file = await openImageFileAt(dirname(imagePath), fileName('backing_file', backing.name));
+  const name = fileName('backing_file', backing.name);
+  // The caller chose the file, so it may lie anywhere.
+  const resolver = new ReferenceResolver({ identity: '', shownPath: imagePath }, (path) => openImageFile(path));
+  const reference = { role: 'backing', depth: 1, name, nameBytes: Buffer.from(name), format: backing.format } as const;
+  const { file } = await resolver.openFile(Buffer.from(imagePath), reference);
   try {
     const prefix = await readUpTo(file.device, 0, PROBE_BYTES);
     return backing.format === 'raw' ? rawBacking(file, prefix) : await qcow2Backing(file, prefix);
@@ -31,7 +35,7 @@ export async function readBacking(imagePath: string, backing: BackingChoice): Pr
   }
 }
 
-function rawBacking(file: OpenFile, prefix: Uint8Array): Backing {
+function rawBacking(file: ReferencedFile, prefix: Uint8Array): Backing {
   const [evidence] = probe(prefix);
   const findings: Finding[] = [];
   if (evidence !== undefined) {
@@ -44,11 +48,11 @@ function rawBacking(file: OpenFile, prefix: Uint8Array): Backing {
   return { capacity: roundUp(file.device.byteLength, SECTOR), findings };
 }
 
-async function qcow2Backing(file: OpenFile, prefix: Uint8Array): Promise<Backing> {
+async function qcow2Backing(file: ReferencedFile, prefix: Uint8Array): Promise<Backing> {
   if (!hasQcow2Magic(prefix)) {
     throw new PlimsollError('corrupt', 'BACKING_FORMAT', {
       doing: 'use backing file',
-      image: file.path,
+      image: file.realPath,
       field: 'magic',
       at: 0,
       found: `0x${Buffer.from(prefix.subarray(0, 4)).toString('hex')}`,

@@ -60,7 +60,6 @@ export {
   identityOfFile,
   newHostCache,
   openImageFile,
-  openImageFileAt,
   type OpenFile,
   type OpenFileOptions,
   realpaths,

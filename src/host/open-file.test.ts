@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 import {
   linkSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -21,7 +20,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { canMount, withFilesystem } from '../../tests/support/loop-mount.ts';
 import { resetFfiForTests, setFfiForTests } from './ffi.ts';
-import { newHostCache, openImageFile, openImageFileAt } from './open-file.ts';
+import { newHostCache, openImageFile } from './open-file.ts';
 
 const MiB = 2 ** 20;
 const mountable = canMount('facts of files on ext4, XFS, btrfs and tmpfs; block devices');
@@ -190,33 +189,23 @@ describe('openImageFile()', () => {
   });
 });
 
-describe('openImageFileAt()', () => {
-  it('finds a relative name in the directory and an absolute one anywhere', async () => {
-    mkdirSync(at('sub'));
-    await using relative = await openImageFileAt(at('sub'), '../image');
-    expect(relative.realPath).toBe(at('image'));
-    await using absolute = await openImageFileAt('/nowhere', at('image'));
-    expect(absolute.identity).toBe(relative.identity);
-    await using bytes = await openImageFileAt(Buffer.from(directory), 'image');
-    expect(bytes.identity).toBe(relative.identity);
-  });
-
-  it('lets the real place be judged before the file is opened', async () => {
+describe('openImageFile() with a check of the place', () => {
+  it('checks the real place before it opens the file', async () => {
     symlinkSync('/etc/hostname', at('escape'));
     const places: string[] = [];
     const permit = ({ realPath }: { realPath: string }): void => {
       places.push(realPath);
       if (!realPath.startsWith(directory)) throw new Error('outside');
     };
-    await expect(openImageFileAt(directory, 'escape', { permit })).rejects.toThrow('outside');
+    await expect(openImageFile(at('escape'), { permit })).rejects.toThrow('outside');
     expect(places).toEqual(['/etc/hostname']);
   });
 
-  it('opens what was judged, whatever the name means by then', async () => {
+  it('opens the checked file, whatever the name means by then', async () => {
     writeFileSync(at('first'), 'first');
     writeFileSync(at('second'), 'the second');
     const permit = (): void => renameSync(at('second'), at('first'));
-    await using file = await openImageFileAt(directory, 'first', { permit });
+    await using file = await openImageFile(at('first'), { permit });
     expect(Buffer.from(await readUpTo(file.device, 0, 20)).toString()).toBe('first');
   });
 });

@@ -123,22 +123,6 @@ export async function openImageFile(path: string | Buffer, options: OpenFileOpti
   }
 }
 
-/**
- * The file called `name` relative to `directory` (an absolute name stands for itself): how an image refers to another file.
- *
- * `name` is a stranger's: give `permit`, which judges the object found by its real place before it is opened; a name that
- * cannot be allowed should not be looked up at all, since looking up can already make an automounter work.
- */
-export function openImageFileAt(directory: string | Buffer, name: string | Buffer, options: OpenFileOptions = {}): Promise<OpenFile> {
-  if (isAbsolute(name) || name.length === 0) return openImageFile(name, options);
-  if (typeof directory === 'string' && typeof name === 'string') return openImageFile(`${directory}/${name}`, options);
-  return openImageFile(Buffer.concat([Buffer.from(directory), Buffer.from('/'), Buffer.from(name)]), options);
-}
-
-function isAbsolute(name: string | Buffer): boolean {
-  return typeof name === 'string' ? name.startsWith('/') : name[0] === 0x2f;
-}
-
 function makeOpenFile(path: string, fd: number, place: RealPlace, cache: HostCache): OpenFile {
   const stats = statOf(fd, path);
   const stDev = stats.dev;

@@ -1,4 +1,5 @@
 /** Examinations in confined workers: the figures are those of an inline one, and an image that ends its worker loses its own only. */
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -55,6 +56,8 @@ describe('an examination in a confined worker', () => {
       itself: 'itself',
     }))
       paths.push(image(name, aQcow2().withBackingFile(backing, 'raw')));
+    // Storage is allocated when the data is written out: the facts do not change after that.
+    execFileSync('sync', ['-f', directory]);
     for (const path of paths) {
       for (const discovered of [false, true]) {
         const inline = await examineFile(path, { discovered });
