@@ -9,8 +9,6 @@ export {
   type GrowthModel,
   type RefcountGeometry,
   refcountMetadataBlocks,
-  type GuestRun,
-  guestRuns,
   hasQcow2Magic,
   type InternalSnapshot,
   openQcow2,

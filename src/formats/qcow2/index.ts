@@ -13,7 +13,6 @@ export { type Header as Qcow2Header, hasMagic as hasQcow2Magic, readHeader as re
 export type { Bitmap as Qcow2Bitmap } from './bitmap.ts';
 export { type InternalSnapshot, readSnapshotTable } from './snapshot.ts';
 export { openQcow2, type Qcow2Options } from './read/image.ts';
-export { type GuestRun, guestRuns, type GuestStatus } from './read/guest-map.ts';
 export {
   type FileChunk,
   factsOfPlan,
