@@ -33,7 +33,7 @@ describe.skipIf(!mountable)('allocateSpace()', () => {
     });
   });
 
-  it('goes on in steps, and can be stopped between them', async () => {
+  it('proceeds in steps, and can be aborted between them', async () => {
     await using mounted = await withFilesystem('ext4', 4 * GiB);
     await withFile(mounted.path, async (fd) => {
       const controller = new AbortController();
@@ -55,7 +55,7 @@ describe.skipIf(!mountable)('allocateSpace()', () => {
     });
   });
 
-  it('is unsupported where the filesystem has no fallocate', async () => {
+  it('is unsupported if the filesystem has no fallocate', async () => {
     // ext3, without extents, cannot preallocate.
     await using mounted = await withFilesystem('ext4', 64 * MiB, ['-t', 'ext3']);
     await withFile(mounted.path, async (fd) => {
@@ -80,14 +80,14 @@ describe.skipIf(!mountable)('writing', () => {
     });
   });
 
-  it('reports a full filesystem, also when part was written', async () => {
+  it('reports a full filesystem, even after a partial write', async () => {
     await using mounted = await withFilesystem('tmpfs', MiB);
     await withFile(mounted.path, async (fd) => {
       await expect(writeAll(fd, Buffer.alloc(2 * MiB), 0)).rejects.toMatchObject({ kind: 'io', code: 'IO_ENOSPC' });
     });
   });
 
-  it('reports a descriptor that cannot be written, flushed or cut', async () => {
+  it('reports a descriptor that cannot be written, flushed or truncated', async () => {
     const fd = openSync('/etc/passwd', 'r');
     await expect(writeAll(fd, Buffer.of(1), 0)).rejects.toMatchObject({ kind: 'io', code: 'IO_EBADF' });
     await expect(setLength(fd, 1)).rejects.toMatchObject({ kind: 'io', code: 'IO_EINVAL' });

@@ -29,7 +29,7 @@ async function until(isSo: () => boolean): Promise<void> {
 }
 
 describe('DirectoryWatches', () => {
-  it('tells of new names and of writes apart', async () => {
+  it('distinguishes new names from writes', async () => {
     watches.cover([directory('a')]);
     writeFileSync(join(root, 'a', 'file'), '');
     await until(() => events.includes('names'));
@@ -39,7 +39,7 @@ describe('DirectoryWatches', () => {
     expect(new Set(events)).toEqual(new Set(['content']));
   });
 
-  it('watches no more than it may, says so, and lets go of what is not asked for any more', () => {
+  it('watches no more than permitted, reports it, and drops directories that are no longer listed', () => {
     const [a, b, c] = ['a', 'b', 'c'].map(directory) as [WatchedDirectory, WatchedDirectory, WatchedDirectory];
     expect(watches.cover([a, b])).toBeUndefined();
     expect([watches.cover([a, b, c]), watches.count]).toEqual(['limit', 2]);
@@ -47,7 +47,7 @@ describe('DirectoryWatches', () => {
     expect([watches.cover([{ key: 'gone', pathBytes: Buffer.from(join(root, 'none')) }]), watches.count]).toEqual([undefined, 0]);
   });
 
-  it('is not kept busy by a directory that never rests, until it is covered anew', async () => {
+  it('suspends a directory that never rests, until it is covered again', async () => {
     const a = directory('a');
     watches.cover([a]);
     for (let burst = 0; burst < 40 && watches.count > 0; burst += 1) {

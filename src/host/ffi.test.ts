@@ -65,7 +65,7 @@ describe('loadFfi()', () => {
     expect(await loadFfi()).toBeUndefined();
   });
 
-  it('gives what a test put in its place', async () => {
+  it('gives the calls that a test substitutes', async () => {
     setFfiForTests(undefined);
     expect(await loadFfi()).toBeUndefined();
   });

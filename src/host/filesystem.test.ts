@@ -44,12 +44,12 @@ describe.skipIf(!mountable)('filesystemOf()', () => {
     if (kind !== 'tmpfs') expect(found.id).toBe(`uuid:${output('findmnt', '-no', 'UUID', mounted.path)}`);
   });
 
-  it('knows an XFS without reflink', async () => {
+  it('recognises an XFS without reflink', async () => {
     await using mounted = await withFilesystem('xfs', 300 * MiB, ['-m', 'reflink=0']);
     expect(await filesystemOf(mounted.path)).toMatchObject({ reflink: false, kind: 'xfs' });
   });
 
-  it('takes two btrfs subvolumes for one filesystem', async () => {
+  it('treats two btrfs subvolumes as one filesystem', async () => {
     await using mounted = await withFilesystem('btrfs', 128 * MiB);
     const [one, two] = ['one', 'two'].map((name) => join(mounted.path, name)) as [string, string];
     for (const path of [one, two]) execFileSync('btrfs', ['-q', 'subvolume', 'create', path]);
@@ -61,7 +61,7 @@ describe.skipIf(!mountable)('filesystemOf()', () => {
     expect(a.mount).toBe(mounted.path);
   });
 
-  it('keeps a filesystem and its mounted copy apart, though they have one UUID', async () => {
+  it('distinguishes a filesystem from its mounted copy, although they have one UUID', async () => {
     const uuid = '11111111-2222-3333-4444-555555555555';
     await using one = await withFilesystem('ext4', 16 * MiB, ['-U', uuid]);
     await using two = await withFilesystem('ext4', 16 * MiB, ['-U', uuid]);
@@ -73,14 +73,14 @@ describe.skipIf(!mountable)('filesystemOf()', () => {
     expect(await filesystemOf(two.path, cache)).toBe(b);
   });
 
-  it('knows ext3 by its name, and that it maps files by indirect blocks', async () => {
+  it('recognises ext3 by its name, and that it maps files by indirect blocks', async () => {
     await using mounted = await withFilesystem('ext4', 64 * MiB, ['-t', 'ext3']);
     const found = await filesystemOf(mounted.path);
     // mount(8) asks for what blkid sees, ext3, and the kernel serves it by its ext4 driver under that name.
     expect(found).toMatchObject({ type: 'ext3', kind: 'ext3', geometry: { indirect: true } });
   });
 
-  it('names the mount that the path goes through, odd characters included', async () => {
+  it('names the mount that the path goes through, with unusual characters', async () => {
     await using mounted = await withFilesystem('ext4', 16 * MiB);
     await using host = await withFilesystem('tmpfs', MiB);
     const inner = join(mounted.path, 'inner');
@@ -98,7 +98,7 @@ describe.skipIf(!mountable)('filesystemOf()', () => {
     }
   });
 
-  it('asks each device once per cache', async () => {
+  it('queries each device once per cache', async () => {
     await using mounted = await withFilesystem('tmpfs', 8 * MiB);
     const cache = new FilesystemCache();
     const [first, second] = await Promise.all([filesystemOf(mounted.path, cache), filesystemOf(mounted.path, cache)]);
@@ -180,11 +180,11 @@ describe('filesystemOf(), without mounting', () => {
     closeSync(fd);
   });
 
-  it('reports what is missing', async () => {
+  it('reports a missing path', async () => {
     await expect(filesystemOf('/no/such/place')).rejects.toMatchObject({ kind: 'not-found', code: 'IO_ENOENT' });
   });
 
-  it('calls what it does not know other, with a sane block', async () => {
+  it('reports an unknown type as other, with a plausible block size', async () => {
     expect(await filesystemOf('/proc')).toMatchObject({
       kind: 'other',
       type: 'proc',

@@ -72,12 +72,12 @@ describe('combineLocks()', () => {
     ]);
   });
 
-  it('says who could not be asked', () => {
+  it('reports which sources could not be queried', () => {
     expect(combine('absent', undefined)).toEqual({ kernel: 'absent', table: 'unreadable', held: [], foreign: [], possible: [] });
     expect(combine('failed', [])).toMatchObject({ kernel: 'failed', table: 'read' });
   });
 
-  it('knows the fifth permission of old QEMUs', () => {
+  it('recognises the fifth permission of old QEMUs', () => {
     expect(combine('absent', [row(OFD, 104), row(OFD, 204)]).held.map(({ byte }) => byte)).toEqual([104, 204]);
   });
 
@@ -94,13 +94,13 @@ describe('combineLocks()', () => {
     expect(found.foreign).toMatchObject([expected]);
   });
 
-  it('reports a lock that both sources tell of once', () => {
+  it('reports a lock once, even if both sources list it', () => {
     const whole = conflict(0, 0, { exclusive: true, pid: 77 });
     const found = combine([whole, whole, whole], [row('POSIX  ADVISORY  WRITE 77', 0, 'EOF')]);
     expect(found.foreign).toEqual([{ kind: 'POSIX', exclusive: true, pid: 77, start: 0, end: Infinity, sources: ['kernel', 'table'] }]);
   });
 
-  it('passes over the same inode number of another filesystem', () => {
+  it('ignores the same inode number of another filesystem', () => {
     expect(combine([], [row(OFD, 101, 101, '08:03')])).toMatchObject({ held: [], foreign: [], possible: [] });
   });
 
@@ -112,7 +112,7 @@ describe('combineLocks()', () => {
     expect(combine([], [line], mount)).toMatchObject({ held: [], possible: [{ start: 101 }] });
   });
 
-  it('takes the same inode number of any device for possibly this file where the mount is not known', () => {
+  it('treats the same inode number of any device as possibly this file if the mount is unknown', () => {
     const place = { mount: undefined, device: '0:41', inode: '11', mounts: [BTRFS] };
     const found = combineLocks([], parseLockRows(row(OFD, 101, 101, '00:28')), place);
     expect(found).toMatchObject({ held: [], possible: [{ superblock: '0:40' }] });
@@ -131,7 +131,7 @@ describe('fileUseOf()', () => {
   afterEach(resetFfiForTests);
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  it('hears the same from the kernel and from /proc/locks', async () => {
+  it('gets the same from the kernel and from /proc/locks', async () => {
     await using holder = await qemuIoOn('-f', 'raw', image);
     const { locks } = await fileUseOf(image);
     expect(locks.held).toEqual([100, 101].map((byte) => ({ byte, sources: ['kernel', 'table'] })));
@@ -139,13 +139,13 @@ describe('fileUseOf()', () => {
     expect((await fileUseOf(image)).locks.held).toEqual([]);
   });
 
-  it('takes no lock: QEMU can open the image while it asks', async () => {
+  it('takes no lock: QEMU can open the image during the query', async () => {
     const asking = fileUseOf(image);
     expect(execFileSync('qemu-io', ['-f', 'raw', '-c', 'write 0 64k', image], { encoding: 'utf8' })).toContain('wrote 65536/65536');
     await asking;
   });
 
-  it('does without koffi, and where the filesystem cannot be asked', async () => {
+  it('works without koffi, and where the filesystem rejects the query', async () => {
     await using holder = await qemuIoOn('-f', 'raw', image);
     const real = await loadFfi();
     for (const [ffi, kernel] of [

@@ -31,7 +31,7 @@ describe.skipIf(!mountable)('the largest file', () => {
       }
       ftruncateSync(fd, found);
       expect(() => ftruncateSync(fd, found + 1)).toThrow(/EFBIG/);
-      // A file that is still to be made has at least the length that is promised.
+      // A new file has at least the promised length.
       expect(largestNewFile(type, block, true)).toBeLessThanOrEqual(found);
       expect(largestNewFile(type, block, true)).toBeGreaterThan(found - 16 * MiB);
     } finally {

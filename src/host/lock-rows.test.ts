@@ -22,7 +22,7 @@ describe('parseLockRow()', () => {
 });
 
 describe('parseLockRows()', () => {
-  it('leaves out what it does not understand', () => {
+  it('skips rows that it cannot parse', () => {
     expect(parseLockRows('1: OFDLCK ADVISORY  READ -1 08:02:11 100 101\nnew kind of line\n')).toHaveLength(1);
   });
 });

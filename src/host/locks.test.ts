@@ -63,7 +63,7 @@ describe.each(['asked of the kernel', 'read from /proc/locks'])('openForWriting,
     if (way === 'read from /proc/locks') setFfiForTests(undefined);
   };
 
-  it('is false when nobody has the image', async () => {
+  it('is false without any user', async () => {
     prepare();
     expect(await openForWriting(image)).toBe(false);
   });
@@ -99,7 +99,7 @@ describe.each(['asked of the kernel', 'read from /proc/locks'])('openForWriting,
     rmSync(join(directory, 'nbd-0.sock'), { force: true });
   });
 
-  it('is false of a backing file whose overlay is written', async () => {
+  it('is false for a backing file whose overlay is written', async () => {
     prepare();
     const overlay = join(directory, 'overlay.qcow2');
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay]);
@@ -122,7 +122,7 @@ describe.each(['asked of the kernel', 'read from /proc/locks'])('openForWriting,
     await gone;
   });
 
-  it('leaves QEMU free to open the image for writing', async () => {
+  it('does not prevent QEMU from opening the image for writing', async () => {
     prepare();
     await using file = await openImageFile(image);
     await file.facts();
@@ -131,7 +131,7 @@ describe.each(['asked of the kernel', 'read from /proc/locks'])('openForWriting,
 });
 
 describe('writersIn()', () => {
-  it('takes byte-range locks over 101 to 103, held, of either kind', () => {
+  it('matches byte-range locks over 101 to 103, held, of either kind', () => {
     const text = [
       '1: OFDLCK ADVISORY  READ -1 08:02:11 101 101',
       '2: POSIX  ADVISORY  WRITE 77 08:02:12 0 EOF',

@@ -34,14 +34,14 @@ function aMount(device: string, source: string, mountPoint: string): Mount {
 }
 
 describe('loopDevicesOn()', () => {
-  it('finds none where none rests on the file', async () => {
+  it('finds none for a file without loop devices', async () => {
     put('loop1/loop/backing_file', '/dev/null\n');
     put('loop2/loop/backing_file', `${join(directory, 'gone.img')} (deleted)\n`);
     put('sda/loop/backing_file', `${path}\n`);
     expect(await search()).toEqual({ devices: [], unresolvedCount: 0 });
   });
 
-  it('finds a device, its partitions, their mounts and what rests on them', async () => {
+  it('finds a device, its partitions, their mounts and the devices on top of them', async () => {
     put('loop3/loop/backing_file', `${path}\n`);
     put('loop3/ro', '0\n');
     put('loop3/dev', '7:3\n');
@@ -59,12 +59,12 @@ describe('loopDevicesOn()', () => {
     });
   });
 
-  it('counts a device whose file cannot be found here', async () => {
+  it('counts a device whose file is not visible here', async () => {
     put('loop1/loop/backing_file', `${join(directory, 'in another namespace')}\n`);
     expect(await search()).toEqual({ devices: [], unresolvedCount: 1 });
   });
 
-  it('says that there is no sysfs', async () => {
+  it('reports a missing sysfs', async () => {
     rmSync(join(directory, 'block'), { recursive: true });
     expect(await search()).toBeUndefined();
   });

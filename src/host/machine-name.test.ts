@@ -25,7 +25,7 @@ describe('machineOf()', () => {
     expect(machineOf('qemu-kvm', ['/usr/libexec/qemu-kvm', '-name', 'web', '-uuid', UUID])).toEqual({ name: 'web', uuid: UUID });
   });
 
-  it.each(['qemu-nbd', 'qemu-storage-daemon', 'vim', 'not-qemu-system-x86_64'])('says nothing of %s', (program) => {
+  it.each(['qemu-nbd', 'qemu-storage-daemon', 'vim', 'not-qemu-system-x86_64'])('finds no VM in %s', (program) => {
     expect(machineOf(program, [program, '-name', 'web'])).toBeUndefined();
   });
 });

@@ -15,7 +15,7 @@ const TEXT = [
 
 describe('parseMounts()', () => {
   const mounts = parseMounts(TEXT);
-  it('reads id, device, type and place, whatever optional fields there are', () => {
+  it('reads id, device, type and mount point, with any optional fields', () => {
     expect(mounts[0]).toEqual({
       mountId: 27,
       root: '/',
@@ -39,7 +39,7 @@ describe('parseMounts()', () => {
 
 describe('mountOf()', () => {
   const mounts = parseMounts(TEXT);
-  it('takes the mount id where it is known', () => {
+  it('uses the mount id if it is known', () => {
     expect(mountOf(mounts, { mountId: 32, realPath: '/elsewhere', device: '8:3' })?.mountPoint).toBe('/mnt/bind');
   });
   it.each([
@@ -50,7 +50,7 @@ describe('mountOf()', () => {
   ])('else the longest mount point above %s on %s', (realPath, device, expected) => {
     expect(mountOf(mounts, { mountId: undefined, realPath, device })?.mountPoint).toBe(expected);
   });
-  it('knows nothing of a device that is not mounted', () => {
+  it('returns undefined for a device that is not mounted', () => {
     expect(
       mountOf(
         mounts.filter((mount) => mount.type !== 'btrfs'),

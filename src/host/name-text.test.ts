@@ -19,7 +19,7 @@ describe('nameText()', () => {
     expect(nameText(name)).toBe(text);
   });
 
-  it('tells all names apart', () => {
+  it('gives different names different texts', () => {
     const names = Array.from({ length: 256 }, (_, byte) => Array.from({ length: 64 }, (__, second) => bytes(byte, 4 * second + 1))).flat();
     expect(new Set(names.map(nameText)).size).toBe(names.length);
   });

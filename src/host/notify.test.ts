@@ -66,7 +66,7 @@ describe('notifyManager()', () => {
     expect(await listener.heard(2)).toEqual(['READY=1\nSTATUS=watching 3 stores: ü', 'STOPPING=1']);
   });
 
-  it.each([join('/', 'notify'), '@notify'])('sends it by systemd-notify where there is no koffi: %s', async (name) => {
+  it.each([join('/', 'notify'), '@notify'])('sends it by systemd-notify without koffi: %s', async (name) => {
     const place = name.startsWith('@') ? abstractName() : join(directory, name);
     const listener = await listenAt(place);
     vi.stubEnv('NOTIFY_SOCKET', place);
@@ -76,12 +76,12 @@ describe('notifyManager()', () => {
     expect((await listener.heard(1))[0]).toMatch(/^READY=1\nSTATUS=watching\n?$/);
   });
 
-  it.each([undefined, '', '/', '@', 'vsock:2:1234', 'relative'])('is false where no manager asks: NOTIFY_SOCKET=%s', async (name) => {
+  it.each([undefined, '', '/', '@', 'vsock:2:1234', 'relative'])('is false without a manager: NOTIFY_SOCKET=%s', async (name) => {
     vi.stubEnv('NOTIFY_SOCKET', name);
     expect(await notifyManager('READY=1')).toBe(false);
   });
 
-  it.each([undefined, 'koffi'])('is false where the manager has gone (%s)', async (koffi) => {
+  it.each([undefined, 'koffi'])('is false when the manager has exited (%s)', async (koffi) => {
     if (koffi === undefined) setFfiForTests(undefined);
     vi.stubEnv('NOTIFY_SOCKET', join(directory, 'nobody'));
     expect(await notifyManager('READY=1')).toBe(false);
@@ -89,7 +89,7 @@ describe('notifyManager()', () => {
     expect(await notifyManager('READY=1')).toBe(false);
   });
 
-  it('is false where there is neither koffi nor systemd-notify', async () => {
+  it('is false with neither koffi nor systemd-notify', async () => {
     await listenAt(join(directory, 'notify'));
     vi.stubEnv('NOTIFY_SOCKET', join(directory, 'notify'));
     vi.stubEnv('PATH', directory);
@@ -105,7 +105,7 @@ describe('notifyManager()', () => {
     expect(readdirSync('/proc/self/fd').length).toBe(before);
   });
 
-  it('tries again while the queue of the manager is full, and not for ever', async () => {
+  it('retries while the queue of the manager is full, with a limit', async () => {
     const ffi = await loadFfi();
     if (ffi === undefined) throw new Error('koffi does not load here: this test needs it');
     vi.stubEnv('NOTIFY_SOCKET', join(directory, 'notify'));
@@ -118,7 +118,7 @@ describe('notifyManager()', () => {
 });
 
 describe('pingWatchdog()', () => {
-  it('tells the manager that it lives, twice in the time it has', async () => {
+  it('pings the manager, twice in each interval', async () => {
     const listener = await listenAt(join(directory, 'notify'));
     vi.stubEnv('NOTIFY_SOCKET', join(directory, 'notify'));
     vi.stubEnv('WATCHDOG_USEC', '100000');

@@ -54,7 +54,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 afterEach(resetFfiForTests);
 
 describe('openImageFile()', () => {
-  it('reads the file and knows its real place', async () => {
+  it('reads the file and reports its real path', async () => {
     symlinkSync('image', at('link'));
     await using file = await openImageFile(at('link'));
     expect(Buffer.from(await readUpTo(file.device, 0, 100)).toString()).toBe('content of the image');
@@ -92,7 +92,7 @@ describe('openImageFile()', () => {
     await expect(openImageFile('/dev/null')).rejects.toMatchObject({ code: 'NOT_A_REGULAR_FILE', where: { found: 'a character device' } });
   });
 
-  it('refuses a fifo at once, and does not wake the one who waits to write into it', async () => {
+  it('refuses a fifo at once, without waking its writer', async () => {
     execFileSync('mkfifo', [at('fifo')]);
     const writer = spawn('sh', ['-c', 'echo woken > fifo'], { cwd: directory, stdio: 'ignore' });
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -109,7 +109,7 @@ describe('openImageFile()', () => {
     server.close();
   });
 
-  it.skipIf(!mountable)('says of a block device that such are not read yet', async () => {
+  it.skipIf(!mountable)('reports that block devices are not supported yet', async () => {
     execFileSync('mknod', [at('block'), 'b', '7', '0']);
     await expect(openImageFile(at('block'))).rejects.toMatchObject({
       kind: 'refused',
@@ -127,7 +127,7 @@ describe('openImageFile()', () => {
     await expect(openImageFile(name)).rejects.toMatchObject({ code, kind });
   });
 
-  it.skipIf(!mountable)('refuses a length that cannot be counted', async () => {
+  it.skipIf(!mountable)('refuses a length beyond 2^53', async () => {
     await using filesystem = await withFilesystem('xfs', 300 * MiB);
     const path = join(filesystem.path, 'endless');
     execFileSync('xfs_io', ['-f', '-c', `truncate ${2n ** 53n}`, path]);
@@ -138,13 +138,13 @@ describe('openImageFile()', () => {
     await expect(openImageFile(at('image'), { flags: 2 })).rejects.toMatchObject({ kind: 'bug', code: 'OPEN_FLAGS' });
   });
 
-  it('says that a lease stands in the way', async () => {
+  it('reports a lease that prevents opening', async () => {
     const holder = spawn(process.execPath, ['--input-type=module', '-e', LEASE_HOLDER, at('leased')], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const answer = await new Promise((resolve) => holder.stdout.once('data', resolve));
     expect(String(answer)).toBe('held\n');
-    // Breaking the lease signals its holder, which dies of it: the first opening is the one that is told.
+    // Breaking the lease signals its holder, which dies of it: the first opening gets the error.
     await expect(openImageFile(at('leased'))).rejects.toMatchObject({ kind: 'busy', code: 'FILE_LEASED' });
     holder.kill('SIGKILL');
   });
@@ -242,7 +242,7 @@ describe.skipIf(!mountable)('facts()', () => {
     expect(await file.facts()).toMatchObject({ extentSizeHint: MiB, copyStep: MiB, hostBlock: 1024, filesystem: 'xfs' });
   });
 
-  it('see the hint that qemu-img sets on XFS', async () => {
+  it('include the hint that qemu-img sets on XFS', async () => {
     await using filesystem = await withFilesystem('xfs', 300 * MiB);
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(filesystem.path, 'q'), '1G']);
     await using file = await openImageFile(join(filesystem.path, 'q'));
@@ -275,7 +275,7 @@ describe.skipIf(!mountable)('facts()', () => {
     });
   });
 
-  it('give hard links one identity, and one filesystem asked once', async () => {
+  it('give hard links one identity, and query one filesystem once', async () => {
     linkSync(at('image'), at('hard'));
     const cache = newHostCache();
     await using one = await openImageFile(at('image'), { cache });

@@ -15,7 +15,7 @@ function identityOf(path: string): string {
   return `${dev}:${ino}`;
 }
 
-it('finds what is open for writing, and not what is open for reading', async () => {
+it('finds files open for writing, and not those open for reading', async () => {
   const [written, read] = ['written', 'read'].map((name) => join(directory, name)) as [string, string];
   for (const path of [written, read]) writeFileSync(path, 'x');
   const descriptors = [openSync(written, 'a'), openSync(read, 'r')];
@@ -25,7 +25,7 @@ it('finds what is open for writing, and not what is open for reading', async () 
   expect((await openWriters()).written.has(identityOf(written))).toBe(false);
 });
 
-it('finds a removed file under the name that it had, also where that ends as the kernel marks removed ones', async () => {
+it("finds a removed file under its former name, even if that ends like the kernel's mark for removed files", async () => {
   const path = join(directory, 'disk (deleted)');
   const fd = openSync(path, 'w');
   const identity = identityOf(path);
@@ -37,6 +37,6 @@ it('finds a removed file under the name that it had, also where that ends as the
   closeSync(fd);
 });
 
-it('fails where there is no list of processes', async () => {
+it('fails without a list of processes', async () => {
   await expect(openWriters({ proc: join(directory, 'none') })).rejects.toMatchObject({ kind: 'not-found' });
 });

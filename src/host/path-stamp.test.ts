@@ -36,13 +36,13 @@ describe('marks', () => {
     expect(isSamePathStamp(undefined, pathStampOf(Buffer.from(join(root, 'none'))))).toBe(true);
   });
 
-  it('are not trusted right after a change, and longer where changes show late', () => {
+  it('are not trusted right after a change, and longer where changes appear late', () => {
     const mark = { ...(pathStampOf(Buffer.from(file)) as PathStamp), ctimeNs: 1_000_000_000_000n };
     expect([0, 1999, 2001].map((later) => isFresh(mark, 1_000_000 + later, RACY_WINDOW_MS))).toEqual([true, true, false]);
     expect([2001, 59_000, 61_000].map((later) => isFresh(mark, 1_000_000 + later, COW_RACY_WINDOW_MS))).toEqual([true, true, false]);
   });
 
-  it('of a place follow links', async () => {
+  it('of a target follow links', async () => {
     const link = join(root, 'link');
     symlinkSync('file', link);
     const seen = await statPath(Buffer.from(link));

@@ -41,7 +41,7 @@ describe('search() among real processes', () => {
     expect(processes[0]?.machine).toBeUndefined();
   });
 
-  it('finds this very process, save for the descriptor that asks', async () => {
+  it('finds this very process, except for the descriptor of the query', async () => {
     expect((await searchOnce()).processes).toEqual([]);
     const other = openSync(path, 'r+');
     try {
@@ -52,7 +52,7 @@ describe('search() among real processes', () => {
     }
   });
 
-  it('counts nobody who only has a handle on its place (O_PATH)', async () => {
+  it('does not count a process that only has an O_PATH handle', async () => {
     const place = openSync(path, 0x200000);
     try {
       expect((await searchOnce()).processes).toEqual([]);
@@ -67,7 +67,7 @@ describe('search() among real processes', () => {
     expect((await searchOnce()).processes.map(({ pid }) => pid)).toEqual([holder.pid]);
   });
 
-  it('ends when it is aborted, and can be asked again', async () => {
+  it('ends when it is aborted, and can be repeated', async () => {
     const processes = new ProcessFiles();
     await expect(processes.search(file, AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
     await expect(processes.search(file)).resolves.toBeDefined();
@@ -98,12 +98,12 @@ function aDescriptor(place: string, fd: number, target: string, info: string): v
   writeFileSync(join(place, 'fdinfo', String(fd)), info);
 }
 
-describe('search() in a made-up /proc', () => {
-  it('sees everybody, and nobody who has the file', async () => {
+describe('search() in a synthetic /proc', () => {
+  it('inspects every process, and finds no user of the file', async () => {
     expect(await searchOnce(madeUpProc())).toEqual({ processes: [], inaccessibleCount: 0, hidden: undefined });
   });
 
-  it('tells of a process what it shows of itself', async () => {
+  it('reports what a process shows about itself', async () => {
     const proc = madeUpProc();
     const place = aProcess(proc, 42);
     const lock = 'lock:\t1: OFDLCK ADVISORY  READ -1 08:02:11 100 101';
@@ -128,7 +128,7 @@ describe('search() in a made-up /proc', () => {
     ]);
   });
 
-  it('asks each file where an old kernel tells no inode number', async () => {
+  it('queries each file if an old kernel reports no inode number', async () => {
     const proc = madeUpProc();
     aDescriptor(aProcess(proc, 42), 3, path, 'pos:\t0\nflags:\t0100000\nmnt_id:\t24\n');
     aDescriptor(aProcess(proc, 43), 3, '/dev/null', 'pos:\t0\nflags:\t0100000\nmnt_id:\t24\n');
@@ -149,32 +149,32 @@ describe('search() in a made-up /proc', () => {
     expect((await searchOnce(proc)).processes[0]?.commandLine).toEqual(['sh', '…']);
   });
 
-  it('counts a process whose first thread has ended: the others go on, and cannot be seen', async () => {
+  it('counts a process whose first thread has exited: its other threads run on, and are not visible', async () => {
     const proc = madeUpProc();
     aProcess(proc, 42, 'Z 1 1 1 0 -1 4194560');
     expect((await searchOnce(proc)).inaccessibleCount).toBe(1);
   });
 
-  it('counts what it may not look into, kernel threads excepted', async () => {
+  it('counts processes that it cannot inspect, kernel threads excepted', async () => {
     const proc = madeUpProc();
     for (const [pid, flags] of [
       [42, 4194560],
       [43, 2129984], // PF_KTHREAD
     ] as const) {
       const place = aProcess(proc, pid, `S 1 1 1 0 -1 ${flags}`);
-      // A link that cannot be read as one, whoever asks: a loop would do, a file in its place is simpler.
+      // A link that no user can read as one: a loop would do, a file in its place is simpler.
       writeFileSync(join(place, 'fd', '0'), '');
     }
     expect((await searchOnce(proc)).inaccessibleCount).toBe(1);
   });
 
-  it('says when processes are hidden', async () => {
+  it('reports hidden processes', async () => {
     const hidden = madeUpProc();
     rmSync(join(hidden, '1'), { recursive: true });
     expect((await searchOnce(hidden)).hidden).toBe('hidepid');
   });
 
-  it('says when it is in a PID namespace of its own', async () => {
+  it('reports a PID namespace of its own', async () => {
     const inside = madeUpProc();
     rmSync(join(inside, '7', 'ns', 'pid'));
     symlinkSync('pid:[4026532000]', join(inside, '7', 'ns', 'pid'));

@@ -23,12 +23,12 @@ function processWith(pid: number, soft: string, isInaccessible: boolean): void {
   writeFileSync(join(proc, String(pid), 'comm'), `qemu-${pid}\n`);
 }
 
-it('reads the soft limit, and knows what has none', () => {
+it('reads the soft limit, and recognises its absence', () => {
   expect(['unlimited', '0', '1048576'].map((soft) => parseFileSizeLimit(limits(soft)))).toEqual([Infinity, 0, 1048576]);
   expect(['', 'Max file size', limits('-1'), limits('many')].map(parseFileSizeLimit)).toEqual([undefined, undefined, undefined, undefined]);
 });
 
-it('names the process, and tells what is gone from what could not be read', () => {
+it('names the process, and distinguishes one that has exited from an unreadable one', () => {
   processWith(7, '4096', false);
   expect(fileSizeLimitOf(proc, 7)).toEqual({ bytes: 4096, pid: 7, process: 'qemu-7' });
   expect(fileSizeLimitOf(proc, 8)).toBeUndefined();
@@ -39,7 +39,7 @@ it('names the process, and tells what is gone from what could not be read', () =
   expect(fileSizeLimitOf(proc, 9)).toBe('unread');
 });
 
-it('counts the least limit of the processes whose files may not be seen', async () => {
+it('counts the lowest limit of the processes whose files are not visible', async () => {
   processWith(10, 'unlimited', true);
   expect((await openWriters({ proc })).inaccessible).toEqual({ limit: undefined, hasUnread: false });
   processWith(11, '8192', true);

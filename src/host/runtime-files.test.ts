@@ -32,7 +32,7 @@ describe('readElfNeeds()', () => {
 });
 
 describe('fileBeside()', () => {
-  it('is the first that is there', () => {
+  it('is the first that exists', () => {
     expect(fileBeside(import.meta.url, ['./nothing.ts', './elf.ts', './ffi.ts'])).toBe(join(import.meta.dirname, 'elf.ts'));
     expect(() => fileBeside(import.meta.url, ['./nothing.ts'])).toThrow(expect.objectContaining({ code: 'SANDBOX_UNAVAILABLE' }));
   });

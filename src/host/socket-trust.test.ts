@@ -33,7 +33,7 @@ async function listen(path: string, user: number): Promise<string> {
   const words = ['--reuid', String(user), '--clear-groups', process.execPath, '-e', program];
   const listener = spawn('setpriv', words, { stdio: ['ignore', 'pipe', 'ignore'], cwd: '/' });
   listeners.push(listener);
-  // The name exists before anything listens there.
+  // The name exists before a process listens there.
   await once(listener.stdout, 'data');
   return path;
 }
@@ -56,7 +56,7 @@ async function both(path: string): Promise<boolean[]> {
 }
 
 describe.runIf(process.geteuid?.() === 0)('a listener', () => {
-  it("of the caller is believed, in the caller's own directory", async () => {
+  it("of the caller is trusted, in the caller's own directory", async () => {
     expect(await both(await listen(join(place(tmpdir(), 0, 0o700), 's'), 0))).toEqual([true, true]);
   });
 
@@ -66,11 +66,11 @@ describe.runIf(process.geteuid?.() === 0)('a listener', () => {
     expect((await trust(path)).found).toContain(String(STRANGER));
   });
 
-  it('of another user is not, below a home directory that root made', async () => {
+  it('of another user is not, below a home directory that root created', async () => {
     expect(await both(await listen(join(place('/home', STRANGER), 's'), STRANGER))).toEqual([false, false]);
   });
 
-  it('of the owner of a runtime directory is believed, as systemd makes one below /run', async () => {
+  it('of the owner of a runtime directory is trusted, as systemd creates one below /run', async () => {
     expect(await both(await listen(join(place('/run', STRANGER, 0o750), 's'), STRANGER))).toEqual([true, true]);
   });
 
@@ -89,11 +89,11 @@ describe.runIf(process.geteuid?.() === 0)('a listener', () => {
     expect((await trust(path)).isTrusted).toBe(false);
   });
 
-  it('in a directory that others may write is believed on the word of the kernel alone', async () => {
+  it("in a directory that others may write is trusted only with the kernel's confirmation", async () => {
     expect(await both(await listen(join(place(tmpdir(), 0, 0o777), 's'), 0))).toEqual([true, false]);
   });
 
-  it('in a sticky directory is believed by its path, since only its owner can replace it', async () => {
+  it('in a sticky directory is trusted by its path, since only its owner can replace it', async () => {
     expect(await both(await listen(join(place(tmpdir(), 0, 0o1777), 's'), 0))).toEqual([true, true]);
   });
 

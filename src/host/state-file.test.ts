@@ -11,14 +11,14 @@ beforeEach(() => {
 afterEach(() => rmSync(place, { recursive: true }));
 
 describe('the state directory', () => {
-  it('is made with its parents, for its owner alone', () => {
+  it('is created with its parents, for its owner alone', () => {
     const path = join(place, 'a', 'b');
     expect(prepareStateDirectory(path)).toBe(path);
     expect(statSync(path).mode % 0o1000).toBe(0o700);
     expect(prepareStateDirectory(path)).toBe(path);
   });
 
-  it('is refused where none can be made, and nobody waits for that without end', () => {
+  it('is refused if it cannot be created, without an endless wait', () => {
     expect(() => prepareStateDirectory('/proc/1/plimsoll/state')).toThrow(expect.objectContaining({ kind: 'not-found' }));
   });
 });

@@ -59,7 +59,7 @@ describe.skipIf(!mountable).each(['ext4', 'xfs', 'btrfs'] as const)('readStorage
   });
   afterAll(() => filesystem.unmount());
 
-  it('agrees with filefrag on data, holes and preallocation, behind the end too', async () => {
+  it('agrees with filefrag on data, holes and preallocation, past the end too', async () => {
     const path = `${filesystem.path}/mixed`;
     xfsIo(path, 'pwrite -q 0 300k', 'pwrite -q 8m 64k', 'falloc 16m 2m', 'pwrite -q 17m 4k', 'falloc -k 32m 1m', 'fsync');
     const map = await mapOf(path);
@@ -68,7 +68,7 @@ describe.skipIf(!mountable).each(['ext4', 'xfs', 'btrfs'] as const)('readStorage
     expect(map?.at(-1)).toMatchObject({ fileOffset: 32 * MiB, byteLength: MiB });
   });
 
-  it('reads a file of more pieces than one call gives', async () => {
+  it('reads a file with more extents than one call returns', async () => {
     const path = `${filesystem.path}/shredded`;
     const fd = openSync(path, 'w');
     const block = Buffer.alloc(4096, 7);
@@ -116,7 +116,7 @@ describe.skipIf(!mountable).each(['ext4', 'xfs', 'btrfs'] as const)('readStorage
   });
 });
 
-describe.skipIf(!mountable)('readStorageMap() of data that is not in blocks of its own', () => {
+describe.skipIf(!mountable)('readStorageMap() of data without blocks of its own', () => {
   it.each(['xfs', 'btrfs'] as const)('marks blocks shared with a reflink copy on %s', async (kind) => {
     await using filesystem = await withFilesystem(kind, 300 * MiB);
     const path = `${filesystem.path}/origin`;
@@ -138,7 +138,7 @@ describe.skipIf(!mountable)('readStorageMap() of data that is not in blocks of i
     expect(await mapOf(path)).toBeUndefined();
   });
 
-  it('gives btrfs inline data no place', async () => {
+  it('gives btrfs inline data no physical offset', async () => {
     await using filesystem = await withFilesystem('btrfs', 128 * MiB);
     const path = `${filesystem.path}/tiny`;
     writeFileSync(path, 'x'.repeat(100));
@@ -165,7 +165,7 @@ describe.skipIf(!mountable)('readStorageMap() on tmpfs, which has no FIEMAP', ()
   });
   afterAll(() => filesystem.unmount());
 
-  it('finds the islands where they account for the allocation', async () => {
+  it('finds the islands if they account for the allocation', async () => {
     const path = `${filesystem.path}/islands`;
     xfsIo(path, 'pwrite -q 100 1', 'pwrite -q 1m 10000', 'truncate 3m');
     expect((await mapOf(path))?.map(({ fileOffset, byteLength }) => [fileOffset, byteLength])).toEqual([
@@ -174,14 +174,14 @@ describe.skipIf(!mountable)('readStorageMap() on tmpfs, which has no FIEMAP', ()
     ]);
   });
 
-  it('gives undefined when there is preallocation that it cannot see', async () => {
+  it('gives undefined for preallocation that it cannot detect', async () => {
     const path = `${filesystem.path}/preallocated`;
     xfsIo(path, 'pwrite -q 0 4096', 'falloc 1m 1m');
     expect(fstatSync(openSync(path, 'r')).blocks * 512).toBe(MiB + 4096);
     expect(await mapOf(path)).toBeUndefined();
   });
 
-  it('gives undefined when preallocation lies behind the end', async () => {
+  it('gives undefined for preallocation past the end', async () => {
     const path = `${filesystem.path}/behind`;
     xfsIo(path, 'pwrite -q 0 4096', 'falloc -k 1m 1m');
     expect(await mapOf(path)).toBeUndefined();

@@ -23,7 +23,7 @@ describe.skipIf(!isRoot)('the unit of allocation', () => {
     expect(facts.map).toMatchObject([{ fileOffset: 0, byteLength: cluster }]);
   });
 
-  it.each([1, 2, 4])('is a block of %i KiB on ext4 without clusters, also while all of its files take several', async (kib) => {
+  it.each([1, 2, 4])('is a block of %i KiB on ext4 without clusters, even if all of its files take several', async (kib) => {
     await using mounted = await withFilesystem('ext4', 64 * MiB, ['-b', String(kib * KiB)]);
     const facts = await factsOf(`${mounted.path}/a`, 64 * KiB);
     expect(facts).toMatchObject({ hostBlock: kib * KiB, geometry: { blockSize: kib * KiB, indirect: false } });
@@ -41,7 +41,7 @@ describe.skipIf(!isRoot)('the unit of allocation', () => {
 });
 
 describe.skipIf(!isRoot)('the geometry of the map', () => {
-  it('tells a file of indirect blocks from one of extents on the same ext4', async () => {
+  it('distinguishes a file of indirect blocks from one of extents on the same ext4', async () => {
     await using mounted = await withFilesystem('ext4', 64 * MiB, ['-b', '4096', '-O', '^extents,^64bit']);
     expect((await factsOf(`${mounted.path}/a`, 4 * KiB)).geometry).toMatchObject({ indirect: true });
   });

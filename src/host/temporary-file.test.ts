@@ -18,7 +18,7 @@ afterEach(resetFfiForTests);
 afterAll(() => directories.forEach((path) => rmSync(path, { recursive: true })));
 
 describe('createTemporary()', () => {
-  it('makes a private file beside the final name, which appears on publishing', async () => {
+  it('creates a private file beside the final name, which appears when it is published', async () => {
     const file = await createTemporary(at('image.qcow2'));
     expect(fstatSync(file.fd).mode & 0o777).toBe(0o600);
     expect(existsSync(at('image.qcow2'))).toBe(false);
@@ -48,7 +48,7 @@ describe('createTemporary()', () => {
     expect(readdirSync(directory)).toEqual(['taken']);
   });
 
-  it('never replaces a file that came meanwhile, and leaves nothing behind', async () => {
+  it('never replaces a file created meanwhile, and leaves nothing behind', async () => {
     const file = await createTemporary(at('raced'));
     writeFileSync(at('raced'), 'theirs');
     await expect(file.publish()).rejects.toMatchObject({ kind: 'conflict', code: 'FILE_EXISTS' });
@@ -72,7 +72,7 @@ describe('createTemporary()', () => {
     await expect(file.publish()).rejects.toMatchObject({ kind: 'bug' });
   });
 
-  it('keeps what was published when the scope ends', async () => {
+  it('keeps the published file when the scope ends', async () => {
     {
       await using file = await createTemporary(at('kept'));
       await file.publish();
@@ -80,14 +80,14 @@ describe('createTemporary()', () => {
     expect(readdirSync(directory)).toEqual(['kept']);
   });
 
-  it('takes names as long as the filesystem does', async () => {
+  it('accepts names as long as the filesystem does', async () => {
     const name = 'ü'.repeat(127);
     await using file = await createTemporary(at(name));
     await file.publish();
     expect(readdirSync(directory)).toEqual([name]);
   });
 
-  it('reports a directory that is missing or not one', async () => {
+  it('reports a directory that is missing or not a directory', async () => {
     await expect(createTemporary(at('missing/file'))).rejects.toMatchObject({ kind: 'not-found', code: 'IO_ENOENT' });
     writeFileSync(at('file'), '');
     await expect(createTemporary(at('file/below'))).rejects.toMatchObject({ kind: 'not-found', code: 'IO_ENOTDIR' });

@@ -43,7 +43,7 @@ describe('walkFiles()', () => {
     expect(entries.at(-1)).toEqual({ kind: 'end', fileCount: 3, directoryCount: 3, symlinkCount: 3, specialCount: 1 });
   });
 
-  it('enters a named directory that is a link, and shows it by the name given', async () => {
+  it('enters a named directory that is a link, and shows it by the given name', async () => {
     mkdirSync(at('real'));
     writeFileSync(at('real', 'file'), '');
     symlinkSync('real', at('link'));
@@ -78,7 +78,7 @@ describe('walkFiles()', () => {
     expect(file.device.byteLength).toBe(3);
   });
 
-  it('reports what is missing or no directory, and goes on', async () => {
+  it('reports a path that is missing or not a directory, and continues', async () => {
     writeFileSync(at('file'), '');
     const entries = await walk([at('missing'), at('file'), root]);
     expect(entries[0]).toMatchObject({ kind: 'error', path: at('missing'), error: { kind: 'not-found', code: 'IO_ENOENT' } });
@@ -86,7 +86,7 @@ describe('walkFiles()', () => {
     expect(pathsOf(entries, 'file')).toEqual([at('file')]);
   });
 
-  it.skipIf(!mountable)('reports a directory that may not be read, and goes on', () => {
+  it.skipIf(!mountable)('reports an unreadable directory, and continues', () => {
     mkdirSync(at('closed'), { mode: 0 });
     mkdirSync(at('open'));
     writeFileSync(at('open', 'file'), '');
