@@ -65,7 +65,7 @@ describe('stored and unstored holes', () => {
     },
   );
 
-  it('storage in free clusters counts as used again only when free clusters without storage cannot take all that is asked for', async () => {
+  it('storage in free clusters counts as reusable only if free clusters without storage cannot take the whole request', async () => {
     const { site, measure, ask } = newSite('steered');
     const cs = 16 * KiB;
     const at = (cluster: number, count = 1, pattern = 1): string => write(cluster * cs, count * cs, pattern);
@@ -83,7 +83,7 @@ describe('stored and unstored holes', () => {
     const reached = await measure();
     expect(said.commitment).toBeGreaterThanOrEqual(reached.allocation);
     expect(said.maxLength).toBeGreaterThanOrEqual(reached.length);
-    // Each steered cluster took new storage, but for those of the first request and of the one behind it.
+    // Each steered cluster took new storage, except those of the first request and of the one after it.
     expect(reached.allocation - (said.allocation as number)).toBe((128 - 33) * cs);
   });
 });
@@ -108,7 +108,7 @@ describe('guests that discard', () => {
       await site.create(total * cs, options);
       const said = await ask();
       const commands: string[] = [];
-      // One request of a whole L2 table at the end of the file; all of it is discarded but two clusters, which others take.
+      // One request of a whole L2 table at the end of the file; all of it is discarded but two clusters, which other data takes.
       const pins: number[] = [];
       const pin = (position: number): string[] => {
         const cluster = run + ((pins.push(pins.length) - 1) % Math.max(1, total - run));
@@ -126,7 +126,7 @@ describe('guests that discard', () => {
     },
   );
 
-  it('an image whose guest data lies in another file, or of one cluster, has no such finding', async () => {
+  it('an image whose guest data is in another file, or of one cluster, has no such finding', async () => {
     const alone = newSite('alone');
     await alone.site.create(64 * KiB);
     const outside = newSite('outside');

@@ -198,7 +198,7 @@ describe('a commit', () => {
     expect(after).toBeLessThanOrEqual(counted + growth);
   });
 
-  it('past a file in between extends the base to the capacity of the image at the top', async () => {
+  it('past an intermediate file extends the base to the capacity of the top image', async () => {
     const directory = mkdtempSync(join(root, 'site-'));
     await qemuImg(directory, 'create', '-q', '-f', 'qcow2', 'base', String(BASE));
     await qemuImg(directory, 'create', '-q', '-f', 'qcow2', '-b', 'base', '-F', 'qcow2', 'mid', String(2 * BASE));
@@ -212,7 +212,7 @@ describe('a commit', () => {
     expect(stored(join(directory, 'base'))).toBeLessThanOrEqual(own + (chain[1]?.commitGrowth as number));
   });
 
-  it('into a LUKS volume extends the file behind its header', async () => {
+  it('into a LUKS volume extends the file after its header', async () => {
     const directory = mkdtempSync(join(root, 'site-'));
     const secret = ['--object', 'secret,id=key,data=word'];
     await qemuImg(directory, 'create', '-q', ...secret, '-f', 'luks', '-o', 'key-secret=key,iter-time=10', 'base', String(BASE));

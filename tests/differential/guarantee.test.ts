@@ -57,10 +57,10 @@ const LOADED_STORES: readonly (readonly [kind: 'ext4' | 'xfs', floor: number])[]
 ];
 
 describe.skipIf(!isRoot).each(sampled(LOADED_STORES, 3, 1))('on %s, with a floor of %i bytes', (kind, floor) => {
-  it('all that was admitted is written, to the last byte and at once, and the load line never falls', async () => {
+  it('all admitted data is written, to the last byte and at once, and the headroom never falls', async () => {
     await using store = await WatchedStore.open(kind, {
       sizeBytes: 576 * MiB,
-      // The store is loaded to the last byte: there is no room for maps that a guest enlarges on purpose.
+      // The store is loaded to the last byte: it has no space for maps that a guest enlarges on purpose.
       rules: `floor = "${floor}"\nassume = ["usual-writes"]`,
       mkfsArguments: NO_ROOT_BLOCKS[kind] ?? [],
     });
@@ -73,7 +73,7 @@ describe.skipIf(!isRoot).each(sampled(LOADED_STORES, 3, 1))('on %s, with a floor
     await reserve(store, 'snapshot', undefined, '--bytes', String(snapshot));
     names.push(...(await loadToTheLine(store)));
 
-    // At the line: what was reserved becomes images, and nothing is counted twice or not at all.
+    // At the line: reservations become images, and nothing is counted twice or not at all.
     await store.must('create', '-q', '-f', 'raw', 'later.raw', '16M');
     await qemuImg(store.directory, 'create', '-q', '-f', 'qcow2', store.path('foreign.qcow2'), '24M');
     names.push('later.raw', 'foreign.qcow2');
@@ -88,13 +88,13 @@ describe.skipIf(!isRoot).each(sampled(LOADED_STORES, 3, 1))('on %s, with a floor
     const filling = fillAll(names.map((name, index) => filled(store, name, index)));
     await watching.sawViews(6);
     const seen = await watching.end();
-    // One that begins while guests write knows only what they have written back: docs/admission.md says so.
+    // A scan that begins while guests write knows only the data that they have written back: see docs/admission.md.
     await store.kill();
     await store.serve();
     expect(await store.decision(2 ** 40)).toMatchObject({ admitted: false });
     expect(await filling).toEqual([]);
     expect([seen.lowest >= 0, seen.refusals, seen.alerts]).toEqual([true, [], []]);
-    // Its overlay had it locked; it counts as it may be written when that is gone.
+    // Its overlay had it locked; without the overlay it counts as writable.
     expect(await fillAll([filled(store, 'base.qcow2', 1)])).toEqual([]);
     expect(store.available()).toBeGreaterThanOrEqual(floor);
     expect(await store.decision(0)).toMatchObject({ admitted: true });
@@ -104,7 +104,7 @@ describe.skipIf(!isRoot).each(sampled(LOADED_STORES, 3, 1))('on %s, with a floor
 });
 
 describe.skipIf(!isRoot).each(sampled(['ext4', 'xfs'] as const, 2))('on %s', (kind) => {
-  it('what was overcommitted is said before it hurts, and hurts no sooner than was said', async () => {
+  it('overcommitment is reported before it hurts, and hurts no earlier than reported', async () => {
     await using store = await WatchedStore.open(kind, {
       sizeBytes: 300 * MiB,
       rules: 'assume = ["usual-writes"]',
@@ -121,7 +121,7 @@ describe.skipIf(!isRoot).each(sampled(['ext4', 'xfs'] as const, 2))('on %s', (ki
     const made = await store.run('create', '-q', '--overcommit', '-f', 'qcow2', 'second.qcow2', second);
     expect([made.code, made.stderr]).toEqual([0, expect.stringContaining('overcommitted')]);
 
-    // Said while there is room for most of it.
+    // Reported while most of it still fits.
     await expect.poll(() => alerts.map(({ by }) => by)).toEqual([['policy']]);
     const view = await store.view();
     expect([view.fits, view.level, (view.headroom ?? 0) < -20 * MiB]).toEqual([false, 'warning', true]);
@@ -136,7 +136,7 @@ describe.skipIf(!isRoot).each(sampled(['ext4', 'xfs'] as const, 2))('on %s', (ki
       { opening: { path: store.path('second.qcow2'), format: 'qcow2' }, fill: 'chunks-8', cache: 'none' },
     ]);
     expect(said.join()).toContain('No space left on device');
-    // As much as was there has been written before.
+    // All the space that was available has been written before.
     expect(store.available()).toBeLessThan(2 * MiB);
     expect(view.available - store.available()).toBeGreaterThan(free - 2 * MiB);
     await store.decision(0);
@@ -149,7 +149,7 @@ describe.skipIf(!isRoot).each(sampled(['ext4', 'xfs'] as const, 2))('on %s', (ki
 });
 
 describe.skipIf(!isRoot)('on btrfs', () => {
-  it('nothing is promised, and that is said', async () => {
+  it('no yes is given, with the reason', async () => {
     await using store = await WatchedStore.open('btrfs', { sizeBytes: 256 * MiB });
     await qemuImg(store.directory, 'create', '-q', '-f', 'qcow2', store.path('a.qcow2'), '16M');
     const asked = await store.run('admit', '--bytes', '1M', '--store', store.directory);
@@ -250,7 +250,7 @@ interface SeenLine {
 function watchLine(store: WatchedStore): { sawViews(count: number): Promise<void>; end(): Promise<SeenLine> } {
   const seen = { lowest: Number.POSITIVE_INFINITY, refusals: [] as string[], alerts: [] as string[], count: 0 };
   const over = new AbortController();
-  // One that is older was raised while a snapshot and its reservation counted both, and stays until there is more room.
+  // An older one was raised while a snapshot and its reservation both counted, and stays until more space is free.
   const begun = Date.now();
   const look = async (): Promise<void> => {
     const { fits, headroom, available, residual, reserved, alerts } = await store.view();

@@ -22,7 +22,7 @@ interface MapEntry {
  */
 export async function mapByQemu(path: string, format: string): Promise<Extent[]> {
   const entries = JSON.parse(await qemuImg(dirname(path), 'map', '-f', format, '--output=json', path)) as MapEntry[];
-  // Of an image without bytes QEMU tells one entry without bytes.
+  // For an image without bytes QEMU reports one entry without bytes.
   const filled = entries.filter(({ length }) => length > 0);
   return joined(
     filled.map(({ start, length, depth, present, data, offset }) => ({

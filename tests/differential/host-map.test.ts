@@ -143,7 +143,7 @@ async function missesOf({ image, order }: Run, directory: string, filesystem: Te
   }
   rmSync(path);
   const misses = reports.flatMap((report, at) => {
-    // Later, blocks that are there count beside those to come.
+    // Later, existing blocks count beside new ones.
     const slack = at === 0 ? 1 : 1.6;
     const most = Math.max(...reached.slice(at));
     const commitment = report.commitment ?? 0;

@@ -57,7 +57,7 @@ export class Duplicator {
     if (!this.#canCopy) return this.#rebuild(directory);
     const copy = await this.#copy(directory);
     if (isSameStorage(this.#built, copy)) return copy;
-    // Only tmpfs can be asked where unwritten storage lies; elsewhere, and where asking did not help, build anew.
+    // Only tmpfs can report where unwritten storage lies; elsewhere, and where that failed, build anew.
     this.#canCopy = this.#kind === 'tmpfs' && !this.#hasSearched && (await this.#searchUnwritten(`${directory}-probe`));
     this.#hasSearched = true;
     return this.duplicate(`${directory}-again`);

@@ -46,7 +46,7 @@ describe('a LUKS volume that is filled', () => {
     const commands = new Prng(capacity).shuffled(pieces(capacity, 65_536));
     await runTool('qemu-io', [...SECRET, ...luksOf(path)], { input: `${commands.join('\n')}\n` });
     const { size, blocks } = statSync(path);
-    // The holes that stay are those of unused keyslots, which adding a key fills.
+    // The remaining holes are those of unused keyslots, which adding a key fills.
     const wholeFile = Math.ceil(size / 4096) * 4096;
     expect(before).toMatchObject({ commitment: wholeFile, expected: blocks * 512, maxLength: size });
     expect(await examineImage(path)).toMatchObject({ capacity, commitment: wholeFile, allocation: blocks * 512, expected: blocks * 512 });
@@ -119,7 +119,7 @@ describe('a QED image that is filled', () => {
     const orders = [[pieces(state.capacity, MiB)], [shuffled.slice(0, 40), shuffled.slice(40)], [[`write -q -P 7 0 ${state.capacity}`]]];
     const reached: { storage: number; length: number }[] = [];
     for (const batches of orders) {
-      // Made anew: a copy would leave out zeros that QEMU stores.
+      // Created anew: a copy would leave out zeros that QEMU stores.
       const copy = await makeQed('copy.qed', state);
       for (const commands of batches) await runBatch(copy, commands);
       const { blocks, size } = statSync(copy);

@@ -95,7 +95,7 @@ describe.skipIf(!isRoot)('on ext4, by an order that splits a leaf with each bloc
 });
 
 describe.skipIf(!isRoot)('on XFS', () => {
-  it('a disk that is written whole exceeds its commitment by zero writes, and stays within mapExcess', async () => {
+  it('a fully written disk exceeds its commitment by zero writes, and stays within mapExcess', async () => {
     await using mounted = await withFilesystem('xfs', 300 * MiB);
     const image = { path: join(mounted.path, 'image'), format: 'raw' } as const;
     const { report, reached } = await attacked(image, 'preallocation=full', [EVEN.map(zero)]);
@@ -107,7 +107,7 @@ describe.skipIf(!isRoot)('on XFS', () => {
 });
 
 describe.skipIf(!isRoot).each(['tmpfs', 'btrfs'] as const)('on %s', (kind) => {
-  it('a file takes nothing for its map, whatever the order', async () => {
+  it('a file takes nothing for its map, in any order of writes', async () => {
     await using mounted = await withFilesystem(kind, 128 * MiB);
     if (kind === 'btrfs') execFileSync('chattr', ['+C', mounted.path]);
     const image = { path: join(mounted.path, 'image'), format: 'raw' } as const;

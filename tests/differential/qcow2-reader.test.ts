@@ -54,7 +54,7 @@ function newDirectory(): string {
 
 /** Both judgements: every byte, every extent; and the extents of a part. */
 async function expectAgreement(path: string, format: 'qcow2' | 'raw' = 'qcow2'): Promise<ReadableDevice> {
-  // What is written and not yet stored has no place that a map could tell.
+  // Data that is written and not yet stored has no offset that a map could report.
   await runTool('sync', ['-f', path]);
   const image = await openChain(path, format);
   const expected = await mapByQemu(path, format);
@@ -248,7 +248,7 @@ describe('qcow2, against QEMU', () => {
       const raw = await convertByQemu(path, 'qcow2', snapshot);
       truncateSync(raw, capacity * MiB);
       expect(await firstDifference(image, raw, MiB, 2)).toBeUndefined();
-      // Going back to it gives it its own capacity, and something to map.
+      // Applying the snapshot restores its own capacity, and a map.
       const copy = join(directory, `as-${snapshot}.qcow2`);
       cpSync(path, copy);
       await qemuImg(directory, 'snapshot', '-a', snapshot, copy);
@@ -257,7 +257,7 @@ describe('qcow2, against QEMU', () => {
     await expect(openChain(path, 'qcow2', 'fourth')).rejects.toMatchObject({ kind: 'not-found', code: 'QCOW2_SNAPSHOT_UNKNOWN' });
   });
 
-  it('a file that was cut: data behind its end is zeros', async () => {
+  it('a truncated file: data past its end is zeros', async () => {
     const path = await makeWritten(join(newDirectory(), 'image.qcow2'), geometry(16, 4 * MiB), 21, 10, []);
     await qemuIo({ path, format: 'qcow2' }, ['write -q -P 5 0 1M', 'write -q -P 6 1M 1M', 'write -q -P 7 2M 1M']);
     const { size } = statSync(path);
@@ -277,7 +277,7 @@ describe('raw, against QEMU', () => {
     await expectAgreement(path, 'raw');
   });
 
-  it('is one extent of data where the holes are not known', async () => {
+  it('is one extent of data if the holes are unknown', async () => {
     const path = join(newDirectory(), 'image.raw');
     writeFileSync(path, new Uint8Array(1000));
     const file = await openImageFile(Buffer.from(path), { cache });

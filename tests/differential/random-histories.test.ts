@@ -39,7 +39,7 @@ beforeAll(async () => {
   examine = await loadProduct();
 });
 
-// tmpfs is fast but has no map of a file; btrfs has one, so there the exact figures are asked for as well.
+// tmpfs is fast but has no map of a file; btrfs has one, so the exact figures are checked there as well.
 for (const kind of ['tmpfs', 'btrfs'] as const) {
   const mountable = kind === 'tmpfs' || canMount(`random histories on ${kind}`);
   describe.skipIf(!mountable)(`figures after a random history on ${kind}`, () => {
@@ -57,7 +57,7 @@ for (const kind of ['tmpfs', 'btrfs'] as const) {
     });
 
     describe.concurrent('seeds', () => {
-      // The disk makes each several times as slow.
+      // On a disk each takes several times as long.
       const seeds = Array.from({ length: kind === 'tmpfs' ? COUNT : Math.ceil(COUNT / 3) }, (_, index) => FIRST_SEED + index);
       it.for(seeds)('seed %i', { timeout: TIMEOUT }, (seed) =>
         inTurn(async () => {

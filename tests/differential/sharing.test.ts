@@ -89,7 +89,7 @@ async function freshStore(kind: (typeof KINDS)[number]): Promise<FreshStore> {
 }
 
 describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
-  it('the allocation of a store is what the filesystem says was consumed', async () => {
+  it("the allocation of a store is the filesystem's own consumption", async () => {
     await using fresh = await freshStore(kind);
     const { filesystem, directory, before } = fresh;
     fillStore(directory);
@@ -98,12 +98,12 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     const apparent = store.images.reduce((sum, image) => sum + (image.allocation ?? 0), 0);
     // XFS charges its own map of a file in pieces to the file.
     expect(apparent).toBeGreaterThanOrEqual(4 * IMAGE_BYTES + 8 * MiB);
-    // btrfs without NOCOW keeps replaced parts of an extent as long as any part of it is used: here all parts still are.
+    // btrfs without NOCOW keeps replaced parts of an extent while any part of it is used: here all parts still are.
     expect(Math.abs(grown - store.allocation)).toBeLessThan(METADATA_BYTES);
     expect(store.shared).toBe(IMAGE_BYTES + 8 * MiB);
   });
 
-  it('exclusive is what deleting the image gives back', async () => {
+  it('exclusive is the space that deleting the image frees', async () => {
     await using fresh = await freshStore(kind);
     const { filesystem, directory } = fresh;
     fillStore(directory);
@@ -119,7 +119,7 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     expect(Math.abs(full - (await consumed(filesystem.path)) - (exclusive ?? 0))).toBeLessThan(METADATA_BYTES);
   });
 
-  it('the residual counts what clones may still un-share: rewriting all of them takes that much', async () => {
+  it('the residual counts what clones can still un-share: rewriting all of them takes that much', async () => {
     await using fresh = await freshStore(kind);
     const { filesystem, directory, before } = fresh;
     fillStore(directory);
@@ -132,7 +132,7 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     if (kind === 'xfs') expect((store.commitment ?? 0) - grown).toBeLessThan(METADATA_BYTES);
   });
 
-  it('counts blocks that files outside of the scan share: overwritten, they need room', async () => {
+  it('counts blocks shared with files outside of the scan: overwritten, they need space', async () => {
     await using fresh = await freshStore(kind);
     const { filesystem, directory } = fresh;
     write(join(filesystem.path, 'backup.raw'), 0, IMAGE_BYTES);
@@ -163,13 +163,13 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
     expect(commitment).toBeGreaterThanOrEqual(reached);
     expect(commitment).toBeLessThan(reached * 1.05);
     expect(reclaimable).toBe(IMAGE_BYTES);
-    // What is there of it now is named for what it is.
+    // The part that exists now has a component of its own.
     const after = imageNamed(await storeOf(directory), 'clone.raw');
     expect(after.commitment).toBeGreaterThanOrEqual(reached);
     expect(sumOfComponents(after.components, 'host-map')).toBeLessThan(MiB);
   });
 
-  it('says on btrfs without NOCOW that nothing can be promised, and promises with it', async () => {
+  it('never answers yes on btrfs without NOCOW, and does with it', async () => {
     await using fresh = await freshStore(kind);
     const { directory } = fresh;
     if (kind === 'xfs') return expect((await storeOf(directory)).fits).toBe(true);
@@ -185,7 +185,7 @@ describe.skipIf(!isRoot).each(KINDS)('shared blocks on %s', (kind) => {
 });
 
 describe.skipIf(!isRoot)('speculative preallocation on xfs', () => {
-  it('is told as storage behind the end, and counted in the allocation', async () => {
+  it('is reported as storage past the end, and counted in the allocation', async () => {
     await using fresh = await freshStore('xfs');
     const { directory } = fresh;
     const path = join(directory, 'growing.img');

@@ -46,7 +46,7 @@ describe.each([
     expect(report.findings.map(({ code }) => code)).toEqual(['VMDK_EXTENT_FILES']);
   });
 
-  it('is read when QEMU has stored a shorter content ID, which leaves the end of the older text behind a NUL', async () => {
+  it('is read when QEMU has stored a shorter content ID, which leaves the end of the older text after a NUL', async () => {
     const directory = await make(subformat, capacity);
     const path = join(directory, 'disk.vmdk');
     const before = readFileSync(path);
@@ -56,7 +56,7 @@ describe.each([
     await runTool('qemu-img', ['info', '-f', 'vmdk', path]);
     const report = await examineImage(path);
     expect([report.error, report.capacity]).toEqual([undefined, capacity]);
-    // Anything else behind a NUL could be another disk for another reader.
+    // Anything else after a NUL could be another disk for another reader.
     writeFileSync(path, Buffer.from(`${shorter}\0RW 1 FLAT "x" 0\n`, 'latin1'));
     expect((await examineImage(path)).error).toMatchObject({ code: 'VMDK_DESCRIPTOR_BYTES' });
   });
@@ -68,7 +68,7 @@ describe.each([
     expect(before.images).toHaveLength(count + 1);
     expect(before.images.filter(({ error }) => error !== undefined)).toEqual([]);
     expect(before.findings.map(({ code }) => code)).not.toContain('IMAGES_UNREADABLE');
-    // Whole disks of gigabytes would be too slow: their ends and their seams.
+    // Whole disks of gigabytes would be too slow: only their ends and boundaries.
     const most = before.images.reduce((sum, { commitment }) => sum + (commitment ?? 0), 0);
     expect(before.commitment).toBe(most);
     const isSmall = capacity < GiB;

@@ -58,7 +58,7 @@ describe('a VDI by QEMU', () => {
     await expectSameImage(path, 65_536);
   });
 
-  it('of an odd disk size and with discarded blocks is read as QEMU reads it', async () => {
+  it('of an odd disk size and with discarded blocks is read as by QEMU', async () => {
     const path = await newVdi('odd', 'off', 5 * MiB);
     await writeByQemu(path, 'vdi', ['write -q -P 5 1M 3M']);
     const bytes = readFileSync(path);

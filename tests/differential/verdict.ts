@@ -91,7 +91,7 @@ function judgeSnapshot({ said, snapshot, kind }: StateTruth): string[] {
   const after = snapshot.saidAfter?.commitment ?? 0;
   return [
     ...below('commitment and nextSnapshot', together, snapshot.reached),
-    // What ext4 and XFS charge depends on where the snapshot's pieces come to lie.
+    // The charges of ext4 and XFS depend on the location of the snapshot's parts.
     ...(isExact(kind) ? below('commitment and nextSnapshot, beside the commitment after the snapshot', together, after) : []),
   ];
 }

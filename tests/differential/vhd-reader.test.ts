@@ -81,7 +81,7 @@ describe('a VHD by QEMU', () => {
     });
   });
 
-  it('whose creator is patched has the capacity that QEMU gives it', async () => {
+  it('with a patched creator has the capacity that QEMU gives it', async () => {
     const source = await newVhd('creators', 'subformat=dynamic', 10 * MiB);
     for (const creator of ['vpc ', 'qemu', 'qem2', 'win ', 'd2v ', 'tap\0', 'tapx', 'CTXS', 'wa\0\0', 'vbox', '\0\0\0\0']) {
       for (const geometry of [undefined, 0xffff10ff, 0x01000404, 0]) {
@@ -120,7 +120,7 @@ describe('a VHD by QEMU', () => {
     },
   );
 
-  it('without its footer at the end is read all the same, as QEMU does', async () => {
+  it('without its footer at the end is still read, as by QEMU', async () => {
     const path = await newVhd('cut', 'force_size=on', 3 * MiB);
     await writeByQemu(path, 'vpc', ['write -q -P 5 1M 2M']);
     const bytes = readFileSync(path);

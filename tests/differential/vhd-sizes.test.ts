@@ -19,7 +19,7 @@ const directory = mkdtempSync(join(tmpdir(), 'plimsoll-vhd-sizes-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 describe('the size of a VHD whose footer gives two', () => {
-  it.each(CREATORS)('is the one that QEMU takes, for the creator %j', async (creator) => {
+  it.each(CREATORS)('is the size that QEMU uses, for the creator %j', async (creator) => {
     for (const [cylinders, heads, sectors] of GEOMETRIES) {
       const path = join(directory, 'a.vhd');
       const image = aVhd({ capacity: 8 * MiB, blockSize: 2 * MiB }).withFooter('creatorApplication', text(creator));

@@ -127,7 +127,7 @@ describe('VHDX by qemu-img 7.2', () => {
     rmSync(raw);
   });
 
-  it('passes over the entries of sector bitmaps: a disk of more than two chunks', async () => {
+  it('skips the entries of sector bitmaps: a disk of more than two chunks', async () => {
     const path = join(directory, 'chunks.vhdx');
     const places = [0, 4 * GiB - MiB, 4 * GiB, 4 * GiB + MiB, 8 * GiB - MiB, 8 * GiB, 9 * GiB - 4096];
     await createVhdx(path, '9G', { blockSize: '1M' });
@@ -145,7 +145,7 @@ describe('VHDX by qemu-img 7.2', () => {
     rmSync(raw);
   });
 
-  it('reads the same when its sectors are called 4096 bytes long, which QEMU 7.2 refuses to open', async () => {
+  it('reads the same with a declared sector size of 4096 bytes, which QEMU 7.2 refuses to open', async () => {
     const path = await build({ name: 'sectors', capacity: 40 * MiB, sessions: [scattered(8, 40 * MiB, 30)] });
     const raw = join(directory, 'sectors.raw');
     await convertVhdx(path, raw);
@@ -163,7 +163,7 @@ describe('VHDX by qemu-img 7.2', () => {
     });
   });
 
-  it('refuses a block that is cut off, as QEMU does', async () => {
+  it('refuses a truncated block, as QEMU does', async () => {
     const path = await build({ name: 'cut', capacity: 20 * MiB, blockSize: '8M', sessions: [['write -q -P 1 0 4k']] });
     truncateSync(path, 12 * MiB);
     await expect(qemuImg(directory, 'convert', '-f', 'vhdx', '-O', 'raw', path, join(directory, 'cut.raw'))).rejects.toThrow('truncated');
@@ -211,7 +211,7 @@ describe('a VHDX whose log is not replayed', () => {
  *
  * Logs that no QEMU writes, replayed by it: several entries, around the end of the log, zeros, a newer sequence behind an older.
  */
-describe('a VHDX log made by hand', () => {
+describe('a VHDX log built by hand', () => {
   const random = new Prng(12);
   const blocks = aVhdx().blocks;
   const sector = (): Uint8Array => random.bytes(4096);

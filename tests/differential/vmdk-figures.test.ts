@@ -123,7 +123,7 @@ describe('streams on tmpfs', () => {
         expect(figures.commitment, name).toBeGreaterThanOrEqual(allocation);
         expect(figures.maxLength, name).toBeGreaterThanOrEqual(length);
       }
-      // It is reached all but for the last grain's end, when each comes in a session of its own.
+      // It is reached except for the last grain's end, when each comes in a session of its own.
       const isWhole = missing.length < 60 && name === 'a session each';
       if (isWhole) expect(asked.figures[0]?.commitment).toBeLessThanOrEqual(allocation + GRAIN);
       rmSync(copy);
@@ -131,7 +131,7 @@ describe('streams on tmpfs', () => {
     rmSync(site.directory, { recursive: true });
   });
 
-  it('a grain that is there cannot be written again: QEMU refuses, and the commitment of a full stream is its allocation', async () => {
+  it('an existing grain cannot be written again: QEMU refuses, and the commitment of a full stream is its allocation', async () => {
     const site = newSite();
     await STREAM_STATES.find(({ name }) => name === 'stream, full')?.build(site);
     const { figures, facts } = await ask(site.image);

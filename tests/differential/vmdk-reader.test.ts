@@ -58,7 +58,7 @@ async function expectSame({ directory, image }: VmdkSite): Promise<void> {
   expect(ours).toEqual(map.map(pickEntry));
 }
 
-describe('bytes and extents as QEMU has them', () => {
+describe('bytes and extents agree with QEMU', () => {
   it.each([...SPARSE_STATES, ...STREAM_STATES].map((state) => [state.name, state] as const))('%s', async (_, state) => {
     const site = newSite();
     await state.build(site);
@@ -66,7 +66,7 @@ describe('bytes and extents as QEMU has them', () => {
     rmSync(site.directory, { recursive: true });
   });
 
-  it('stream whose directory is told by a footer, as VMware writes it', async () => {
+  it('stream whose directory is given by a footer, as VMware writes it', async () => {
     const site = newSite();
     writeFileSync(join(site.directory, 'source.raw'), islands(77, 1_500_160));
     await qemuImg(site.directory, 'convert', '-f', 'raw', '-O', 'vmdk', '-o', 'subformat=streamOptimized', 'source.raw', site.image);
@@ -99,7 +99,7 @@ describe('types that are refused', () => {
     await expect(openFile(join(directory, extent))).rejects.toMatchObject({ code: expect.stringMatching(code) });
   });
 
-  it('a difference to a parent', async () => {
+  it('a differencing image', async () => {
     const { directory, image } = newSite();
     await qemuImg(directory, 'create', '-q', '-f', 'vmdk', 'base.vmdk', '1M');
     await qemuImg(directory, 'create', '-q', '-f', 'vmdk', '-b', 'base.vmdk', '-F', 'vmdk', image);
@@ -110,8 +110,8 @@ describe('types that are refused', () => {
 });
 
 /** What the strict parser is for: each of these sends QEMU to a file that the header does not name. */
-describe('QEMU reads these otherwise', () => {
-  it('a capacity of 0 makes a descriptor of the embedded one', async () => {
+describe('QEMU reads these differently', () => {
+  it('a capacity of 0 makes QEMU read the embedded descriptor as a descriptor file', async () => {
     const { directory, image } = newSite();
     writeFileSync(join(directory, 'secret'), 'x'.repeat(1024));
     await qemuImg(directory, 'create', '-q', '-f', 'vmdk', image, '1M');
