@@ -129,9 +129,9 @@ export const THREAT_ROWS: readonly ThreatRow[] = [
   {
     row: 56,
     attack: 'swapped between verdict and use',
-    tests: ['is judged by the object that was opened, whatever has its name by then', 'is refused while a QEMU writes to it'],
+    tests: ['is judged by the object that was opened, whichever file has its name by then', 'is refused while a QEMU writes to it'],
   },
-  { row: 57, attack: 'growing upload', tests: ['is refused when it is written to meanwhile'] },
+  { row: 57, attack: 'growing upload', tests: ['is refused if it is written meanwhile'] },
   { row: 58, attack: 'reader that is made to wait', tests: ['is never opened when it is a %s'] },
   {
     row: 59,
