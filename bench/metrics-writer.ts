@@ -35,8 +35,8 @@ async function longestHold(): Promise<number> {
 
 const holds: number[] = [];
 for (let round = 0; round < times; round += 1) {
-  if (way === 'text') metricsText(service);
-  else if (way === 'json') JSON.stringify(service.images({ sort: 'path', descending: false, offset: 0, limit: IMAGES }));
+  if (way === 'text') await metricsText(service);
+  else if (way === 'json') JSON.stringify(await service.queryImages({ sort: 'path', descending: false, offset: 0, limit: IMAGES }));
   else holds.push(await longestHold());
 }
 if (holds.length > 0) console.log(Math.max(...holds.slice(Math.floor(holds.length / 2))).toFixed(1));

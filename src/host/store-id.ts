@@ -52,7 +52,7 @@ export function storeIdentityOf(facts: IdentityFacts, uuidOfSource = uuidOfBlock
   const { uuid, device, type, mounts } = facts;
   const byDevice = `dev:${device}`;
   if (uuid !== undefined && !IN_MEMORY.has(type)) return { id: `uuid:${uuid}`, formerIds: [] };
-  const formerIds = uuid === undefined ? [byDevice] : [`uuid:${uuid}`];
+  const formerIds = uuid === undefined ? [byDevice] : [`uuid:${uuid}`, byDevice];
   const network = NETWORK_TYPES[type];
   const source = leastOf(mounts.map((mount) => mount.source));
   if (network !== undefined && source !== undefined && source !== 'none') return { id: `net:${digestOf(network, source)}`, formerIds };

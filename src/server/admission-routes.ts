@@ -1,10 +1,9 @@
 /** The routes that decide and hold: admission, reservations, rescans. */
 import type { Socket } from 'node:net';
-import { type Static, Type } from 'typebox';
+import { Type } from 'typebox';
 import { PlimsollError } from '#base';
-import { commitmentOfNew, parseCreateOptions, plannedTables } from '#create';
-import type { SizedRequest, SizedReservationRequest, StoreService } from '#pool';
-import type { AdmissionDecision, AdmissionRequest, ReservationRefusal } from '#wire';
+import type { StoreService } from '#service';
+import type { AdmissionDecision, ReservationRefusal } from '#wire';
 import { answers, described, errorAnswers } from './answers.ts';
 import {
   AdmissionDecisionSchema,
@@ -34,7 +33,7 @@ export function addAdmissionRoutes(
         body: AdmissionRequestSchema,
       },
     },
-    ({ body }) => inTime(service.admit(sized(body)), decisionMs),
+    ({ body }) => inTime(service.checkAdmission(body), decisionMs),
   );
   addReserve(app, service, decisionMs, holderOf);
   app.delete(
@@ -51,10 +50,10 @@ export function addAdmissionRoutes(
         response: { 202: described(RescanAnswerSchema, 'Started'), ...errorAnswers([404, 413, 415]) },
       },
     },
-    ({ body, log }, reply) => {
-      const stores = body.store === undefined ? service.stores().map(({ id }) => id) : [service.store(body.store).id];
+    async ({ body, log }, reply) => {
+      const stores = body.store === undefined ? await service.queryStores() : [await service.queryStore(body.store)];
       service.rescan(body.store).catch((error: unknown) => log.error({ err: error }, 'a requested rescan failed'));
-      return reply.status(202).send({ rescanning: stores });
+      return reply.status(202).send({ rescanning: stores.map(({ id }) => id) });
     },
   );
 }
@@ -79,7 +78,7 @@ function addReserve(app: TypedApp, service: StoreService, decisionMs: number, ho
     },
     async ({ body, log, raw }, reply) => {
       const arrivedMs = Date.now();
-      const decision = await inTime(service.reserve({ ...sized(body), holder: holderOf(raw.socket) }), decisionMs);
+      const decision = await inTime(service.reserve({ ...body, holder: holderOf(raw.socket) }), decisionMs);
       const { store, bytes, admitted, reservation } = decision;
       log.info({ key: body.key, store, bytes, admitted, held: reservation !== null }, 'reservation');
       if (reservation === null) return reply.status(409).send(refusalOf(decision));
@@ -116,39 +115,4 @@ function refusalOf(decision: AdmissionDecision): ReservationRefusal {
     decision.message,
   );
   return { error: error.toJSON(), decision };
-}
-
-/** The request with its commitment, as far as it can be worked out here. Throws: usage, ADMISSION_WHAT. */
-function sized(request: Static<typeof ReservationRequestSchema>): SizedReservationRequest;
-function sized(request: Static<typeof AdmissionRequestSchema>): SizedRequest;
-function sized({ bytes, image, ...rest }: AdmissionRequest): SizedRequest {
-  if ((bytes === undefined) === (image === undefined)) {
-    throw new PlimsollError('usage', 'ADMISSION_WHAT', {
-      doing: 'parse request',
-      found: bytes === undefined ? 'neither bytes nor image' : 'both bytes and image',
-      expected: 'exactly one of bytes and image',
-    });
-  }
-  return { ...rest, bytes: bytes ?? commitmentOf(image as NonNullable<AdmissionRequest['image']>) };
-}
-
-/**
- * L2 tables of an image with preallocation: their places are worked out one by one, which must not keep others waiting.
- * 16 TiB at clusters of 64 KiB.
- */
-const MOST_PLANNED_TABLES = 2 ** 15;
-
-/** What is wrong with the options is thrown at once. Throws: usage; over-budget, PLAN_TOO_LARGE. */
-function commitmentOf({ format, capacity, options }: NonNullable<AdmissionRequest['image']>): SizedRequest['bytes'] {
-  const parsed = parseCreateOptions(format, options === undefined ? [] : [options]);
-  const tables = plannedTables(parsed, capacity);
-  if (tables > MOST_PLANNED_TABLES) {
-    throw new PlimsollError('over-budget', 'PLAN_TOO_LARGE', {
-      doing: 'compute the commitment of the image',
-      found: `${tables} preallocated tables`,
-      expected: `at most ${MOST_PLANNED_TABLES}; compute it with plimsoll measure, and request bytes`,
-    });
-  }
-  commitmentOfNew(format, capacity, parsed);
-  return (rules) => commitmentOfNew(format, capacity, parsed, { rules, isOwn: false });
 }

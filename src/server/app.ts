@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { fastify, type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import { jsonText, PlimsollError } from '#base';
-import type { StoreService } from '#pool';
+import type { StoreService } from '#service';
 import { addAdmissionRoutes } from './admission-routes.ts';
 import { addDashboard, SECURITY_HEADERS } from './dashboard.ts';
 import type { EventStream } from './events.ts';
@@ -149,9 +149,12 @@ function takeJsonOnly(app: TypedApp): void {
 
 function addEvents(api: TypedApp, events: EventStream): void {
   const schema = { summary: 'Server-sent events: `hello` with all stores, then every change', produces: ['text/event-stream'] };
-  api.get('/events', { exposeHeadRoute: false, schema }, (_request, reply) => {
+  api.get('/events', { exposeHeadRoute: false, schema }, async ({ log }, reply) => {
     events.requireRoom();
     reply.hijack();
-    events.add(reply.raw, SECURITY_HEADERS);
+    await events.add(reply.raw, SECURITY_HEADERS).catch((error: unknown) => {
+      log.error({ err: error }, 'a subscription failed');
+      reply.raw.destroy();
+    });
   });
 }

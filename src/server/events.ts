@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import { PlimsollError } from '#base';
-import type { StoreService } from '#pool';
+import type { StoreService } from '#service';
 import type { HelloEvent, ServeEvent } from '#wire';
 
 export interface EventLimits {
@@ -23,6 +23,8 @@ export class EventStream {
   readonly #service: StoreService;
   readonly #limits: EventLimits;
   readonly #subscribers = new Set<ServerResponse>();
+  /** Events for subscribers whose `hello` is not sent yet. */
+  readonly #early = new Map<ServerResponse, string[]>();
   readonly #unsubscribe: () => void;
   readonly #heartbeat: NodeJS.Timeout;
 
@@ -35,32 +37,39 @@ export class EventStream {
 
   /** Throws: busy, SUBSCRIBERS_MANY. */
   requireRoom(): void {
-    if (this.#subscribers.size < this.#limits.subscribers) return;
+    if (this.size < this.#limits.subscribers) return;
     throw new PlimsollError('busy', 'SUBSCRIBERS_MANY', {
       doing: 'subscribe to the events',
-      found: `${this.#subscribers.size} subscribers`,
+      found: `${this.size} subscribers`,
       expected: 'fewer; retry later',
     });
   }
 
-  /** Sends the head, the hello, and from now on every event. */
-  add(response: ServerResponse, headers: Readonly<Record<string, string>>): void {
-    response.writeHead(200, {
-      ...headers,
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-accel-buffering': 'no',
-    });
-    this.#subscribers.add(response);
-    response.on('close', () => this.#subscribers.delete(response));
-    response.on('error', () => this.#subscribers.delete(response));
-    const { host, stores } = this.#service.status();
-    const hello: HelloEvent = { type: 'hello', host, stores };
-    this.#send(response, `retry: ${RETRY_MS}\n${framed(hello)}`);
+  /** Sends the head, the hello, and from then on every event. Throws: errors of the service, before anything is sent. */
+  async add(response: ServerResponse, headers: Readonly<Record<string, string>>): Promise<void> {
+    const early: string[] = [];
+    this.#early.set(response, early);
+    try {
+      const { host, stores } = await this.#service.status();
+      const hello: HelloEvent = { type: 'hello', host, stores };
+      response.writeHead(200, {
+        ...headers,
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-store',
+        'x-accel-buffering': 'no',
+      });
+      this.#subscribers.add(response);
+      response.on('close', () => this.#subscribers.delete(response));
+      response.on('error', () => this.#subscribers.delete(response));
+      this.#send(response, `retry: ${RETRY_MS}\n${framed(hello)}`);
+      for (const text of early) this.#send(response, text);
+    } finally {
+      this.#early.delete(response);
+    }
   }
 
   get size(): number {
-    return this.#subscribers.size;
+    return this.#subscribers.size + this.#early.size;
   }
 
   close(): void {
@@ -71,7 +80,10 @@ export class EventStream {
   }
 
   #tell(event: ServeEvent): void {
-    if (this.#subscribers.size > 0) this.#toAll(framed(event));
+    if (this.size === 0) return;
+    const text = framed(event);
+    for (const early of this.#early.values()) early.push(text);
+    this.#toAll(text);
   }
 
   #toAll(text: string): void {

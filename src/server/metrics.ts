@@ -5,7 +5,7 @@
  * not scanned yet, shows no figures of what lies on it, and its images none. Source: prometheus.io/docs/instrumenting/exposition_formats.
  */
 import { escapeForTerminal, yieldToEventLoop } from '#base';
-import type { StoreService } from '#pool';
+import type { StoreService } from '#service';
 import { DEFINITIONS, type FindingLevel, type ImageView, type Level, type Outlook, type StatusReport, type StoreView } from '#wire';
 
 export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -38,26 +38,26 @@ interface Metric<Subject> {
 export type MetricsScope = 'all' | 'nameless';
 
 /** All samples of this moment. Throws: what `service` throws. */
-export function metricsText(service: StoreService, scope: MetricsScope = 'all'): string {
-  const { pieces, images, present } = headPieces(service, scope);
+export async function metricsText(service: StoreService, scope: MetricsScope = 'all'): Promise<string> {
+  const { pieces, images, present } = await headPieces(service, scope);
   return [...pieces, ...imagePieces(images, present)].join('');
 }
 
 /** The same text piece by piece, and others get their turn between the pieces. The samples are of the moment of the first one. */
 export async function* metricsChunks(service: StoreService, scope: MetricsScope = 'all'): AsyncGenerator<Buffer, void, void> {
-  const { pieces, images, present } = headPieces(service, scope);
+  const { pieces, images, present } = await headPieces(service, scope);
   yield Buffer.from(pieces.join(''));
   const bytes = await writtenImages(images, present);
   for (let at = 0; at < bytes.length; at += BYTES_PER_PIECE) yield bytes.subarray(at, at + BYTES_PER_PIECE);
 }
 
 /** What is told of the daemon and of stores; and of which images, on which stores, there is to tell. */
-function headPieces(
+async function headPieces(
   service: StoreService,
   scope: MetricsScope,
-): { pieces: string[]; images: readonly ImageView[]; present: ReadonlySet<string> } {
-  const status = service.status();
-  const { shown, omittedCount } = scope === 'all' ? imagesOf(service) : { shown: [], omittedCount: null };
+): Promise<{ pieces: string[]; images: readonly ImageView[]; present: ReadonlySet<string> }> {
+  const status = await service.status();
+  const { shown, omittedCount } = scope === 'all' ? await imagesOf(service) : { shown: [], omittedCount: null };
   const stores = status.stores.map((store) => [store, labelsText(labelsOf(store, scope))] as const);
   const pieces = [
     ...DAEMON_METRICS.map((metric) => familyOf(metric, [[{ status, omittedCount }, '']])),
@@ -111,16 +111,16 @@ interface ShownImages {
 }
 
 /** At most MAX_METRIC_IMAGES of them. */
-function imagesOf(service: StoreService): ShownImages {
+async function imagesOf(service: StoreService): Promise<ShownImages> {
   const query = { sort: 'residual', descending: true } as const;
-  const whole = service.images({ ...query, offset: 0, limit: MAX_METRIC_IMAGES });
+  const whole = await service.queryImages({ ...query, offset: 0, limit: MAX_METRIC_IMAGES });
   if (whole.images.length === Math.min(whole.total, MAX_METRIC_IMAGES))
     return { shown: whole.images, omittedCount: whole.total - whole.images.length };
   const seen: ImageView[] = [];
   let total = 0;
   do {
     const limit = MAX_METRIC_IMAGES - seen.length;
-    const page = service.images({ ...query, offset: seen.length, limit });
+    const page = await service.queryImages({ ...query, offset: seen.length, limit });
     total = page.total;
     if (page.images.length === 0) break;
     for (const image of page.images.slice(0, limit)) seen.push(image);

@@ -1,7 +1,8 @@
 /** The routes that only look: stores, images, history, moves, alerts, reservations. */
 import { Type } from 'typebox';
 import { PlimsollError } from '#base';
-import type { HistoryQuery, ImageQuery, StoreService } from '#pool';
+import type { StoreService } from '#service';
+import type { HistoryQuery, ImageQuery } from '#wire';
 import { answers } from './answers.ts';
 import {
   AlertSchema,
@@ -23,17 +24,17 @@ import type { TypedApp } from './type-provider.ts';
 
 export function addReadRoutes(app: TypedApp, service: StoreService): void {
   app.get('/status', { schema: answers('All stores, and findings about the daemon', StatusReportSchema) }, () => service.status());
-  app.get('/stores', { schema: answers('All stores', Type.Array(StoreViewSchema)) }, () => service.stores());
+  app.get('/stores', { schema: answers('All stores', Type.Array(StoreViewSchema)) }, () => service.queryStores());
   app.get('/stores/:id', { schema: { ...answers('One store', StoreViewSchema, 404), params: IdParameters } }, ({ params }) =>
-    service.store(params.id),
+    service.queryStore(params.id),
   );
   app.get(
     '/images',
     { schema: { ...answers('Images, sorted, filtered, a page at a time', ImagePageSchema, 404), querystring: ImageQuerySchema } },
-    ({ query }) => service.images(withOrder(query as Partial<ImageQuery> & Omit<ImageQuery, 'descending'>)),
+    ({ query }) => service.queryImages(withOrder(query as Partial<ImageQuery> & Omit<ImageQuery, 'descending'>)),
   );
   app.get('/images/:id', { schema: { ...answers('One image', ImageViewSchema, 404), params: IdParameters } }, ({ params }) =>
-    service.image(params.id),
+    service.queryImage(params.id),
   );
   addHistoryRoutes(app, service);
   app.get(
@@ -45,13 +46,13 @@ export function addReadRoutes(app: TypedApp, service: StoreService): void {
         querystring: MovesQuerySchema,
       },
     },
-    ({ params, query }) => service.moves(params.id, query.target),
+    ({ params, query }) => service.planMoves(params.id, query.target),
   );
-  app.get('/alerts', { schema: answers('Active alerts', Type.Array(AlertSchema)) }, () => service.alerts());
+  app.get('/alerts', { schema: answers('Active alerts', Type.Array(AlertSchema)) }, () => service.queryAlerts());
   app.get(
     '/reservations',
     { schema: { ...answers('Reservations', Type.Array(ReservationSchema), 404), querystring: ReservationsQuerySchema } },
-    ({ query }) => service.reservations(query),
+    ({ query }) => service.queryReservations(query),
   );
 }
 

@@ -59,15 +59,15 @@ function complaints(method: string, path: string, answer: Answer): unknown {
 describe('the routes that look', () => {
   it.each([
     ['/api/v1/status', '/status', () => service.status()],
-    ['/api/v1/stores', '/stores', () => service.stores()],
+    ['/api/v1/stores', '/stores', () => service.queryStores()],
     [`/api/v1/stores/${store}`, '/stores/{id}', () => service.view],
     ['/api/v1/images', '/images', () => ({ total: 3, offset: 0, images: service.imageViews })],
     ['/api/v1/images/mail%2F%C3%BC', '/images/{id}', () => service.imageViews[1]],
     [`/api/v1/stores/${store}/history`, '/stores/{id}/history', () => service.storeHistory(STORE_ID, { fromMs: 0, toMs: 1, points: 2 })],
     ['/api/v1/images/web/history', '/images/{id}/history', () => service.imageHistory('web', { fromMs: 0, toMs: 1, points: 2 })],
-    [`/api/v1/stores/${store}/moves`, '/stores/{id}/moves', () => service.moves(STORE_ID, undefined)],
-    [`/api/v1/stores/${store}/moves?target=other%3A1`, '/stores/{id}/moves', () => service.moves(STORE_ID, 'other:1')],
-    ['/api/v1/alerts', '/alerts', () => service.alerts()],
+    [`/api/v1/stores/${store}/moves`, '/stores/{id}/moves', () => service.planMoves(STORE_ID)],
+    [`/api/v1/stores/${store}/moves?target=other%3A1`, '/stores/{id}/moves', () => service.planMoves(STORE_ID, 'other:1')],
+    ['/api/v1/alerts', '/alerts', () => service.queryAlerts()],
     ['/api/v1/reservations', '/reservations', () => []],
   ])('%s answers what the service gave, nulls and absent properties included', async (path, documented, given) => {
     const answer = await get(path);

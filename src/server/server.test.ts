@@ -378,7 +378,7 @@ describe('a decision that does not come', () => {
 
 describe('what goes wrong inside', () => {
   it('is told without its insides', async () => {
-    service.stores = () => {
+    service.queryStores = () => {
       throw new TypeError('secret of /etc/plimsoll');
     };
     const { status, text, json } = await ask(urlOf(await serve()), '/api/v1/stores');

@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import type { FastifyBaseLogger } from 'fastify';
 import { asPlimsollError, PlimsollError } from '#base';
-import type { StoreService } from '#pool';
+import type { StoreService } from '#service';
 import { hostAndPort, isLoopback, type TcpAddress } from './address.ts';
 import { buildApp } from './app.ts';
 import { EVENT_LIMITS, type EventLimits, EventStream } from './events.ts';

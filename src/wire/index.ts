@@ -26,6 +26,8 @@ export {
   type Alert,
   type ApiError,
   type Growth,
+  type HistoryQuery,
+  type ImageQuery,
   type HelloEvent,
   type ImagePage,
   type ImageSample,

@@ -83,6 +83,25 @@ export type Move = Shape<typeof MoveSchema>;
 
 export type MovePlan = Shape<typeof MovePlanSchema>;
 
+/** A page of images, filtered and sorted. */
+export interface ImageQuery {
+  readonly store?: string;
+  /** Part of the path, letter case ignored. */
+  readonly search?: string;
+  /** risk: unreadable images first, then those soonest at their commitment, then by residual. */
+  readonly sort: 'risk' | 'path' | 'capacity' | 'length' | 'allocation' | 'commitment' | 'residual' | 'exclusive' | 'growth';
+  readonly descending: boolean;
+  readonly offset: number;
+  readonly limit: number;
+}
+
+/** A range of history, in milliseconds since 1970, downsampled to at most `points` samples. */
+export interface HistoryQuery {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly points: number;
+}
+
 /** The daemon's server-sent events. */
 export type ServeEvent = Shape<typeof ServeEventSchema>;
 

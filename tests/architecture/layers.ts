@@ -126,11 +126,7 @@ export const LAYERS: readonly Layer[] = [
       host: 'filesystems, mounts and the walk',
       sandbox: 'strange bytes are read behind it or not at all',
     },
-    node: {
-      'node:crypto': 'names of images that an address can carry',
-      'node:os': 'the time of the boot',
-      'node:path': 'names of directories',
-    },
+    node: { 'node:path': 'names of directories' },
     packages: { libsql: { file: 'state/database.ts', reason: 'the embedded database of reservations and history' } },
   },
   {
@@ -151,12 +147,30 @@ export const LAYERS: readonly Layer[] = [
     packages: nothing,
   },
   {
+    name: 'service',
+    layers: {
+      base: 'errors and units',
+      block: `${TYPES_ONLY}the rules by which a filesystem allocates storage`,
+      wire: 'requests, answers and events',
+      host: 'filesystems, and the id of the host',
+      sandbox: 'the bound on the memory of examinations, and on extent maps',
+      pool: 'scans, decisions and stored state',
+      create: 'the commitment of an image to be created',
+    },
+    node: {
+      'node:crypto': 'ids of images that an address can carry',
+      'node:fs/promises': 'whether a path is a directory',
+      'node:os': 'the time of the boot',
+      'node:path': 'names of directories',
+    },
+    packages: nothing,
+  },
+  {
     name: 'server',
     layers: {
       base: 'errors; names of strangers are escaped',
       wire: 'what is said, and its definitions',
-      pool: `${TYPES_ONLY}the StoreService that it answers from`,
-      create: 'what an image that is asked for would come to',
+      service: `${TYPES_ONLY}the StoreService that it answers from`,
     },
     node: {
       'node:crypto': 'tokens are compared in constant time',
@@ -199,6 +213,7 @@ export const LAYERS: readonly Layer[] = [
       host: 'what the terminal command asks of the machine',
       sandbox: 'the figures of an image',
       pool: 'stores',
+      service: 'the running daemon, and admission by a scan',
       create: 'new images',
       client: 'the running daemon',
       server: 'what serve starts',

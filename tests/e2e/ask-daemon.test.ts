@@ -161,7 +161,7 @@ describe('status', () => {
 
   it('prints all of it with --json', async () => {
     const { stdout } = await ask('status', '--json');
-    expect(JSON.parse(stdout) as StatusReport).toEqual(service.status());
+    expect(JSON.parse(stdout) as StatusReport).toEqual(await service.status());
   });
 
   it('reports a missing daemon: 12', async () => {
@@ -309,8 +309,8 @@ describe('check', () => {
   });
 
   it('is unknown, never ok, without a daemon, without stores and when misused', async () => {
-    service.stores = () => [];
-    service.status = () => ({ schema: 'plimsoll.status/1', version: '0.1.0', startedAt: '', host: A_HOST, stores: [], findings: [] });
+    service.queryStores = async () => [];
+    service.status = async () => ({ schema: 'plimsoll.status/1', version: '0.1.0', startedAt: '', host: A_HOST, stores: [], findings: [] });
     expect(await ask('check')).toMatchObject({ code: 3, stdout: 'PLIMSOLL UNKNOWN - no stores\n' });
     await noDaemon();
     expect(await ask('check')).toMatchObject({ code: 3, stdout: expect.stringMatching(/^PLIMSOLL UNKNOWN - .*no daemon is listening/) });

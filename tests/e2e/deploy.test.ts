@@ -22,7 +22,7 @@ const text = (...names: string[]): string => readFileSync(join(DEPLOY, ...names)
 
 /** Of two stores and an image with a name made to hurt: every metric there is has a sample. */
 const NASTY = '/srv/vm/"a"\\b\n} 1.qcow2';
-const everything = metricsText(
+const everything = await metricsText(
   aService({
     stores: [aStoreView(), aStoreView({ id: 'dev:8:1', mount: '/other', level: 'critical' })],
     images: [anImageView(), anImageView({ path: NASTY, id: 'i2', machine: 'mail' })],

@@ -3,7 +3,7 @@
  * scans nothing and proves nothing of the daemon.
  */
 import { PlimsollError } from '#base';
-import type { HistoryQuery, ImageQuery, SizedRequest, SizedReservationRequest, StoreService } from '#pool';
+import { type HeldRequest, requestedSize, type ReservationsQuery, type StoreService } from '#service';
 import {
   type AdmissionDecision,
   type Growth,
@@ -20,6 +20,9 @@ import {
   type StoreSample,
   type StoreView,
   component,
+  type AdmissionRequest,
+  type HistoryQuery,
+  type ImageQuery,
 } from '#wire';
 import { A_HOST } from './host.ts';
 import { anImage, anUnreadableImage } from './reports.ts';
@@ -134,49 +137,57 @@ export class FakeService implements StoreService {
     return Promise.resolve();
   }
 
-  status(): StatusReport {
+  async status(): Promise<StatusReport> {
     return { schema: 'plimsoll.status/1', version: '0.1.0', startedAt: AT, host: A_HOST, stores: [this.view], findings: [] };
   }
 
-  stores(): readonly StoreView[] {
+  async queryStores(): Promise<readonly StoreView[]> {
     return [this.view];
   }
 
-  store(id: string): StoreView {
+  async queryStore(id: string): Promise<StoreView> {
+    return this.#store(id);
+  }
+
+  #store(id: string): StoreView {
     if (id === this.view.id) return this.view;
     throw new PlimsollError('not-found', 'STORE_UNKNOWN', { doing: 'find store', found: id, expected: 'the id of a store' });
   }
 
-  images(query: ImageQuery): ImagePage {
+  async queryImages(query: ImageQuery): Promise<ImagePage> {
     this.asked.push(query);
     return { total: this.imageViews.length, offset: query.offset, images: this.imageViews.slice(query.offset, query.offset + query.limit) };
   }
 
-  image(id: string): ImageView {
+  async queryImage(id: string): Promise<ImageView> {
+    return this.#image(id);
+  }
+
+  #image(id: string): ImageView {
     const found = this.imageViews.find((one) => one.id === id);
     if (found !== undefined) return found;
     throw new PlimsollError('not-found', 'IMAGE_UNKNOWN', { doing: 'look up the image', found: id });
   }
 
-  storeHistory(id: string, query: HistoryQuery): readonly StoreSample[] {
+  async storeHistory(id: string, query: HistoryQuery): Promise<readonly StoreSample[]> {
     this.asked.push(query);
-    const { size, available, allocation, commitment, reserved } = this.store(id);
+    const { size, available, allocation, commitment, reserved } = this.#store(id);
     return [{ at: AT, size, available, allocation, commitment, residual: null, reserved }];
   }
 
-  imageHistory(id: string, query: HistoryQuery): readonly ImageSample[] {
+  async imageHistory(id: string, query: HistoryQuery): Promise<readonly ImageSample[]> {
     this.asked.push(query);
-    return [{ at: AT, length: null, allocation: this.image(id).allocation ?? 0, commitment: null }];
+    return [{ at: AT, length: null, allocation: this.#image(id).allocation ?? 0, commitment: null }];
   }
 
-  async admit(asked: SizedRequest): Promise<AdmissionDecision> {
+  async checkAdmission(asked: AdmissionRequest): Promise<AdmissionDecision> {
     const request = onFilesystem(asked);
     this.asked.push(request);
     await this.delay;
     return this.#decide(request, null);
   }
 
-  async reserve(asked: SizedReservationRequest): Promise<AdmissionDecision> {
+  async reserve(asked: HeldRequest): Promise<AdmissionDecision> {
     const request = onFilesystem(asked);
     this.asked.push(request);
     await this.delay;
@@ -201,9 +212,9 @@ export class FakeService implements StoreService {
     return { ...decision, reservation };
   }
 
-  #decide(request: SizedRequest & { readonly bytes: number }, reservation: Reservation | null): AdmissionDecision {
+  #decide(request: AdmissionRequest & { readonly bytes: number }, reservation: Reservation | null): AdmissionDecision {
     const isOnIt = this.view.directories.some((directory) => `${request.store}/`.startsWith(`${directory}/`));
-    const store = this.store(isOnIt ? this.view.id : request.store);
+    const store = this.#store(isOnIt ? this.view.id : request.store);
     const reserved = [...this.held.values()].filter((one) => one !== reservation).reduce((total, one) => total + one.bytes, 0);
     const { sum } = store;
     const remaining = sum.remaining === null ? null : sum.remaining - reserved - request.bytes;
@@ -231,20 +242,20 @@ export class FakeService implements StoreService {
     };
   }
 
-  release(key: string): Reservation {
+  async release(key: string): Promise<Reservation> {
     const found = this.held.get(key);
     if (found === undefined) throw new PlimsollError('not-found', 'RESERVATION_UNKNOWN', { doing: 'release the reservation', found: key });
     this.held.delete(key);
     return { ...found, state: 'released' };
   }
 
-  reservations(query: { readonly store?: string; readonly ended: boolean }): readonly Reservation[] {
+  async queryReservations(query: ReservationsQuery): Promise<readonly Reservation[]> {
     this.asked.push(query);
     return [...this.held.values()];
   }
 
-  async moves(store: string, target: string | undefined): Promise<MovePlan> {
-    const { id } = this.store(store);
+  async planMoves(store: string, target?: string): Promise<MovePlan> {
+    const { id } = this.#store(store);
     return {
       store: id,
       shortfall: null,
@@ -267,7 +278,7 @@ export class FakeService implements StoreService {
     };
   }
 
-  alerts(): StoreView['alerts'] {
+  async queryAlerts(): Promise<StoreView['alerts']> {
     return this.view.alerts;
   }
 
@@ -288,7 +299,13 @@ export class FakeService implements StoreService {
   async close(): Promise<void> {}
 }
 
-/** With the bytes that it comes to on a filesystem of which nothing is known. */
-function onFilesystem<T extends SizedRequest>(request: T): T & { readonly bytes: number } {
-  return { ...request, bytes: typeof request.bytes === 'number' ? request.bytes : request.bytes({ filesystem: 'xfs', hostBlock: 4096 }) };
+/** The request with its bytes, as on an XFS with blocks of 4 KiB. */
+function onFilesystem<T extends AdmissionRequest>({ image, ...request }: T): Omit<T, 'image'> & { readonly bytes: number } {
+  return {
+    ...request,
+    bytes: requestedSize({
+      ...(image === undefined ? {} : { image }),
+      ...(request.bytes === undefined ? {} : { bytes: request.bytes }),
+    }).bytesOn({ filesystem: 'xfs', hostBlock: 4096 }),
+  };
 }

@@ -1,5 +1,5 @@
 /** A daemon's view of stores and images with fixed contents, for tests of what is made of it. */
-import type { StoreService } from '#pool';
+import type { StoreService } from '#service';
 import type { ImageView, Outlook, StatusReport, StoreForecast, StoreRules, StoreView } from '#wire';
 import { A_HOST } from './host.ts';
 import { anImage } from './reports.ts';
@@ -101,7 +101,7 @@ export function aService({ stores = [aStoreView()], images = [], findings = [], 
   };
   return {
     ready: () => Promise.resolve(),
-    status: () => ({
+    status: async () => ({
       schema: 'plimsoll.status/1',
       version: '1.2.3',
       startedAt: '2026-07-01T00:00:00.000Z',
@@ -109,22 +109,22 @@ export function aService({ stores = [aStoreView()], images = [], findings = [], 
       stores,
       findings,
     }),
-    stores: () => stores,
-    images: ({ offset, limit }) => ({
+    queryStores: async () => stores,
+    queryImages: async ({ offset, limit }) => ({
       total: images.length,
       offset,
       images: images.slice(offset, offset + Math.min(limit, pageLimit)),
     }),
-    store: unasked,
-    image: unasked,
+    queryStore: unasked,
+    queryImage: unasked,
     storeHistory: unasked,
     imageHistory: unasked,
-    admit: unasked,
+    checkAdmission: unasked,
     reserve: unasked,
     release: unasked,
-    reservations: unasked,
-    moves: unasked,
-    alerts: unasked,
+    queryReservations: unasked,
+    planMoves: unasked,
+    queryAlerts: unasked,
     subscribe: unasked,
     rescan: unasked,
     close: unasked,

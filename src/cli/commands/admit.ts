@@ -96,8 +96,8 @@ async function decisionFor(flags: AdmitFlags, request: AdmissionRequest, session
     if (!(error instanceof PlimsollError) || error.code !== 'DAEMON_ABSENT' || flags.reserve === true || isId(flags.store)) throw error;
     session.warn(`plimsoll: ${escapeForTerminal(error.message)}`);
     session.warn('plimsoll: no daemon: only this directory was scanned; reservations and growth are unknown');
-    const { admitByScan } = await import('../admit-by-scan.ts');
-    return admitByScan(request, session);
+    const [{ checkAdmissionByScan }, { collectScan }] = await Promise.all([import('#service'), import('./scan.ts')]);
+    return checkAdmissionByScan(request, (directory, assume) => collectScan([directory], { assume }, session));
   }
 }
 

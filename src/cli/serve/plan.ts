@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Assumption, PlimsollError } from '#base';
-import { DEFAULT_RULES, mergeRules, type StoreOrder } from '#pool';
+import { DEFAULT_RULES, mergeRules } from '#pool';
+import type { StoreConfig } from '#service';
 import { NO_CONFIG, readConfigFile } from '../config/read.ts';
 import type { LogLevel } from '../config/log-levels.ts';
 
@@ -18,7 +19,7 @@ export interface ServeFlags {
 }
 
 export interface ServePlan {
-  readonly stores: readonly StoreOrder[];
+  readonly stores: readonly StoreConfig[];
   /** As written; `auto`: the default port, or a free one if it is taken; null: no TCP. */
   readonly listen: string | null;
   readonly socket: string | null;
@@ -51,7 +52,7 @@ export async function planServe(directories: readonly string[], flags: ServeFlag
   const config = file === undefined ? NO_CONFIG : await readConfigFile(file);
   const declared = flags.assume === undefined ? {} : { assume: flags.assume };
   const rules = mergeRules(DEFAULT_RULES, { ...config.rules, ...declared }, 'use [rules]');
-  const stores: StoreOrder[] = config.stores.map((store) => ({
+  const stores: StoreConfig[] = config.stores.map((store) => ({
     directories: store.directories,
     rules: mergeRules(rules, store.rules, `use the rules of ${store.directories.join(', ')}`),
   }));

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { asPlimsollError, escapeForTerminal, formatBytes, PlimsollError, plural } from '#base';
 import { loadPeerUsers, notifyManager, pingWatchdog } from '#host';
-import { openDaemon, type StoreService } from '#pool';
+import { openDaemon, type StoreService } from '#service';
 import {
   ensureToken,
   type GeneratedToken,
@@ -156,11 +156,12 @@ async function tell(
   session: Session,
 ): Promise<void> {
   const isScanned = await isOverWithin(FIRST_SCAN_MS, service.ready(), session.signal);
-  await session.print(`Monitoring ${watched(plan, service, isScanned)}. Listening on ${place}\n`);
+  await session.print(`Monitoring ${await watched(plan, service, isScanned)}. Listening on ${place}\n`);
   if (url !== null && socket !== null)
     await session.print(`To use it from other commands: export PLIMSOLL_SOCKET=${escapeForTerminal(socket)}\n`);
   if (!isScanned) return;
-  for (const { level, message } of service.status().findings) if (level !== 'info') session.warn(`plimsoll: ${escapeForTerminal(message)}`);
+  const { findings } = await service.status();
+  for (const { level, message } of findings) if (level !== 'info') session.warn(`plimsoll: ${escapeForTerminal(message)}`);
 }
 
 async function isOverWithin(ms: number, work: Promise<void>, signal: AbortSignal): Promise<boolean> {
@@ -171,10 +172,10 @@ async function isOverWithin(ms: number, work: Promise<void>, signal: AbortSignal
   return isOver;
 }
 
-function watched(plan: ServePlan, service: StoreService, isScanned: boolean): string {
+async function watched(plan: ServePlan, service: StoreService, isScanned: boolean): Promise<string> {
   const directories = plan.stores.flatMap((one) => one.directories);
   if (!isScanned) return `${plural(directories.length, 'directory', 'directories')} (initial scan in progress)`;
-  const stores = service.stores();
+  const stores = await service.queryStores();
   const images = stores.reduce((sum, one) => sum + one.imageCount, 0);
   return `${plural(stores.length, 'store')} (${plural(images, 'image')})`;
 }

@@ -12,12 +12,11 @@
  * until the clock gets there they are not shown and do not count, and then they are written over. A clock that was set ahead
  * must not make all that is kept look old, so nothing is deleted until it has gone evenly for an hour.
  */
-import type { Finding, ImageSample, StoreSample } from '#wire';
+import type { Finding, HistoryQuery, ImageSample, StoreSample } from '#wire';
 import { PlimsollError, yieldToEventLoop } from '#base';
 import { asText, type Connection, fromText, openDatabase, type StateDatabase, type Value } from './database.ts';
 import { thinned } from './thinning.ts';
 import type { SizePoint } from '../decide/growth.ts';
-import type { HistoryQuery } from '../daemon/store-service.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ImageView, Outlook } from '#wire';
+import type { ImageQuery, ImageView, Outlook } from '#wire';
 import { imageIdOf, ImageIndex } from './image-views.ts';
-import type { ImageQuery } from './store-service.ts';
 
 const never: Outlook = { outcome: 'never', earliest: null, latest: null, reason: null };
 

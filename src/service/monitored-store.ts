@@ -1,16 +1,27 @@
-/** What a daemon knows of one store from look to look: its last report, how it grew, how near to trouble it is. */
+/** One store of a daemon from scan to scan: its last report, its growth, its alert level. */
 import { type Assumption, saturated, USUAL_WRITES } from '#base';
 import { mapBytesAtMost } from '#sandbox';
 import type { Alert, Finding, Growth, ImageView, ScannedImage, StoreRules, StoreView } from '#wire';
-import { mapsExceed, reserveOf, type StoreFacts, sumOf } from '../decide/admission.ts';
-import { forecastStore, growthOf, outlookTo, type SizePoint } from '../decide/forecast.ts';
+import {
+  alertOf,
+  forecastStore,
+  growthOf,
+  type ImageState,
+  judgeLevel,
+  type LevelState,
+  MAP_MAY_EXCEED,
+  mapsExceed,
+  outlookTo,
+  reserveOf,
+  roomDuring,
+  type SizePoint,
+  type StoreFacts,
+  type StoreSnapshot,
+  type StoreState,
+  sumOf,
+} from '#pool';
 import { GrowthSeries } from './growth-series.ts';
-import type { ImageState, StoreState } from '../state/history.ts';
 import { imageIdOf } from './image-views.ts';
-import type { StoreSnapshot } from '../scan/store-snapshot.ts';
-import { alertOf, judgeLevel, type LevelState } from '../decide/levels.ts';
-import { MAP_MAY_EXCEED } from '../scan/map-caveat.ts';
-import { roomDuring } from '../scan/store.ts';
 
 /** Images whose growth is worked out anew in one look, beside those that changed: that of the others is a little older. */
 const REFRESHED_AT_ONCE = 200;
@@ -32,7 +43,7 @@ export const NOTHING_HELD: Held = { bytes: 0, count: 0 };
 /** The sizes of an image over time, by its id. */
 export type ImageSizes = (id: string) => readonly SizePoint[];
 
-export class StoreRecord {
+export class MonitoredStore {
   readonly id: string;
   readonly rules: StoreRules;
   readonly #remarks: readonly Finding[];
@@ -192,12 +203,12 @@ export class StoreRecord {
   }
 
   /** As its history remembers it. */
-  state(reserved: number): StoreState {
+  sample(reserved: number): StoreState {
     const { size, available, allocation, commitment, residual } = this.#kept.report;
     return { id: this.id, size, available, allocation, commitment, residual, reserved };
   }
 
-  imageStates(): ImageState[] {
+  imageSamples(): ImageState[] {
     return this.#images.flatMap(({ id, path, length, allocation, commitment }) =>
       allocation === null ? [] : [{ id, storeId: this.id, path, length, allocation, commitment }],
     );

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Reservation } from '#wire';
-import { type Appeared, HeldSpace } from './held-space.ts';
+import { type Appeared, ReservedSpace } from './reserved-space.ts';
 
 function reservation(key: string, bytes: number, path: string | null = `/vm/${key}`): Reservation {
   return { key, store: 's', bytes, path, createdAt: '', expiresAt: '', state: 'held' };
@@ -11,21 +11,21 @@ const nothing = (): undefined => undefined;
 
 describe('what reservations still hold', () => {
   it('is all of it while no image is there', () => {
-    const space = new HeldSpace();
+    const space = new ReservedSpace();
     const held = [reservation('a', 100), reservation('b', 50, null)];
     expect(space.look(held, nothing, 0)).toEqual([]);
     expect(space.sumOf(held)).toBe(150);
   });
 
   it('is what the image that is under way does not cover yet', () => {
-    const space = new HeldSpace();
+    const space = new ReservedSpace();
     const held = [reservation('a', 100)];
     expect(space.look(held, only('/vm/a', { commitment: 30, openForWriting: true }), 0)).toEqual([]);
     expect(space.sumOf(held)).toBe(70);
   });
 
   it('is all of it under a key that was held for another image, which is still under way', () => {
-    const space = new HeldSpace();
+    const space = new ReservedSpace();
     const before = reservation('a', 100, '/vm/old');
     const now = reservation('a', 100, '/vm/new');
     space.look([now, before], only('/vm/old', { commitment: 30, openForWriting: true }), 0);
@@ -34,13 +34,13 @@ describe('what reservations still hold', () => {
   });
 
   it('ends when the image can come to consume as much as was asked for', () => {
-    const space = new HeldSpace();
+    const space = new ReservedSpace();
     const held = [reservation('a', 100), reservation('b', 100)];
     expect(space.look(held, only('/vm/a', { commitment: 100, openForWriting: true }), 0)).toEqual([held[0]]);
   });
 
   it('ends when a smaller image has stayed as it is and nobody writes it', () => {
-    const space = new HeldSpace();
+    const space = new ReservedSpace();
     const held = [reservation('a', 100)];
     const at = (commitment: number, openForWriting: boolean, nowMs: number): Reservation[] =>
       space.look(held, only('/vm/a', { commitment, openForWriting }), nowMs);
@@ -51,7 +51,7 @@ describe('what reservations still hold', () => {
   });
 
   it('is all of it again when the image has gone before it was finished', () => {
-    const space = new HeldSpace();
+    const space = new ReservedSpace();
     const held = [reservation('a', 100)];
     space.look(held, only('/vm/a', { commitment: 60, openForWriting: false }), 0);
     space.look(held, nothing, 1000);
@@ -59,7 +59,7 @@ describe('what reservations still hold', () => {
   });
 
   it('is the largest of several for one path: one image can be there', () => {
-    const space = new HeldSpace();
+    const space = new ReservedSpace();
     const held = [reservation('a', 100, '/vm/x'), reservation('b', 60, '/vm/x'), reservation('c', 10)];
     expect(space.sumOf(held)).toBe(110);
     expect(space.sumBeside(held, { bytes: 60, path: '/vm/x' })).toBe(50);

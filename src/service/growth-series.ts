@@ -1,6 +1,6 @@
 /** How large a store was, over time: points for its growth, as many as that can use. */
 import type { Growth } from '#wire';
-import { growthOf, LOOK_BACK_SECONDS, type SizePoint } from '../decide/growth.ts';
+import { growthOf, LOOK_BACK_SECONDS, type SizePoint } from '#pool';
 
 /** When there are more, every other one of the older half is forgotten: looks come by the second when much happens. */
 const MAX_POINTS = 1500;

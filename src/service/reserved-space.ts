@@ -18,7 +18,7 @@ interface Seen {
   readonly sinceMs: number;
 }
 
-export class HeldSpace {
+export class ReservedSpace {
   /** By the place of the image: a key that was let go of can be held anew for another image. */
   readonly #seen = new Map<string, Seen>();
   /** Changes whenever what a reservation holds may have changed. */

@@ -1,7 +1,6 @@
 /** Images as a daemon shows them: named, ranked by risk, a page at a time. Pure. */
 import { hash } from 'node:crypto';
-import type { ImagePage, ImageView } from '#wire';
-import type { ImageQuery } from './store-service.ts';
+import type { ImagePage, ImageQuery, ImageView } from '#wire';
 
 const ID_DIGITS = 16;
 const LONE_SURROGATE = /\p{Surrogate}/u;

@@ -1,15 +1,12 @@
 /** What a store's records say, put as the question which images to move. */
 import { runInOwnSlices } from '#base';
 import type { ImageView, MovePlan } from '#wire';
-import type { StoreFacts } from '../decide/admission.ts';
-import type { StoreSnapshot } from '../scan/store-snapshot.ts';
-import { groupImages, type ImageGroup } from '../decide/move-groups.ts';
-import { type MoveGroup, planInSteps } from '../decide/moves.ts';
-import type { StoreRecord } from './store-record.ts';
+import { groupImages, type ImageGroup, type MoveGroup, planInSteps, type StoreFacts, type StoreSnapshot } from '#pool';
+import type { MonitoredStore } from './monitored-store.ts';
 
 /** A store as it stands, with what is held on it. */
 export interface StandingStore {
-  readonly record: StoreRecord;
+  readonly record: MonitoredStore;
   readonly facts: StoreFacts;
 }
 
@@ -45,7 +42,7 @@ async function planStoreMoves({ record, facts }: StandingStore, to: StandingStor
   return runInOwnSlices(planInSteps({ facts, rules: record.rules, groups: await groups, bandwidth: BANDWIDTH, ...target }));
 }
 
-function* groupsInSteps(images: readonly ImageView[], record: StoreRecord): Generator<void, readonly MoveGroup[]> {
+function* groupsInSteps(images: readonly ImageView[], record: MonitoredStore): Generator<void, readonly MoveGroup[]> {
   const byPath = new Map(images.flatMap((image) => [image.path, ...image.aliases].map((path) => [path, image] as const)));
   const { kept } = record;
   yield;
