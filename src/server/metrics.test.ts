@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { DEFINITIONS } from '#wire';
 import { readExposition, valuesOf } from '../../tests/support/exposition.ts';
+import { A_HOST } from '../../tests/support/host.ts';
 import { aForecast, anImageView, anOutlook, aStoreView, aService, type ServiceParts } from '../../tests/support/service.ts';
 import { MAX_LABEL_CHARACTERS, MAX_METRIC_IMAGES, METRICS_CONTENT_TYPE, metricsChunks, metricsText } from './metrics.ts';
 
@@ -133,7 +134,7 @@ describe('metricsText()', () => {
   it('counts the findings of the daemon, and tells its version', async () => {
     const families = await read({ findings: [{ level: 'critical', code: 'A', message: 'a' }], stores: [] });
     expect(valuesOf(families, 'plimsoll_findings', 'level')).toEqual({ info: 0, warning: 0, critical: 1 });
-    expect(valuesOf(families, 'plimsoll_build_info', 'version')).toEqual({ '1.2.3': 1 });
+    expect(valuesOf(families, 'plimsoll_build_info', 'version', 'host')).toEqual({ [`1.2.3 ${A_HOST.id}`]: 1 });
     expect(valuesOf(families, 'plimsoll_start_timestamp_seconds')).toEqual({ '': Date.UTC(2026, 6, 1) / 1000 });
   });
 

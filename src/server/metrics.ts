@@ -157,13 +157,8 @@ interface Daemon {
 const DAEMON_METRICS: readonly Metric<Daemon>[] = [
   {
     name: 'plimsoll_build_info',
-    help: 'the version of plimsoll; always 1',
-    samples: ({ status }) => [[1, { version: status.version }]],
-  },
-  {
-    name: 'plimsoll_host_info',
-    help: 'the id of this host, as reports carry it; always 1, without a sample where it is unknown',
-    samples: ({ status: { host } }) => (host.id === null ? [] : [[1, { host: host.id }]]),
+    help: 'the version of plimsoll and the id of its host, if known; always 1',
+    samples: ({ status: { version, host } }) => [[1, host.id === null ? { version } : { version, host: host.id }]],
   },
   {
     name: 'plimsoll_start_timestamp_seconds',
