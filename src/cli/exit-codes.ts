@@ -13,7 +13,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   corrupt: 'an image contradicts its format',
   unsupported: 'an unsupported format or feature',
   refused: 'a file that the policy does not allow plimsoll to open',
-  overBudget: 'an image asks for more work than its size warrants',
+  overBudget: 'an image requires more work than its size warrants',
   busy: 'a required resource is in use',
   io: 'a read or write failed on the host',
   conflict: 'the file to be created exists already, or a reservation for a different request',
@@ -26,7 +26,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
   beingWritten: 'who: an image is open for writing',
   bug: 'a bug in plimsoll, please report it',
   interrupted: 'interrupted by a signal',
-  closedPipe: 'the reader of the output has closed it',
+  closedPipe: 'the reader of the output has exited',
 };
 
 const INDENT = '       ';
