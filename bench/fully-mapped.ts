@@ -5,7 +5,7 @@ import { named, PLIMSOLL, type Question, ROUNDS } from './question.ts';
 import { measureInTurns } from './rounds.ts';
 
 const TIMES_FASTER = 5;
-const MOST_BYTES = 200 * 1000 * 1000;
+const MAX_BYTES = 200 * 1000 * 1000;
 
 export const fullyMapped: Question = {
   name: 'fully-mapped',
@@ -31,7 +31,7 @@ export const fullyMapped: Question = {
       measured,
       verdicts: [
         { text: `${times.toFixed(1)} times faster than qemu-img check, wanted at least ${TIMES_FASTER}`, met: times >= TIMES_FASTER },
-        { text: `peak memory ${(peak / 1e6).toFixed(0)} MB, wanted below ${MOST_BYTES / 1e6}`, met: peak < MOST_BYTES },
+        { text: `peak memory ${(peak / 1e6).toFixed(0)} MB, wanted below ${MAX_BYTES / 1e6}`, met: peak < MAX_BYTES },
       ],
     };
   },

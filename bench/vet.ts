@@ -5,7 +5,7 @@ import { named, PLIMSOLL, type Question, ROUNDS } from './question.ts';
 import { measureInTurns } from './rounds.ts';
 
 /** What the confined process may cost over reading inline. */
-const MOST_WALL_MS = 150;
+const MAX_WALL_MS = 150;
 
 export const vetting: Question = {
   name: 'vet',
@@ -32,7 +32,7 @@ export const vetting: Question = {
       measured,
       verdicts: [
         { text: `a verdict on 1 TiB takes ${(1 / times).toFixed(2)} of the time of qemu-img check, wanted less than 1`, met: times > 1 },
-        { text: `the wall costs ${wall.toFixed(0)} ms, wanted at most ${MOST_WALL_MS}`, met: wall <= MOST_WALL_MS },
+        { text: `the wall costs ${wall.toFixed(0)} ms, wanted at most ${MAX_WALL_MS}`, met: wall <= MAX_WALL_MS },
       ],
     };
   },

@@ -5,7 +5,7 @@ import { PlimsollError } from '#base';
 const NEWLINE = 10;
 const NUL = 0;
 /** Longer than any path that Linux accepts; a name without end is refused rather than kept. */
-const LONGEST_NAME = 65_536;
+const MAX_NAME_LENGTH = 65_536;
 
 export interface NameSource {
   readonly operands: readonly string[];
@@ -37,10 +37,10 @@ export async function* splitNames(input: AsyncIterable<Buffer>, separator: numbe
       from = at + 1;
     }
     rest = rest.subarray(from);
-    if (rest.length > LONGEST_NAME) {
+    if (rest.length > MAX_NAME_LENGTH) {
       throw new PlimsollError('usage', 'NAME_TOO_LONG', {
         doing: 'read image names from standard input',
-        found: `more than ${LONGEST_NAME} bytes without a separator`,
+        found: `more than ${MAX_NAME_LENGTH} bytes without a separator`,
         expected: 'a path (with -0 separated by NUL, else by newlines)',
       });
     }

@@ -65,7 +65,7 @@ function assemble(verbs: readonly VerbCommand[], session: Session): Command {
 
 /** Below this width the descriptions of options do not fit beside their names. */
 const NARROW_WIDTH = 70;
-const LEAST_TEXT_WIDTH = 20;
+const MIN_TEXT_WIDTH = 20;
 const TERM_INDENT = '  ';
 const TEXT_INDENT = '      ';
 
@@ -82,7 +82,7 @@ function settle(command: Command, session: Session): void {
   command.configureHelp({
     helpWidth: width,
     showGlobalOptions: false,
-    minWidthToWrap: LEAST_TEXT_WIDTH,
+    minWidthToWrap: MIN_TEXT_WIDTH,
     ...(width < NARROW_WIDTH ? { formatItem: narrowItem } : {}),
   });
   command.configureOutput({

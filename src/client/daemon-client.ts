@@ -15,7 +15,7 @@ import { isDecision, isReservation, isStatus } from './daemon-answers.ts';
 
 const SYSTEM_SOCKET = '/run/plimsoll/plimsoll.sock';
 const SOCKET_NAME = join('plimsoll', 'plimsoll.sock');
-const LONGEST_ANSWER = 64 * 1024 * 1024;
+const MAX_ANSWER_LENGTH = 64 * 1024 * 1024;
 /** A decision may wait for a look at the store. */
 const PATIENT_MS = 35_000;
 
@@ -187,7 +187,7 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
   let byteLength = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     byteLength += chunk.length;
-    if (byteLength > LONGEST_ANSWER) throw malformed('an answer of more than 64 MiB');
+    if (byteLength > MAX_ANSWER_LENGTH) throw malformed('an answer of more than 64 MiB');
     chunks.push(chunk);
   }
   try {

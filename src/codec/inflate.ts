@@ -15,7 +15,7 @@ export interface InflateOptions {
 }
 
 /** Allocated before a byte is inflated: the largest cluster of a format. */
-const MOST_CHUNK_BYTES = 2 ** 21;
+const MAX_CHUNK_BYTES = 2 ** 21;
 
 /**
  * The bytes that `input` stands for. What follows the end of the stream is ignored: formats pad to sectors.
@@ -24,7 +24,7 @@ const MOST_CHUNK_BYTES = 2 ** 21;
  */
 export function inflate(input: Uint8Array, { wrapping, mostBytes, doing, at }: InflateOptions): Uint8Array {
   // One chunk of output, so that nothing is copied together behind the last one; zlib wants 64 bytes at the least.
-  const options = { maxOutputLength: Math.max(1, mostBytes), chunkSize: Math.min(MOST_CHUNK_BYTES, Math.max(64, mostBytes)) };
+  const options = { maxOutputLength: Math.max(1, mostBytes), chunkSize: Math.min(MAX_CHUNK_BYTES, Math.max(64, mostBytes)) };
   try {
     return wrapping === 'raw' ? inflateRawSync(input, options) : inflateSync(input, options);
   } catch (cause) {

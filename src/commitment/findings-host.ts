@@ -20,7 +20,7 @@ export function largestFileFindings(
 }
 
 /** Less than this is not worth a sentence. */
-const SMALLEST_EXCESS = MiB;
+const MIN_EXCESS = MiB;
 
 /** Findings on the file as its filesystem holds it. */
 export function hostFindings(facts: FileFacts): Finding[] {
@@ -66,7 +66,7 @@ export function hostFindings(facts: FileFacts): Finding[] {
 
 /** `excess`: what the filesystem's map of the file can take beyond the commitment. */
 export function mapFindings({ filesystem }: FileFacts, excess: number): Finding[] {
-  if (excess < SMALLEST_EXCESS) return [];
+  if (excess < MIN_EXCESS) return [];
   const most = `up to ${formatBytes(excess)} beyond the commitment`;
   if (filesystem === 'ext4') {
     return [

@@ -105,7 +105,7 @@ const OTHER_EXTENSIONS = new Set([
 ]);
 
 /** Below this length a file without signature and telling name is taken for something else than a disk. */
-const SMALLEST_UNNAMED_DISK = 64 * 1024;
+const MIN_UNNAMED_DISK = 64 * 1024;
 
 /**
  * What a file found by a scan is by its name and length, when it has no signature: a raw disk (a guess), a container
@@ -116,7 +116,7 @@ export function judgeUnsigned(fileName: string, length: number): 'raw' | 'contai
   if (CONTAINER_EXTENSIONS.has(extension)) return 'container';
   if (RAW_EXTENSIONS.has(extension)) return 'raw';
   if (OTHER_EXTENSIONS.has(extension)) return 'other';
-  return length >= SMALLEST_UNNAMED_DISK && length % 512 === 0 ? 'raw' : 'other';
+  return length >= MIN_UNNAMED_DISK && length % 512 === 0 ? 'raw' : 'other';
 }
 
 /** Wrappings that a scan passes over as no disk images of their own. */

@@ -84,7 +84,7 @@ export function isLzmaAlone(head: Uint8Array): boolean {
 
 /** Fields of the binary header: header_old_cpio in cpio(5). Byte offsets. */
 const OLD_CPIO = { byteLength: 26, mode: 6, links: 12, nameBytes: 20 } as const;
-const MOST_NAME_BYTES = 1024;
+const MAX_NAME_BYTES = 1024;
 /** The file type is what stands above the lowest 12 bits of the mode: pipe, devices, directory, file, link, socket. */
 const MODE_BELOW_TYPE = 0o10000;
 const FILE_TYPES: readonly number[] = [0o01, 0o02, 0o04, 0o06, 0o10, 0o12, 0o14];
@@ -97,7 +97,7 @@ export function isOldCpio(head: Uint8Array): boolean {
   if (!isLittle && view.getUint16(0) !== 0o070707) return false;
   const field = (at: number): number => view.getUint16(at, isLittle);
   const nameEnd = OLD_CPIO.byteLength + field(OLD_CPIO.nameBytes);
-  if (field(OLD_CPIO.nameBytes) < 2 || field(OLD_CPIO.nameBytes) > MOST_NAME_BYTES) return false;
+  if (field(OLD_CPIO.nameBytes) < 2 || field(OLD_CPIO.nameBytes) > MAX_NAME_BYTES) return false;
   // The trailer of an empty archive has no type.
   const isTrailer = String.fromCharCode(...head.subarray(OLD_CPIO.byteLength, OLD_CPIO.byteLength + 11)) === 'TRAILER!!!\0';
   const isMember = FILE_TYPES.includes(Math.floor(field(OLD_CPIO.mode) / MODE_BELOW_TYPE)) && field(OLD_CPIO.links) > 0;

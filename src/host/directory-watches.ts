@@ -20,12 +20,12 @@ export type WatchLack = 'limit' | 'failed' | undefined;
  * Each watch takes about 1 KiB of kernel memory, and counts against fs.inotify.max_user_watches, which all programs of a user
  * share.
  */
-export const MOST_WATCHES = 4096;
+export const MAX_WATCHES = 4096;
 /**
  * Events per directory before its watch is suspended until `calm`: a directory whose guests write constantly would otherwise keep
  * the process busy with events.
  */
-const MOST_EVENTS = 2000;
+const MAX_EVENTS = 2000;
 
 interface Watch {
   readonly watcher: FSWatcher;
@@ -39,7 +39,7 @@ export class DirectoryWatches {
   /** Suspended since the last `cover`: it reported too many events. */
   readonly #muted = new Set<string>();
 
-  constructor(onEvent: (event: DirectoryEvent) => void, most: number = MOST_WATCHES) {
+  constructor(onEvent: (event: DirectoryEvent) => void, most: number = MAX_WATCHES) {
     this.#onEvent = onEvent;
     this.#most = most;
   }
@@ -89,7 +89,7 @@ export class DirectoryWatches {
     const watched = this.#watches.get(key);
     if (watched === undefined || this.#muted.has(key)) return;
     watched.events += 1;
-    if (watched.events >= MOST_EVENTS) {
+    if (watched.events >= MAX_EVENTS) {
       this.#muted.add(key);
       this.#drop(key);
     }

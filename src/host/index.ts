@@ -2,7 +2,7 @@
 export { allocateSpace, type AllocateOptions, setLength, syncFile, writeAll } from './allocate.ts';
 export { descriptorsLeft } from './descriptors-left.ts';
 export type { OpenOptions, RealPlace } from './descriptor.ts';
-export { type DirectoryEvent, DirectoryWatches, MOST_WATCHES, type WatchedDirectory, type WatchLack } from './directory-watches.ts';
+export { type DirectoryEvent, DirectoryWatches, MAX_WATCHES, type WatchedDirectory, type WatchLack } from './directory-watches.ts';
 export { type Ffi, loadFfi, resetFfiForTests, setFfiForTests } from './ffi.ts';
 export { fileDevice, holesAsZeros, isHole } from './file-device.ts';
 export {

@@ -59,7 +59,7 @@ export function largestNewFile(type: string, blockSize: number, usesExtents: boo
 }
 
 /** i_blocks counts sectors in 32 bits without the feature huge_file, which ext2 and ext3 do not have. */
-const MOST_SECTORS = 2 ** 32 - 1;
+const MAX_SECTORS = 2 ** 32 - 1;
 const SECTOR = 512;
 const DIRECT_BLOCKS = 12;
 
@@ -68,7 +68,7 @@ function mostByIndirectBlocks(blockSize: number): number {
   const pointers = blockSize / 4;
   const reach = DIRECT_BLOCKS + pointers + pointers ** 2 + pointers ** 3;
   const trees = 1 + (1 + pointers) + (1 + pointers + pointers ** 2);
-  const counted = Math.floor((MOST_SECTORS * SECTOR) / blockSize);
+  const counted = Math.floor((MAX_SECTORS * SECTOR) / blockSize);
   if (reach + trees <= counted) return reach * blockSize;
   // The kernel's own count: indirect blocks for all that i_blocks can count, themselves included.
   const deep = counted - DIRECT_BLOCKS - pointers - pointers ** 2;

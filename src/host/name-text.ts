@@ -4,7 +4,7 @@
 const ESCAPE = 0xdc00;
 const REPLACEMENT = '\ufffd';
 /** Bytes of a character in UTF-8. */
-const LONGEST_CHARACTER = 4;
+const MAX_CHARACTER_LENGTH = 4;
 
 /**
  * `name` as text. Each byte that is not part of UTF-8 becomes the lone surrogate U+DC00 + byte, as in Python's surrogateescape
@@ -28,7 +28,7 @@ function escaped(name: Buffer): string {
 
 /** Bytes of the character that begins at `at`; 0: none does. */
 function characterAt(name: Buffer, at: number): number {
-  for (let byteLength = 1; byteLength <= Math.min(LONGEST_CHARACTER, name.length - at); byteLength += 1) {
+  for (let byteLength = 1; byteLength <= Math.min(MAX_CHARACTER_LENGTH, name.length - at); byteLength += 1) {
     if (isUtf8(name.subarray(at, at + byteLength))) return byteLength;
   }
   return 0;

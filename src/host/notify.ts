@@ -8,7 +8,7 @@ import { execFile } from 'node:child_process';
 import { ERRNO, type Ffi, loadFfi } from './ffi.ts';
 
 /** Tries while the manager's queue is full, and the time between them: half a second in all. */
-const MOST_TRIES = 20;
+const MAX_TRIES = 20;
 const TRY_AGAIN_MS = 25;
 const TOOL_TIMEOUT_MS = 5000;
 
@@ -49,7 +49,7 @@ async function send(ffi: Ffi, address: Buffer, message: Buffer): Promise<boolean
   for (let attempt = 1; ; attempt += 1) {
     const result = ffi.sendDatagram(address, message);
     if (result >= 0) return true;
-    if (result !== -ERRNO.EAGAIN || attempt === MOST_TRIES) return false;
+    if (result !== -ERRNO.EAGAIN || attempt === MAX_TRIES) return false;
     await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_MS));
   }
 }

@@ -33,7 +33,7 @@ const FILE_MODE = 0o600;
 /** The permissions in octal: a digit for group or others with the write bit, 2. */
 const WRITABLE_BY_OTHERS = /[2367].$|[2367]$/;
 /** Names for damaged files of the same second. */
-const MOST_NAMES = 1000;
+const MAX_NAMES = 1000;
 
 /** Suffix of the link to the quarantined file. */
 const MARK = '.aside';
@@ -205,12 +205,12 @@ export function hasLog(file: string): boolean {
 
 function freeName(file: string, nowMs: number): string {
   const time = new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, '');
-  for (let count = 0; count < MOST_NAMES; count += 1) {
+  for (let count = 0; count < MAX_NAMES; count += 1) {
     const name = join(dirname(file), `${basename(file)}.corrupt-${time}${count === 0 ? '' : `-${count}`}`);
     const isTaken = ['', '-wal', '-journal'].some((suffix) => lstatSync(`${name}${suffix}`, { throwIfNoEntry: false }) !== undefined);
     if (!isTaken) return name;
   }
-  throw new PlimsollError('conflict', 'FILE_EXISTS', { doing: 'quarantine damaged file', image: file, found: `${MOST_NAMES} of them` });
+  throw new PlimsollError('conflict', 'FILE_EXISTS', { doing: 'quarantine damaged file', image: file, found: `${MAX_NAMES} of them` });
 }
 
 function refuseUnsafe(directory: string, stats: Stats): void {

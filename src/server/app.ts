@@ -31,7 +31,7 @@ export interface AppParts {
 
 export const BODY_LIMIT = 64 * 1024;
 /** Ids of stores and images in addresses, percent signs included. */
-const LONGEST_PARAMETER = 4096;
+const MAX_PARAMETER_LENGTH = 4096;
 
 export async function buildApp(parts: AppParts): Promise<TypedApp> {
   const { service, log, version, webDirectory } = parts;
@@ -39,7 +39,7 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
-    routerOptions: { maxParamLength: LONGEST_PARAMETER },
+    routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
     return503OnClosing: false,
     // What fails before a route is looked for, such as an address that cannot be decoded, has the one body of errors, too.
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply.headers(SECURITY_HEADERS)),

@@ -8,7 +8,7 @@ import { asPlimsollError, PlimsollError } from '#base';
 const SOCKET_MODE = 0o660;
 const DIRECTORY_MODE = 0o750;
 /** The longest name that sun_path holds. */
-const LONGEST_PATH_BYTES = 107;
+const MAX_PATH_BYTES = 107;
 const ASK_MS = 1000;
 
 /**
@@ -19,12 +19,12 @@ const ASK_MS = 1000;
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   const doing = 'listen on the socket';
-  if (Buffer.byteLength(path) > LONGEST_PATH_BYTES) {
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
     throw new PlimsollError('usage', 'SOCKET_PATH_LONG', {
       doing,
       image: path,
       found: `a path of ${Buffer.byteLength(path)} bytes`,
-      expected: `at most ${LONGEST_PATH_BYTES}`,
+      expected: `at most ${MAX_PATH_BYTES}`,
     });
   }
   try {

@@ -4,8 +4,8 @@ import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
 
-const LEAST_TOKEN_LENGTH = 32;
-const LONGEST_TOKEN_FILE = 4096;
+const MIN_TOKEN_LENGTH = 32;
+const MAX_TOKEN_FILE_LENGTH = 4096;
 
 const GENERATED_NAME = 'token';
 const GENERATED_BYTES = 32;
@@ -53,7 +53,7 @@ export async function readToken(path: string): Promise<string> {
     await using file = await open(path, 'r');
     const { mode } = await file.stat();
     refuseOpenMode(mode, doing, path);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(LONGEST_TOKEN_FILE), 0, LONGEST_TOKEN_FILE, 0);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_TOKEN_FILE_LENGTH), 0, MAX_TOKEN_FILE_LENGTH, 0);
     return checkedToken(buffer.toString('latin1', 0, bytesRead).trim(), doing, path);
   } catch (thrown) {
     throw asPlimsollError(thrown, doing, path);
@@ -74,12 +74,12 @@ function refuseOpenMode(mode: number, doing: string, image: string): void {
 }
 
 function checkedToken(token: string, doing: string, image: string): string {
-  if (/^[\x21-\x7e]+$/.test(token) && token.length >= LEAST_TOKEN_LENGTH) return token;
+  if (/^[\x21-\x7e]+$/.test(token) && token.length >= MIN_TOKEN_LENGTH) return token;
   throw new PlimsollError('usage', 'TOKEN_FILE', {
     doing,
     image,
     found: `${token.length} characters`,
-    expected: `one line of at least ${LEAST_TOKEN_LENGTH} printable characters without blanks, such as openssl rand -hex 32 prints`,
+    expected: `one line of at least ${MIN_TOKEN_LENGTH} printable characters without blanks, such as openssl rand -hex 32 prints`,
   });
 }
 

@@ -60,4 +60,4 @@ export type {
   UseVerdict,
   WhoReport,
 } from './use-reports.ts';
-export { LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, SHORTEST_TTL_SECONDS } from './reservation-limits.ts';
+export { MAX_TTL_SECONDS, MAX_KEY_LENGTH, MIN_TTL_SECONDS } from './reservation-limits.ts';

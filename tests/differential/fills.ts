@@ -35,7 +35,7 @@ const PATTERN = '0xa5';
 const SEED = 20_240_229;
 /** qemu-io takes requests of up to 2 GiB; this also bounds its buffer. */
 const LARGEST_REQUEST = 64 * MiB;
-const MOST_REQUESTS = 8192;
+const MAX_REQUESTS = 8192;
 
 /** Those that differ most, where every fill takes long: real disks, large states. */
 export const FEW_FILLS: readonly string[] = [SINGLE, 'chunks-8-shuffled', 'everything', 'concurrent-mixed', 'direct'];
@@ -132,7 +132,7 @@ function halves(requests: readonly Request[]): Request[][] {
 /** A subcluster, or an eighth of a cluster: not smaller than keeps the number of requests in bounds. */
 function partialUnit(geometry: FillGeometry): number {
   const unit = geometry.clusterSize / (geometry.extendedL2 ? 32 : 8);
-  return roundUp(Math.max(unit, geometry.capacity / MOST_REQUESTS), 512);
+  return roundUp(Math.max(unit, geometry.capacity / MAX_REQUESTS), 512);
 }
 
 /** Single clusters with room between them, then requests that begin in one of them and go on behind it. */

@@ -25,12 +25,12 @@ export interface HoleLayout {
   readonly hasSnapshot: boolean;
 }
 
-const MOST_CLUSTERS = 40;
+const MAX_CLUSTERS = 40;
 
 export function drawHoles(seed: number): HoleLayout {
   const prng = new Prng(seed);
   const clusterSize = prng.pick([512, 1, 2, 4, 4, 16, 64].map((size) => (size === 512 ? 512 : size * KiB)));
-  const largest = prng.pick([2, 6, 16, MOST_CLUSTERS]);
+  const largest = prng.pick([2, 6, 16, MAX_CLUSTERS]);
   const kinds = prng.pick<Segment['kind'][]>([
     ['stored', 'unstored', 'used'],
     ['stored', 'unstored', 'unstored', 'used'],

@@ -20,7 +20,7 @@ export interface FormatVector {
   readonly code: string | undefined;
 }
 
-const MOST_BYTES = 2 ** 30;
+const MAX_BYTES = 2 ** 30;
 
 /** Other reasons than the parser's error, which a verdict finds before. */
 const AS_VERDICT: Readonly<Record<string, string>> = {
@@ -77,7 +77,7 @@ export const FORMAT_VECTORS: readonly FormatVector[] = SOURCES.flatMap(([declare
   sources.map(({ name, image, code, atRead }) => {
     const full = `${declared}/${name}`;
     const isBytes = image instanceof Uint8Array;
-    const fits = isBytes || (image.length ?? 0) <= MOST_BYTES;
+    const fits = isBytes || (image.length ?? 0) <= MAX_BYTES;
     const isRead = READABLE.test(name) || full === BEYOND_FIGURES || (declared === 'vmdk' && ONLY_WHEN_READ.test(name));
     return {
       name: full,

@@ -15,7 +15,7 @@ import { mutate, type Place, requireOnlyMutated, type Subject, subjects } from '
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 5000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261124);
 /** All the guest bytes that are read of one image. */
-const MOST_BYTES = 2 ** 20;
+const MAX_BYTES = 2 ** 20;
 const PIECE_BYTES = 5000;
 const BUDGET = 2 ** 26;
 
@@ -81,7 +81,7 @@ async function checkExtents(image: ReadableDevice, file: Uint8Array): Promise<vo
     last = kind;
     lastFileEnd = fileOffset === undefined ? undefined : fileOffset + extent.end - start;
     ({ end } = extent);
-    if (compressed || start >= MOST_BYTES) continue;
+    if (compressed || start >= MAX_BYTES) continue;
     const bytes = await readUpTo(image, start, Math.min(512, end - start));
     const expected = new Uint8Array(bytes.byteLength);
     if (fileOffset !== undefined) expected.set(file.subarray(fileOffset, fileOffset + bytes.byteLength));
@@ -108,7 +108,7 @@ async function outcome(bytes: Uint8Array, snapshot: string | undefined): Promise
     // A backing file without bytes, so that unallocated bytes are zeros.
     const backing = memoryDevice(new Uint8Array());
     const image = await openQcow2(device, header, { snapshot, dataFile, backing });
-    for (let at = 0; at < Math.min(image.byteLength, MOST_BYTES); at += PIECE_BYTES) {
+    for (let at = 0; at < Math.min(image.byteLength, MAX_BYTES); at += PIECE_BYTES) {
       const read = async (): Promise<void> => {
         const piece = await readUpTo(image, at, PIECE_BYTES);
         if (piece.byteLength !== Math.min(PIECE_BYTES, image.byteLength - at)) throw new Error(`${piece.byteLength} bytes at ${at}`);

@@ -16,7 +16,7 @@ import { type Place } from './mutations.ts';
 const RUNS = Number(process.env['PLIMSOLL_FUZZ_RUNS'] ?? 5000);
 const SEED = Number(process.env['PLIMSOLL_FUZZ_SEED'] ?? 20261123);
 /** Of a disk that a mutation made huge only the beginning and the end are read. */
-const MOST_READ = 2 ** 18;
+const MAX_READ = 2 ** 18;
 
 interface Subject {
   readonly bytes: Uint8Array;
@@ -107,8 +107,8 @@ function outcome(bytes: Uint8Array): Promise<string> {
       at = end;
     }
     if (at !== device.byteLength) throw new Error(`extents end at ${at}`);
-    await readUpTo(device, 0, MOST_READ);
-    await readUpTo(device, Math.max(0, device.byteLength - MOST_READ), MOST_READ);
+    await readUpTo(device, 0, MAX_READ);
+    await readUpTo(device, Math.max(0, device.byteLength - MAX_READ), MAX_READ);
     const { commitment, allocation, components } = vmdkFigures(await image.census(), factsOf(bytes));
     if (commitment === null || allocation === null || !(commitment >= allocation)) throw new Error(`commitment ${commitment}`);
     if (components.reduce((sum, component) => sum + component.bytes, 0) !== commitment)

@@ -46,15 +46,15 @@ export interface ReadConfig {
   readonly problems: readonly ConfigProblem[];
 }
 
-const LONGEST_FILE = 1024 * 1024;
+const MAX_FILE_LENGTH = 1024 * 1024;
 const DOING = 'read the configuration';
 
 /** The text of the file `path`. Throws: not-found, io; over-budget, CONFIG_LARGE. */
 export async function readConfigText(path: string): Promise<string> {
   try {
     await using file = await open(path, 'r');
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(LONGEST_FILE + 1), 0, LONGEST_FILE + 1, 0);
-    if (bytesRead <= LONGEST_FILE) return buffer.toString('utf8', 0, bytesRead);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_FILE_LENGTH + 1), 0, MAX_FILE_LENGTH + 1, 0);
+    if (bytesRead <= MAX_FILE_LENGTH) return buffer.toString('utf8', 0, bytesRead);
   } catch (thrown) {
     throw asPlimsollError(thrown, DOING, path);
   }

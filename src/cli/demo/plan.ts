@@ -11,7 +11,7 @@ const MEMORY_FILESYSTEMS: ReadonlySet<number> = new Set([0x01021994 /* TMPFS_MAG
 const MARGIN = 4;
 const PREALLOCATED_IMAGES = 2;
 const PREALLOCATED_CAPACITIES: readonly number[] = [FULL_CAPACITY, GiB, 64 * MiB];
-const LEAST_CAPACITY = 64 * MiB;
+const MIN_CAPACITY = 64 * MiB;
 
 export interface Room {
   readonly availableBytes: number;
@@ -29,17 +29,17 @@ export interface Plan {
 }
 
 /** Maximum size of the growing image, small for the same reason. A multiple of 1 MiB. */
-const MOST_GROWTH = 512 * MiB;
+const MAX_GROWTH = 512 * MiB;
 const GROWTH_SHARE = 32;
 
 export function growthFor(room: Room): number {
-  const most = MEMORY_FILESYSTEMS.has(room.filesystemType) ? LEAST_CAPACITY : MOST_GROWTH;
+  const most = MEMORY_FILESYSTEMS.has(room.filesystemType) ? MIN_CAPACITY : MAX_GROWTH;
   return Math.min(most, Math.floor(room.availableBytes / GROWTH_SHARE / MiB) * MiB);
 }
 
 export function planFor(room: Room): Plan {
   const inMemory = MEMORY_FILESYSTEMS.has(room.filesystemType);
-  const candidates = inMemory ? [LEAST_CAPACITY] : PREALLOCATED_CAPACITIES;
+  const candidates = inMemory ? [MIN_CAPACITY] : PREALLOCATED_CAPACITIES;
   const capacity = candidates.find((one) => room.availableBytes >= one * PREALLOCATED_IMAGES * MARGIN) ?? null;
   const why = inMemory ? 'this filesystem keeps its files in memory' : `only ${formatBytes(room.availableBytes)} are available here`;
   return { preallocatedCapacity: capacity, smallCapacity: 32 * MiB, note: noteFor(capacity, why) };

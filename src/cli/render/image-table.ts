@@ -16,7 +16,7 @@ interface Column {
 
 const GAP = '  ';
 /** A path shorter than this carries no information. */
-const LEAST_PATH = 12;
+const MIN_PATH_WIDTH = 12;
 
 const COLUMNS: readonly Column[] = [
   { title: 'FORMAT', text: formatText, from: 0, rank: 3 },
@@ -41,7 +41,7 @@ export function imageTable(store: StoreReport, theme: Theme, limit: number): str
   const below = commonDirectory(store.images);
   const paths = images.map((image) => escapeForTerminal(image.path.slice(below.length)));
   const longest = Math.max('IMAGE'.length, ...paths.map((path) => stringWidth(path)));
-  const pathRoom = Math.min(longest, Math.max(LEAST_PATH, theme.width - figures - GAP.length));
+  const pathRoom = Math.min(longest, Math.max(MIN_PATH_WIDTH, theme.width - figures - GAP.length));
   const row = (path: string, cells: readonly string[]): string =>
     `  ${[padEnd(shortenMiddle(path, pathRoom), pathRoom), ...cells.map((cell, index) => padStart(cell, widths[index] ?? 0))].join(GAP)}`;
   const head = row(
@@ -62,7 +62,7 @@ export function imageTable(store: StoreReport, theme: Theme, limit: number): str
 /** The columns that leave space for a path. */
 function fittingColumns(images: readonly ScannedImage[], width: number): readonly Column[] {
   const columns = COLUMNS.filter((column) => width >= column.from);
-  const needed = (): number => columns.reduce((sum, column) => sum + GAP.length + widthOf(column, images), GAP.length + LEAST_PATH);
+  const needed = (): number => columns.reduce((sum, column) => sum + GAP.length + widthOf(column, images), GAP.length + MIN_PATH_WIDTH);
   while (columns.length > 1 && needed() > width) {
     const least = Math.min(...columns.map(({ rank }) => rank));
     columns.splice(

@@ -8,14 +8,14 @@ export interface Progress {
   readonly rate: number | null;
 }
 
-const LEAST_BAR = 10;
-const MOST_BAR = 40;
+const MIN_BAR = 10;
+const MAX_BAR = 40;
 
 /** `[=====>    ]  42 %  16.8 GiB of 40 GiB  512 MiB/s  46 s left`, in at most `width` columns. */
 export function progressBar(progress: Progress, width: number): string {
   const facts = progressText(progress);
-  const room = Math.min(MOST_BAR, width - facts.length - 4);
-  if (room < LEAST_BAR) return facts.slice(0, width);
+  const room = Math.min(MAX_BAR, width - facts.length - 4);
+  if (room < MIN_BAR) return facts.slice(0, width);
   const filled = Math.round(share(progress) * room);
   const bar = filled >= room ? '='.repeat(room) : `${'='.repeat(filled)}>`.padEnd(room);
   return `[${bar}]  ${facts}`;

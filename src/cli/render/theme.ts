@@ -14,7 +14,7 @@ const SELECT_GRAPHIC: Readonly<Record<Style, number>> = { strong: 1, faint: 2, g
 
 const DEFAULT_WIDTH = 80;
 /** Narrower than this nothing is readable: let the terminal wrap instead. */
-const LEAST_WIDTH = 40;
+const MIN_WIDTH = 40;
 
 /** No colour; 80 columns by default. */
 export function plainTheme(width = DEFAULT_WIDTH): Theme {
@@ -26,7 +26,7 @@ export function themeOf(stream: { isTTY?: boolean; columns?: number }, env: Node
   const terminal = stream.isTTY === true;
   const asked = Number(env['COLUMNS']);
   const columns = (terminal ? stream.columns : undefined) ?? (Number.isInteger(asked) && asked > 0 ? asked : DEFAULT_WIDTH);
-  const width = Math.max(LEAST_WIDTH, columns);
+  const width = Math.max(MIN_WIDTH, columns);
   const colour = terminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
   if (!colour) return { ...plainTheme(width), terminal };
   return { width, terminal, paint: (style, text) => `\u001b[${SELECT_GRAPHIC[style]}m${text}\u001b[0m` };

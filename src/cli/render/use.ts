@@ -6,7 +6,7 @@ import { padEnd, wrapAfter } from './text.ts';
 import type { Style, Theme } from './theme.ts';
 
 const LABEL_COLUMN = 16;
-const MOST_COMMAND_CHARACTERS = 160;
+const MAX_COMMAND_CHARACTERS = 160;
 
 const VERDICTS: Readonly<Record<UseVerdict, { readonly words: string; readonly style: Style }>> = {
   free: { words: 'no process', style: 'good' },
@@ -39,7 +39,7 @@ function processLines(one: ProcessUser, theme: Theme): string[] {
   const facts = [`pid ${one.pid}`, ...(one.uid === null ? [] : [`uid ${one.uid}`])];
   const does = `${ACCESS_WORDS[one.access]}${one.lockedBytes.length > 0 ? '' : ', without a QEMU lock'}`;
   if (one.machine === null) {
-    const command = one.commandLine.length === 0 ? '' : `: ${quoteForHumans(one.commandLine.join(' '), MOST_COMMAND_CHARACTERS)}`;
+    const command = one.commandLine.length === 0 ? '' : `: ${quoteForHumans(one.commandLine.join(' '), MAX_COMMAND_CHARACTERS)}`;
     return labelled('process', `${program} (${facts.join(', ')}) ${does}${command}`, theme);
   }
   const name = one.machine.name === null ? 'unnamed' : quoteForHumans(one.machine.name);

@@ -4,7 +4,7 @@ import type { LuksHeader } from './header.ts';
 type Disk = Pick<LuksHeader, 'capacity' | 'payloadOffset' | 'cipher'>;
 
 /** A volume has one segment; two or three while it is encrypted anew. */
-const MOST_SEGMENTS = 32;
+const MAX_SEGMENTS = 32;
 const DECIMAL = /^(?:0|[1-9][0-9]{0,15})$/;
 
 /** The disk that the JSON text in `area` describes, in a file of `fileLength` bytes; or what is wrong with it. */
@@ -19,7 +19,7 @@ export function segmentsOf(area: Uint8Array, fileLength: number): Disk | string 
   const segments = recordOf(recordOf(value)?.['segments']);
   if (segments === undefined) return 'a text without segments';
   const all = Object.values(segments).map(recordOf);
-  if (all.length > MOST_SEGMENTS) return `${all.length} segments`;
+  if (all.length > MAX_SEGMENTS) return `${all.length} segments`;
   // Those of a re-encryption that describe the time before or after it.
   const current = all.filter((one) => !flagsOf(one).some((flag) => flag.startsWith('backup-')));
   let capacity = 0;

@@ -26,7 +26,7 @@ export interface SnapshotTable {
 }
 
 /** Fixed part, extra data, id and name, padding. */
-const LONGEST_ENTRY = SNAPSHOT_ENTRY.byteLength + LIMITS.snapshotExtraBytes + 2 * 65535 + 8;
+const MAX_ENTRY_LENGTH = SNAPSHOT_ENTRY.byteLength + LIMITS.snapshotExtraBytes + 2 * 65535 + 8;
 /** Bytes read ahead at a time. */
 const WINDOW = 256 * 1024;
 
@@ -43,7 +43,7 @@ export async function readSnapshotTable(device: ReadableDevice, header: Header):
   let windowAt = at;
   for (let index = 0; index < header.nbSnapshots; index += 1) {
     const windowEnd = windowAt + window.byteLength;
-    if (at + LONGEST_ENTRY > windowEnd && (windowEnd < device.byteLength || at >= windowEnd)) {
+    if (at + MAX_ENTRY_LENGTH > windowEnd && (windowEnd < device.byteLength || at >= windowEnd)) {
       window = await readUpTo(device, at, WINDOW);
       windowAt = at;
     }

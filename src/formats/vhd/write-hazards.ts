@@ -4,7 +4,7 @@ import { DYNAMIC_HEADER, SECTOR } from './layout.ts';
 import type { VhdBlocks } from './image.ts';
 
 /** The block allocation table has 32 bits for a block's sector; the last number stands for an unused entry. */
-const MOST_SECTORS = 0xffffffff;
+const MAX_SECTORS = 0xffffffff;
 
 /** Every hazard of a write to the image; none for a dynamic disk that QEMU made. `blocks`: undefined for a fixed disk. */
 export function writeHazards(blocks: VhdBlocks | undefined, fileLength: number): WriteHazard[] {
@@ -41,7 +41,7 @@ function bytesBehindBlocks({ appendAt }: VhdBlocks, fileLength: number): WriteHa
 
 function farBlocks({ appendAt, guestBlocks, allocatedBlocks, blockSize, sectorBitmapBytes }: VhdBlocks): WriteHazard | undefined {
   const end = appendAt + (guestBlocks - allocatedBlocks) * (blockSize + sectorBitmapBytes);
-  if (end <= MOST_SECTORS * SECTOR) return undefined;
+  if (end <= MAX_SECTORS * SECTOR) return undefined;
   return {
     code: 'VHD_FILE_TOO_LONG',
     message: 'Once written in full the file is longer than 2 TiB, and the block allocation table has no number for a place behind.',

@@ -16,7 +16,7 @@ export interface Line {
 }
 
 /** No line that a writer makes is longer; names are shorter still. */
-const MOST_LINE_BYTES = 4096;
+const MAX_LINE_BYTES = 4096;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 const SPACE = 0x20;
@@ -30,7 +30,7 @@ export function hasDescriptorStart(prefix: Uint8Array): boolean {
 }
 
 /** A CID is written without zeros in front: a text can become this much shorter. */
-const MOST_CID_LOSS = 7;
+const MAX_CID_LOSS = 7;
 
 /**
  * The text inside `area`, the room that a header gives to its descriptor: up to the first NUL, behind which must be nothing but
@@ -58,7 +58,7 @@ export function ownText(file: Uint8Array): Uint8Array {
 function withoutRest(area: Uint8Array, end: number, at: number): Uint8Array {
   for (let index = end + 1; index < area.byteLength; index += 1) {
     const byte = area[index] as number;
-    if (byte === 0 || area.subarray(Math.max(0, index - MOST_CID_LOSS), end).includes(byte)) continue;
+    if (byte === 0 || area.subarray(Math.max(0, index - MAX_CID_LOSS), end).includes(byte)) continue;
     throw bytesWrong('end of the text', at + index, `byte ${byte} behind a NUL`, 'zeros');
   }
   return area.subarray(0, end);
@@ -98,8 +98,8 @@ export function readLines(text: Uint8Array, at: number): Line[] {
 }
 
 function oneLine(content: Uint8Array, number: number, at: number): Line {
-  if (content.byteLength > MOST_LINE_BYTES)
-    throw lineWrong({ number, at, text: '' }, `${content.byteLength} bytes`, `at most ${MOST_LINE_BYTES} bytes`);
+  if (content.byteLength > MAX_LINE_BYTES)
+    throw lineWrong({ number, at, text: '' }, `${content.byteLength} bytes`, `at most ${MAX_LINE_BYTES} bytes`);
   for (let index = 0; index < content.byteLength; index += 1) {
     const byte = content[index] as number;
     if (byte < 0x20 || byte === 0x7f) throw bytesWrong(`line ${number}`, at + index, `control byte ${byte}`, 'text');

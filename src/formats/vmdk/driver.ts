@@ -3,7 +3,7 @@ import type { Range } from '#base';
 import type { FormatDriver, Head } from '../driver.ts';
 import { openVmdk } from './image.ts';
 import { GTES_PER_GT, SECTOR, SPARSE_HEADER } from './layout.ts';
-import { MOST_WINDOW_BYTES } from './table-window.ts';
+import { MAX_WINDOW_BYTES } from './table-window.ts';
 
 export const vmdkDriver = {
   name: 'vmdk',
@@ -23,7 +23,7 @@ export const vmdkDriver = {
 function* metadataRanges({ view }: Head): Generator<Range> {
   const header = SPARSE_HEADER.read(view);
   // Tables are read ahead.
-  yield { start: 0, end: header.overHead * SECTOR + MOST_WINDOW_BYTES };
+  yield { start: 0, end: header.overHead * SECTOR + MAX_WINDOW_BYTES };
   const directoryBytes = Math.ceil(header.capacity / header.grainSize / GTES_PER_GT) * 4;
   for (const sector of [header.gdOffset, header.rgdOffset].map(Number))
     yield { start: sector * SECTOR, end: sector * SECTOR + directoryBytes };

@@ -3,7 +3,7 @@ import { type ChunkBudget, ClusterSet } from '../clusters/index.ts';
 import { vmdkError } from './vmdk-error.ts';
 
 /** Grains whose place differs from the others' by no whole number of grains: no writer makes them, and 16 MiB of them suffice. */
-const MOST_ODD_GRAINS = 2 ** 22;
+const MAX_ODD_GRAINS = 2 ** 22;
 
 /**
  * Writers put all grains at the same distance from a multiple of the grain size. Of those a set of steps shows which are used;
@@ -47,9 +47,9 @@ export class GrainPlaces {
   }
 
   #addOdd(sector: number): void {
-    if (this.#oddCount === MOST_ODD_GRAINS) {
+    if (this.#oddCount === MAX_ODD_GRAINS) {
       const place = { doing: 'read VMDK grain table', field: 'grains', at: sector * 512 };
-      throw vmdkError('over-budget', 'VMDK_GRAINS_ODD', place, `more than ${MOST_ODD_GRAINS} at odd places`, 'grains one behind the other');
+      throw vmdkError('over-budget', 'VMDK_GRAINS_ODD', place, `more than ${MAX_ODD_GRAINS} at odd places`, 'grains one behind the other');
     }
     if (this.#oddCount === this.#odd.length) {
       const longer = new Uint32Array(this.#odd.length * 2);

@@ -11,7 +11,7 @@ import { GRAIN_MARKER, GTES_PER_GT, SECTOR } from './layout.ts';
 import { vmdkError } from './vmdk-error.ts';
 
 /** 16 GiB of a disk, with the usual grains. */
-const MOST_MARKERS = 2 ** 18;
+const MAX_MARKERS = 2 ** 18;
 
 /**
  * Compares every marker with the entry that leads to it, and the places of all grains with each other.
@@ -33,7 +33,7 @@ export async function checkMarkers(
     signal?.throwIfAborted();
     for (const [entry, sector] of (await tables.read(table)).entries()) {
       if (isWithoutData(sector, header)) continue;
-      if (grains.length === MOST_MARKERS) return false;
+      if (grains.length === MAX_MARKERS) return false;
       const start = sector * SECTOR;
       const marker = await readExactly(file, start, GRAIN_MARKER.byteLength, 'VMDK_TRUNCATED', 'read VMDK image');
       const size = markedSize(marker, header, table * GTES_PER_GT + entry, start, file.byteLength);

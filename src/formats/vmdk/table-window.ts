@@ -3,7 +3,7 @@ import { type ReadableDevice, readExactly } from '#block';
 import { GRAIN_TABLE_BYTES } from './layout.ts';
 
 /** 128 tables; a window grows to it as long as tables are asked for in order. */
-export const MOST_WINDOW_BYTES = 256 * 1024;
+export const MAX_WINDOW_BYTES = 256 * 1024;
 
 export class TableWindow {
   readonly #file: ReadableDevice;
@@ -25,7 +25,7 @@ export class TableWindow {
     const isInside = at >= 0 && at + GRAIN_TABLE_BYTES <= this.#content.byteLength;
     if (isInside) return this.#content.subarray(at, at + GRAIN_TABLE_BYTES);
     const isNext = at === this.#content.byteLength;
-    const wanted = isNext ? Math.min(MOST_WINDOW_BYTES, 2 * Math.max(this.#content.byteLength, GRAIN_TABLE_BYTES)) : GRAIN_TABLE_BYTES;
+    const wanted = isNext ? Math.min(MAX_WINDOW_BYTES, 2 * Math.max(this.#content.byteLength, GRAIN_TABLE_BYTES)) : GRAIN_TABLE_BYTES;
     const length = Math.max(GRAIN_TABLE_BYTES, Math.min(wanted, this.#file.byteLength - offset));
     const content = await readExactly(this.#file, offset, length, 'VMDK_TRUNCATED', 'read VMDK image');
     this.#start = offset;

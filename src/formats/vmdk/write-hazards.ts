@@ -7,7 +7,7 @@ import { SECTOR } from './layout.ts';
 import type { MetadataPlaces } from './metadata-places.ts';
 
 /** A grain table has 32 bits for a grain's sector. */
-const MOST_SECTORS = 2 ** 32;
+const MAX_SECTORS = 2 ** 32;
 
 export interface WrittenImage {
   readonly census: VmdkCensus;
@@ -71,7 +71,7 @@ function descriptorText({ census, descriptorArea }: WrittenImage): WriteHazard |
 function farGrains({ census, fileLength }: WrittenImage): WriteHazard | undefined {
   const { grainSectors } = census.header;
   const end = roundUp(divideUp(fileLength, SECTOR), grainSectors) + census.needing * grainSectors;
-  if (end <= MOST_SECTORS) return undefined;
+  if (end <= MAX_SECTORS) return undefined;
   return {
     code: 'VMDK_FILE_TOO_LONG',
     message:

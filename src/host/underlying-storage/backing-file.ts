@@ -9,7 +9,7 @@ import { availableIn } from './underlying-storage.ts';
 import { type BackingStorage, directoryOfRemoved, type ExamineBacking } from './loop-layer.ts';
 
 /** Maximum depth of loop devices on loop devices. */
-const MOST_DEPTH = 8;
+const MAX_DEPTH = 8;
 const BYTES_PER_STAT_BLOCK = 512;
 /** The path may be a fifo by now. */
 const READ_WITHOUT_WAITING = constants.O_RDONLY | constants.O_NONBLOCK;
@@ -17,7 +17,7 @@ const READ_WITHOUT_WAITING = constants.O_RDONLY | constants.O_NONBLOCK;
 /** `filesystemOf`: finds the filesystem of a path or descriptor. `depth`: loop devices above it. */
 export function examineBackingWith(filesystemOf: (target: Buffer | number) => Promise<HostFilesystem>, depth: number): ExamineBacking {
   return async (path, isRemoved) => {
-    if (depth >= MOST_DEPTH) return undefined;
+    if (depth >= MAX_DEPTH) return undefined;
     try {
       return isRemoved ? removedFile(await filesystemOf(directoryOfRemoved(path))) : await namedFile(path, filesystemOf);
     } catch {

@@ -40,7 +40,7 @@ const ELASTIC: readonly (readonly [RegExp, string])[] = [
   [/^ublkb\d+$/, 'a block device served by a user-space program'],
   [/^nullb\d+$/, 'the null block driver'],
 ];
-const MOST_LAYERS = 64;
+const MAX_LAYERS = 64;
 
 /** Examines everything below `devices` (`MAJOR:MINOR`). */
 export async function examineStack(devices: readonly string[], sources: StackSources): Promise<Stack> {
@@ -50,8 +50,8 @@ export async function examineStack(devices: readonly string[], sources: StackSou
   for (let device = waiting.shift(); device !== undefined; device = waiting.shift()) {
     if (seen.has(device)) continue;
     seen.add(device);
-    if (seen.size > MOST_LAYERS) {
-      stack.caveats.push(unknownLayer(`More than ${MOST_LAYERS} block devices are stacked below the filesystem.`));
+    if (seen.size > MAX_LAYERS) {
+      stack.caveats.push(unknownLayer(`More than ${MAX_LAYERS} block devices are stacked below the filesystem.`));
       break;
     }
     waiting.push(...(await examineDevice(device, stack, sources)));

@@ -22,7 +22,7 @@ const KIB = 1024;
 const ENOENT = 2;
 const ESRCH = 3;
 /** Ids read of one type; a filesystem with more limits is not followed further. */
-const MOST_IDS = 100_000;
+const MAX_IDS = 100_000;
 
 /** Option names that mean enforced limits, as ext4, XFS, f2fs and tmpfs print them. */
 const ENFORCING: Readonly<Record<QuotaType, RegExp>> = {
@@ -124,7 +124,7 @@ function enforcedTypes(ffi: Ffi, fd: number): QuotaType[] | undefined {
 
 function limitsOf(ffi: Ffi, fd: number, type: number): QuotaOfId[] | undefined {
   const found: QuotaOfId[] = [];
-  for (let next = 0, count = 0; count < MOST_IDS; count += 1) {
+  for (let next = 0, count = 0; count < MAX_IDS; count += 1) {
     const block = Buffer.alloc(NEXT_DQBLK_BYTES);
     const result = ffi.quotactl(fd, Q_GETNEXTQUOTA, type, next, block);
     if (result === -ENOENT || result === -ESRCH) return found;

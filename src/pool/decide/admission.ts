@@ -64,7 +64,7 @@ export interface StoreFacts {
 
 /** Shares of the store and of what its images hold, and the most of the former. */
 const METADATA_SHARE = 1 / 20;
-const MOST_METADATA = 5 * GiB;
+const MAX_METADATA = 5 * GiB;
 const OLD_EXTENTS_SHARE = 1 / 20;
 
 /**
@@ -72,7 +72,7 @@ const OLD_EXTENTS_SHARE = 1 / 20;
  * their last byte is replaced. A stated reserve and no bound: data can be written so that more is needed. Units: bytes.
  */
 export function copyOnWriteReserve({ size, allocation }: Pick<StoreFacts, 'size' | 'allocation'>): number {
-  return Math.min(MOST_METADATA, Math.ceil(METADATA_SHARE * size)) + Math.ceil(OLD_EXTENTS_SHARE * allocation);
+  return Math.min(MAX_METADATA, Math.ceil(METADATA_SHARE * size)) + Math.ceil(OLD_EXTENTS_SHARE * allocation);
 }
 
 const COPY_ON_WRITE = 'STORE_COPY_ON_WRITE';
@@ -275,11 +275,11 @@ export function horizon({ noticeSeconds, relieveSeconds }: StoreRules): number {
 }
 
 /** Sums of a few such components stay exact. No store is as large. */
-const MOST_BYTES = 2 ** 50;
+const MAX_BYTES = 2 ** 50;
 
 /** Bytes that come at `rate` in `seconds`, rounded up. */
 function during(rate: number, seconds: number): number {
-  return Math.min(Math.ceil(rate * seconds), MOST_BYTES);
+  return Math.min(Math.ceil(rate * seconds), MAX_BYTES);
 }
 
 function growthText(rate: number, seconds: number): string {

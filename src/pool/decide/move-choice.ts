@@ -20,7 +20,7 @@ export const EXACT_CANDIDATES = 24;
 /** Sets that are looked at before the search ends with the best so far. */
 export const MAX_SETS = 20_000;
 /** Groups chosen at most: nobody moves more before looking at the store again. */
-export const MOST_MOVES = 500;
+export const MAX_MOVES = 500;
 
 /** Where those that are chosen go. */
 export interface Room<T> {
@@ -33,7 +33,7 @@ export interface Choice<T> {
   readonly chosen: readonly T[];
   /** Every choice was compared, or ruled out: none that covers copies fewer bytes. */
   readonly isBest: boolean;
-  /** It ended at MOST_MOVES, and more may be of use. */
+  /** It ended at MAX_MOVES, and more may be of use. */
   readonly isCut: boolean;
 }
 
@@ -42,7 +42,7 @@ export interface Choice<T> {
  * groups; of the same number, those not in use; then by path.
  *
  * Up to EXACT_CANDIDATES by branch and bound, which begins with the greedy choice and looks at up to MAX_SETS sets. Beyond
- * that the greedy choice, of MOST_MOVES at most: the most gain per byte first, and then without what turns out to be
+ * that the greedy choice, of MAX_MOVES at most: the most gain per byte first, and then without what turns out to be
  * dispensable.
  */
 export function chooseCover<T extends Candidate>(candidates: readonly T[], need: Gain, room: Room<T>): Choice<T> {
@@ -56,7 +56,7 @@ export function* coverInSteps<T extends Candidate>(candidates: readonly T[], nee
   const sorted = mostWorthFirst(candidates, need);
   yield;
   const greedy = yield* chooseGreedily(sorted, need, room);
-  if (sorted.length > EXACT_CANDIDATES) return { chosen: greedy, isBest: false, isCut: greedy.length === MOST_MOVES };
+  if (sorted.length > EXACT_CANDIDATES) return { chosen: greedy, isBest: false, isCut: greedy.length === MAX_MOVES };
   const search = new Search(sorted, need, room, covers(sumUp(greedy), need) ? greedy : undefined);
   return { chosen: search.best ?? greedy, isBest: search.isComplete, isCut: false };
 }
@@ -103,7 +103,7 @@ function* chooseGreedily<T extends Candidate>(sorted: readonly T[], need: Gain, 
   let left: Room<T> = room;
   for (const [index, one] of sorted.entries()) {
     if (index % TRIED_PER_STEP === 0) yield;
-    if (chosen.length === MOST_MOVES || covers(minus(need, lacking), need)) break;
+    if (chosen.length === MAX_MOVES || covers(minus(need, lacking), need)) break;
     const isOfUse = (one.sum > 0 && lacking.sum > 0) || (one.level > 0 && lacking.level > 0);
     const after = isOfUse ? left.take(one) : undefined;
     if (after === undefined) continue;

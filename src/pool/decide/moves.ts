@@ -19,7 +19,7 @@ import type { Growth, Move, MovePlan, StoreRules } from '#wire';
 import { admits, explainVerdict, horizon, type StoreFacts, sumOf } from './admission.ts';
 import { formatSeconds } from './durations.ts';
 import { distancesTo, forecastStore } from './forecast.ts';
-import { type Candidate, type Choice, coverInSteps, type Gain, MOST_MOVES, type Room } from './move-choice.ts';
+import { type Candidate, type Choice, coverInSteps, type Gain, MAX_MOVES, type Room } from './move-choice.ts';
 
 /**
  * Images that can only move together, as `groupImages` finds them: of one machine, or one chain, with the backing files
@@ -63,7 +63,7 @@ interface Movable extends Candidate {
  * What to move. The choice is the one with the fewest bytes copied where `coverInSteps` can look at all of them, else a
  * good one, and the remark says so. Moves are listed by what they gain for each byte copied, the most first, and in this
  * order they all fit on the target. Where nothing is enough, what helps most is listed, and the remark says what lacks.
- * There are at most MOST_MOVES of them: `shortfallAfter` is what they do not cover, and the next plan continues from there.
+ * There are at most MAX_MOVES of them: `shortfallAfter` is what they do not cover, and the next plan continues from there.
  *
  * The same input gives the same plan. Throws: usage, RULE_VALUE, by the rules of a target.
  */
@@ -300,7 +300,7 @@ function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: O
     ...(caveatsOf(input) ?? []),
     ...(choice.chosen.length === 0 ? ['No beneficial move.'] : []),
     ...(choice.chosen.length > 0 && shortfall > 0 ? [`Not enough: ${formatBytes(shortfall)} would still be missing.`] : []),
-    ...(shortfall > 0 && choice.isCut ? [`A plan has at most ${MOST_MOVES} moves: request another plan after them.`] : []),
+    ...(shortfall > 0 && choice.isCut ? [`A plan has at most ${MAX_MOVES} moves: request another plan after them.`] : []),
     ...(shortfall > 0 && !choice.isCut ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
     ...timeText(choice.chosen, secondsLeft),
     ...(shortfall === 0 && !choice.isBest ? ['There are too many combinations to compare them all: another may copy less.'] : []),

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LONGEST_TTL_SECONDS } from '#wire';
+import { MAX_TTL_SECONDS } from '#wire';
 import { Ledger, type LedgerClock, type LedgerRequest, MAX_HELD_OF_ONE } from './ledger.ts';
 
 const T0 = Date.UTC(2026, 0, 1);
@@ -197,7 +197,7 @@ describe('reserve()', () => {
     ['bytes', { bytes: 2 ** 53 }],
     ['bytes', { bytes: Number.NaN }],
     ['ttlSeconds', { ttlSeconds: 0.9 }],
-    ['ttlSeconds', { ttlSeconds: LONGEST_TTL_SECONDS + 1 }],
+    ['ttlSeconds', { ttlSeconds: MAX_TTL_SECONDS + 1 }],
     ['ttlSeconds', { ttlSeconds: Number.NaN }],
   ])('refuses a wrong %s: %o', async (field, more) => {
     const ledger = await open();
@@ -292,7 +292,7 @@ describe('the end of a reservation', () => {
   it('stays on record for a week', async () => {
     const ledger = await open();
     hold(ledger, 'one');
-    hold(ledger, 'long', { ttlSeconds: LONGEST_TTL_SECONDS });
+    hold(ledger, 'long', { ttlSeconds: MAX_TTL_SECONDS });
     ledger.release('one', clocks.wall);
     clocks.pass(7 * 24 * 60 * MINUTE);
     ledger.expire(clocks.wall);

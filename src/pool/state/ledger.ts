@@ -15,7 +15,7 @@
  */
 import { readBootId } from '#host';
 import { formatBytes, PlimsollError, plural } from '#base';
-import { type Finding, LONGEST_TTL_SECONDS, MAX_KEY_LENGTH, type Reservation, SHORTEST_TTL_SECONDS } from '#wire';
+import { type Finding, MAX_TTL_SECONDS, MAX_KEY_LENGTH, type Reservation, MIN_TTL_SECONDS } from '#wire';
 import {
   asText,
   type Connection,
@@ -634,8 +634,8 @@ function requireRequest({ key, store, bytes, path, ttlSeconds }: LedgerRequest):
   if (!isText(store, MAX_NAME_LENGTH)) throw invalid('store', store, `a string of 1 to ${MAX_NAME_LENGTH} characters`);
   if (path !== null && !isText(path, MAX_NAME_LENGTH)) throw invalid('path', path, `a string of 1 to ${MAX_NAME_LENGTH} characters`);
   if (!Number.isSafeInteger(bytes) || bytes <= 0) throw invalid('bytes', bytes, 'an integer from 1 to 2^53 - 1');
-  const isTtl = typeof ttlSeconds === 'number' && ttlSeconds >= SHORTEST_TTL_SECONDS && ttlSeconds <= LONGEST_TTL_SECONDS;
-  if (!isTtl) throw invalid('ttlSeconds', ttlSeconds, `${SHORTEST_TTL_SECONDS} to ${LONGEST_TTL_SECONDS}`);
+  const isTtl = typeof ttlSeconds === 'number' && ttlSeconds >= MIN_TTL_SECONDS && ttlSeconds <= MAX_TTL_SECONDS;
+  if (!isTtl) throw invalid('ttlSeconds', ttlSeconds, `${MIN_TTL_SECONDS} to ${MAX_TTL_SECONDS}`);
 }
 
 function isText(value: unknown, longest: number): boolean {

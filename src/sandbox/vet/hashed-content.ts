@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { PlimsollError, roundDown, yieldToEventLoop } from '#base';
 import { type ReadableDevice, readableDevice } from '#block';
 
-const LEAST_CHUNK_BYTES = 64 * 1024;
+const MIN_CHUNK_BYTES = 64 * 1024;
 /** So that the chunks' hashes take at most 32 MiB of memory. */
 const MAX_CHUNKS = 2 ** 20;
 const HASH_BYTES = 32;
@@ -38,7 +38,7 @@ export async function hashContent(device: ReadableDevice, signal: AbortSignal | 
 }
 
 function chunkBytesFor(byteLength: number): number {
-  let chunkBytes = LEAST_CHUNK_BYTES;
+  let chunkBytes = MIN_CHUNK_BYTES;
   while (byteLength / chunkBytes > MAX_CHUNKS) chunkBytes *= 2;
   return chunkBytes;
 }

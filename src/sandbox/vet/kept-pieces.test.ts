@@ -1,6 +1,6 @@
 import { readUpTo } from '#block';
 import { describe, expect, it } from 'vitest';
-import { HEAD_BYTES, KeptPieces, MOST_ANNOUNCED_BYTES, placesToKeep } from './kept-pieces.ts';
+import { HEAD_BYTES, KeptPieces, MAX_ANNOUNCED_BYTES, placesToKeep } from './kept-pieces.ts';
 
 const MiB = 2 ** 20;
 
@@ -44,7 +44,7 @@ describe('placesToKeep()', () => {
     ]);
     expect(places).toEqual([
       { start: 5 * MiB, end: 6 * MiB },
-      { start: 2 ** 40, end: 2 ** 40 + MOST_ANNOUNCED_BYTES - MiB },
+      { start: 2 ** 40, end: 2 ** 40 + MAX_ANNOUNCED_BYTES - MiB },
     ]);
     expect(
       placesToKeep(Array.from({ length: 100_000 }, (_, index) => ({ start: 5 * MiB + index * 10, end: 5 * MiB + index * 10 + 1 }))),

@@ -10,11 +10,11 @@ const TAIL_BYTES = 1024 * 1024;
  * Kept between them, whatever an image announces. A qcow2 of 64 KiB clusters has a table of 64 KiB for each 512 MiB of its
  * disk, a sparse VMDK two of 2 KiB for each 32 MiB: enough for some 400 GiB of the first and 500 GiB of the other.
  */
-export const MOST_ANNOUNCED_BYTES = 64 * 1024 * 1024;
+export const MAX_ANNOUNCED_BYTES = 64 * 1024 * 1024;
 /** Memory is taken in pieces of this size, when they begin to arrive: an announcement alone costs nothing. */
 const PIECE_BYTES = 1024 * 1024;
 /** An image that announces more places than this has the first of them kept. */
-const MOST_PLACES = 65_536;
+const MAX_PLACES = 65_536;
 
 interface Piece {
   readonly start: number;
@@ -28,8 +28,8 @@ export function placesToKeep(runs: Iterable<Range>): Range[] {
     .filter(({ end }) => Number.isSafeInteger(end))
     .map(({ start, end }) => ({ start: Math.max(start, HEAD_BYTES), end }));
   const merged = [...joinRanges(sortRanges(behind))];
-  let room = MOST_ANNOUNCED_BYTES;
-  return merged.slice(0, MOST_PLACES).flatMap(({ start, end }) => {
+  let room = MAX_ANNOUNCED_BYTES;
+  return merged.slice(0, MAX_PLACES).flatMap(({ start, end }) => {
     const kept = Math.min(room, end - start);
     room -= kept;
     return kept === 0 ? [] : [{ start, end: start + kept }];

@@ -154,12 +154,12 @@ function reasonsOfUse({ changed, openForWriting, writers }: { changed: boolean; 
 }
 
 /** Shorter files can have their bytes in the inode, and no storage. */
-const LEAST_BLANK_BYTES = 64 * 1024;
+const MIN_BLANK_BYTES = 64 * 1024;
 
 /** On a filesystem that plimsoll knows, a raw disk without storage is a hole from its start to its end. */
 function reasonsOfStorage({ format }: Judgement, { length, allocation, filesystem }: FileBasics): VetReason[] {
   const reasons = new Reasons();
-  if (format === 'raw' && allocation === 0 && length >= LEAST_BLANK_BYTES && filesystem !== 'other')
+  if (format === 'raw' && allocation === 0 && length >= MIN_BLANK_BYTES && filesystem !== 'other')
     reasons.note('BLANK', 'The file has no allocated storage: every byte of the disk reads as zero.');
   return reasons.list();
 }

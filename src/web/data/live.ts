@@ -6,7 +6,7 @@ import { Failure, request } from './api.ts';
 import { connection, lastHeardMs, takeChanges, takeHello } from './state.ts';
 
 const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 30_000;
+const MAX_PAUSE_MS = 30_000;
 /** Silence in ms after which the connection is checked. */
 const SILENCE_MS = 60_000;
 /** Frames are not drawn while the page is hidden; events are then applied by a timer. */
@@ -93,7 +93,7 @@ function flush(): void {
 
 function lose(message: string): void {
   failures += 1;
-  const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
+  const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
   const before = connection.value;
   const sinceMs = before.state === 'lost' ? before.sinceMs : lastHeardMs.value;
   connection.value = { state: 'lost', sinceMs, retryAtMs: Date.now() + pauseMs, message };

@@ -33,7 +33,7 @@ export const nowMs = signal(Date.now());
 export const lastHeardMs = signal(Date.now());
 export const route = signal<Route>(routeOf(location.hash));
 
-const MOST_CHANGED_KEPT = 2000;
+const MAX_CHANGED_KEPT = 2000;
 
 export function storeOf(id: string): StoreView | undefined {
   return byId.value.get(id);
@@ -71,7 +71,7 @@ export function takeChanges(changes: Changes): void {
 function takeImages({ images, gone, isFlooded }: Changes): void {
   if (images.size > 0) {
     const all = [...changedImages.value, ...images];
-    changedImages.value = new Map(all.slice(-MOST_CHANGED_KEPT));
+    changedImages.value = new Map(all.slice(-MAX_CHANGED_KEPT));
   }
   if (isFlooded || gone.size > 0 || images.size > 0) imagesEpoch.value += 1;
 }

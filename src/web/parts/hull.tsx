@@ -21,7 +21,7 @@ const BILGE = 22;
 const BULWARK = 8;
 const MARK_X = 187;
 /** Minimum thickness of a layer, so that it stays visible. */
-const LEAST_THICKNESS = 4;
+const MIN_THICKNESS = 4;
 
 export function HullDrawing({ store }: { readonly store: StoreView }): JSX.Element {
   const hull = hullOf(store);
@@ -77,7 +77,7 @@ function stacked(layers: readonly Layer[], y: (bytes: number) => number): Place[
   const places: Place[] = [];
   for (const { cargo, from, to } of layers) {
     const bottom = Math.min(y(from), places.at(-1)?.top ?? KEEL);
-    places.push({ cargo, bottom, top: Math.min(y(to), bottom - LEAST_THICKNESS) });
+    places.push({ cargo, bottom, top: Math.min(y(to), bottom - MIN_THICKNESS) });
   }
   return places;
 }

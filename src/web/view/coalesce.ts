@@ -14,7 +14,7 @@ export interface Changes {
 }
 
 /** Maximum images or alerts buffered between two frames; beyond it single ones no longer matter. */
-const MOST_KEPT = 1000;
+const MAX_KEPT = 1000;
 
 export class ChangeBuffer {
   #stores = new Map<string, StoreView>();
@@ -73,11 +73,11 @@ export class ChangeBuffer {
   }
 
   #bound(): void {
-    if (this.#images.size + this.#gone.size > MOST_KEPT) {
+    if (this.#images.size + this.#gone.size > MAX_KEPT) {
       this.#images.clear();
       this.#gone.clear();
       this.#isFlooded = true;
     }
-    if (this.#alerts.length > MOST_KEPT) this.#alerts.shift();
+    if (this.#alerts.length > MAX_KEPT) this.#alerts.shift();
   }
 }

@@ -50,14 +50,14 @@ export function promisedOf(one: Pick<StoreSample, 'size' | 'available' | 'residu
 }
 
 /** Minimum future shown with a young history, so that the fan is visible. */
-const LEAST_PAST_MS = 10 * 60_000;
+const MIN_PAST_MS = 10 * 60_000;
 
 /** The past in `samples`, the store as it is now, and half as long again of future. */
 export function trendOf(samples: readonly StoreSample[], store: StoreView, nowMs: number, rangeMs: number): Trend {
   const past = samples.map((one) => ({ ...one, atMs: Date.parse(one.at) })).filter(({ atMs }) => atMs < nowMs);
   const now = { ...store, atMs: nowMs };
   const used = store.size - store.available;
-  const pastMs = Math.min(rangeMs, Math.max(LEAST_PAST_MS, nowMs - (past[0]?.atMs ?? nowMs)));
+  const pastMs = Math.min(rangeMs, Math.max(MIN_PAST_MS, nowMs - (past[0]?.atMs ?? nowMs)));
   const fan = fanOf(used, store.forecast.growth, promisedOf(now), nowMs, nowMs + pastMs / 2);
   const rows = [...past, now].map((one, index) => ({
     at: one.atMs / 1000,

@@ -30,7 +30,7 @@ export interface Hull {
 /** Air above the deck or above the cargo, as a share of the height. */
 const AIR = 0.06;
 /** Cargo above this multiple of the size is cut off; the hull would otherwise be a line at the bottom. */
-const MOST_SHOWN = 1.8;
+const MAX_SHOWN = 1.8;
 
 /** The hull of a store. Units: bytes. An unknown figure has no layer; `waterline` is then null. */
 export function hullOf(store: StoreView): Hull {
@@ -39,7 +39,7 @@ export function hullOf(store: StoreView): Hull {
   const loadLine = Math.max(0, store.size - store.floor);
   const waterline = store.sum.remaining === null ? null : Math.max(0, loadLine - store.sum.remaining);
   const highest = Math.max(store.size, stowed, waterline ?? 0, 1);
-  const shown = Math.min(highest, Math.max(store.size, 1) * MOST_SHOWN);
+  const shown = Math.min(highest, Math.max(store.size, 1) * MAX_SHOWN);
   return {
     layers,
     deck: store.size,

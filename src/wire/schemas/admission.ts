@@ -1,6 +1,6 @@
 /** Requests for space, and the answers to them. */
 import { Type } from 'typebox';
-import { LONGEST_TTL_SECONDS, SHORTEST_TTL_SECONDS, MAX_KEY_LENGTH } from '../reservation-limits.ts';
+import { MAX_TTL_SECONDS, MIN_TTL_SECONDS, MAX_KEY_LENGTH } from '../reservation-limits.ts';
 import { shape, nullable, Bytes, Time, ErrorSchema, HostId, PolicySchema, Assumptions } from './common.ts';
 import { PolicySumSchema } from './stores.ts';
 
@@ -45,7 +45,7 @@ export const ReservationRequestSchema = Type.Object(
       maxLength: MAX_KEY_LENGTH,
       description: 'idempotency key: a repeated request with the same key reserves once',
     }),
-    ttlSeconds: Type.Number({ minimum: SHORTEST_TTL_SECONDS, maximum: LONGEST_TTL_SECONDS }),
+    ttlSeconds: Type.Number({ minimum: MIN_TTL_SECONDS, maximum: MAX_TTL_SECONDS }),
     /** The image it is for; when that appears, it is released. */
     path: Type.Optional(
       Type.String({ minLength: 1, maxLength: 4096, description: 'the image it is for; when that appears, it is released' }),

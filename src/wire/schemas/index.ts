@@ -46,9 +46,9 @@ export {
 export {
   IdParameters,
   KeyParameters,
-  MOST_IMAGES_OF_PAGE,
+  MAX_IMAGES_OF_PAGE,
   ImageQuerySchema,
-  MOST_HISTORY_POINTS,
+  MAX_HISTORY_POINTS,
   HistoryQuerySchema,
   MovesQuerySchema,
   ReservationsQuerySchema,

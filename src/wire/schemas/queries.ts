@@ -11,7 +11,7 @@ export const IdParameters = Type.Object({ id: Name });
 
 export const KeyParameters = Type.Object({ key: Type.String({ minLength: 1, maxLength: MAX_KEY_LENGTH }) });
 
-export const MOST_IMAGES_OF_PAGE = 500;
+export const MAX_IMAGES_OF_PAGE = 500;
 
 export const ImageQuerySchema = Type.Object(
   {
@@ -22,18 +22,18 @@ export const ImageQuerySchema = Type.Object(
     }),
     descending: Type.Optional(Type.Boolean({ description: 'the most first; left out: so for all but paths' })),
     offset: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 }),
-    limit: Type.Integer({ minimum: 1, maximum: MOST_IMAGES_OF_PAGE, default: 50 }),
+    limit: Type.Integer({ minimum: 1, maximum: MAX_IMAGES_OF_PAGE, default: 50 }),
   },
   { additionalProperties: false },
 );
 
-export const MOST_HISTORY_POINTS = 5000;
+export const MAX_HISTORY_POINTS = 5000;
 
 export const HistoryQuerySchema = Type.Object(
   {
     from: Type.Optional(Type.String({ maxLength: 40, description: 'ISO 8601, or milliseconds since 1970; else a day before `to`' })),
     to: Type.Optional(Type.String({ maxLength: 40, description: 'ISO 8601, or milliseconds since 1970; else now' })),
-    points: Type.Integer({ minimum: 2, maximum: MOST_HISTORY_POINTS, default: 500 }),
+    points: Type.Integer({ minimum: 2, maximum: MAX_HISTORY_POINTS, default: 500 }),
   },
   { additionalProperties: false },
 );
