@@ -33,7 +33,7 @@ export function addAdmissionRoutes(
         body: AdmissionRequestSchema,
       },
     },
-    ({ body }) => inTime(service.checkAdmission(body), decisionMs),
+    ({ body }) => withTimeout(service.checkAdmission(body), decisionMs),
   );
   addReserve(app, service, decisionMs, holderOf);
   app.delete(
@@ -78,7 +78,7 @@ function addReserve(app: TypedApp, service: StoreService, decisionMs: number, ho
     },
     async ({ body, log, raw }, reply) => {
       const arrivedMs = Date.now();
-      const decision = await inTime(service.reserve({ ...body, holder: holderOf(raw.socket) }), decisionMs);
+      const decision = await withTimeout(service.reserve({ ...body, holder: holderOf(raw.socket) }), decisionMs);
       const { store, bytes, admitted, reservation } = decision;
       log.info({ key: body.key, store, bytes, admitted, held: reservation !== null }, 'reservation');
       if (reservation === null) return reply.status(409).send(refusalOf(decision));
@@ -92,7 +92,7 @@ function addReserve(app: TypedApp, service: StoreService, decisionMs: number, ho
  *
  * Throws: busy, ANSWER_TOO_SLOW.
  */
-async function inTime<T>(decision: Promise<T>, milliseconds: number): Promise<T> {
+async function withTimeout<T>(decision: Promise<T>, milliseconds: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {

@@ -1,4 +1,4 @@
-/** The application behind every door: routes, limits, one body for all errors. It listens nowhere by itself. */
+/** The application of all listeners: routes, limits, one body for all errors. It opens no listener itself. */
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { fastify, type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
@@ -7,7 +7,7 @@ import type { StoreService } from '#service';
 import { addAdmissionRoutes } from './admission-routes.ts';
 import { addDashboard, SECURITY_HEADERS } from './dashboard.ts';
 import type { EventStream } from './events.ts';
-import { checkEntry, type Door, isEntitled, type OpenPart } from './gate.ts';
+import { authorize, type Listener, isEntitled, type OpenPart } from './access.ts';
 import { addOpenApi } from './openapi.ts';
 import { noSuchRoute, problemOf, requireJson } from './problems.ts';
 import { addReadRoutes } from './read-routes.ts';
@@ -26,7 +26,7 @@ export interface AppParts {
   /** Who asks by a connection, for quotas; undefined: not known. */
   readonly holderOf: (socket: Socket) => string | undefined;
   /** How a connection came in; undefined for one too many. */
-  readonly doorOf: (socket: Socket) => Door | undefined;
+  readonly listenerOf: (socket: Socket) => Listener | undefined;
 }
 
 export const BODY_LIMIT = 64 * 1024;
@@ -48,7 +48,7 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
   // What the service gave goes out as it is. Fastify's own serialiser drops what a schema leaves out, and makes a 0 of a null.
   app.setSerializerCompiler(() => jsonText);
   addErrors(app);
-  addEntry(app, parts);
+  addAccessControl(app, parts);
   takeJsonOnly(app);
   await addOpenApi(app, version);
   await app.register(
@@ -67,27 +67,27 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
 }
 
 /** All samples for a request with the token or by the socket, else those without names of images and mount points. */
-function addMetrics(app: TypedApp, { service, doorOf }: AppParts): void {
+function addMetrics(app: TypedApp, { service, listenerOf }: AppParts): void {
   app.get('/metrics', { schema: { hide: true } }, async (request, reply) => {
     const { METRICS_CONTENT_TYPE, metricsChunks } = await import('./metrics.ts');
-    const door = doorOf(request.raw.socket);
-    const chunks = metricsChunks(service, door !== undefined && isEntitled(request.raw, door) ? 'all' : 'nameless');
+    const listener = listenerOf(request.raw.socket);
+    const chunks = metricsChunks(service, listener !== undefined && isEntitled(request.raw, listener) ? 'all' : 'nameless');
     // What fails at the beginning is still an answer of its own.
     const first = await chunks.next();
-    return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(withFirst(first.value ?? Buffer.alloc(0), chunks), { objectMode: false }));
+    return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(prepend(first.value ?? Buffer.alloc(0), chunks), { objectMode: false }));
   });
 }
 
-async function* withFirst(first: Buffer, others: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
+async function* prepend(first: Buffer, others: AsyncGenerator<Buffer, void, void>): AsyncGenerator<Buffer, void, void> {
   yield first;
   yield* others;
 }
 
-function addEntry(app: TypedApp, { doorOf }: AppParts): void {
+function addAccessControl(app: TypedApp, { listenerOf }: AppParts): void {
   app.addHook('onRequest', (request, reply, done) => {
     void reply.headers(SECURITY_HEADERS);
-    const door = doorOf(request.raw.socket);
-    if (door === undefined) {
+    const listener = listenerOf(request.raw.socket);
+    if (listener === undefined) {
       void reply.headers({ connection: 'close', 'retry-after': '1' });
       throw new PlimsollError('busy', 'CONNECTIONS_MANY', {
         doing: 'answer the request',
@@ -95,7 +95,7 @@ function addEntry(app: TypedApp, { doorOf }: AppParts): void {
         expected: 'fewer; retry later',
       });
     }
-    checkEntry(request.raw, door, openPartOf(request));
+    authorize(request.raw, listener, openPartOf(request));
     if (request.method === 'POST') requireJson(request.headers['content-type']);
     if (isApi(request.routeOptions.url ?? request.url)) void reply.header('cache-control', 'no-store');
     done();
@@ -130,8 +130,8 @@ function addErrors(app: TypedApp): void {
 }
 
 function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { status, body, isOurs } = problemOf(thrown);
-  if (isOurs) request.log.error({ err: thrown, method: request.method, url: request.url }, 'a request could not be answered');
+  const { status, body, isInternal } = problemOf(thrown);
+  if (isInternal) request.log.error({ err: thrown, method: request.method, url: request.url }, 'a request could not be answered');
   if (status === 401) void reply.header('www-authenticate', 'Bearer realm="plimsoll"');
   if (status === 503) void reply.header('retry-after', '1');
   return reply.status(status).type('application/json; charset=utf-8').serializer(jsonText).send(body);

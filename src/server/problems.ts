@@ -6,7 +6,7 @@ export interface Problem {
   readonly status: number;
   readonly body: ApiError;
   /** Ours, not the client's: to be logged in full. */
-  readonly isOurs: boolean;
+  readonly isInternal: boolean;
 }
 
 const DOING = 'answer the request';
@@ -20,10 +20,10 @@ interface FastifyProblem {
 /** The answer for `thrown`. Nothing of a bug is told but that there is one. */
 export function problemOf(thrown: unknown): Problem {
   const error = isFastifyProblem(thrown) ? ofFastify(thrown) : asPlimsollError(thrown, DOING);
-  const isOurs = error.kind === 'bug' || error.kind === 'io';
+  const isInternal = error.kind === 'bug' || error.kind === 'io';
   const told =
     error.kind === 'bug' ? new PlimsollError('bug', 'INTERNAL', { doing: DOING, found: 'an internal error, see the log' }) : error;
-  return { status: httpStatusOf(told), body: { error: told.toJSON() }, isOurs };
+  return { status: httpStatusOf(told), body: { error: told.toJSON() }, isInternal };
 }
 
 function isFastifyProblem(thrown: unknown): thrown is FastifyProblem {

@@ -1,4 +1,4 @@
-/** The doors: who is let in, what is too much, and how they are closed. */
+/** Listeners: access control, limits and shutdown. */
 import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { get, request, type IncomingMessage } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';

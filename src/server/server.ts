@@ -1,4 +1,4 @@
-/** The doors of the daemon: a TCP address and a Unix socket, both onto one application; and how they are closed. */
+/** TCP and Unix-socket listeners of one application, and their graceful shutdown. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { rm } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import type { StoreService } from '#service';
 import { hostAndPort, isLoopback, type TcpAddress } from './address.ts';
 import { buildApp } from './app.ts';
 import { EVENT_LIMITS, type EventLimits, EventStream } from './events.ts';
-import { type Door, LOOPBACK_HOSTS } from './gate.ts';
+import { type Listener, LOOPBACK_HOSTS } from './access.ts';
 import { listenOnSocket } from './socket-file.ts';
 
 export interface ServerOptions {
@@ -68,23 +68,23 @@ export async function openServer(options: ServerOptions): Promise<RunningServer>
   if (listen !== undefined) refuseOpenAddress(listen, token);
   const limits = { ...LIMITS, ...options.limits };
   const events = new EventStream(service, limits.events);
-  const doors = new Doors(limits);
+  const listeners = new Listeners(limits);
   const holderOf = (one: Socket): string | undefined => {
-    if (doors.of(one)?.kind === 'tcp') return 'the token';
+    if (listeners.of(one)?.kind === 'tcp') return 'the token';
     const user = options.userOf?.(one);
     return user === undefined ? undefined : `user ${user}`;
   };
-  const app = await buildApp({ ...options, events, decisionMs: limits.decisionMs, holderOf, doorOf: (one) => doors.of(one) });
+  const app = await buildApp({ ...options, events, decisionMs: limits.decisionMs, holderOf, listenerOf: (one) => listeners.of(one) });
   const handle: Handler = (request, response) => app.routing(request, response);
   const close = async (): Promise<void> => {
     events.close();
-    await doors.close();
-    if (socket !== undefined && doors.hasSocket) await rm(socket, { force: true });
+    await listeners.close();
+    if (socket !== undefined && listeners.hasSocket) await rm(socket, { force: true });
     await app.close();
   };
   try {
-    const url = listen === undefined ? null : await doors.openTcp(listen, token, handle);
-    if (socket !== undefined) await doors.openSocket(socket, handle);
+    const url = listen === undefined ? null : await listeners.openTcp(listen, token, handle);
+    if (socket !== undefined) await listeners.openSocket(socket, handle);
     let closing: Promise<void> | undefined;
     return { url, socket: socket ?? null, close: () => (closing ??= close()) };
   } catch (error) {
@@ -104,18 +104,18 @@ function refuseOpenAddress(listen: TcpAddress, token: AccessToken | undefined): 
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-class Doors {
+class Listeners {
   readonly #limits: ServerLimits;
   readonly #servers: Server[] = [];
-  readonly #doors = new WeakMap<Socket, Door>();
+  readonly #listeners = new WeakMap<Socket, Listener>();
   hasSocket = false;
 
   constructor(limits: ServerLimits) {
     this.#limits = limits;
   }
 
-  of(socket: Socket): Door | undefined {
-    return this.#doors.get(socket);
+  of(socket: Socket): Listener | undefined {
+    return this.#listeners.get(socket);
   }
 
   /** The address as a URL. */
@@ -152,7 +152,7 @@ class Doors {
     clearTimeout(timer);
   }
 
-  #open(door: Door, handler: Handler): Server {
+  #open(listener: Listener, handler: Handler): Server {
     const { headMs, requestMs, connections } = this.#limits;
     const options = {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -169,7 +169,7 @@ class Doors {
       socket.on('close', () => {
         open -= 1;
       });
-      if (open <= connections) this.#doors.set(socket, door);
+      if (open <= connections) this.#listeners.set(socket, listener);
     });
     server.on('clientError', answerUnparsed);
     this.#servers.push(server);

@@ -9,7 +9,7 @@ import { PlimsollError } from '#base';
 import { carriesToken } from './token.ts';
 
 /** A way in, as its owner set it up. */
-export interface Door {
+export interface Listener {
   readonly kind: 'tcp' | 'unix';
   /** Undefined: no request by TCP can carry it, and none is let in. */
   readonly token: string | undefined;
@@ -19,7 +19,7 @@ export interface Door {
   readonly hosts: readonly string[] | undefined;
 }
 
-/** What a request without the token gets of a route: `all` of it, `figures` without paths where the door allows it, or `nothing`. */
+/** What a request without the token gets of a route: `all` of it, `figures` without paths where the listener allows it, or `nothing`. */
 export type OpenPart = 'all' | 'figures' | 'nothing';
 
 export const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
@@ -27,34 +27,34 @@ export const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '[::
 const DOING = 'answer the request';
 
 /** `open`: what everybody gets of the route. Throws: refused, TOKEN_WRONG (401), HOST_FOREIGN (421), ORIGIN_FOREIGN (403). */
-export function checkEntry(request: IncomingMessage, door: Door, open: OpenPart): void {
-  if (door.kind === 'unix') return;
+export function authorize(request: IncomingMessage, listener: Listener, open: OpenPart): void {
+  if (listener.kind === 'unix') return;
   const { host, origin, authorization } = request.headers;
-  refuseForeignHost(host ?? '', door);
+  refuseForeignHost(host ?? '', listener);
   if (origin !== undefined) refuseForeignOrigin(origin, host ?? '');
   if (request.headers['sec-fetch-site'] === 'cross-site' && request.headers['sec-fetch-mode'] !== 'navigate')
     throw foreignOrigin('another site');
-  if (open === 'all' || (open === 'figures' && door.hasOpenMetrics) || isEntitled(request, door)) return;
+  if (open === 'all' || (open === 'figures' && listener.hasOpenMetrics) || isEntitled(request, listener)) return;
   throw new PlimsollError('refused', 'TOKEN_WRONG', {
     doing: DOING,
     found: authorization === undefined ? 'a missing token' : 'an invalid token',
-    expected: door.token === undefined ? 'a request on the Unix socket' : 'the header Authorization: Bearer TOKEN',
+    expected: listener.token === undefined ? 'a request on the Unix socket' : 'the header Authorization: Bearer TOKEN',
   });
 }
 
 /** Whether `request` may see and change everything: it came by the socket, or carries the token. */
-export function isEntitled(request: IncomingMessage, door: Door): boolean {
-  return door.kind === 'unix' || (door.token !== undefined && carriesToken(request.headers.authorization, door.token));
+export function isEntitled(request: IncomingMessage, listener: Listener): boolean {
+  return listener.kind === 'unix' || (listener.token !== undefined && carriesToken(request.headers.authorization, listener.token));
 }
 
-function refuseForeignHost(host: string, door: Door): void {
+function refuseForeignHost(host: string, listener: Listener): void {
   const name = host.replace(/:\d*$/, '').toLowerCase();
-  if (door.hosts === undefined || door.hosts.includes(name)) return;
+  if (listener.hosts === undefined || listener.hosts.includes(name)) return;
   throw new PlimsollError('refused', 'HOST_FOREIGN', {
     doing: DOING,
     field: 'Host',
     found: host,
-    expected: door.hosts.join(', '),
+    expected: listener.hosts.join(', '),
   });
 }
 
