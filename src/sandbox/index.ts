@@ -1,4 +1,4 @@
-/** The trust boundary: what reads a stranger's bytes. Inline, or behind a wall by `runConfined`. */
+/** The trust boundary: code that reads untrusted bytes, inline or confined by `runConfined`. */
 export {
   type Examined,
   type ExamineOptions,

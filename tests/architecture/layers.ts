@@ -77,7 +77,7 @@ export const LAYERS: readonly Layer[] = [
       'node:url': "the worker's bundle beside the module that asks for it",
       'node:util': 'names of errors',
     },
-    packages: { koffi: { file: 'ffi.ts', reason: 'the one door to the system calls that Node does not have' } },
+    packages: { koffi: { file: 'ffi.ts', reason: 'the only access to system calls that Node lacks' } },
   },
   {
     name: 'confined',
@@ -176,7 +176,7 @@ export const LAYERS: readonly Layer[] = [
       'node:crypto': 'tokens are compared in constant time',
       'node:fs': 'whether the dashboard was built',
       'node:fs/promises': 'the token file, and the socket as a file',
-      'node:http': 'the doors',
+      'node:http': 'the listeners',
       'node:net': 'whether somebody answers on a socket that is there already',
       'node:path': 'names of the dashboard and of the socket',
       'node:stream': 'metrics go out piece by piece',

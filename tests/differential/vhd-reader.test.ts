@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openVhd, vhdAmbiguousRuns } from '#formats';
 import { randomNumbers } from '../hostile/mutations.ts';
-import { sealFooter } from '../support/vhd-builder.ts';
+import { checksumFooter } from '../support/vhd-builder.ts';
 import { runTool } from '../support/qemu.ts';
 import { capacityByQemu, expectSameBytes, expectSameExtents, randomWrites, withFile, writeByQemu } from './judge-reader.ts';
 
@@ -92,7 +92,7 @@ describe('a VHD by QEMU', () => {
           bytes.write(creator, 28, 'latin1');
           bytes.writeBigUInt64BE(BigInt(size), 48);
           if (geometry !== undefined) bytes.writeUInt32BE(geometry, 56);
-          sealFooter(bytes, 0);
+          checksumFooter(bytes, 0);
           bytes.copy(bytes, bytes.length - 512, 0, 512);
           writeFileSync(path, bytes);
           const image = await withFile(path, (file) => openVhd(file));

@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sealFooter, sealHeader } from '../support/vhd-builder.ts';
+import { checksumFooter, checksumHeader } from '../support/vhd-builder.ts';
 import { crcWithoutChecksum } from '../../src/formats/vhdx/header.ts';
 import type { Prng } from '../differential/prng.ts';
 
@@ -133,8 +133,8 @@ function otherNumber(bytes: Buffer, format: Container, random: Prng): [Buffer, s
 function seal(bytes: Buffer, format: Container): void {
   if (format === 'vhd' && bytes.length >= 2048) {
     const header = Number(bytes.readBigUInt64BE(16));
-    if (header >= SECTOR && header + 1024 <= bytes.length) sealHeader(bytes, header);
-    sealFooter(bytes, 0);
+    if (header >= SECTOR && header + 1024 <= bytes.length) checksumHeader(bytes, header);
+    checksumFooter(bytes, 0);
     bytes.copy(bytes, bytes.length - SECTOR, 0, SECTOR);
   }
   if (format === 'vhdx' && bytes.length >= 4 * MiB)

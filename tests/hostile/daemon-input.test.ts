@@ -1,4 +1,4 @@
-/** Bad names, bad requests and bad clients before a daemon: each surface stays readable, and each door keeps what it is for. */
+/** Bad names, bad requests and bad clients before a daemon: every output stays readable, and every listener keeps its access control. */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, truncateSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';

@@ -25,7 +25,7 @@ beforeAll(async () => {
     writeFileSync(join(directory, name), bytes);
   fd = openSync(join(directory, 'image'), 'r');
   otherFd = openSync(join(directory, 'other'), 'r');
-  worker = await bundleWorker(join(ROOT, 'tests/hostile/wall-worker.ts'), join(directory, 'worker.mjs'));
+  worker = await bundleWorker(join(ROOT, 'tests/hostile/confinement-worker.ts'), join(directory, 'worker.mjs'));
 });
 afterEach(() => resetFfiForTests());
 afterAll(() => {

@@ -1,4 +1,4 @@
-/** Verdicts on the hostile images of every format, as a file and as a stream, inline and behind the wall. */
+/** Verdicts on the hostile images of every format, as a file and as a stream, inline and confined. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FORMAT_VECTORS, isRefusedFor } from './format-vectors.ts';
@@ -9,7 +9,7 @@ const directory = mkdtempSync('/dev/shm/plimsoll-vet-formats-');
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 const [ofFile, ofStream, confinedFile, confinedStream] = waysToVet(directory);
-/** Behind the wall each image is a process or two: the vectors of the threat table all go there, of these some. */
+/** Confined, each image takes a process or two: the vectors of the threat table all run there, of these only some. */
 const EVERY = 8;
 
 const WAYS = [

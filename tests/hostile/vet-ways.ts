@@ -1,4 +1,4 @@
-/** The ways in which an image can come to be judged: as a file or while it arrives, inline or behind the wall. */
+/** The ways to judge an image: as a file or as it arrives, inline or confined. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { vetFile, type VetOptions, vetStream } from '#sandbox';
@@ -42,7 +42,7 @@ export function waysToVet(directory: string): readonly (readonly [string, Vet])[
   return [
     ['as a file, inline', inline(asFile)],
     ['as a stream, inline', inline(asStream)],
-    ['as a file, behind the wall', asFile],
-    ['as a stream, behind the wall', asStream],
+    ['as a file, confined', asFile],
+    ['as a stream, confined', asStream],
   ];
 }

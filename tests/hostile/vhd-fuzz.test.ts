@@ -5,7 +5,7 @@ import { openVhd, vhdAmbiguousRuns } from '#formats';
 import { vhdFigures } from '#commitment';
 import { HANG_MS } from '../support/hang.ts';
 import { DYNAMIC_HEADER, FOOTER, PARENT_LOCATOR } from '../../src/formats/vhd/layout.ts';
-import { aVhd, HEADER_AT, sealFooter, sealHeader, TABLE_AT, text } from '../support/vhd-builder.ts';
+import { aVhd, HEADER_AT, checksumFooter, checksumHeader, TABLE_AT, text } from '../support/vhd-builder.ts';
 import { factsOf } from '../support/facts.ts';
 import { countOutcomes, kindOf } from './fuzzing.ts';
 import { entryPlaces, fieldPlaces, mutate, type Place, type Subject } from './mutations.ts';
@@ -47,11 +47,11 @@ function locatorPlaces(): Place[] {
 function mend(bytes: Uint8Array): void {
   if (bytes.byteLength < 2048) return;
   if (bytes[0] !== 0x63) {
-    sealFooter(bytes, bytes.byteLength - 512);
+    checksumFooter(bytes, bytes.byteLength - 512);
     return;
   }
-  sealFooter(bytes, 0);
-  sealHeader(bytes, HEADER_AT);
+  checksumFooter(bytes, 0);
+  checksumHeader(bytes, HEADER_AT);
   if (bytes[bytes.byteLength - 512] === 0x63) bytes.copyWithin(bytes.byteLength - 512, 0, 512);
 }
 

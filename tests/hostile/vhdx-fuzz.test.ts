@@ -117,9 +117,9 @@ function mutate({ image: unchanged, places }: Subject, random: () => number): { 
     const value = chooseValue(image.length, random);
     image.withBytes(at, u64(value).slice(0, width));
     changes.push(`${name} at ${at} = 0x${value.toString(16)}`);
-    if (at >= LOG && at < LOG + MiB && random() < 0.8) image.sealLogEntry(at < LOG + 12 * KiB ? 0 : 12 * KiB);
-    const seal = [...HEADER_OFFSETS, ...REGION_TABLE_OFFSETS].find((one) => at >= one && at < one + 64 * KiB);
-    if (seal !== undefined && random() < 0.1) image.withoutSeal(seal);
+    if (at >= LOG && at < LOG + MiB && random() < 0.8) image.checksumLogEntry(at < LOG + 12 * KiB ? 0 : 12 * KiB);
+    const structure = [...HEADER_OFFSETS, ...REGION_TABLE_OFFSETS].find((one) => at >= one && at < one + 64 * KiB);
+    if (structure !== undefined && random() < 0.1) image.withoutChecksum(structure);
   }
   if (random() < 0.05) image.withLength(Math.floor(random() * image.length));
   return { image, changes };

@@ -31,7 +31,7 @@ function headers(): VhdxVector[] {
     {
       name: 'read--first-header-broken',
       image: aVhdx()
-        .withoutSeal(HEADER_1)
+        .withoutChecksum(HEADER_1)
         .withBytes(HEADER_1 + 100, [1]),
     },
     { name: 'read--second-header-broken', image: aVhdx().withBytes(HEADER_2, [0]) },
@@ -39,7 +39,7 @@ function headers(): VhdxVector[] {
       name: 'corrupt--both-headers-broken',
       image: aVhdx()
         .withBytes(HEADER_1, [0])
-        .withoutSeal(HEADER_2)
+        .withoutChecksum(HEADER_2)
         .withBytes(HEADER_2 + 4000, [1]),
       code: 'VHDX_HEADERS',
       at: HEADER_1,
@@ -73,7 +73,7 @@ function regions(): VhdxVector[] {
     {
       name: 'read--first-region-table-broken',
       image: aVhdx()
-        .withoutSeal(TABLE_1)
+        .withoutChecksum(TABLE_1)
         .withBytes(TABLE_1 + 60000, [1]),
     },
     { name: 'read--second-region-table-broken', image: aVhdx().withBytes(TABLE_2, [0]) },

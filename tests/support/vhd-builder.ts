@@ -22,12 +22,12 @@ export const HEADER_AT = 512;
 export const TABLE_AT = 1536;
 
 /** Writes the checksum of the footer at `at` anew. */
-export function sealFooter(bytes: Uint8Array, at: number): void {
+export function checksumFooter(bytes: Uint8Array, at: number): void {
   seal(bytes.subarray(at, at + 512), FOOTER.fields.checksum.at);
 }
 
 /** The same for the dynamic disk header. */
-export function sealHeader(bytes: Uint8Array, at: number): void {
+export function checksumHeader(bytes: Uint8Array, at: number): void {
   seal(bytes.subarray(at, at + 1024), DYNAMIC_HEADER.fields.checksum.at);
 }
 

@@ -63,8 +63,8 @@ export class VhdxBuilder {
   readonly #shared = new Set<number>();
   /** Structures whose checksum does not fit what was written since. */
   readonly #stale = new Set<number>();
-  readonly #seals = new Map<number, number>();
-  readonly #unsealed = new Set<number>();
+  readonly #checksummed = new Map<number, number>();
+  readonly #withoutChecksum = new Set<number>();
   readonly #items = new Map<string, { readonly entryAt: number; readonly at: number }>();
   #length: number;
   #itemCount = 0;
@@ -84,13 +84,13 @@ export class VhdxBuilder {
     this.withBytes(0, latin1('vhdxfile')).withBytes(8, utf16('plimsoll'));
     for (const [index, at] of HEADER_OFFSETS.entries()) {
       this.withBytes(at, latin1('head'));
-      this.#seals.set(at, 4096);
+      this.#checksummed.set(at, 4096);
       this.withHeader('sequenceNumber', 7 + index, index).withHeader('version', 1, index);
       this.withHeader('logOffset', LOG, index).withHeader('logLength', logLength, index);
     }
     for (const at of REGION_TABLE_OFFSETS) {
       this.withBytes(at, latin1('regi')).withU32(at + 8, 2);
-      this.#seals.set(at, REGION_TABLE_BYTES);
+      this.#checksummed.set(at, REGION_TABLE_BYTES);
     }
     this.withRegion(0, { guid: REGION_GUID.bat, fileOffset: this.bat, length: MiB, flags: 1 });
     this.withRegion(1, { guid: REGION_GUID.metadata, fileOffset: this.metadata, length: MiB, flags: 1 });
@@ -107,7 +107,7 @@ export class VhdxBuilder {
   withBytes(at: number, bytes: ArrayLike<number>): this {
     for (let index = 0; index < bytes.length; index += 1) this.#pageToWrite(at + index)[(at + index) % PAGE] = bytes[index] as number;
     const slot = Math.floor(at / SEAL_SLOT) * SEAL_SLOT;
-    if (this.#seals.has(slot)) this.#stale.add(slot);
+    if (this.#checksummed.has(slot)) this.#stale.add(slot);
     this.#length = Math.max(this.#length, at + bytes.length);
     return this;
   }
@@ -219,7 +219,7 @@ export class VhdxBuilder {
   }
 
   /** Makes the checksum of the log entry at `at` anew, as long as it says it is. */
-  sealLogEntry(at: number): this {
+  checksumLogEntry(at: number): this {
     this.withU32(LOG + at + 4, 0);
     const byteLength = new DataView(this.#page(LOG + at).buffer).getUint32(8, true);
     if (byteLength % PAGE !== 0 || at + byteLength > this.logLength) return this;
@@ -229,20 +229,20 @@ export class VhdxBuilder {
   }
 
   /** The structure at `at` keeps the checksum it has. */
-  withoutSeal(at: number): this {
-    this.#unsealed.add(at);
+  withoutChecksum(at: number): this {
+    this.#withoutChecksum.add(at);
     return this;
   }
 
   /** The image as it stands; later changes do not show. */
   device(): ReadableDevice {
-    this.#seal();
+    this.#writeChecksums();
     return pagedDevice(this.#share(), this.#length);
   }
 
   /** The image as it stands, whole. */
   bytes(): Uint8Array {
-    this.#seal();
+    this.#writeChecksums();
     const bytes = new Uint8Array(this.#length);
     for (const [index, page] of this.#pages) {
       if (index * PAGE < bytes.byteLength) bytes.set(page.subarray(0, bytes.byteLength - index * PAGE), index * PAGE);
@@ -252,13 +252,13 @@ export class VhdxBuilder {
 
   /** Another builder of the same image, checksums made: changes to one do not show in the other. */
   copy(): VhdxBuilder {
-    this.#seal();
+    this.#writeChecksums();
     return new VhdxBuilder({}, this);
   }
 
   /** Writes it as a sparse file. */
   write(path: string): string {
-    this.#seal();
+    this.#writeChecksums();
     const fd = openSync(path, 'w');
     for (const [index, page] of this.#pages) writeSync(fd, page, 0, PAGE, index * PAGE);
     ftruncateSync(fd, this.#length);
@@ -266,11 +266,11 @@ export class VhdxBuilder {
     return path;
   }
 
-  #seal(): void {
+  #writeChecksums(): void {
     const length = this.#length;
     for (const at of this.#stale) {
-      if (this.#unsealed.has(at)) continue;
-      const byteLength = this.#seals.get(at) as number;
+      if (this.#withoutChecksum.has(at)) continue;
+      const byteLength = this.#checksummed.get(at) as number;
       this.withU32(at + 4, 0);
       let checksum = 0;
       for (let page = at; page < at + byteLength; page += PAGE) checksum = crc32c(this.#page(page), checksum);
@@ -291,9 +291,9 @@ export class VhdxBuilder {
       this.#pages.set(index, page);
       this.#shared.add(index);
     }
-    for (const [at, byteLength] of from.#seals) this.#seals.set(at, byteLength);
+    for (const [at, byteLength] of from.#checksummed) this.#checksummed.set(at, byteLength);
     for (const at of from.#stale) this.#stale.add(at);
-    for (const at of from.#unsealed) this.#unsealed.add(at);
+    for (const at of from.#withoutChecksum) this.#withoutChecksum.add(at);
     for (const [name, item] of from.#items) this.#items.set(name, item);
     this.#length = from.#length;
     this.#itemCount = from.#itemCount;

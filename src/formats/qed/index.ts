@@ -1,4 +1,4 @@
-/** QED: the door of this format. */
+/** QED: the public interface of this format. */
 export type { QedCensus } from './census.ts';
 export { type QedHeader, readQedHeader } from './header.ts';
 export { openQed, type QedImage } from './image.ts';

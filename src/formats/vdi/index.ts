@@ -1,3 +1,3 @@
-/** VDI: the door of this format. */
+/** VDI: the public interface of this format. */
 export type { VdiHeader, VdiImageType, VdiParent } from './header.ts';
 export { openVdi, type VdiImage } from './image.ts';

@@ -6,7 +6,7 @@ import { vetFile, type VetOptions } from './vet-file.ts';
 import { vetStream } from './vet-stream.ts';
 
 /**
- * Judges an image behind the wall of a confined process: the file at a path, or a stream, which is read to its end.
+ * Judges an image in a confined process: the file at a path, or a stream, which is read to its end.
  *
  * Throws: as vetFile and vetStream; usage, LIBRARY_ARGUMENT, VET_POLICY. What is wrong with the image is in the report.
  */

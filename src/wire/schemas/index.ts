@@ -1,6 +1,6 @@
 /**
  * The shapes of reports and of the HTTP API as JSON Schema: the source of their types, of the checks of requests and of the OpenAPI
- * document. A door of its own, `#wire/schemas`, since typebox is not needed for the types.
+ * document. An entry of its own, `#wire/schemas`, since typebox is not needed for the types.
  */
 export {
   ErrorSchema,

@@ -1,6 +1,6 @@
 /**
- * A worker that has been taken over: handlers that try everything they should not. Bundled by wall.test.ts, never shipped.
- * koffi stays loaded behind the seal, so they can make any system call there is.
+ * A compromised worker: handlers that attempt everything that is forbidden. Bundled by confinement.test.ts, never shipped. koffi
+ * stays loaded under the second filter, so that they can make any system call.
  */
 import { spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
@@ -20,7 +20,7 @@ const syscall = libc.func('int64_t syscall(int64_t, int64_t, int64_t, int64_t, i
 const fill = libc.func('int64_t memset(int64_t, int, size_t)');
 const forkNow = libc.func('int fork()');
 
-/** The errno's name that `attempt` meets, or what it got away with. */
+/** The name of the errno that `attempt` gets, or its result if it succeeds. */
 function outcome(attempt: () => unknown): string {
   try {
     return `done: ${JSON.stringify(attempt())?.slice(0, 100)}`;
@@ -66,7 +66,7 @@ function tryFiles(): Record<string, string> {
   return Object.fromEntries(Object.entries(FILE_ATTEMPTS).map(([name, attempt]) => [name, outcome(attempt)]));
 }
 
-/** TypeScript knows it only together with the browser. */
+/** TypeScript declares it only together with the browser. */
 interface Wasm {
   instantiate(
     code: Uint8Array,
@@ -74,7 +74,7 @@ interface Wasm {
 }
 const wasm = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
 
-/** What an honest parser may need behind the seal: compilers, the thread pool, much memory. */
+/** The legitimate needs of a parser under the second filter: compilers, the thread pool, much memory. */
 async function work(_params: unknown, context: HandlerContext): Promise<Record<string, unknown>> {
   // (module (memory (export "m") 16 2048) (func (export "f") (result i32) i32.const 42))
   const code = Buffer.from('0061736d010000000105016000017f030201000505010110801007090201660000016d02000a06010400412a0b', 'hex');
@@ -98,7 +98,7 @@ async function work(_params: unknown, context: HandlerContext): Promise<Record<s
   };
 }
 
-/** Before the seal: what the jail alone, its empty root and its first filter, let through. */
+/** Before the second filter: what the jail alone, with its empty root and its first filter, permits. */
 const beforeSeal = { ...tryFiles(), 'make a socket': raw(41, [2, 1, 0]), 'make a namespace': raw(56, [0x10000000]), kill: raw(62, [1, 9]) };
 
 function connect(): Promise<string> {
@@ -241,7 +241,7 @@ const ATTACKS: Record<string, Handler> = {
     fs.writeSync(3, Buffer.from([100, 0, 0, 0, 0, 0, 0, 0, 0x7b]));
     process.exit(0);
   },
-  // Parts as fast as the client takes them; with an id of the request, without waiting for credit.
+  // Parts as fast as the client takes them; with the id of a request, without waiting for credit.
   parts: async (params, { sendPart }) => {
     const [count, id] = params as [number, number | undefined];
     for (let index = 0; index < count; index += 1) {

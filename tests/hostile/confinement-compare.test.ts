@@ -1,11 +1,11 @@
-/** The jail of `--compare`: a tool that was taken over can read the image, and change neither it nor what we know of it. */
+/** The jail of `--compare`: a compromised tool can read the image, but change neither the image nor the caller's view of it. */
 import { closeSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { JAILED_FILE, runJailedTool } from '#host';
 
-const directory = mkdtempSync(join(tmpdir(), 'plimsoll-wall-compare-'));
+const directory = mkdtempSync(join(tmpdir(), 'plimsoll-confinement-compare-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 const path = join(directory, 'json:{} -x\nimage');
@@ -50,7 +50,7 @@ describe('a tool in the jail of --compare', () => {
     expect(stdout).not.toContain('image');
   });
 
-  it('does not run on another file that has the name by now, nor on none', async () => {
+  it('does not run if the name is now that of another file, or of none', async () => {
     const fd = openSync(path, 'r');
     const run = (): Promise<unknown> => runJailedTool(['cat', JAILED_FILE], { ...LIMITS, fd });
     const other = join(directory, 'other');

@@ -1,4 +1,4 @@
-/** The wall: whatever a worker does that has been taken over, it gets nowhere, it ends, and the caller hears which limit it was. */
+/** Confinement: a compromised worker reaches nothing outside, ends, and the caller learns which limit it exceeded. */
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { callNames, callsOfReadyWorker, callsOutwards } from '../support/strace.
 import { bundleWorker } from '../support/worker-bundle.ts';
 
 const MiB = 2 ** 20;
-const directory = mkdtempSync(join(tmpdir(), 'plimsoll-wall-'));
+const directory = mkdtempSync(join(tmpdir(), 'plimsoll-confinement-'));
 const image = join(directory, 'image');
 const CONTENT = Buffer.from(Array.from({ length: 3 * MiB + 17 }, (_, index) => (index * 31) % 251));
 let worker: string;
@@ -22,7 +22,7 @@ beforeAll(async () => {
   chmodSync(directory, 0o755);
   writeFileSync(image, CONTENT);
   fd = openSync(image, 'r');
-  worker = await bundleWorker(join(ROOT, 'tests/hostile/wall-worker.ts'), join(directory, 'worker.mjs'));
+  worker = await bundleWorker(join(ROOT, 'tests/hostile/confinement-worker.ts'), join(directory, 'worker.mjs'));
 });
 
 afterAll(() => {
@@ -44,7 +44,7 @@ async function errorOf(asked: Promise<unknown>): Promise<PlimsollError> {
   return outcome as PlimsollError;
 }
 
-/** Processes whose command line has `word` in it. */
+/** Processes with `word` in their command line. */
 function processesWith(word: string): number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return pids.filter((pid) => commandLine(pid).includes(word)).map(Number);
@@ -68,8 +68,8 @@ function openDescriptors(): string[] {
   });
 }
 
-describe('an honest request', () => {
-  it('reads all of its image and gives the answer', async () => {
+describe('a legitimate request', () => {
+  it('reads the whole image and returns the answer', async () => {
     let low = 1;
     let high = 0;
     for (const byte of CONTENT) {
@@ -79,40 +79,40 @@ describe('an honest request', () => {
     expect(await ask('probe-hash')).toEqual({ byteLength: CONTENT.byteLength, adler32: high * 65_536 + low });
   });
 
-  it('works beside others', async () => {
+  it('runs beside others', async () => {
     const answers = await Promise.all([ask('probe-hash'), ask('probe-hash'), ask('probe-hash')]);
     expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1);
   });
 
-  it('can compile, inflate, derive keys and use memory behind the seal, but make no code of text', async () => {
+  it('can compile, inflate, derive keys and use memory under the second filter, but not compile text', async () => {
     const done = (await ask('work')) as Record<string, unknown>;
     expect(done).toMatchObject({ wasm: 42, wasmMemory: 65 * MiB, inflated: 1e6, key: 16, asyncRead: 8, memory: 300 * MiB });
     expect(done['eval']).toMatch(/EvalError/);
   });
 
-  it('that nobody registered is a bug', async () => {
+  it('that is not registered is a bug', async () => {
     expect(await errorOf(ask('no such request'))).toMatchObject({ kind: 'bug', code: 'WORKER_REQUEST' });
   });
 });
 
-describe('behind the seal', () => {
-  it('no file can be read, listed, looked at or written', async () => {
+describe('under the second filter', () => {
+  it('no file can be read, listed, examined or written', async () => {
     const outcomes = (await ask('files')) as Record<string, string>;
     expect(Object.keys(outcomes).length).toBeGreaterThan(10);
     expect(new Set(Object.values(outcomes))).toEqual(new Set(['EPERM']));
   });
 
-  it('nobody can be reached over a network', async () => {
+  it('no network address can be reached', async () => {
     expect(await ask('network')).toEqual({ tcp: 'EPERM', udp: 'EPERM' });
   });
 
-  it('nothing can be run', async () => {
+  it('no program can be run', async () => {
     expect(await ask('run')).toEqual({ node: 'EPERM', shell: 'EPERM' });
     expect(await ask('thread')).toBe('ERR_WORKER_INIT_FAILED');
     expect(await ask('fork bomb')).toBe(0);
   });
 
-  it('nobody can be killed', async () => {
+  it('no process can be killed', async () => {
     expect(await ask('kill all', [1, process.pid, -1])).toEqual({ 1: 'EPERM', [process.pid]: 'EPERM', '-1': 'EPERM' });
   });
 
@@ -178,7 +178,7 @@ describe('behind the seal', () => {
     expect(await ask('system calls', CALLS)).toEqual(Object.fromEntries(CALLS.map(([name]) => [name, 'EPERM'])));
   });
 
-  it('the image cannot be written to, and the rest goes on', async () => {
+  it('the image cannot be written, and the request continues', async () => {
     const calls = [
       ['write to the image', 1, [IMAGE, 0, 0]],
       ['getpid', 39, []],
@@ -186,7 +186,7 @@ describe('behind the seal', () => {
     expect(await ask('system calls', calls)).toEqual({ 'write to the image': 'EBADF', getpid: 'done: 2' });
   });
 
-  it('was already an empty, read-only root before, without network and namespaces', async () => {
+  it('the root was empty and read-only even before, without network and namespaces', async () => {
     const outcomes = (await ask('before the seal')) as Record<string, string>;
     expect(outcomes).toMatchObject({
       'read /etc/passwd': 'ENOENT',
@@ -195,7 +195,7 @@ describe('behind the seal', () => {
       'list /proc': 'ENOENT',
       'open /dev/kmsg': 'ENOENT',
       'open the image anew': 'ENOENT',
-      // EROFS, were open(2) not asked to create a file: no such call in the first filter for the others.
+      // EROFS, except that open(2) is not asked to create a file: the first filter has no such call for the others.
       'write in /': 'EROFS',
       'write over itself': 'EROFS',
       'make a directory': 'EPERM',
@@ -208,7 +208,7 @@ describe('behind the seal', () => {
   });
 });
 
-describe('a worker that costs too much', () => {
+describe('a worker that exceeds its limits', () => {
   it.each([
     ['spin', { wallMs: 700 }, 'WORKER_TIME'],
     ['sleep', { wallMs: 700 }, 'WORKER_TIME'],
@@ -237,7 +237,7 @@ describe('a worker that costs too much', () => {
   });
 });
 
-describe('a worker that ends', () => {
+describe('a worker that exits', () => {
   it.each([
     ['abort', null, 'WORKER_CRASHED', /SIGABRT/],
     ['bad pointer', null, 'WORKER_CRASHED', /SIGSEGV/],
@@ -251,7 +251,7 @@ describe('a worker that ends', () => {
     expect(error.message).not.toContain('\u001b');
   });
 
-  it('because somebody killed it: io', async () => {
+  it('because another process killed it: io', async () => {
     const asked = ask('sleep', null, { limits: { cpuSeconds: 3601 } });
     const victims = await inside('"cpuSeconds":3601');
     process.kill(Math.max(...victims), 'SIGKILL');
@@ -270,7 +270,7 @@ async function inside(word: string): Promise<number[]> {
   }
 }
 
-describe('a worker that does not speak the protocol', () => {
+describe('a worker that violates the protocol', () => {
   const ready = { type: 'ready' };
   const request = { type: 'file-request', id: 1, role: 'backing' };
   it.each([
@@ -309,7 +309,7 @@ describe('a worker that does not speak the protocol', () => {
     [{ offset: 0, length: 1, file: '__proto__' }],
   ])('reads %j of a file it was granted', async (read) => {
     const onFileRequest = () => Promise.resolve({ file: { device: memoryDevice(CONTENT) }, close: () => Promise.resolve() });
-    // The second frame comes when the first is answered: `frames` does not listen, so the answer is given long before.
+    // The second frame arrives when the first is answered: `frames` does not listen, so the answer is sent long before.
     const asked = ask(
       'frames',
       [
@@ -321,7 +321,7 @@ describe('a worker that does not speak the protocol', () => {
     expect(await errorOf(asked)).toMatchObject({ kind: 'bug', code: 'WORKER_PROTOCOL' });
   });
 
-  it('gives an answer that JSON cannot carry', async () => {
+  it('gives an answer that JSON cannot represent', async () => {
     expect(await errorOf(ask('an answer that is no JSON'))).toMatchObject({ kind: 'bug', code: 'INTERNAL' });
   });
 
@@ -334,7 +334,7 @@ describe('a worker that does not speak the protocol', () => {
       `import fs from 'node:fs'; fs.writeSync(3, '\\x11\\0\\0\\0\\0\\0\\0\\0{"type":"result"}'); setInterval(() => {}, 99)`,
       'WORKER_PROTOCOL',
     ],
-  ])('%s before it is sealed', async (_, text, code) => {
+  ])('%s before its second filter is in place', async (_, text, code) => {
     const script = join(directory, 'bad.mjs');
     writeFileSync(script, text);
     expect(await errorOf(ask('probe-hash', null, { worker: script }))).toMatchObject({ kind: 'bug', code });
@@ -351,11 +351,11 @@ describe('the open file of a worker', () => {
 });
 
 describe('a name found in the image', () => {
-  it('is refused where nobody answers', async () => {
+  it('is refused without a policy', async () => {
     expect(await ask('ask for files', ['/etc/passwd'])).toMatchObject([{ kind: 'refused', code: 'REFERENCE_REFUSED' }]);
   });
 
-  it('is the policy to answer, which reads what it allows and closes it', async () => {
+  it('is decided by the policy, which reads permitted files and closes them', async () => {
     let closed = 0;
     const heard: unknown[] = [];
     const answer = await ask('ask for files', ['base\u00ff', '/etc/passwd'], {
@@ -405,7 +405,7 @@ function clientUnder(
   params: unknown = null,
   limits: object = {},
 ): { value?: unknown; error?: unknown } {
-  const client = [process.execPath, '--conditions=source', '--import', 'tsx', join(ROOT, 'tests/hostile/wall-client.ts')];
+  const client = [process.execPath, '--conditions=source', '--import', 'tsx', join(ROOT, 'tests/hostile/confinement-client.ts')];
   const line = [...words, ...client, worker, image, name, JSON.stringify(params), JSON.stringify(limits)];
   const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
   const { stdout, stderr } = spawnSync('env', line, { cwd: ROOT, env, encoding: 'utf8', maxBuffer: 64 * MiB });
@@ -413,11 +413,11 @@ function clientUnder(
   return JSON.parse(stdout) as { value?: unknown; error?: unknown };
 }
 
-describe('the wall for others', () => {
+describe('confinement of other callers', () => {
   const isRoot = process.getuid?.() === 0;
   const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'env', 'HOME=/'];
 
-  it.runIf(isRoot)('stands for an unprivileged user as it does for root', () => {
+  it.runIf(isRoot)('holds for an unprivileged user as for root', () => {
     expect(clientUnder(asNobody, 'probe-hash')).toMatchObject({ value: { byteLength: CONTENT.byteLength } });
     expect(new Set(Object.values(clientUnder(asNobody, 'files').value as object))).toEqual(new Set(['EPERM']));
     expect(clientUnder(asNobody, 'heap', null, { memoryBytes: 256 * MiB })).toMatchObject({ error: { code: 'WORKER_MEMORY' } });
@@ -425,9 +425,9 @@ describe('the wall for others', () => {
     expect(clientUnder(asNobody, 'spin', null, { wallMs: 700 })).toMatchObject({ error: { code: 'WORKER_TIME' } });
   });
 
-  it('dies with a client that is killed', async () => {
+  it('ends with a client that is killed', async () => {
     const limits = JSON.stringify({ cpuSeconds: 3603 });
-    const words = ['--conditions=source', '--import', 'tsx', 'tests/hostile/wall-client.ts', worker, image, 'sleep', 'null', limits];
+    const words = ['--conditions=source', '--import', 'tsx', 'tests/hostile/confinement-client.ts', worker, image, 'sleep', 'null', limits];
     const client = spawn(process.execPath, words, { cwd: ROOT, stdio: 'ignore' });
     await inside('"cpuSeconds":3603');
     client.kill('SIGKILL');
@@ -435,8 +435,8 @@ describe('the wall for others', () => {
   });
 });
 
-describe('where there is no wall to be had', () => {
-  it('bubblewrap is missing: the error says what to install and which flag to type', async () => {
+describe('without bubblewrap', () => {
+  it('bubblewrap is missing: the error names the package to install and the flag to use', async () => {
     const { PATH } = process.env;
     process.env['PATH'] = '/nowhere';
     try {
@@ -461,8 +461,8 @@ describe('where there is no wall to be had', () => {
     });
   });
 
-  it('the second filter does not hold, or cannot be had: a typed error, and no request is read', async () => {
-    const entry = join(directory, 'unsealed.ts');
+  it('the second filter fails or is unavailable: a typed error, and no request is read', async () => {
+    const entry = join(directory, 'incomplete.ts');
     const seal = join(ROOT, 'src/host/seal.ts');
     const frames = join(ROOT, 'src/confined/frames.ts');
     writeFileSync(
@@ -488,7 +488,7 @@ describe('where there is no wall to be had', () => {
 });
 
 describe('seen from outside, by strace', () => {
-  it('the worker opens, connects, runs and makes nothing once it is ready', () => {
+  it('the worker opens, connects, runs and creates nothing once it is ready', () => {
     const trace = join(directory, 'trace');
     expect(clientUnder(['strace', '-f', '-qq', '-o', trace], 'probe-hash')).toHaveProperty('value');
     const after = callsOfReadyWorker(readFileSync(trace, 'utf8'));

@@ -1,6 +1,6 @@
 /**
- * Asks a confined worker from a process of its own, and prints what came of it.
- * Arguments: the worker's bundle, the image, the request, its parameters as JSON, the limits as JSON.
+ * Queries a confined worker from a process of its own, and prints the outcome. Arguments: the worker's bundle, the image, the
+ * request, its parameters as JSON, the limits as JSON.
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { runConfined } from '#sandbox';
