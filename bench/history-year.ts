@@ -10,7 +10,8 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { History, type ImageState, type StoreState } from '../src/pool/state/history.ts';
+import { History } from '../src/pool/state/history.ts';
+import type { ImageState, StoreState } from '../src/pool/state/history-series.ts';
 
 const [directory = '', count = '1000'] = process.argv.slice(2);
 const IMAGES = Number(count);

@@ -9,8 +9,11 @@ export {
 export type { GroupStorage, StoreSnapshot } from './scan/store-snapshot.ts';
 export { scan, type ScanEvent, type ScanOptions } from './scan/scan.ts';
 export { countSharing, type PhysicalRanges, type Sharing, type StoredFile } from './scan/sharing.ts';
-export { History, type HistoryChoice, type ImageState, type StoreState, type Tick } from './state/history.ts';
-export { type Holding, Ledger, type LedgerClock, type LedgerRequest, type Reserved } from './state/ledger.ts';
+export { History, type HistoryChoice, type Tick } from './state/history.ts';
+export type { ImageState, StoreState } from './state/history-series.ts';
+export { type Holding, Ledger, type Reserved } from './state/ledger.ts';
+export type { LedgerClock } from './state/ledger-time.ts';
+export type { LedgerRequest } from './state/ledger-request.ts';
 export { admits, explainVerdict, mapsExceed, reserveOf, type StoreFacts, sumOf } from './decide/admission.ts';
 export { withLargestFile } from './decide/too-long.ts';
 export { checkRules, DEFAULT_RULES, mergeRules, type PartialRules } from './decide/rules.ts';

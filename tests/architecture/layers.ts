@@ -127,7 +127,7 @@ export const LAYERS: readonly Layer[] = [
       sandbox: 'strange bytes are read behind it or not at all',
     },
     node: { 'node:path': 'names of directories' },
-    packages: { libsql: { file: 'state/database.ts', reason: 'the embedded database of reservations and history' } },
+    packages: { libsql: { file: 'state/connection.ts', reason: 'the embedded database of reservations and history' } },
   },
   {
     name: 'create',

@@ -7,34 +7,27 @@
  * replaced. The database is locked exclusively as well, so that SQLite needs no memory shared through a file (-shm): no
  * space for it on a full disk, and no SIGBUS.
  *
- * libsql closes a file only when its object is garbage, so `close` gives the locks back by itself. Statements give text only
- * up to its first NUL and every lone surrogate as U+FFFD: what comes from outside is stored as JSON (`asText`).
+ * libsql closes a file only when its object is garbage, so `close` releases the locks by itself.
  */
-import type Sqlite from 'libsql';
 import { basename, dirname, join } from 'node:path';
 import { PlimsollError } from '#base';
 import {
   quarantinePath,
   createEmptyStateFile,
-  copyStateFile,
   ensureStateFile,
   forgetAside,
   hasLog,
   quarantine,
-  overwriteStart,
   prepareStateDirectory,
   publishStateFile,
   readStart,
-  removeStateFile,
   roomBeside,
   stateFileIdentity,
   stateFileKind,
 } from '#host';
-
-type SqliteDatabase = Sqlite.Database;
-type SqliteConstructor = new (file: string, options?: { readonly timeout?: number }) => SqliteDatabase;
-
-export type Value = string | number | null;
+import { Connection, leave, loadSqlite, messageOf, requireWhole, sqliteCode, type SqliteConstructor, transaction } from './connection.ts';
+import { HEADER_BYTES, readDamaged } from './damaged-database.ts';
+import { freeBytes, takeSlack } from './slack.ts';
 
 export interface DatabaseChoice {
   /** Its directory is made if it is missing. */
@@ -72,63 +65,10 @@ const CHECKPOINT_PAGES = 64;
 const ROOM_FOR_SLACK = 3;
 /** Somebody may look into the file with another tool for a moment. */
 const BUSY_MS = 200;
-/** Of every SQLite file. Source: "Database File Format", 1.3; bytes 92-95 are version-valid-for. */
-const HEADER_BYTES = 100;
-const PAGE_BYTES = 4096;
-const VERSION_VALID_FOR_AT = 92;
 
 /** Nothing can be told of what the database holds any more. Source: SQLite's result codes. */
 const DAMAGE = /^SQLITE_(CORRUPT|NOTADB)/;
 const FULL = /^SQLITE_(FULL|IOERR_WRITE|IOERR_SHMSIZE|CANTOPEN|READONLY|IOERR_FSYNC|IOERR_TRUNCATE|BUSY)/;
-
-/** Prepared statements by their text, over one open file. */
-export class Connection {
-  readonly #raw: SqliteDatabase;
-  readonly #statements = new Map<string, Sqlite.Statement>();
-
-  constructor(raw: SqliteDatabase) {
-    this.#raw = raw;
-  }
-
-  /** The rows, each as a list of its columns. */
-  all(sql: string, ...values: readonly Value[]): unknown[][] {
-    return this.#prepared(sql, true).all(...values) as unknown[][];
-  }
-
-  /** Rows one after another: what was read before an error is kept. */
-  *each(sql: string, ...values: readonly Value[]): Generator<unknown[]> {
-    yield* this.#prepared(sql, true).iterate(...values) as IterableIterator<unknown[]>;
-  }
-
-  /** Returns how many rows changed. */
-  run(sql: string, ...values: readonly Value[]): number {
-    return this.#prepared(sql, false).run(...values).changes;
-  }
-
-  exec(sql: string): void {
-    this.#raw.exec(sql);
-  }
-
-  /** Forgets all prepared statements and the file; the kernel closes it when the garbage is collected. */
-  abandon(): void {
-    this.#statements.clear();
-    this.#raw.close();
-  }
-
-  rollback(): void {
-    if (this.#raw.inTransaction) this.#raw.exec('ROLLBACK');
-  }
-
-  #prepared(sql: string, isQuery: boolean): Sqlite.Statement {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#raw.prepare(sql);
-      if (isQuery) statement.raw(true);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
-}
 
 /**
  * The database, open and locked.
@@ -138,20 +78,6 @@ export class Connection {
  */
 export async function openDatabase(choice: DatabaseChoice): Promise<StateDatabase> {
   return new StateDatabase(await loadSqlite(), choice);
-}
-
-async function loadSqlite(): Promise<SqliteConstructor> {
-  try {
-    const loaded = (await import('libsql')) as unknown as { readonly default: SqliteConstructor };
-    return loaded.default;
-  } catch (cause) {
-    throw new PlimsollError('unsupported', 'SQLITE_UNAVAILABLE', {
-      doing: 'open database',
-      found: `the package libsql cannot be loaded: ${cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause)}`,
-      expected: `npm install libsql, with optional dependencies, on a system for which it has a binary (@libsql/linux-${process.arch}-gnu or -musl)`,
-      cause,
-    });
-  }
 }
 
 export class StateDatabase {
@@ -281,8 +207,13 @@ export class StateDatabase {
   /** Whatever ends this half-way, the next call or the next process does it again. */
   #settle(fresh: Connection): void {
     const aside = quarantinePath(this.file);
-    const readDamaged = <T>(read: (damaged: Connection) => T): T | undefined => this.#readDamaged(aside, read);
-    if (aside !== undefined) this.#choice.onRebuilt({ aside, reason: this.#reason, fresh, readDamaged });
+    const damaged = {
+      file: aside === undefined ? undefined : join(dirname(this.file), aside),
+      copy: `${this.file}.salvage`,
+      header: this.#header,
+    };
+    const read: Rebuilt['readDamaged'] = (work) => readDamaged(this.#sqlite, damaged, work);
+    if (aside !== undefined) this.#choice.onRebuilt({ aside, reason: this.#reason, fresh, readDamaged: read });
     forgetAside(this.file);
     this.#isUnsettled = false;
   }
@@ -403,28 +334,6 @@ export class StateDatabase {
     });
   }
 
-  /** Works on a copy: reading a database with a log can change it. */
-  #readDamaged<T>(aside: string | undefined, read: (damaged: Connection) => T): T | undefined {
-    const copy = `${this.file}.salvage`;
-    for (const header of [undefined, this.#header]) {
-      try {
-        copyStateFile(join(dirname(this.file), aside ?? ''), copy);
-        if (header !== undefined) overwriteStart(copy, withoutLength(header));
-        const connection = new Connection(new this.#sqlite(copy));
-        try {
-          return read(connection);
-        } finally {
-          connection.abandon();
-        }
-      } catch {
-        // What cannot be read is lost, and the finding says so.
-      } finally {
-        removeStateFile(copy);
-      }
-    }
-    return undefined;
-  }
-
   #translated<T>(work: () => T): T {
     try {
       return work();
@@ -440,82 +349,4 @@ export class StateDatabase {
     if (FULL.test(code)) return new PlimsollError('io', 'STATE_UNWRITABLE', where);
     return new PlimsollError('io', 'STATE_UNUSABLE', where);
   }
-}
-
-/** Text from outside as it is stored: no NUL, no lone surrogate, different for different strings. */
-export function asText(value: string): string {
-  return JSON.stringify(value);
-}
-
-export function fromText(stored: unknown): string {
-  return JSON.parse(String(stored)) as string;
-}
-
-function transaction<T>(connection: Connection, work: (connection: Connection) => T): T {
-  connection.exec('BEGIN IMMEDIATE');
-  try {
-    const result = work(connection);
-    connection.exec('COMMIT');
-    return result;
-  } catch (error) {
-    try {
-      connection.rollback();
-    } catch {
-      // SQLite took the transaction back by itself.
-    }
-    throw error;
-  }
-}
-
-/**
- * Writes and removes a blob: its pages stay free inside the file, and the log keeps the length it took. Both are used again
- * before new space is.
- */
-function takeSlack(connection: Connection, byteLength: number): void {
-  connection.exec('CREATE TABLE IF NOT EXISTS slack (filler BLOB)');
-  connection.exec('DELETE FROM slack');
-  transaction(connection, () => connection.run('INSERT INTO slack VALUES (zeroblob(?))', byteLength));
-  connection.exec('DELETE FROM slack');
-  // What lies in the log alone has no space in the file yet.
-  connection.all('PRAGMA wal_checkpoint(RESTART)');
-}
-
-function freeBytes(connection: Connection): number {
-  return Number(connection.all('PRAGMA freelist_count')[0]?.[0] ?? 0) * PAGE_BYTES;
-}
-
-/** The header, saying that the length of the database is that of its file. */
-function withoutLength(header: Buffer): Buffer {
-  const changed = Buffer.from(header);
-  changed.fill(0xff, VERSION_VALID_FOR_AT, VERSION_VALID_FOR_AT + 4);
-  return changed;
-}
-
-function requireWhole(connection: Connection, check: DatabaseChoice['check']): void {
-  connection.all('SELECT name FROM sqlite_schema');
-  if (check === 'schema') return;
-  const [row] = connection.all('PRAGMA integrity_check(1)');
-  if (row?.[0] !== 'ok') throw Object.assign(new Error(String(row?.[0])), { code: 'SQLITE_CORRUPT' });
-}
-
-/** Gives all locks back: those of a log by leaving it, which also writes it into the file. */
-function leave(connection: Connection): void {
-  try {
-    connection.rollback();
-    connection.all('PRAGMA journal_mode=DELETE');
-    connection.all('PRAGMA locking_mode=NORMAL');
-    connection.all('SELECT count(*) FROM sqlite_schema');
-  } catch {
-    // What was acknowledged is in the log, which the next start reads.
-  }
-  connection.abandon();
-}
-
-function sqliteCode(error: unknown): string {
-  const code = (error as { readonly code?: unknown } | undefined)?.code;
-  return error instanceof Error && !(error instanceof PlimsollError) && typeof code === 'string' && code.startsWith('SQLITE_') ? code : '';
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

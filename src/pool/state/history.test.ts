@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { canMount, withFilesystem } from '../../../tests/support/loop-mount.ts';
-import { History, type ImageState, type StoreState } from './history.ts';
+import { History } from './history.ts';
+import type { ImageState, StoreState } from './history-series.ts';
 
 const T0 = Date.UTC(2026, 0, 1);
 const MINUTE = 60_000;

@@ -14,55 +14,17 @@
  */
 import type { Finding, HistoryQuery, ImageSample, StoreSample } from '#wire';
 import { PlimsollError, yieldToEventLoop } from '#base';
-import { asText, type Connection, fromText, openDatabase, type StateDatabase, type Value } from './database.ts';
-import { thinned } from './thinning.ts';
 import type { SizePoint } from '../decide/growth.ts';
+import { asText, type Connection, type Value } from './connection.ts';
+import { openDatabase, type StateDatabase } from './database.ts';
+import { DAY, HOUR, IMAGE_TIERS, MIGRATIONS, MINUTE, place, SECOND, seconds, STORE_TIERS } from './history-grid.ts';
+import { loadSeries } from './history-load.ts';
+import { HistoryReader } from './history-reader.ts';
+import { putExtreme, putImages } from './history-rows.ts';
+import { between, emptySeries, type ImageState, moveSeries, remember, type Series, type StoreState } from './history-series.ts';
+import { thinned } from './thinning.ts';
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
-
-interface Tier {
-  readonly table: string;
-  readonly stepMs: number;
-  /** The coarsest is kept as long as the caller chose. */
-  readonly keptMs: number;
-}
-
-const STORE_TIERS: readonly Tier[] = [
-  { table: 'store_minute', stepMs: MINUTE, keptMs: 14 * DAY },
-  { table: 'store_ten', stepMs: 10 * MINUTE, keptMs: 90 * DAY },
-  { table: 'store_hour', stepMs: HOUR, keptMs: 366 * DAY },
-  { table: 'store_day', stepMs: DAY, keptMs: Number.POSITIVE_INFINITY },
-];
-const IMAGE_TIERS: readonly Tier[] = [
-  { table: 'image_ten', stepMs: 10 * MINUTE, keptMs: 2 * DAY },
-  { table: 'image_hour', stepMs: HOUR, keptMs: 7 * DAY },
-  { table: 'image_quarter', stepMs: 6 * HOUR, keptMs: 30 * DAY },
-  { table: 'image_day', stepMs: DAY, keptMs: Number.POSITIVE_INFINITY },
-];
 const DEFAULT_RETENTION_MS = 400 * DAY;
-
-/** Times are in seconds: `slot` begins one of the grid, `late` is how long after that the sample was taken. */
-const MIGRATIONS = [
-  [
-    'CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL, store TEXT, last INTEGER NOT NULL) STRICT',
-    'CREATE UNIQUE INDEX store_name ON series (name) WHERE store IS NULL',
-    'CREATE UNIQUE INDEX image_name ON series (name) WHERE store IS NOT NULL',
-    ...STORE_TIERS.map(
-      ({ table }) =>
-        `CREATE TABLE ${table} (slot INTEGER, series INTEGER, most INTEGER, late INTEGER, size INTEGER NOT NULL, available INTEGER NOT NULL,
-           allocation INTEGER NOT NULL, commitment INTEGER, residual INTEGER, reserved INTEGER NOT NULL,
-           PRIMARY KEY (slot, series, most)) STRICT, WITHOUT ROWID`,
-    ),
-    ...IMAGE_TIERS.map(
-      ({ table }) =>
-        `CREATE TABLE ${table} (slot INTEGER, series INTEGER, late INTEGER, length INTEGER, allocation INTEGER NOT NULL, commitment INTEGER,
-           PRIMARY KEY (slot, series)) STRICT, WITHOUT ROWID`,
-    ),
-  ].join(';\n'),
-];
 
 /** Images written before others get their turn: some milliseconds. */
 const IMAGES_AT_ONCE = 100;
@@ -72,24 +34,7 @@ const ROWS_AT_ONCE = 1000;
 const STEADY_MS = HOUR;
 /** More than this between what the wall clock and the monotonic one say passed is a jump. */
 const JUMP_MS = 2 * MINUTE;
-/** Points of an image that are kept at hand for forecasts, each first of equal ones and the last. */
-const MAX_POINTS = 64;
-/** What forecasts look back on when the process has just begun. */
-const LOADED_MS = 7 * DAY;
 const CACHE_PAGES = 4096;
-
-export interface StoreState extends Omit<StoreSample, 'at'> {
-  readonly id: string;
-}
-
-export interface ImageState {
-  readonly id: string;
-  readonly storeId: string;
-  readonly path: string;
-  readonly length: number | null;
-  readonly allocation: number;
-  readonly commitment: number | null;
-}
 
 export interface Tick {
   readonly atMs: number;
@@ -103,23 +48,9 @@ export interface HistoryChoice {
   readonly monotonicMs?: () => number;
 }
 
-/** What is at hand of a series. */
-interface Series {
-  readonly number: number;
-  readonly id: string;
-  /** undefined for a store. */
-  readonly storeId: string | undefined;
-  /** The slot, per tier, that has its sample. */
-  slots: number[];
-  lastSeconds: number;
-  length: number | null | undefined;
-  allocation: number | undefined;
-  commitment: number | null | undefined;
-  points: SizePoint[];
-}
-
 export class History {
   readonly #database: StateDatabase;
+  readonly #reader: HistoryReader;
   readonly #retentionMs: number;
   readonly #monotonicMs: () => number;
   readonly #rebuilt: Finding[];
@@ -128,7 +59,6 @@ export class History {
   #images = new Map<string, Series>();
   /** Of the transaction that is being written: not there if it fails. */
   #begun: Series[] = [];
-  #lastAtMs = Number.POSITIVE_INFINITY;
   /** Wall clock less monotonic clock at the last tick, and since when that has been so. */
   #offsetMs: number | undefined;
   #steadySinceMs: number;
@@ -138,6 +68,7 @@ export class History {
     this.#database = database;
     this.#retentionMs = choice.retentionMs ?? DEFAULT_RETENTION_MS;
     this.#monotonicMs = choice.monotonicMs ?? ((): number => Number(process.hrtime.bigint() / 1_000_000n));
+    this.#reader = new HistoryReader(database, this.#retentionMs);
     this.#steadySinceMs = this.#monotonicMs();
     this.#rebuilt = rebuilt;
   }
@@ -162,7 +93,7 @@ export class History {
     const history = new History(database, choice, rebuilt);
     known.history = history;
     try {
-      await history.#load();
+      await loadSeries(database, history.#stores, history.#images);
     } catch (error) {
       database.close();
       throw error;
@@ -201,19 +132,21 @@ export class History {
 
   /** Samples of a store, in order of time, at most `query.points`. Empty for a store that nobody knows. */
   storeSamples(id: string, query: HistoryQuery): readonly StoreSample[] {
-    const rows = this.#storeRows(id, query);
+    const rows = this.#reader.storeRows(this.#stores.get(id), query);
     return thinned(rows, query.points, ({ available }) => available).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
   }
 
   /** As `storeSamples`. */
   imageSamples(id: string, query: HistoryQuery): readonly ImageSample[] {
-    const rows = this.#imageRows(this.#images.get(id), query);
+    const rows = this.#reader.imageRows(this.#images.get(id), query);
     return thinned(rows, query.points, ({ allocation }) => allocation).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
   }
 
   /** Allocation and available space of a store since `fromMs`, at most a few hundred points each. */
   storePoints(id: string, fromMs: number): { readonly allocation: readonly SizePoint[]; readonly available: readonly SizePoint[] } {
-    const rows = thinned(this.#storeRows(id, { ...this.#spanOf(id, fromMs), points: 300 }), 300, ({ available }) => available);
+    const series = this.#stores.get(id);
+    const query = { ...this.#reader.spanOf(series, fromMs), points: 300 };
+    const rows = thinned(this.#reader.storeRows(series, query), 300, ({ available }) => available);
     return {
       allocation: rows.map(({ atMs, allocation }) => ({ atMs, bytes: allocation })),
       available: rows.map(({ atMs, available }) => ({ atMs, bytes: available })),
@@ -228,7 +161,7 @@ export class History {
     const result = new Map<string, readonly SizePoint[]>();
     for (const [id, { points, storeId: lyingOn }] of this.#images) {
       if (lyingOn !== storeId) continue;
-      const visible = between(points, fromMs, this.#lastAtMs);
+      const visible = between(points, fromMs, this.#reader.lastAtMs);
       if (visible.length > 0) result.set(id, visible);
     }
     return result;
@@ -237,7 +170,7 @@ export class History {
   /** As `imagePoints`, of one image; empty where nothing is known. */
   pointsOf(storeId: string, imageId: string, fromMs: number): readonly SizePoint[] {
     const series = this.#images.get(imageId);
-    return series?.storeId === storeId ? between(series.points, fromMs, this.#lastAtMs) : [];
+    return series?.storeId === storeId ? between(series.points, fromMs, this.#reader.lastAtMs) : [];
   }
 
   /** Deletes what is too old, in pieces between which others get their turn; how many rows. Never rejects. */
@@ -328,7 +261,7 @@ export class History {
     const offsetMs = atMs - now;
     if (this.#offsetMs !== undefined && Math.abs(offsetMs - this.#offsetMs) > JUMP_MS) this.#clockJumped(now);
     this.#offsetMs = offsetMs;
-    this.#lastAtMs = atMs;
+    this.#reader.lastAtMs = atMs;
   }
 
   /** What was noted as written may lie in another time: all is written anew. */
@@ -405,91 +338,6 @@ export class History {
     Object.assign(series, { lastSeconds: now });
   }
 
-  #storeRows(id: string, query: HistoryQuery): readonly StoreRow[] {
-    const series = this.#stores.get(id);
-    if (series === undefined) return [];
-    const toMs = Math.min(query.toMs, this.#lastAtMs);
-    const tier = tierFor(STORE_TIERS, { ...query, toMs }, this.#now(toMs));
-    const bounds = [seconds(query.fromMs - tier.stepMs), seconds(toMs)];
-    const sql = `SELECT slot, late, size, available, allocation, commitment, residual, reserved FROM ${tier.table}
-      WHERE slot > ? AND slot <= ? AND series = ? ORDER BY slot, most`;
-    const rows = this.#database.read((connection) => connection.all(sql, ...bounds, series.number)).map(storeRow);
-    const inOrder = rows.filter(({ atMs }) => atMs >= query.fromMs && atMs <= toMs).sort((a, b) => a.atMs - b.atMs);
-    // Where the least and the most are the same sample.
-    return inOrder.filter((row, index) => row.atMs !== inOrder[index - 1]?.atMs);
-  }
-
-  /**
-   * From when to when there are samples of a store, to the hour. The grid is chosen by that: by the time that was asked for, or
-   * without an end before the first tick, a young history would come down to a few points.
-   */
-  #spanOf(id: string, fromMs: number): { readonly fromMs: number; readonly toMs: number } {
-    const series = this.#stores.get(id)?.number ?? null;
-    const sql = 'SELECT min(slot), max(slot) FROM store_hour WHERE slot > ? AND series = ?';
-    const [[first, last] = []] = this.#database.read((connection) => connection.all(sql, seconds(fromMs - HOUR), series));
-    if (typeof first !== 'number' || typeof last !== 'number') return { fromMs, toMs: fromMs };
-    return { fromMs: Math.max(fromMs, first * SECOND), toMs: Math.min(this.#lastAtMs, last * SECOND + HOUR) };
-  }
-
-  #imageRows(series: Series | undefined, query: HistoryQuery): readonly ImageRow[] {
-    if (series === undefined) return [];
-    const toMs = Math.min(query.toMs, this.#lastAtMs);
-    const now = this.#now(toMs);
-    // Only what changed is on the finest grid: the next one has the rest.
-    const coarse = tierFor(IMAGE_TIERS.slice(1), { ...query, toMs }, now);
-    const tiers = coarse === IMAGE_TIERS[1] ? IMAGE_TIERS.slice(0, 2) : [coarse];
-    const rows = tiers.flatMap((tier) =>
-      this.#rowsOfGrid(series.number, tier, Math.max(query.fromMs, now - Math.min(tier.keptMs, this.#retentionMs)), toMs),
-    );
-    const all = [...rows, ...lastKnown(series)].filter(({ atMs }) => atMs >= query.fromMs && atMs <= toMs).sort((a, b) => a.atMs - b.atMs);
-    return all.filter((row, index) => row.atMs !== all[index - 1]?.atMs);
-  }
-
-  /** From slot to slot: a row lies at its place or not at all. */
-  #rowsOfGrid(number: number, { table, stepMs }: Tier, fromMs: number, toMs: number): ImageRow[] {
-    const [first, last, step] = [place(fromMs, stepMs).slot, place(toMs, stepMs).slot, stepMs / SECOND];
-    const sql = `WITH RECURSIVE grid (at) AS (SELECT ? UNION ALL SELECT at + ? FROM grid WHERE at + ? <= ?)
-      SELECT slot, late, length, allocation, commitment FROM grid CROSS JOIN ${table} ON slot = at AND series = ?`;
-    return this.#database.read((connection) => connection.all(sql, first, step, step, last, number)).map(imageRow);
-  }
-
-  /** The end of what is kept; a query may end before that. */
-  #now(toMs: number): number {
-    return Number.isFinite(this.#lastAtMs) ? this.#lastAtMs : toMs;
-  }
-
-  /** Series, and of each image what forecasts need, slot by slot. */
-  async #load(): Promise<void> {
-    const rows = this.#database.read((connection) => connection.all('SELECT id, name, store, last FROM series'));
-    const byNumber = new Map<number, Series>();
-    for (const [number, name, store, last] of rows) {
-      const series = emptySeries(Number(number), fromText(name), store === null ? undefined : fromText(store), Number(last));
-      byNumber.set(series.number, series);
-      (series.storeId === undefined ? this.#stores : this.#images).set(series.id, series);
-    }
-    await this.#loadPoints(byNumber);
-  }
-
-  async #loadPoints(byNumber: ReadonlyMap<number, Series>): Promise<void> {
-    const newest = Number(this.#database.read((connection) => connection.all('SELECT max(slot) FROM image_ten'))[0]?.[0] ?? 0);
-    const fromSlot = newest - LOADED_MS / SECOND;
-    // Six-hourly first, then what changed of late: each list of points stays in order.
-    for (const [table, from, to] of [
-      ['image_quarter', fromSlot, newest - DAY / SECOND],
-      ['image_hour', newest - DAY / SECOND, newest],
-    ] as const) {
-      const slots = this.#database.read((connection) => slotsOf(connection, table, from, to));
-      for (const slot of slots) {
-        const sql = `SELECT series, late, allocation FROM ${table} WHERE slot = ?`;
-        for (const [number, late, allocation] of this.#database.read((connection) => connection.all(sql, slot))) {
-          const series = byNumber.get(Number(number));
-          if (series !== undefined) addPoint(series, { atMs: (slot + Number(late)) * SECOND, bytes: Number(allocation) });
-        }
-        await yieldToEventLoop();
-      }
-    }
-  }
-
   #write<T>(work: (connection: Connection) => T): T {
     this.#begun = [];
     try {
@@ -499,105 +347,6 @@ export class History {
       throw error;
     }
   }
-}
-
-interface StoreRow extends Omit<StoreSample, 'at'> {
-  readonly atMs: number;
-}
-
-interface ImageRow extends Omit<ImageSample, 'at'> {
-  readonly atMs: number;
-}
-
-function emptySeries(number: number, id: string, storeId: string | undefined, lastSeconds: number): Series {
-  return { number, id, storeId, slots: [], lastSeconds, length: undefined, allocation: undefined, commitment: undefined, points: [] };
-}
-
-function moveSeries(list: Map<string, Series>, series: Series, named: Pick<Series, 'id' | 'storeId'>): void {
-  list.delete(series.id);
-  list.set(named.id, { ...series, ...named });
-}
-
-function remember(series: Series, { length, allocation, commitment }: ImageState, atMs: number): void {
-  Object.assign(series, { length, allocation, commitment });
-  addPoint(series, { atMs, bytes: allocation });
-}
-
-/** Of points in order of time. */
-function between(points: readonly SizePoint[], fromMs: number, toMs: number): readonly SizePoint[] {
-  const begin = points.findIndex(({ atMs }) => atMs >= fromMs);
-  const last = points.findLastIndex(({ atMs }) => atMs <= toMs);
-  return begin < 0 ? [] : points.slice(begin, last + 1);
-}
-
-/** What is not on a coarse grid yet. */
-function lastKnown({ points, length, allocation, commitment }: Series): ImageRow[] {
-  const last = points.at(-1);
-  if (last === undefined || allocation === undefined) return [];
-  return [{ atMs: Math.floor(last.atMs / SECOND) * SECOND, length: length ?? null, allocation, commitment: commitment ?? null }];
-}
-
-/** Of three equal ones in a row the middle one says nothing. When there are too many, every other one of the older half goes. */
-function addPoint(series: Series, point: SizePoint): void {
-  const { points } = series;
-  while ((points.at(-1)?.atMs ?? Number.NEGATIVE_INFINITY) >= point.atMs) points.pop();
-  if (points.at(-1)?.bytes === point.bytes && points.at(-2)?.bytes === point.bytes) points.pop();
-  points.push(point);
-  if (points.length > MAX_POINTS) Object.assign(series, { points: points.filter((_, index) => index > MAX_POINTS / 2 || index % 2 === 0) });
-}
-
-/** The finest grid that reaches back to `fromMs`, unless a coarser one has points enough. */
-function tierFor(tiers: readonly Tier[], { fromMs, toMs, points }: HistoryQuery, nowMs: number): Tier {
-  const reaching = tiers.filter(({ keptMs }) => nowMs - keptMs <= fromMs);
-  const enough = reaching.filter(({ stepMs }) => (toMs - fromMs) / stepMs >= points / 2);
-  return enough.at(-1) ?? reaching[0] ?? (tiers.at(-1) as Tier);
-}
-
-function slotsOf(connection: Connection, table: string, from: number, to: number): number[] {
-  const sql = `WITH RECURSIVE slots (at) AS (SELECT min(slot) FROM ${table} WHERE slot > ?
-    UNION ALL SELECT (SELECT min(slot) FROM ${table} WHERE slot > at) FROM slots WHERE at IS NOT NULL) SELECT at FROM slots WHERE at <= ?`;
-  return connection.all(sql, from, to).map(([at]) => Number(at));
-}
-
-/** Of a slot's samples up to now, on the next finer grid, the one with the least or the most available space; of equal ones the first. */
-function putExtreme(table: string, finer: string, order: '' | 'DESC'): string {
-  return `INSERT OR REPLACE INTO ${table} SELECT ?, series, ?, slot + late - ?, size, available, allocation, commitment, residual, reserved
-    FROM ${finer} WHERE slot >= ? AND slot <= ? AND series = ? AND slot + late <= ? ORDER BY available ${order}, slot + late LIMIT 1`;
-}
-
-/** Many rows by one statement: a call costs more than a row. */
-function putImages(connection: Connection, table: string, rows: readonly (readonly Value[])[]): void {
-  if (rows.length === 0) return;
-  const columns = [0, 1, 2, 3, 4, 5].map((index) => `value ->> ${index}`).join(', ');
-  connection.run(`INSERT OR REPLACE INTO ${table} SELECT ${columns} FROM json_each(?)`, JSON.stringify(rows));
-}
-
-function storeRow(row: readonly unknown[]): StoreRow {
-  const [slot, late, size, available, allocation, commitment, residual, reserved] = row as (number | null)[];
-  return {
-    atMs: (Number(slot) + Number(late)) * SECOND,
-    size: Number(size),
-    available: Number(available),
-    allocation: Number(allocation),
-    commitment: commitment ?? null,
-    residual: residual ?? null,
-    reserved: Number(reserved),
-  };
-}
-
-function imageRow(row: readonly unknown[]): ImageRow {
-  const [slot, late, length, allocation, commitment] = row as (number | null)[];
-  const atMs = (Number(slot) + Number(late)) * SECOND;
-  return { atMs, length: length ?? null, allocation: Number(allocation), commitment: commitment ?? null };
-}
-
-function place(atMs: number, stepMs: number): { readonly slot: number; readonly late: number } {
-  const slotMs = Math.floor(atMs / stepMs) * stepMs;
-  return { slot: slotMs / SECOND, late: Math.floor((atMs - slotMs) / SECOND) };
-}
-
-function seconds(ms: number): number {
-  return Math.floor(ms / SECOND);
 }
 
 function timeText(ms: number): string {

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_TTL_SECONDS } from '#wire';
-import { Ledger, type LedgerClock, type LedgerRequest, MAX_HELD_OF_ONE } from './ledger.ts';
+import { Ledger } from './ledger.ts';
+import type { LedgerClock } from './ledger-time.ts';
+import { type LedgerRequest, MAX_HELD_OF_ONE } from './ledger-request.ts';
 
 const T0 = Date.UTC(2026, 0, 1);
 const MINUTE = 60_000;

@@ -13,81 +13,27 @@
  * A key that is held already, asked for again with the same store, bytes and path, is the same reservation: it is extended to
  * the new TTL, never shortened; where `decide` says no by now, it stays as it was. An ended key may be used anew.
  */
-import { readBootId } from '#host';
-import { formatBytes, PlimsollError, plural } from '#base';
-import { type Finding, MAX_TTL_SECONDS, MAX_KEY_LENGTH, type Reservation, MIN_TTL_SECONDS } from '#wire';
-import {
-  asText,
-  type Connection,
-  type DatabaseChoice,
-  fromText,
-  openDatabase,
-  type Rebuilt,
-  type StateDatabase,
-  type Value,
-} from './database.ts';
+import { PlimsollError } from '#base';
+import type { Finding, Reservation } from '#wire';
+import { asText, type Connection, fromText, type Value } from './connection.ts';
+import { type DatabaseChoice, openDatabase, type Rebuilt, type StateDatabase } from './database.ts';
+import { type HeldReservation, HeldReservations, isOver, textLengthOf } from './held-reservations.ts';
+import { type LedgerRequest, MAX_HELD, MAX_HELD_OF_ONE, requireRequest, requireSame, tooMany } from './ledger-request.ts';
+import { type LedgerClock, LedgerTime, systemClock } from './ledger-time.ts';
+import { refillFromFile, refillFromMemory } from './ledger-salvage.ts';
+import { COLUMNS, END, endedReservation, EXTEND, INSERT, MIGRATIONS, removeOld, STATES } from './ledger-table.ts';
 
-/** Of all clients together, and of one of them. */
-export const MAX_HELD = 10_000;
-export const MAX_HELD_OF_ONE = 2500;
 /** Characters of all keys and paths that are held: what is held is in memory, and read when the daemon starts. */
 const MAX_HELD_TEXT = 16 * 2 ** 20;
-/** A path or store is a file name at its longest. */
-const MAX_NAME_LENGTH = 4096;
-/** Ended ones stay for the record. */
-const ENDED_KEPT_MS = 7 * 86_400_000;
-const MAX_ENDED = 10_000;
 /** Ended ones that a list gives where it is not told how many: each may have a path of 4 KiB. */
 const LISTED_ENDED = 1000;
 /** Reservations that one call ends: more are over all the same, and are written by the next. */
 const ENDED_AT_ONCE = 500;
-/** Records that one call removes: more than it ends, so that they do not pile up. */
-const REMOVED_AT_ONCE = 1000;
 /** Old records are looked for at least so often. */
 const CLEANING_MS = 600_000;
 const SLACK_BYTES = 2 ** 20;
 /** What is held is in memory anyhow; the fewer pages are, the sooner damage to the file is noticed. */
 const CACHE_PAGES = 16;
-
-/** Stored states all take the same space, so that ending a reservation needs none. */
-const STATES = { held: 2, released: 3, expired: 4, fulfilled: 5 } as const;
-const STATE_NAMES: Readonly<Record<number, Reservation['state']>> = { 2: 'held', 3: 'released', 4: 'expired', 5: 'fulfilled' };
-
-/** `ended_ms` is the expiry as long as it is held; `deadline_ms` is of the monotonic clock of `boot`. */
-const MIGRATIONS = [
-  `CREATE TABLE reservation (
-     id INTEGER PRIMARY KEY,
-     state INTEGER NOT NULL CHECK (state BETWEEN 2 AND 5),
-     created_ms INTEGER NOT NULL,
-     expires_ms INTEGER NOT NULL,
-     ended_ms INTEGER NOT NULL,
-     ttl_ms INTEGER NOT NULL CHECK (ttl_ms > 0),
-     deadline_ms INTEGER NOT NULL,
-     bytes INTEGER NOT NULL CHECK (bytes > 0),
-     boot TEXT NOT NULL,
-     key TEXT NOT NULL,
-     store TEXT NOT NULL,
-     path TEXT
-   ) STRICT;
-   CREATE UNIQUE INDEX held_key ON reservation (key) WHERE state = 2;
-   CREATE INDEX ended_at ON reservation (ended_ms) WHERE state <> 2`,
-];
-const COLUMNS = 'state, created_ms, expires_ms, ended_ms, ttl_ms, deadline_ms, bytes, boot, key, store, path';
-const INSERT = `INSERT INTO reservation (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
-const END = 'UPDATE reservation SET state = ?, ended_ms = ? WHERE state = 2 AND key = ?';
-const EXTEND = 'UPDATE reservation SET expires_ms = ?, ended_ms = ?, ttl_ms = ?, deadline_ms = ?, boot = ? WHERE state = 2 AND key = ?';
-
-export interface LedgerRequest {
-  /** 1 to 200 characters, any. */
-  readonly key: string;
-  readonly store: string;
-  readonly bytes: number;
-  readonly path: string | null;
-  /** 1 second to 30 days. */
-  readonly ttlSeconds: number;
-  /** Who holds it, such as `user 1000`: a quota counts what each holds since the daemon started. Undefined: none counts. */
-  readonly holder?: string | undefined;
-}
 
 /** What `decide` answers, at least. */
 export interface Holding {
@@ -101,50 +47,19 @@ export interface Reserved<T> {
   readonly reservation: Reservation | null;
 }
 
-/** Where the time comes from. */
-export interface LedgerClock {
-  readonly wallMs: () => number;
-  /** Counts on through one boot of the machine, over processes. */
-  readonly monotonicMs: () => number;
-  readonly boot: string;
-}
-
-interface Held {
-  readonly key: string;
-  readonly store: string;
-  readonly bytes: number;
-  readonly path: string | null;
-  readonly holder: string | undefined;
-  readonly createdMs: number;
-  readonly ttlMs: number;
-  /** Of the monotonic clock of this boot. */
-  readonly deadlineMs: number;
-}
-
 export class Ledger {
   readonly #database: StateDatabase;
-  readonly #clock: LedgerClock;
+  readonly #time: LedgerTime;
   readonly #findings: Finding[];
   #unwritable: Finding | undefined;
-  #held = new Map<string, Held>();
-  /** By store; kept with #held. */
-  #heldBytes = new Map<string, number>();
-  /** By holder, and characters of all; kept with #held. */
-  readonly #heldBy = new Map<string, number>();
-  #heldText = 0;
-  #revision = 0;
-  /** The least deadline that can be among #held. */
-  #nextDeadlineMs = Number.POSITIVE_INFINITY;
+  readonly #held = new HeldReservations();
   #nextCleaningMs = 0;
   #endedSinceCleaning = 0;
-  /** Wall clock less monotonic clock, as of the last call. */
-  #offsetMs: number;
 
   private constructor(database: StateDatabase, clock: LedgerClock, findings: Finding[]) {
     this.#database = database;
-    this.#clock = clock;
+    this.#time = new LedgerTime(clock);
     this.#findings = findings;
-    this.#offsetMs = clock.wallMs() - clock.monotonicMs();
     this.#load();
   }
 
@@ -200,21 +115,21 @@ export class Ledger {
     decide: (heldBytes: number, own: Reservation | undefined) => T,
   ): Reserved<T> {
     requireRequest(request);
-    this.#see(nowMs);
+    this.#time.adjust(nowMs);
     this.expire(nowMs);
     const own = this.#live(request.key);
     if (own !== undefined) requireSame(own, request);
-    const heldBytes = this.#bytesOf(request.store) - (own?.bytes ?? 0);
-    const decision = decide(heldBytes, own && this.#reservationOf(own));
-    if (!decision.hold) return { decision, reservation: own === undefined ? null : this.#reservationOf(own) };
+    const heldBytes = this.#bytesOn(request.store) - (own?.bytes ?? 0);
+    const decision = decide(heldBytes, own && this.#time.reservationOf(own));
+    if (!decision.hold) return { decision, reservation: own === undefined ? null : this.#time.reservationOf(own) };
     const held = own === undefined ? this.#hold(request, nowMs) : this.#extend(own, request.ttlSeconds);
-    return { decision, reservation: this.#reservationOf(held) };
+    return { decision, reservation: this.#time.reservationOf(held) };
   }
 
   /** What the key holds, unless that is over. */
-  #live(key: string): Held | undefined {
+  #live(key: string): HeldReservation | undefined {
     const held = this.#held.get(key);
-    return held === undefined || isOver(held, this.#monotonic()) ? undefined : held;
+    return held === undefined || isOver(held, this.#time.nowMs()) ? undefined : held;
   }
 
   /**
@@ -236,10 +151,13 @@ export class Ledger {
    * On a full disk it ends nothing, and what is over is not counted all the same. Never throws for that.
    */
   expire(nowMs: number): readonly Reservation[] {
-    this.#see(nowMs);
-    const now = this.#monotonic();
-    if (now < this.#nextDeadlineMs && now < this.#nextCleaningMs && this.#endedSinceCleaning < ENDED_AT_ONCE) return [];
-    const over = [...this.#held.values()].filter((one) => isOver(one, now)).slice(0, ENDED_AT_ONCE);
+    this.#time.adjust(nowMs);
+    const now = this.#time.nowMs();
+    if (now < this.#held.nextDeadlineMs && now < this.#nextCleaningMs && this.#endedSinceCleaning < ENDED_AT_ONCE) return [];
+    const over = this.#held
+      .all()
+      .filter((one) => isOver(one, now))
+      .slice(0, ENDED_AT_ONCE);
     try {
       this.#write((connection) => {
         for (const { key } of over) connection.run(END, STATES.expired, nowMs, asText(key));
@@ -251,16 +169,16 @@ export class Ledger {
     }
     this.#endedSinceCleaning = 0;
     this.#nextCleaningMs = now + CLEANING_MS;
-    for (const one of over) this.#forget(one);
-    this.#nextDeadlineMs = this.#leastDeadline();
-    return over.map((one) => this.#reservationOf(one, 'expired'));
+    for (const one of over) this.#held.remove(one);
+    this.#held.refreshDeadline();
+    return over.map((one) => this.#time.reservationOf(one, 'expired'));
   }
 
   /** What is held now, in the order of its making. */
   held(store?: string): readonly Reservation[] {
-    const now = this.#monotonic();
-    const list = [...this.#held.values()].filter((one) => !isOver(one, now) && (store === undefined || one.store === store));
-    return list.map((one) => this.#reservationOf(one));
+    const now = this.#time.nowMs();
+    const list = this.#held.all().filter((one) => !isOver(one, now) && (store === undefined || one.store === store));
+    return list.map((one) => this.#time.reservationOf(one));
   }
 
   /** Whether the key holds space now. */
@@ -270,7 +188,7 @@ export class Ledger {
 
   /** Bytes held on the store. */
   heldBytes(store: string): number {
-    return this.#bytesOf(store);
+    return this.#bytesOn(store);
   }
 
   /** What is held, and with `ended` what was, the last ended first, at most `limit` of those. */
@@ -289,7 +207,7 @@ export class Ledger {
    * and written by the next start.
    */
   adopt(from: string, to: string, { isOfThisBoot }: { readonly isOfThisBoot: boolean }): void {
-    const boot = isOfThisBoot ? this.#clock.boot : null;
+    const boot = isOfThisBoot ? this.#time.boot : null;
     const where = 'store = ? AND (? IS NULL OR boot = ?)';
     try {
       const rows = this.#attempt(() =>
@@ -306,10 +224,10 @@ export class Ledger {
     }
   }
 
-  #moveTo(store: string, held: Held | undefined): void {
+  #moveTo(store: string, held: HeldReservation | undefined): void {
     if (held === undefined) return;
-    this.#forget(held);
-    this.#remember({ ...held, store });
+    this.#held.remove(held);
+    this.#held.add({ ...held, store });
   }
 
   close(): void {
@@ -318,55 +236,39 @@ export class Ledger {
 
   /** What is held, as rows of the table. */
   heldRows(): readonly (readonly Value[])[] {
-    return [...this.#held.values()].map((one) => this.#rowOf(one));
+    return this.#held.all().map((one) => this.#time.rowOf(one));
   }
 
   #load(): void {
     const rows = this.#attempt(() =>
       this.#database.read((connection) => connection.all(`SELECT ${COLUMNS} FROM reservation WHERE state = 2 ORDER BY id`)),
     );
-    for (const row of rows) this.#remember(this.#heldOf(row));
+    for (const row of rows) this.#held.add(this.#time.heldOf(row));
   }
 
-  #heldOf(row: readonly unknown[]): Held {
-    const [, createdMs = 0, expiresMs = 0, , ttlMs = 0, deadlineMs = 0, bytes = 0] = row.slice(0, 7).map(Number);
-    const [boot, key, store, path] = row.slice(7);
-    const left = boot === this.#clock.boot ? deadlineMs - this.#monotonic() : expiresMs - this.#clock.wallMs();
-    return {
-      key: fromText(key),
-      store: fromText(store),
-      bytes,
-      path: path === null ? null : fromText(path),
-      holder: undefined,
-      createdMs,
-      ttlMs,
-      deadlineMs: this.#monotonic() + Math.min(left, ttlMs),
-    };
-  }
-
-  #hold(request: LedgerRequest, nowMs: number): Held {
+  #hold(request: LedgerRequest, nowMs: number): HeldReservation {
     const { key, store, bytes, path, holder } = request;
     this.#requireRoom(request);
     const ttlMs = Math.ceil(request.ttlSeconds * 1000);
-    const held: Held = { key, store, bytes, path, holder, createdMs: nowMs, ttlMs, deadlineMs: this.#monotonic() + ttlMs };
+    const held: HeldReservation = { key, store, bytes, path, holder, createdMs: nowMs, ttlMs, deadlineMs: this.#time.nowMs() + ttlMs };
     this.#writeMore((connection) => {
       // One of this key that is over, but was not written as ended yet.
       connection.run(END, STATES.expired, nowMs, asText(key));
-      connection.run(INSERT, ...this.#rowOf(held));
+      connection.run(INSERT, ...this.#time.rowOf(held));
     });
-    this.#forget(this.#held.get(key));
-    this.#remember(held);
+    this.#held.remove(this.#held.get(key));
+    this.#held.add(held);
     return held;
   }
 
   /** Throws: over-budget, RESERVATIONS_TOO_MANY. */
   #requireRoom({ key, store, bytes, path, holder }: LedgerRequest): void {
-    const ofOne = holder === undefined ? 0 : (this.#heldBy.get(holder) ?? 0);
+    const ofOne = this.#held.countOf(holder);
     if (ofOne >= MAX_HELD_OF_ONE) throw tooMany(`${ofOne} of ${holder}`, `at most ${MAX_HELD_OF_ONE} of one user`);
-    const isSafe = Number.isSafeInteger(this.#bytesOf(store) + bytes);
+    const isSafe = Number.isSafeInteger(this.#bytesOn(store) + bytes);
     if (this.#held.size >= MAX_HELD || !isSafe)
       throw tooMany(`${this.#held.size}`, `at most ${MAX_HELD}, of less than 2^53 bytes together`);
-    const text = this.#heldText + textOf({ key, path });
+    const text = this.#held.textLength + textLengthOf({ key, path });
     if (text > MAX_HELD_TEXT) throw tooMany(`${text} characters of keys and paths`, `at most ${MAX_HELD_TEXT}`);
   }
 
@@ -375,30 +277,29 @@ export class Ledger {
    * marks `held` gives the same.
    */
   get mark(): number | undefined {
-    return this.#monotonic() < this.#nextDeadlineMs ? this.#revision : undefined;
+    return this.#time.nowMs() < this.#held.nextDeadlineMs ? this.#held.revision : undefined;
   }
 
-  #extend(own: Held, ttlSeconds: number): Held {
+  #extend(own: HeldReservation, ttlSeconds: number): HeldReservation {
     const ttlMs = Math.ceil(ttlSeconds * 1000);
-    const deadlineMs = this.#monotonic() + ttlMs;
+    const deadlineMs = this.#time.nowMs() + ttlMs;
     if (deadlineMs <= own.deadlineMs) return own;
-    const held: Held = { ...own, ttlMs, deadlineMs };
-    const expiresMs = this.#wallOf(deadlineMs);
-    this.#write((connection) => connection.run(EXTEND, expiresMs, expiresMs, ttlMs, deadlineMs, this.#clock.boot, asText(own.key)));
-    this.#held.set(own.key, held);
-    this.#revision += 1;
+    const held: HeldReservation = { ...own, ttlMs, deadlineMs };
+    const expiresMs = this.#time.wallOf(deadlineMs);
+    this.#write((connection) => connection.run(EXTEND, expiresMs, expiresMs, ttlMs, deadlineMs, this.#time.boot, asText(own.key)));
+    this.#held.extend(held);
     return held;
   }
 
   #endByKey(key: string, nowMs: number, state: 'released' | 'fulfilled'): Reservation {
-    this.#see(nowMs);
+    this.#time.adjust(nowMs);
     const own = this.#held.get(key);
     if (own === undefined) return this.#endedByKey(key);
-    const ending = isOver(own, this.#monotonic()) ? 'expired' : state;
+    const ending = isOver(own, this.#time.nowMs()) ? 'expired' : state;
     this.#write((connection) => connection.run(END, STATES[ending], nowMs, asText(key)));
-    this.#forget(own);
+    this.#held.remove(own);
     this.#endedSinceCleaning += 1;
-    return this.#reservationOf(own, ending);
+    return this.#time.reservationOf(own, ending);
   }
 
   #endedByKey(key: string): Reservation {
@@ -413,64 +314,8 @@ export class Ledger {
     });
   }
 
-  #remember(held: Held): void {
-    this.#held.set(held.key, held);
-    this.#revision += 1;
-    this.#heldText += textOf(held);
-    if (held.holder !== undefined) this.#heldBy.set(held.holder, (this.#heldBy.get(held.holder) ?? 0) + 1);
-    this.#heldBytes.set(held.store, (this.#heldBytes.get(held.store) ?? 0) + held.bytes);
-    this.#nextDeadlineMs = Math.min(this.#nextDeadlineMs, held.deadlineMs);
-  }
-
-  #forget(held: Held | undefined): void {
-    if (held === undefined) return;
-    this.#held.delete(held.key);
-    this.#revision += 1;
-    this.#heldText -= textOf(held);
-    const ofOne = (this.#heldBy.get(held.holder ?? '') ?? 0) - 1;
-    if (ofOne > 0) this.#heldBy.set(held.holder ?? '', ofOne);
-    else this.#heldBy.delete(held.holder ?? '');
-    const left = (this.#heldBytes.get(held.store) ?? 0) - held.bytes;
-    if (left > 0) this.#heldBytes.set(held.store, left);
-    else this.#heldBytes.delete(held.store);
-  }
-
-  /** Without what is over and could not be written as ended yet. */
-  #bytesOf(store: string): number {
-    const now = this.#monotonic();
-    const all = this.#heldBytes.get(store) ?? 0;
-    if (now < this.#nextDeadlineMs) return all;
-    const over = [...this.#held.values()].filter((one) => one.store === store && isOver(one, now));
-    return over.reduce((left, { bytes }) => left - bytes, all);
-  }
-
-  #leastDeadline(): number {
-    return [...this.#held.values()].reduce((least, { deadlineMs }) => Math.min(least, deadlineMs), Number.POSITIVE_INFINITY);
-  }
-
-  #monotonic(): number {
-    return Math.floor(this.#clock.monotonicMs());
-  }
-
-  #see(nowMs: number): void {
-    this.#offsetMs = nowMs - this.#monotonic();
-  }
-
-  #wallOf(deadlineMs: number): number {
-    return Math.round(deadlineMs + this.#offsetMs);
-  }
-
-  #rowOf(held: Held): Value[] {
-    const { createdMs, ttlMs, deadlineMs, bytes } = held;
-    const expiresMs = this.#wallOf(deadlineMs);
-    const path = held.path === null ? null : asText(held.path);
-    const texts = [this.#clock.boot, asText(held.key), asText(held.store), path];
-    return [STATES.held, Math.round(createdMs), expiresMs, expiresMs, ttlMs, deadlineMs, bytes, ...texts];
-  }
-
-  #reservationOf(held: Held, state: Reservation['state'] = 'held'): Reservation {
-    const { key, store, bytes, path, createdMs, deadlineMs } = held;
-    return { key, store, bytes, path, createdAt: timeText(createdMs), expiresAt: timeText(this.#wallOf(deadlineMs)), state };
+  #bytesOn(store: string): number {
+    return this.#held.bytesOn(store, this.#time.nowMs());
   }
 
   #write(work: (connection: Connection) => unknown): void {
@@ -496,160 +341,7 @@ export class Ledger {
   }
 }
 
-function systemClock(): LedgerClock {
-  return { wallMs: Date.now, monotonicMs: () => Number(process.hrtime.bigint() / 1_000_000n), boot: readBootId() };
-}
-
-function isOver({ deadlineMs }: Held, monotonicMs: number): boolean {
-  return deadlineMs <= monotonicMs;
-}
-
-function removeOld(connection: Connection, nowMs: number): void {
-  const [row] = connection.all('SELECT count(*) FROM reservation WHERE state <> 2');
-  const surplus = Math.max(Number(row?.[0] ?? 0) - MAX_ENDED, 0);
-  const oldest = 'SELECT id FROM reservation WHERE state <> 2 ORDER BY ended_ms LIMIT ?';
-  connection.run(`DELETE FROM reservation WHERE id IN (${oldest})`, Math.min(surplus, REMOVED_AT_ONCE));
-  const old = 'SELECT id FROM reservation WHERE state <> 2 AND ended_ms < ? ORDER BY ended_ms LIMIT ?';
-  connection.run(`DELETE FROM reservation WHERE id IN (${old})`, nowMs - ENDED_KEPT_MS, REMOVED_AT_ONCE);
-}
-
-function endedReservation(row: readonly unknown[]): Reservation {
-  const [state = 0, createdMs = 0, expiresMs = 0, , , , bytes = 0] = row.slice(0, 7).map(Number);
-  const [, key, store, path] = row.slice(7);
-  return {
-    key: fromText(key),
-    store: fromText(store),
-    bytes,
-    path: path === null ? null : fromText(path),
-    createdAt: timeText(createdMs),
-    expiresAt: timeText(expiresMs),
-    state: STATE_NAMES[state] ?? 'expired',
-  };
-}
-
-/** The clock can say anything; a date cannot. */
-function timeText(ms: number): string {
-  const date = new Date(ms);
-  return Number.isNaN(date.getTime()) ? new Date(0).toISOString() : date.toISOString();
-}
-
-/** The file went bad while it was in use: what is held stands in memory. */
-function refillFromMemory({ aside, reason, fresh }: Rebuilt, rows: readonly (readonly Value[])[]): Finding {
-  insertAll(fresh, rows);
-  return rebuilt(aside, reason, `All ${rows.length} held reservations were restored; the record of ended ones is lost`);
-}
-
-function refillFromFile({ aside, reason, fresh, readDamaged }: Rebuilt): Finding {
-  const rows = readDamaged(readHeldRows) ?? [];
-  insertAll(fresh, rows);
-  const what = `${rows.length === 0 ? 'No held reservation' : plural(rows.length, 'held reservation')} could be read`;
-  return rebuilt(aside, reason, `${what} from it and ${rows.length === 1 ? 'was' : 'were'} restored; other held reservations may be lost`);
-}
-
-function rebuilt(aside: string, reason: string, outcome: string): Finding {
-  const message = `The ledger of reservations was damaged (${reason}). It was renamed to ${aside} and a new one was created. ${outcome}`;
-  return { level: 'critical', code: 'LEDGER_REBUILT', message };
-}
-
 function unwritable(found: string): Finding {
-  const message = `The ledger of reservations cannot be written: ${found}. Held reservations stay in force; nothing can be reserved or released until writing succeeds again`;
+  const message = `The ledger of reservations cannot be written: ${found}. HeldReservation reservations stay in force; nothing can be reserved or released until writing succeeds again`;
   return { level: 'critical', code: 'RESERVATIONS_UNWRITABLE', message };
-}
-
-/** In one transaction, and again without harm. */
-function insertAll(fresh: Connection, rows: readonly (readonly Value[])[]): void {
-  fresh.exec('BEGIN IMMEDIATE');
-  try {
-    for (const row of rows) fresh.run(INSERT.replace('INSERT', 'INSERT OR IGNORE'), ...row);
-    fresh.exec('COMMIT');
-  } catch (error) {
-    fresh.rollback();
-    throw error;
-  }
-}
-
-/** From both ends of the table up to the damage, then what lies between, one by one. Throws when nothing can be read. */
-function readHeldRows(damaged: Connection): Value[][] {
-  const found = new Map<number, Value[]>();
-  const sql = `SELECT id, ${COLUMNS} FROM reservation NOT INDEXED`;
-  const first = readUntilDamage(damaged, `${sql} ORDER BY id`, found);
-  const last = first.isWhole ? first : readUntilDamage(damaged, `${sql} ORDER BY id DESC`, found);
-  if (!first.isWhole && found.size === 0 && first.lastId === 0) throw new Error('not readable');
-  const from = first.lastId + 1;
-  const to = Math.min(first.isWhole ? 0 : last.lastId - 1, first.lastId + MAX_HELD + MAX_ENDED);
-  for (let id = from; id <= to; id += 1) readUntilDamage(damaged, `${sql} WHERE id = ?`, found, id);
-  return newestByKey([...found].sort(([a], [b]) => a - b).map(([, row]) => row));
-}
-
-function readUntilDamage(
-  damaged: Connection,
-  sql: string,
-  found: Map<number, Value[]>,
-  ...values: Value[]
-): { isWhole: boolean; lastId: number } {
-  let lastId = 0;
-  try {
-    for (const [id, ...row] of damaged.each(sql, ...values)) {
-      lastId = Number(id);
-      if (isSoundRow(row)) found.set(lastId, row as Value[]);
-    }
-    return { isWhole: true, lastId };
-  } catch {
-    return { isWhole: false, lastId };
-  }
-}
-
-/** Held, and as `reserve` would have written it: damage can change what lies inside a row, too. */
-function isSoundRow(row: readonly unknown[]): boolean {
-  const [state, ...numbers] = row.slice(0, 7).map(Number);
-  const texts = row.slice(7).filter((one) => one !== null);
-  const bytes = numbers[5] ?? 0;
-  return state === STATES.held && numbers.every(Number.isSafeInteger) && bytes > 0 && texts.length >= 3 && texts.slice(1).every(isJsonText);
-}
-
-function isJsonText(value: unknown): boolean {
-  try {
-    return typeof JSON.parse(String(value)) === 'string';
-  } catch {
-    return false;
-  }
-}
-
-function newestByKey(rows: readonly Value[][]): Value[][] {
-  return [...new Map(rows.map((row) => [row[8], row])).values()];
-}
-
-function requireSame(own: Held, { store, bytes, path }: LedgerRequest): void {
-  if (own.store === store && own.bytes === bytes && own.path === path) return;
-  throw new PlimsollError('conflict', 'RESERVATION_DIFFERS', {
-    doing: 'reserve space',
-    field: 'key',
-    found: own.key,
-    expected: `an unused key; this one already reserves ${formatBytes(own.bytes)} (${own.bytes} bytes) for a different request`,
-  });
-}
-
-function requireRequest({ key, store, bytes, path, ttlSeconds }: LedgerRequest): void {
-  if (!isText(key, MAX_KEY_LENGTH)) throw invalid('key', key, `a string of 1 to ${MAX_KEY_LENGTH} characters`);
-  if (!isText(store, MAX_NAME_LENGTH)) throw invalid('store', store, `a string of 1 to ${MAX_NAME_LENGTH} characters`);
-  if (path !== null && !isText(path, MAX_NAME_LENGTH)) throw invalid('path', path, `a string of 1 to ${MAX_NAME_LENGTH} characters`);
-  if (!Number.isSafeInteger(bytes) || bytes <= 0) throw invalid('bytes', bytes, 'an integer from 1 to 2^53 - 1');
-  const isTtl = typeof ttlSeconds === 'number' && ttlSeconds >= MIN_TTL_SECONDS && ttlSeconds <= MAX_TTL_SECONDS;
-  if (!isTtl) throw invalid('ttlSeconds', ttlSeconds, `${MIN_TTL_SECONDS} to ${MAX_TTL_SECONDS}`);
-}
-
-function isText(value: unknown, longest: number): boolean {
-  return typeof value === 'string' && value.length > 0 && value.length <= longest;
-}
-
-function invalid(field: string, found: unknown, expected: string): PlimsollError {
-  return new PlimsollError('usage', 'RESERVATION_INVALID', { doing: 'reserve space', field, found: String(found), expected });
-}
-
-function tooMany(found: string, expected: string): PlimsollError {
-  return new PlimsollError('over-budget', 'RESERVATIONS_TOO_MANY', { doing: 'reserve space', field: 'held reservations', found, expected });
-}
-
-function textOf({ key, path }: { readonly key: string; readonly path: string | null }): number {
-  return key.length + (path?.length ?? 0);
 }
