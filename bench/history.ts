@@ -6,7 +6,7 @@ import type { Measured } from './rounds.ts';
 
 const IMAGES = 10_000;
 const MAX_BYTES = 500e6;
-/** Nobody waits longer for anything else meanwhile. */
+/** Maximum delay of any other work meanwhile, in milliseconds. */
 const MAX_BLOCK_MS = 50;
 
 interface Year {

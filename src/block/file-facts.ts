@@ -52,13 +52,13 @@ export interface FileFacts extends StorageRules {
   readonly extentSizeHint: number;
   /** XFS with reflinks: bytes in whose steps it takes storage for the copies of shared blocks; 0 elsewhere. */
   readonly copyStep: number;
-  /** btrfs: the file is marked NOCOW (FS_NOCOW_FL); undefined elsewhere or where it could not be asked. */
+  /** btrfs: the file is marked NOCOW (FS_NOCOW_FL); undefined elsewhere or if the query failed. */
   readonly noCow: boolean | undefined;
-  /** Somebody holds QEMU's write permission lock on it; undefined when it could not be asked. */
+  /** A process holds QEMU's write permission lock on it; undefined if the query failed. */
   readonly openForWriting: boolean | undefined;
-  /** Bytes that the file can come to have at the most; left out where that is 2^53 and more, or was not asked. */
+  /** Maximum length of the file in bytes; absent if that is 2^53 or more, or not queried. */
   readonly largestFile?: number | undefined;
-  /** A mark that keeps everybody from opening the file for writing; left out where there is none. */
+  /** A mark that prevents the file from being opened for writing; absent without one. */
   readonly protection?: WriteProtection | undefined;
   /** Which limits of the filesystem cover the file (`subvolume 257`, `user 1000`); left out where it was not asked. */
   readonly domains?: readonly string[];

@@ -128,7 +128,7 @@ function growthOf(state: Qcow2State, { components, maxLength }: Bound): Growth {
   return { storage, maxLength, grain, scattered: scatteredBytes(state, storage) };
 }
 
-/** QEMU refuses to write an image that is marked corrupt: it stays as it is until somebody repairs it. */
+/** QEMU refuses to write an image that is marked corrupt: it does not change until it is repaired. */
 function unwritable(facts: FileFacts, { header }: GrowthModel, findings: readonly Finding[]): Figures {
   const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.hostBlock, scattered: 0, isFixed: true };
   const components = [component('allocated', facts.map === undefined ? facts.allocation : storedBytes(facts.map))];

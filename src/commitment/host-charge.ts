@@ -110,8 +110,8 @@ function chargesOfNew(rules: StorageRules, file: NewFile): number {
 
 /**
  * XFS takes storage ahead of a file that grows, up to the file's own size, unless it carries an extent size hint, if only of
- * one block; it stays for a while after the file is closed, and for ever if somebody preallocated in the file, which QEMU
- * does when it writes a part of a cluster. A file that does not grow gets none behind its end.
+ * one block; it stays for a while after the file is closed, and for ever in a file with preallocation, which QEMU
+ * creates when it writes a part of a cluster. A file that does not grow gets none past its end.
  */
 function speculativeCharge(facts: FileFacts, growth: Growth): number {
   if (facts.filesystem !== 'xfs' || growth.maxLength <= facts.length) return 0;

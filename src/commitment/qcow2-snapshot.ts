@@ -36,7 +36,7 @@ function snapshotTaken(state: Qcow2State): TablesAdded {
   const l1Bytes = header.l1Size * 8;
   const sizes = [l1Bytes, snapshotTableBytes(model)];
   const runs = sizes.map((bytes) => divideUp(bytes, clusterSize));
-  // Whoever takes the snapshot closes the image once more, which stores all bitmaps anew; only their data is punched.
+  // Taking the snapshot includes closing the image once more, which stores all bitmaps anew; only their data is punched.
   const bitmaps = bitmapSet(state, true);
   const kept = [...bitmaps.tables, bitmaps.directoryBytes].reduce((sum, size) => sum + roundUp(size, facts.hostBlock), 0);
   const clusters = runs.reduce((sum, run) => sum + run, bitmaps.clusters);

@@ -1,5 +1,5 @@
 /**
- * Adds an internal snapshot to a small qcow2 image that nobody has open, as `qemu-img snapshot -c` would: for the
+ * Adds an internal snapshot to a small qcow2 image without users, as `qemu-img snapshot -c` would: for the
  * demonstration store, on hosts without QEMU. Not a general tool: it writes in place and is not safe against a crash.
  *
  * Source: QEMU docs/interop/qcow2, "Header", "Refcounts", "Snapshots", "Cluster mapping".

@@ -54,7 +54,7 @@ describe('probe()', () => {
     expect(probe(bytes).map((one) => one.format)).toEqual(['qcow2', 'tar']);
   });
 
-  it('names qcow2 of a version that nobody knows, and nothing in zeros, text or too few bytes', () => {
+  it('recognises qcow2 of an unknown version, and nothing in zeros, text or too few bytes', () => {
     expect(probe(Buffer.from('QFI\xfb\0\0\0\x09', 'latin1'))).toEqual([{ format: 'qcow2', at: 0 }]);
     for (const bytes of [new Uint8Array(512), new Uint8Array(0), Buffer.from('QFI'), Buffer.from('hello, world')])
       expect(probe(bytes)).toEqual([]);

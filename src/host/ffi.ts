@@ -1,8 +1,8 @@
 /**
  * The system calls that Node does not offer, through koffi: ioctl, lseek, quotactl_fd, OFD lock queries, fallocate, fstatfs, renameat2.
  *
- * koffi is an optional dependency and costs 14 ms to load, so it is imported at the first call that needs it, and whoever
- * asks must be ready to hear that there is none. Structures are those of 64-bit little-endian Linux with the generic
+ * koffi is an optional dependency and costs 14 ms to load, so it is imported at the first call that needs it, and callers
+ * must work without it. Structures are those of 64-bit little-endian Linux with the generic
  * ioctl encoding; on anything else there is no FFI.
  */
 import { PlimsollError } from '#base';
@@ -33,15 +33,15 @@ export interface Ffi {
   /** lseek; moves the position of the descriptor, which positioned reads do not use. */
   seek(fd: number, fileOffset: number, whence: typeof SEEK_SET | typeof SEEK_DATA | typeof SEEK_HOLE): CallResult;
   /**
-   * Takes and gives back a read lease (fcntl F_SETLEASE): 0 where nobody has the file open or mapped for writing, -EAGAIN where
-   * somebody has; the kernel counts every process and itself. `during` runs while the lease keeps writers out. -EACCES for who
-   * neither owns the file nor has CAP_LEASE. `fd` must be open for reading only.
+   * Takes and releases a read lease (fcntl F_SETLEASE): 0 if no process has the file open or mapped for writing, -EAGAIN if
+   * one has; the kernel counts every process and itself. `during` runs while the lease keeps writers out. -EACCES for a caller
+   * that neither owns the file nor has CAP_LEASE. `fd` must be open for reading only.
    */
   withReadLease(fd: number, during: () => void): CallResult;
   /** quotactl_fd (kernel 5.14) on the filesystem of `fd`; `type` 0 user, 1 group, 2 project; `argument` is read and overwritten. */
   quotactl(fd: number, command: number, type: number, id: number, argument: Uint8Array): CallResult;
   /**
-   * What would stop an exclusive OFD lock on these bytes: undefined when nothing, -errno when it could not be asked.
+   * The lock that would prevent an exclusive OFD lock on these bytes: undefined without one, -errno if the query failed.
    * A descriptor opened for reading is enough; nothing is locked.
    */
   lockConflict(fd: number, start: number, byteLength: number): LockConflict | undefined | CallResult;

@@ -3,7 +3,7 @@
  * it. Facts only; the caller judges them.
  *
  * QEMU holds a shared lock on byte 100 + n for each permission n that it uses, and on byte 200 + n for each that it lets
- * nobody else use. Source: qemu block/file-posix.c, RAW_LOCK_PERM_BASE, RAW_LOCK_SHARED_BASE; BLK_PERM_*.
+ * other processes. Source: qemu block/file-posix.c, RAW_LOCK_PERM_BASE, RAW_LOCK_SHARED_BASE; BLK_PERM_*.
  */
 import { fstatSync, readlinkSync } from 'node:fs';
 import { closeDescriptor, displayPath, openRegular } from './descriptor.ts';

@@ -137,8 +137,8 @@ export async function markNoCow(fd: number): Promise<void> {
 }
 
 /**
- * XFS: keeps the filesystem from taking storage ahead of a file that grows, of which it never gives back what lies behind the
- * end of a file in which somebody preallocated, as QEMU does. `fd`: open for writing and still empty.
+ * XFS: prevents speculative preallocation for a growing file, which XFS never releases past the
+ * end of a file with preallocation, as QEMU creates it. `fd`: open for writing and still empty.
  *
  * An extent size hint of one block does it: it rounds nothing up. A hint inherited from the directory stays. Nothing happens
  * elsewhere.

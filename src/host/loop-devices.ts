@@ -2,7 +2,7 @@
  * The loop devices backed by a file: the kernel has the file open for them, so no process shows it and no lock is held.
  *
  * sysfs gives a path, not an inode. It is compared by the file at that path now: a loop device that was set up in
- * another mount namespace cannot be told and is counted. Source: drivers/block/loop.c, loop_attr_backing_file_show.
+ * another mount namespace is unknown and is counted. Source: drivers/block/loop.c, loop_attr_backing_file_show.
  */
 import { existsSync, readdirSync, readFileSync, stat } from 'node:fs';
 import { promisify } from 'node:util';

@@ -132,7 +132,7 @@ describe('pingWatchdog()', () => {
   });
 
   it.each([
-    ['nobody asks for it', {}],
+    ['it is not requested', {}],
     ['the time is nonsense', { WATCHDOG_USEC: 'soon' }],
     ['another process is meant', { WATCHDOG_USEC: '4000', WATCHDOG_PID: '1' }],
   ])('is silent where %s', async (_, env) => {

@@ -36,7 +36,7 @@ const openDescriptors = (): number =>
     }
   }).length;
 
-/** A process that holds a write lease on `path` until it is killed, or until somebody opens the file. */
+/** A process that holds a write lease on `path` until it is killed, or until the file is opened. */
 const LEASE_HOLDER = `
   import koffi from 'koffi';
   import { openSync } from 'node:fs';

@@ -2,8 +2,8 @@
  * The processes that have a file open, from their descriptors in /proc. Processes of other users that cannot be
  * inspected are counted, never silently skipped. Source: proc_pid_fd(5), proc_pid_fdinfo(5), proc_pid_stat(5).
  *
- * A descriptor's file is asked about only where the inode number in fdinfo, which costs no I/O, is the one that is looked
- * for: a dead network filesystem on which somebody else has a file open must not make us wait for its server.
+ * A descriptor's file is queried only if the inode number in fdinfo, which costs no I/O, is the one searched
+ * for: a query must not wait for the server of a dead network filesystem on which another process has a file open.
  *
  * Not seen: mappings whose descriptor was closed, descriptors of a thread that shares no table with its process or that
  * are on their way through a socket, swap files, and what the kernel itself opens (loop devices are asked about elsewhere).

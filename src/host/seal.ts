@@ -57,7 +57,7 @@ export async function sealProcess({ filter, cpuSeconds, memoryBytes, boundsAddre
 
 const EPERM = 1;
 
-/** libuv makes its threads at the first use, which would be too late behind the seal. */
+/** libuv creates its threads at the first use, which would be too late under the filter. */
 function warmThreadPool(): Promise<void> {
   return new Promise((resolve) => {
     stat(PROBE, () => resolve());

@@ -2,8 +2,8 @@
  * Decides whether the program behind a Unix socket is trusted: it must run as root, as the caller, or as the owner of a
  * runtime directory created by root.
  *
- * With koffi the kernel names the user who listens (SO_PEERCRED). Without it the path has to vouch: nobody but these users
- * may be able to put a socket there.
+ * With koffi the kernel names the user who listens (SO_PEERCRED). Without it the path decides: no users but these
+ * may be able to create a socket there.
  */
 import { lstatSync, realpathSync, type Stats } from 'node:fs';
 import type { Socket } from 'node:net';

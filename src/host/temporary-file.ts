@@ -43,7 +43,7 @@ export interface TemporaryFile {
 }
 
 /**
- * A new file beside `path`, to be written and then published as `path`. Mode 0600 until then, so that nobody reads a half.
+ * A new file beside `path`, to be written and then published as `path`. Mode 0600 until then, so that no other user reads it half written.
  *
  * Throws: conflict, FILE_EXISTS, when `path` exists; not-found, io.
  */

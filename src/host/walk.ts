@@ -193,7 +193,7 @@ async function enter(
   try {
     const stats: BigIntStats = await (inside === undefined ? statAsync : lstatAsync)(pathBytes, { bigint: true });
     if (!stats.isDirectory()) {
-      // Below a named directory it was one a moment ago: whoever replaced it gets no link followed.
+      // Below a named directory it was one a moment ago; a link in its place is not followed.
       return inside === undefined ? notADirectory(path) : 'seen';
     }
     const key = keyOf(stats);

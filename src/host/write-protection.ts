@@ -10,7 +10,7 @@ import type { HostFilesystem } from './filesystem.ts';
 import { isImmutable, isReadOnlySubvolume } from './ioctls.ts';
 import { mountIdOf, readMounts } from './mounts.ts';
 
-/** The mark on an open file; undefined where there is none, or where it could not be asked. */
+/** The mark on an open file; undefined without one, or if the query failed. */
 export function protectionOf(
   ffi: Ffi | undefined,
   fd: number,
@@ -28,9 +28,9 @@ function isLocal(type: string): boolean {
 }
 
 /**
- * Whether the file at `path` is still `identity` (`device:inode`), is protected, and nobody has it open or mapped for writing.
+ * Whether the file at `path` is still `identity` (`device:inode`), is protected, and no process has it open or mapped for writing.
  *
- * The kernel answers the last by granting a read lease, for every process and for itself. False where it could not be asked:
+ * The kernel answers the last by granting a read lease, for every process and for itself. False if the query failed:
  * a lease wants the owner of the file, or CAP_LEASE. Source: fcntl(2); fs/locks.c, check_conflicting_open.
  */
 export async function isUnwritable(path: Buffer, identity: string): Promise<boolean> {

@@ -130,7 +130,7 @@ export async function examineContent(image: ImageFile, context: ContentContext):
   }
 }
 
-/** A file that nobody declared and that has a signature, or a name that promises one. */
+/** An undeclared file with a signature, or with a name that suggests one. */
 function unprovenFile({ shownPath: path, facts, wasRaw }: ImageFile, evidence: readonly Evidence[]): UnprovenFile {
   return { path, facts, signatures: evidence.map(({ format }) => format), wasRaw };
 }

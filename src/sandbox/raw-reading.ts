@@ -25,7 +25,7 @@ export interface UnprovenFile {
   readonly wasRaw: boolean;
 }
 
-/** The report of a container that nobody declared, with the larger of its own figures and those of a raw disk. */
+/** The report of an undeclared container, with the larger of its own figures and those of a raw disk. */
 export function withRawReading(report: ImageReport, file: UnprovenFile): ImageReport {
   if (report.commitment === null || report.allocation === null) return report;
   const raw = rawFigures(file.facts);

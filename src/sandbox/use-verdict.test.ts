@@ -34,7 +34,7 @@ const INACCESSIBLE: Partial<FileUse> = { processes: { processes: [], inaccessibl
 
 describe('judgeUse()', () => {
   it.each([
-    ['nobody', {}, 'free'],
+    ['no user', {}, 'free'],
     ['consistent read used', locked(100), 'reader'],
     ['write not shared', locked(201, 203), 'reader'],
     ['graph changes of an old QEMU', locked(104, 204), 'reader'],
@@ -46,8 +46,8 @@ describe('judgeUse()', () => {
     ['a process that does both', opened('read-write'), 'writer'],
     ['a loop device', looped(false), 'writer'],
     ['a loop device, read-only', looped(true), 'reader'],
-    ["somebody's shared lock", foreign({}), 'reader'],
-    ["somebody's exclusive lock", foreign({ exclusive: true }), 'writer'],
+    ["another program's shared lock", foreign({}), 'reader'],
+    ["another program's exclusive lock", foreign({ exclusive: true }), 'writer'],
     ['flock(2), which needs no right to write', foreign({ kind: 'FLOCK', exclusive: true }), 'reader'],
     ['a file server', foreign({ kind: 'LEASE' }), 'reader'],
     ['a writer, whatever else was not seen', { ...locked(101), ...INACCESSIBLE }, 'writer'],
@@ -76,7 +76,7 @@ describe('judgeUse()', () => {
     ['OTHER_HOSTS_UNKNOWN', { filesystemType: 'nfs4' }],
     ['OTHER_HOSTS_UNKNOWN', { filesystemType: 'fuse.sshfs' }],
     ['OTHER_HOSTS_UNKNOWN', { filesystemType: undefined }],
-  ] as readonly [string, Partial<FileUse>][])('%s: nobody seen is not nobody there', (code, part) => {
+  ] as readonly [string, Partial<FileUse>][])('%s: no user found does not mean free', (code, part) => {
     const judged = judgeUse({ ...FREE, ...part });
     expect(judged).toMatchObject({ verdict: 'unknown', reading: 'unknown', writing: 'unknown' });
     expect(judged.findings.map((one) => one.code)).toEqual([code]);

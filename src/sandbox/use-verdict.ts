@@ -1,6 +1,6 @@
 /**
- * What follows from who uses a file: whether it is read, written or free, and what may be done with it. Nobody seen is
- * "free" only if everybody could be looked at.
+ * Judges the users of a file: whether it is read, written or free, and which access is safe. A file without known users is
+ * "free" only if every process could be inspected.
  */
 import { type FileUse, LIBVIRT_BYTE, PERMISSION_COUNT, UNSHARED_BASE, USES_BASE } from '#host';
 import type { Finding, UseReport, UseVerdict } from '#wire';
@@ -49,7 +49,7 @@ function isOpen({ locks, processes, loops }: FileUse): boolean {
   );
 }
 
-/** What could not be looked at: with any of these, nobody seen is not nobody there. */
+/** Users that could not be detected: with any of these, a file without known users is not free. */
 function gapsIn(use: FileUse): Finding[] {
   return [...lockGaps(use), ...processGaps(use), ...loopGaps(use), ...remoteGaps(use)];
 }

@@ -1,5 +1,5 @@
 /**
- * Who is let in. By the Unix socket: whoever the socket's permissions let connect. By TCP: requests with the token. Any user of
+ * Access control. Unix socket: every process that its permissions admit. TCP: requests with the token. Any user of
  * this machine reaches a loopback address, and so does the guest of a QEMU with user networking, as 10.0.2.2; without the
  * token they get the files of the dashboard and, where no administrator configured a token, figures without names. A page of
  * another site that a browser here has open names another host (DNS rebinding) or another origin.
@@ -13,7 +13,7 @@ export interface Listener {
   readonly kind: 'tcp' | 'unix';
   /** Undefined: no request by TCP can carry it, and none is let in. */
   readonly token: string | undefined;
-  /** Whether figures without paths are given to everybody. */
+  /** Whether figures without paths are public. */
   readonly hasOpenMetrics: boolean;
   /** Host names by which it may be called, without port; undefined: by any. */
   readonly hosts: readonly string[] | undefined;
@@ -26,7 +26,7 @@ export const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '[::
 
 const DOING = 'answer the request';
 
-/** `open`: what everybody gets of the route. Throws: refused, TOKEN_WRONG (401), HOST_FOREIGN (421), ORIGIN_FOREIGN (403). */
+/** `open`: the public part of the route. Throws: refused, TOKEN_WRONG (401), HOST_FOREIGN (421), ORIGIN_FOREIGN (403). */
 export function authorize(request: IncomingMessage, listener: Listener, open: OpenPart): void {
   if (listener.kind === 'unix') return;
   const { host, origin, authorization } = request.headers;

@@ -12,7 +12,7 @@ export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** Images that get samples, six each: what has the most still to be written comes first, the others are counted. */
 export const MAX_METRIC_IMAGES = 20_000;
-/** Characters of a label. Longer names, which only somebody makes who wants to hurt, are cut, so that a scrape stays bounded. */
+/** Maximum characters of a label. Longer names, which only an attacker creates, are cut, so that a scrape stays bounded. */
 export const MAX_LABEL_CHARACTERS = 512;
 /** Lines that are made at one go: about a millisecond. */
 const LINES_PER_PIECE = 1000;

@@ -1,4 +1,4 @@
-/** The one body of every error: whatever was thrown becomes a status and `{error}`, and what is nobody's business stays here. */
+/** Error responses: every thrown value becomes a status and `{error}`, without internal details. */
 import { asPlimsollError, PlimsollError } from '#base';
 import { type ApiError, httpStatusOf } from '#wire';
 

@@ -101,7 +101,7 @@ function badRange(field: string, found: string, expected: string): PlimsollError
   return new PlimsollError('usage', 'HISTORY_RANGE', { doing: 'parse request', field, found, expected });
 }
 
-/** The most dangerous and the largest first, and paths from a to z, unless somebody asks otherwise. */
+/** Highest risk and largest first, and paths from a to z, unless requested otherwise. */
 function withOrder(query: Partial<ImageQuery> & Omit<ImageQuery, 'descending'>): ImageQuery {
   return { ...query, descending: query.descending ?? query.sort !== 'path' };
 }

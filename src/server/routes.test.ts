@@ -174,7 +174,7 @@ describe('admission', () => {
     expect(decision).toMatchObject({ admitted: false, sum: { remaining: -11 * GiB }, reservation: null });
   });
 
-  it('refuses what cannot be told by a code of its own, and holds even that when told to overcommit', async () => {
+  it('refuses an unknown fit with a code of its own, and reserves even then with overcommit', async () => {
     const blind = new FakeService({ sum: { policy: 'promise', components: [], remaining: null, unknown: 'an image cannot be read' } });
     await server.close();
     server = await openServer({

@@ -248,7 +248,7 @@ describe('the Unix socket', () => {
     expect(status).toBe(200);
   });
 
-  it('is removed at the end, and only by whoever made it', async () => {
+  it('is removed at the end, and only by its creator', async () => {
     const socket = join(directory, 's');
     const server = await serve({ socket });
     await expect(serve({ listen: undefined, socket })).rejects.toMatchObject({ kind: 'conflict', code: 'SOCKET_IN_USE' });
@@ -280,7 +280,7 @@ describe('the Unix socket', () => {
     expect(lstatSync(socket).isSocket()).toBe(false);
   });
 
-  it('is not made where everybody could replace it; a sticky directory is good enough', async () => {
+  it('is not created where every user could replace it; a sticky directory suffices', async () => {
     const shared = join(directory, 'shared');
     mkdirSync(shared);
     chmodSync(shared, 0o777);
@@ -462,7 +462,7 @@ describe('events', () => {
     await expect.poll(async () => (await subscribe(server)).statusCode).toBe(200);
   });
 
-  it('cut off who reads too slowly, and nobody else', async () => {
+  it('disconnect only subscribers that read too slowly', async () => {
     const server = await serve({ limits: { events: { subscribers: 9, queuedBytes: 1_000_000, heartbeatMs: 1000 } } });
     const slow = await openSocket(server);
     slow.write(`GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n${BEARER}\r\n`);

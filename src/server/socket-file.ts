@@ -4,7 +4,7 @@ import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { asPlimsollError, PlimsollError } from '#base';
 
-/** Whoever may write to the socket may use everything: its owner and its group. */
+/** Write permission on the socket is full access: for its owner and its group. */
 const SOCKET_MODE = 0o660;
 const DIRECTORY_MODE = 0o750;
 /** The longest name that sun_path holds. */
@@ -38,7 +38,7 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
   }
 }
 
-/** Where everybody may rename and remove, everybody may put a socket of their own in the place of this one, and answer for it. */
+/** Where every user may rename and remove entries, any user could replace the socket and answer in its place. */
 async function refuseOpenDirectory(directory: string, doing: string): Promise<void> {
   const mode = ((await stat(directory)).mode % 0o10000).toString(8).padStart(4, '0');
   // The digits: sticky bit (odd), owner, group, others (2: may write).

@@ -63,7 +63,7 @@ export class ImageIndex {
   readonly #images: readonly ImageView[];
   readonly #byId: ReadonlyMap<string, ImageView>;
   readonly #sorted = new Map<string, readonly ImageView[]>();
-  /** Paths in small letters, when somebody searches. */
+  /** Lower-case paths, for searches. */
   #small: ReadonlyMap<ImageView, string> | undefined;
 
   /** `before`: the index of an earlier moment, whose order is nearly that of now. */

@@ -50,7 +50,7 @@ export class MonitoredStore {
   #kept: StoreSnapshot;
   #level: LevelState | undefined;
   #alert: Alert | undefined;
-  /** Bytes that all images could come to need beyond what there was at the last judgement. */
+  /** Bytes that all images could need beyond the space at the last judgement. */
   #lacking = 0;
   /** What images allocate, and what else fills the store. */
   readonly #allocation: GrowthSeries;
@@ -168,7 +168,7 @@ export class MonitoredStore {
     return roomDuring(room, report.residual + this.rules.floor + reserved - this.#lacking);
   }
 
-  /** Why nobody can say yes here, whatever the sums are. */
+  /** Why the answer can never be yes here, whatever the sums are. */
   #caveat(assume: readonly Assumption[]): string | null {
     const { report, presence, assuming } = this.#kept;
     if (presence === 'vanished') return 'the store has disappeared';

@@ -33,13 +33,13 @@ describe('what reservations still hold', () => {
     expect(space.sumOf([now, before])).toBe(170);
   });
 
-  it('ends when the image can come to consume as much as was asked for', () => {
+  it('ends when the commitment of the image reaches the reserved bytes', () => {
     const space = new ReservedSpace();
     const held = [reservation('a', 100), reservation('b', 100)];
     expect(space.look(held, only('/vm/a', { commitment: 100, openForWriting: true }), 0)).toEqual([held[0]]);
   });
 
-  it('ends when a smaller image has stayed as it is and nobody writes it', () => {
+  it('ends when a smaller image has not changed and is not open for writing', () => {
     const space = new ReservedSpace();
     const held = [reservation('a', 100)];
     const at = (commitment: number, openForWriting: boolean, nowMs: number): Reservation[] =>

@@ -10,7 +10,7 @@ export interface StandingStore {
   readonly facts: StoreFacts;
 }
 
-/** How fast a copy is nobody has said: then time is not looked at. */
+/** The speed of a copy is not configured: time is then ignored. */
 const BANDWIDTH = null;
 const GROUPS_PER_STEP = 500;
 

@@ -1,6 +1,7 @@
 /** Codes that the source can utter = codes documented, both directions; of errors and of findings. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { missingTitles, TEXT_FILES, violationsIn } from './language.ts';
 import { describe, expect, it } from 'vitest';
 import { utteredCodes } from './codes.ts';
 import { parseFile, ROOT, sourceFiles } from './source.ts';
@@ -80,5 +81,17 @@ describe('utteredCodes()', () => {
 
   it('reports expressions that it cannot evaluate', () => {
     expect(read("throw new PlimsollError('io', made(), {});").unreadable).toEqual(['src/layer/file-0.ts:1 made()']);
+  });
+});
+
+// Here, since this file is among the checks that run before every merge.
+describe('sentences', () => {
+  it('follow the language rules of CONTRIBUTING.md', () => {
+    expect(TEXT_FILES.length).toBeGreaterThan(500);
+    expect(TEXT_FILES.flatMap(violationsIn)).toEqual([]);
+  });
+
+  it('of documents quote existing test titles', () => {
+    expect(missingTitles()).toEqual([]);
   });
 });

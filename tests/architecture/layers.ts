@@ -177,7 +177,7 @@ export const LAYERS: readonly Layer[] = [
       'node:fs': 'whether the dashboard was built',
       'node:fs/promises': 'the token file, and the socket as a file',
       'node:http': 'the listeners',
-      'node:net': 'whether somebody answers on a socket that is there already',
+      'node:net': 'whether a process answers on an existing socket',
       'node:path': 'names of the dashboard and of the socket',
       'node:stream': 'metrics go out piece by piece',
     },

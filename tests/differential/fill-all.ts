@@ -47,7 +47,7 @@ async function inSessions(sessions: readonly (readonly string[])[], words: reado
   return said.filter((text) => text !== '').join(' | ');
 }
 
-/** Guests rest now and then; that lets the others write between, and whoever watches see it. Milliseconds. */
+/** Pauses of a guest in milliseconds, so that others can write in between and observers see it. */
 const REST_MS = 400;
 const RESTS = 12;
 

@@ -1,6 +1,6 @@
 /**
  * The guarantee: what was admitted by the promise can be written, by real QEMU, on real filesystems, all at once and to the
- * last byte, and nobody says otherwise meanwhile. And what was not admitted cannot, which is said before it happens.
+ * last byte, and no answer contradicts that meanwhile. A request that was refused does not fit, which is reported before it happens.
  */
 import { randomBytes } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
@@ -239,7 +239,7 @@ function filled(store: WatchedStore, name: string, index: number): FilledImage {
 interface SeenLine {
   /** Lowest headroom of any answer. */
   readonly lowest: number;
-  /** Answers by which it did not fit, or could not be told. */
+  /** Answers that it did not fit, or that the fit was unknown. */
   readonly refusals: readonly string[];
   /** Messages of alerts that say that it does not fit. */
   readonly alerts: readonly string[];

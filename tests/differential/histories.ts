@@ -176,7 +176,7 @@ function drawSession(prng: Prng, progress: Progress): Operation {
 
 /**
  * Compressed writes of different clusters, the last of their session. Last, since QEMU 7.2 goes on packing where it left
- * off even when that cluster was freed and given to somebody else in the meantime, and damages the image.
+ * off even when that cluster was freed and reused in the meantime, and damages the image.
  */
 function drawCompressed(prng: Prng, { capacity, clusterSize }: Progress): string[] {
   const drawn = Array.from({ length: prng.below(6) }, () => clusterSize * prng.below(divideUp(capacity, clusterSize)));

@@ -48,7 +48,7 @@ async function noDaemon(): Promise<void> {
 }
 const ask = (...words: string[]): Promise<Ended> => plimsoll(words, { env: { PLIMSOLL_SOCKET: socket }, cwd: directory });
 
-/** A socket on which somebody listens and answers so. */
+/** A socket whose listener answers with the given response. */
 async function insteadOfDaemon(answer: Parameters<typeof createServer>[1]): Promise<Server> {
   await noDaemon();
   const other = createServer(answer).listen(socket);

@@ -152,7 +152,7 @@ function expandSet(word: string): string[] {
 
 // ---- reading images without root, as docs/deploy.md says --------------------------------------------------------------
 
-/** A user that owns images and is nobody here, as the hypervisor's is. */
+/** An unprivileged user that owns images, as the hypervisor's does. */
 const HYPERVISOR = 64_055;
 
 describe.runIf(canMount('permissions on images of others'))('a user without capabilities', () => {

@@ -74,7 +74,7 @@ async function scanned(): Promise<Answer> {
   return answerOf(code, stdout);
 }
 
-function scannedByNobody(): Answer {
+function scannedWithoutPrivileges(): Answer {
   const words = ['--reuid', '65534', '--clear-groups', '--', process.execPath, COMMAND, 'scan', '--json', directory];
   const { status, stdout } = spawnSync('setpriv', words, { encoding: 'utf8' });
   return answerOf(status, stdout);
@@ -120,11 +120,11 @@ describe('a process whose file size limit is below the maximum length of an imag
     const image = made('disk.raw', 'raw');
     chmodSync(image, 0o644);
     const free = await opened(image, 'raw', 'unlimited');
-    const before = scannedByNobody();
+    const before = scannedWithoutPrivileges();
     expect(before.codes).not.toContain('PROCESS_LIMIT_UNREAD');
     await ended(free);
     await opened(image, 'raw', String(8 * MiB));
-    const limited = scannedByNobody();
+    const limited = scannedWithoutPrivileges();
     expect([before.code, limited.code, limited.codes]).toEqual([0, 11, ['MAY_EXCEED_PROCESS_LIMIT', 'IMAGES_EXCEED_PROCESS_LIMIT']]);
     expect(limited.messages).toContain('could not be inspected');
   });

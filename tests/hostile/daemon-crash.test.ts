@@ -20,7 +20,7 @@ const CLIENTS = 4;
 const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'plimsoll-killed-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-/** What must be held by what was acknowledged. Of what was asked for and not answered, nobody knows until it is looked at. */
+/** The reservations that must exist after the acknowledged requests. The outcome of unanswered requests is unknown until checked. */
 class Word {
   readonly held = new Map<string, number>();
   readonly released = new Set<string>();

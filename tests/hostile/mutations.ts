@@ -104,14 +104,14 @@ function freshCopy(original: Subject): { readonly memory: Uint8Array; changed: P
   return copy;
 }
 
-/** Throws when somebody else than `mutate` wrote to a copy of `original`: a reader that writes to what it reads. */
+/** Throws when code other than `mutate` wrote to a copy of `original`: a reader that writes to what it reads. */
 export function requireOnlyMutated(original: Subject): void {
   if (!Buffer.from(freshCopy(original).memory).equals(original.bytes)) throw new Error('a reader wrote to the image');
 }
 
 /**
  * The subject with up to three places changed, perhaps cut; and what was done. The bytes are good until the next mutation of
- * the same subject, and nobody may change them: `requireOnlyMutated`.
+ * the same subject, and no other code may change them: `requireOnlyMutated`.
  */
 export function mutate(original: Subject, random: () => number): { bytes: Uint8Array; changes: string[] } {
   const { places } = original;

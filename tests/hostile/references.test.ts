@@ -36,7 +36,7 @@ describe('a backing name that is never looked up', () => {
     ['nbd over a socket', 'nbd:unix:/run/x.sock'],
     ['file:', 'file:base.qcow2'],
     ['http', 'http://localhost/base.qcow2'],
-    ['a scheme nobody knows', 'x:y'],
+    ['an unknown scheme', 'x:y'],
     ['fat: of a directory', 'fat:rw:/etc'],
     ['host_device', 'host_device:/dev/sda'],
   ])('%s', async (_what, name) => {

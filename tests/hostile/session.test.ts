@@ -170,7 +170,7 @@ describe('a worker that was taken over in the middle of a session', () => {
     ["answers another request's id", 'frames', [[{ type: 'result', id: 3, value: 1 }, '']], {}, 'WORKER_PROTOCOL'],
     ['answers an earlier one again', 'frames', [[{ type: 'result', id: 1, value: 1 }, '']], {}, 'WORKER_PROTOCOL'],
     ['sends parts without credit', 'parts', [1000, 2], ignored, 'WORKER_PROTOCOL'],
-    ['sends parts that nobody takes', 'parts', [1, 2], {}, 'WORKER_PROTOCOL'],
+    ['sends parts that are not received', 'parts', [1, 2], {}, 'WORKER_PROTOCOL'],
     ['floods', 'chatter', null, {}, 'WORKER_OUTPUT'],
     ['takes no credit', 'one part, then nothing', null, ignored, 'WORKER_TIME'],
     ['exits', 'exit', 0, {}, 'WORKER_ENDED'],

@@ -1,4 +1,4 @@
-/** Which files of a store count, and with what: never on the word of an image, and never less than somebody can still write. */
+/** The files of a store that count, and by which figure: never on the word of an image, and never less than can still be written. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,

@@ -58,10 +58,10 @@ export const THREAT_ROWS: readonly ThreatRow[] = [
   {
     row: 8,
     attack: 'OVA',
-    notMet: 'Members, links, manifest and XML: an archive is named and refused, nobody unpacks it here.',
+    notMet: 'Members, links, manifest and XML: an archive is recognised and refused, never unpacked here.',
   },
   { row: 9, attack: 'chains that loop or never end', notMet: 'Mutual reference and depth: a verdict opens no second file.' },
-  { row: 10, attack: 'formats that nobody declared' },
+  { row: 10, attack: 'undeclared formats' },
   { row: 11, attack: 'signatures that do not lie in the first sector' },
   { row: 12, attack: 'disc under a qcow2' },
   { row: 13, attack: 'filesystem under a qcow2' },

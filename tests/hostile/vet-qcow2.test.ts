@@ -180,7 +180,7 @@ describe('entries that QEMU fails on', () => {
     ],
     ['a compressed cluster with COPIED', () => compressedImage(COPIED), 'ENTRY_INVALID'],
     [
-      'compressed data that is none',
+      'invalid compressed data',
       () =>
         image([COMPRESSED | DATA])
           .withBytes(Number(DATA), new Uint8Array(512).fill(0xff))

@@ -47,7 +47,7 @@ export class FixtureServer {
   readonly #listeners = new Set<ServerResponse>();
   readonly #images = new Map<string, ImageView[]>();
   #stores: StoreView[];
-  /** What everybody must know who asks the API; undefined: nothing. */
+  /** The token that the API requires; undefined: none. */
   token: string | undefined;
   #reservations: Reservation[] = fixtureReservations();
 
@@ -73,7 +73,7 @@ export class FixtureServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Ends the connections of everybody who listens to events. */
+  /** Ends the connections of all subscribers to events. */
   dropListeners(): void {
     for (const response of this.#listeners) response.destroy();
     this.#listeners.clear();
@@ -83,7 +83,7 @@ export class FixtureServer {
     for (const response of this.#listeners) response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
   }
 
-  /** The healthy store grows to `usedGiB`, and everybody is told. */
+  /** The healthy store grows to `usedGiB`, and all subscribers get the event. */
   grow(usedGiB: number): void {
     const store = aStore({
       id: 'uuid:1111-healthy',

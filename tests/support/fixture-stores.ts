@@ -157,7 +157,7 @@ export function sumOf(available: number, residual: number | null, reserved: numb
 const BTRFS_FINDING = {
   level: 'warning',
   code: 'STORE_NO_PROMISE',
-  message: 'On btrfs what a file can come to consume has no bound: snapshots and partial overwrites of extents keep old blocks',
+  message: 'On btrfs the growth of a file is unbounded: snapshots and partial overwrites of extents keep old blocks',
 } as const;
 
 export function fixtureStores(): StoreView[] {

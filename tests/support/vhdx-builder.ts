@@ -59,7 +59,7 @@ export class VhdxBuilder {
   readonly blocks: number;
   readonly logLength: number;
   readonly #pages = new Map<number, Uint8Array>();
-  /** Pages that somebody else has too: copied before they are written. */
+  /** Pages shared with another builder: copied before they are written. */
   readonly #shared = new Set<number>();
   /** Structures whose checksum does not fit what was written since. */
   readonly #stale = new Set<number>();

@@ -141,7 +141,7 @@ async function readFooter(device: ReadableDevice): Promise<{ footer: VhdFooter; 
   if (footer.diskType === 'fixed') throw badCopy(60, 'the footer of a fixed disk', "the guest's first sector");
   const hasFooterAtEnd = hasFooterCookie(last) && isIntact(last);
   if (hasFooterAtEnd && !isSameDisk(footer, parseFooter(last, endOffset))) {
-    // A guest can write a footer into the first sector of its fixed disk; whoever believes it reads what the guest likes.
+    // A guest can write a footer into the first sector of its fixed disk; a reader that trusts it reads bytes of the guest's choice.
     throw new PlimsollError('corrupt', 'VHD_FOOTERS_DIFFER', {
       doing: 'read VHD footer',
       at: endOffset,

@@ -13,7 +13,7 @@ import { vhdxError } from './error.ts';
 export interface VhdxFacts extends Metadata {
   readonly header: Header;
   readonly regions: Regions;
-  /** The log that whoever opens the image for writing replays first; undefined where it is empty. */
+  /** The log, which is replayed first when the image is opened for writing; undefined if empty. */
   readonly log: PendingLog | undefined;
 }
 

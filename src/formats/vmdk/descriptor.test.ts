@@ -63,7 +63,7 @@ describe('parseDescriptor()', () => {
     ['a version that is not known', change('version=1', 'version=4'), 'VMDK_DESCRIPTOR_LINE', 2],
     ['a line of 5000 bytes', change('#DDB', `#${'x'.repeat(5000)}`), 'VMDK_DESCRIPTOR_LINE', 11],
     ['a key in capitals', change('CID', 'cid'), 'VMDK_DESCRIPTOR_KEY', 3],
-    ['a key that nobody knows', change('CID=', 'digestFilename="x"\nCID='), 'VMDK_DESCRIPTOR_KEY', 3],
+    ['an unknown key', change('CID=', 'digestFilename="x"\nCID='), 'VMDK_DESCRIPTOR_KEY', 3],
     ['a key of the prototype', change('CID=', 'constructor="x"\nCID='), 'VMDK_DESCRIPTOR_KEY', 3],
     ['a key twice', change('createType', 'CID=1\ncreateType'), 'VMDK_DESCRIPTOR_KEY', 5],
     ['a key twice, in another case', change('ide"', 'ide"\nddb.ADAPTERTYPE = "ide"'), 'VMDK_DESCRIPTOR_KEY', 15],

@@ -27,7 +27,7 @@ export interface Descriptor {
 const HEADER_KEYS: Readonly<Record<string, RegExp>> = {
   version: /^[123]$/,
   encoding: /^"[A-Za-z0-9_-]{1,40}"$/,
-  // Xen Orchestra writes a decimal number of up to ten digits; without a parent nobody compares it.
+  // Xen Orchestra writes a decimal number of up to ten digits; without a parent it is not compared.
   CID: /^(?:[0-9a-fA-F]{1,8}|[0-9]{9,10})$/,
   parentCID: /^[0-9a-fA-F]{1,8}$/,
   isNativeSnapshot: /^"(?:no|yes)"$/,
@@ -144,7 +144,7 @@ class DescriptorReader {
     if (!this.#values.has('CID')) refuseSought(line, text, SOUGHT_BEFORE_CID);
   }
 
-  /** A key stands once, whatever its case: which of two counts is nobody's agreement. */
+  /** A key stands once, whatever its case: readers disagree on which of two counts. */
   #claim(key: string, line: Line): void {
     const folded = key.toLowerCase();
     if (this.#seen.has(folded)) throw keyWrong(line, `${key} a second time`, 'each key once');

@@ -4,7 +4,7 @@ import { bytesOf, decodeName, DOING, type Line } from './descriptor-text.ts';
 import { LIMITS } from './layout.ts';
 import { vmdkError } from './vmdk-error.ts';
 
-/** A name that the image asks for: returned to whoever decides, never opened here. */
+/** A name found in the image: returned to the caller, never opened here. */
 export interface RequestedName {
   /** For people; open by `bytes`. */
   readonly text: string;

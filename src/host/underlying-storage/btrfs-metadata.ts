@@ -93,7 +93,7 @@ function withoutNewChunk(free: number): number {
   return Math.floor(free / SHARE);
 }
 
-/** New chunks of metadata are certain only of what is left beside every chunk that the data can come to have. */
+/** New metadata chunks are guaranteed only the space that remains beside every chunk that data can take. */
 function withNewChunks(tree: SystemTree, directory: string, free: number, { size, available }: BtrfsRoom): number {
   const devices = Math.max(1, tree.names(`${directory}/devices`).length);
   const largest = Math.ceil(size * CHUNK_SHARE);

@@ -411,7 +411,7 @@ describe('a loop device', () => {
 });
 
 describe('a read-only superblock', () => {
-  it('is written by nobody, whatever lies below', async () => {
+  it('takes no writes, whatever lies below', async () => {
     device('43:0', 'nbd0');
     expect(codes(await underlying('ext4', '43:0', 'ro'))).toEqual([]);
   });

@@ -199,7 +199,7 @@ describe('sumOf(): what is not known', () => {
     expect(() => sumOf(FACTS, rules(), { bytes })).toThrow(expect.objectContaining({ kind: 'usage', code: 'REQUEST_BYTES' }));
   });
 
-  it('refuses a share that is none', () => {
+  it('refuses an invalid share', () => {
     expect(() => sumOf(FACTS, rules(), { bytes: 1, idleShare: 2 })).toThrow(expect.objectContaining({ code: 'RULE_VALUE' }));
   });
 });

@@ -156,7 +156,7 @@ function mapsOf({ mapExcess = 0, mapBytes }: StoreFacts, request: SpaceRequest |
   return saturated(mapExcess + (request === undefined ? 0 : (mapBytes?.(request.bytes, 1) ?? 0)));
 }
 
-/** Whether what the sum asks fits: null, when that cannot be told. */
+/** Whether the request of the sum fits; null if unknown. */
 export function admits({ remaining, unknown }: PolicySum): boolean | null {
   if (remaining === null) return null;
   if (remaining < 0) return false;
@@ -245,7 +245,7 @@ function imageGrowth(facts: StoreFacts, rules: StoreRules): BoundedComponent {
   const grown = during(growth.high, seconds);
   if (isCopying) return exactly(taken(code, grown, growthText(growth.high, seconds)));
   if (residual === null) {
-    // It ends where they are full, which nobody knows: only what is known of that is sure to come.
+    // It ends where they are full, at an unknown point: only the known part is certain growth.
     const sure = Math.min(grown, facts.residualAtLeast ?? 0);
     return {
       atLeast: sure === 0 ? null : taken(code, sure, growthText(growth.high, seconds)),

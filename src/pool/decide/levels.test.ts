@@ -136,7 +136,7 @@ describe('judgeLevel(): hysteresis', () => {
     );
   });
 
-  it('keeps up what cannot be told any more', () => {
+  it('keeps a level whose threshold has become unknown', () => {
     const seconds = mergeRules(RULES, { policy: 'entitled', idleShare: 0, warning: { seconds: 5000 } });
     const fast = { residual: null, growth: { ...QUIET, high: 100 } };
     const states = judge(seconds, [fast, { residual: null, growth: UNSEEN }, fast, {}]);
@@ -217,7 +217,7 @@ describe('alertOf()', () => {
     });
   });
 
-  it('is none where all is well, or nobody knows', () => {
+  it('is absent when everything is ok, or unknown', () => {
     for (const facts of [FACTS, { ...FACTS, residual: null }]) {
       const forecast = forecastStore(facts, RULES);
       expect(alertOf(judgeLevel(undefined, facts, forecast, RULES, 0), facts, forecast, RULES)).toBeUndefined();

@@ -54,8 +54,8 @@ interface Reading {
  * The level of a store at `nowMs`, after `previous`.
  *
  * Critical and warning are reached by bytes, percent or seconds to the floor; warning also by the store's own sum below
- * 0. What cannot be told raises nothing and clears nothing. The level is unknown where nothing is raised and something
- * cannot be told. What lies further ahead than the history supports is not reached.
+ * 0. An unknown threshold neither raises nor clears a level. The level is unknown if no level is raised and a threshold
+ * is unknown. A time beyond the reach of the history does not count as reached.
  */
 export function judgeLevel(
   previous: LevelState | undefined,

@@ -19,7 +19,7 @@ export interface Candidate extends Gain {
 export const EXACT_CANDIDATES = 24;
 /** Sets that are looked at before the search ends with the best so far. */
 export const MAX_SETS = 20_000;
-/** Groups chosen at most: nobody moves more before looking at the store again. */
+/** Maximum groups per plan; scan and plan again after that many moves. */
 export const MAX_MOVES = 500;
 
 /** Where those that are chosen go. */

@@ -10,7 +10,7 @@ export interface ChainedImage {
 
 export interface ImageGroup {
   readonly machine: string | null;
-  /** Leave with the group: its disks, and backing files that nobody else uses. Ascending. */
+  /** Leave with the group: its disks, and backing files that no other image uses. Ascending. */
   readonly own: readonly string[];
   /** Backing files that another group uses too: copied with it, and not freed. Ascending. */
   readonly shared: readonly string[];

@@ -1,4 +1,4 @@
-/** What a store must satisfy: the rules that hold where nobody has said otherwise, and rules laid over others, checked. */
+/** What a store must satisfy: the default rules, and the merging and validation of configured ones. */
 import { type Assumption, ASSUMPTIONS, PlimsollError } from '#base';
 import { type LevelRule, POLICIES, type StoreRules } from '#wire';
 import { checkPatterns } from '../scan/never-written.ts';
@@ -6,7 +6,7 @@ import { checkPatterns } from '../scan/never-written.ts';
 const HOUR = 3600;
 
 /**
- * A store's rules until somebody sets others: the promise, no floor; a warning at a fifth available or a day from full.
+ * A store's default rules: the promise, no floor; a warning at a fifth available or a day from full.
  *
  * 1,800 s of relief are 1.8 TB copied at 1 GB/s, or 200 GB over a network of 1 Gbit/s.
  */

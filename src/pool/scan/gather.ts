@@ -144,10 +144,10 @@ export interface GatheredStore {
 /** What a look saw besides names. */
 export interface SeenBeside {
   readonly readClaim: ReadClaim;
-  /** Files that were removed while somebody can write them. */
+  /** Removed files that a process can still write. */
   readonly nameless: readonly CachedExamination[];
   readonly writers: OpenWriters | undefined;
-  /** Identities of the files that nobody can write. */
+  /** Identities of the files that no process can write. */
   readonly unwritable: ReadonlySet<string>;
 }
 

@@ -16,7 +16,7 @@ describe('carryOverBound', () => {
   });
 
   it.each<[string, Partial<ImageReport>]>([
-    ['nobody writes', { openForWriting: false }],
+    ['not open for writing', { openForWriting: false }],
     ['it was resized', { capacity: 7 }],
     ['it has another snapshot', { details: { newestSnapshot: '2 of 1.0' } }],
     ['it is less', { commitment: 90 }],

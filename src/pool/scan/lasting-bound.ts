@@ -5,7 +5,7 @@
 import { component, type ImageReport } from '#wire';
 
 /**
- * The report `now` of a file that somebody has open for writing, with the commitment of `before` where that was less: of the
+ * The report `now` of a file that is open for writing, with the commitment of `before` where that was less: of the
  * same file, made of the same.
  */
 export function carryOverBound(before: ImageReport | undefined, now: ImageReport): ImageReport {

@@ -42,7 +42,7 @@ export interface Seen extends Pick<Looked, 'directories' | 'unreachable' | 'file
   readonly sightings: readonly CachedExamination[];
   readonly notes: StoreNotes;
   readonly hasChanged: boolean;
-  /** Files of the stores that were removed while somebody can write them. */
+  /** Removed files of the stores that a process can still write. */
   readonly nameless: readonly CachedExamination[];
   /** Who can write which file; undefined where the processes could not be listed. */
   readonly writers: OpenWriters | undefined;

@@ -15,7 +15,7 @@ export interface StoredFileFacts {
   /** All names that the scan came to. */
   readonly paths: readonly string[];
   readonly backingOf: readonly string[];
-  /** A lock, a process or a loop device was seen that can write it; undefined where nobody could be asked. */
+  /** A lock, a process or a loop device was found that can write it; undefined if the query failed. */
   readonly isOpenForWriting: boolean | undefined;
   /** The permission bits of its mode; undefined when the file could not be opened. */
   readonly permissions: number | undefined;

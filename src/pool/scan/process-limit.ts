@@ -13,7 +13,7 @@ export interface WriterLimit {
   readonly isUnread: boolean;
 }
 
-/** undefined: nobody is known to have the file open for writing. `isLocked`: QEMU's lock says that somebody has. */
+/** undefined: no process is known to have the file open for writing. `isLocked`: QEMU's lock shows that one has. */
 export function writerLimitOf(writers: OpenWriters | undefined, identity: string | undefined, isLocked: boolean): WriterLimit | undefined {
   if (identity === undefined) return undefined;
   if (writers === undefined) return isLocked ? { limit: undefined, writer: 'inaccessible', isUnread: true } : undefined;

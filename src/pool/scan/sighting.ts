@@ -145,7 +145,7 @@ function isSameRanges(a: PhysicalRanges | undefined, b: PhysicalRanges | undefin
 export interface Circumstances {
   /** The filesystem that the directory lies on. */
   readonly filesystem: string;
-  /** Files that somebody writes to, by `lockKeyOf`; undefined where that is not told. */
+  /** Files open for writing, by `lockKeyOf`; undefined if unknown. */
   readonly writers: ReadonlySet<string> | undefined;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Monitors stores: a full scan first, then incremental scans that open only changed files.
  *
- * Looks come every `everyMs`, soon after the kernel tells of a change in a directory, and when somebody asks (`refresh`).
+ * Scan passes run every `everyMs`, soon after the kernel reports a changed directory, and on request (`refresh`).
  * What no look can see without opening files is caught by the full scan every `fullEveryMs`: blocks moved by
  * defragmentation, shared by deduplication, or shared with files outside of the directories.
  */
@@ -53,7 +53,7 @@ export type ProgressListener = (progress: ScanProgress) => void;
 const SECOND = 1000;
 const DEFAULT_EVERY_MS = 60 * SECOND;
 const DEFAULT_FULL_EVERY_MS = 3600 * SECOND;
-/** From a change to the look: shorter for new and deleted names, since somebody made an image and will ask. */
+/** Delay from a change to the scan pass: shorter for new and deleted names, since a request usually follows the creation of an image. */
 const NAMES_DELAY_MS = 500;
 const CONTENT_DELAY_MS = SECOND;
 /** Machines write all the time: of that, looks take at most the twentieth part; of what happens to names, the fifth. */
@@ -225,7 +225,7 @@ export class StoreMonitor {
     clearTimeout(this.#timer?.handle);
     const handle = setTimeout(() => {
       this.#timer = undefined;
-      // Said by findings(): there is nobody here to throw it at.
+      // Reported by findings(): no caller here could handle an error.
       this.refresh().catch(() => {});
     }, delayMs);
     this.#timer = { handle, atMs };
@@ -321,7 +321,7 @@ export class StoreMonitor {
   }
 }
 
-/** Which machines have an image of any store open. Without a look at processes nobody is seen. */
+/** The VMs that have an image of any store open; empty unless processes are inspected. */
 async function machinesIn({ stores }: Looked): Promise<readonly MachineFiles[]> {
   const sought = stores.map(({ storage }) => inodesOf(storage));
   return machinesWith((inode) => sought.some((inodes) => inodes.has(inode))).catch(() => []);

@@ -34,7 +34,7 @@ export interface StoreSnapshot {
   /** The machines that have an image open, by its path; an image that is not in it was seen open in none. */
   readonly machines: ReadonlyMap<string, string | null>;
   readonly assuming: Assuming;
-  /** Bytes that a new file can come to have; undefined where no limit is known to matter. */
+  /** Maximum length of a new file in bytes; undefined if no limit is known. */
   readonly largestNewFile: number | undefined;
   /** Paths that are no image of the store count nothing. */
   groupStorage(paths: readonly string[]): GroupStorage;

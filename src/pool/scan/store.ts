@@ -25,12 +25,12 @@ export interface FoundImage {
   readonly allocation: number | undefined;
   /** undefined: where the filesystem does not tell, or its files share nothing. */
   readonly ranges: PhysicalRanges | undefined;
-  /** Its filesystem lets nobody open it for writing, and nobody has it open so: it stays as it is. */
+  /** Its filesystem permits no process to open it for writing, and none has it open for writing: it cannot change. */
   readonly isUnwritable: boolean;
   /** Which limits of the filesystem cover it. */
   readonly domains: readonly string[];
   readonly isOpenForWriting: boolean | undefined;
-  /** What limits the process that writes it; undefined: nobody is known to. */
+  /** The limit of the process that writes it; undefined: no such process is known. */
   readonly writerLimit: WriterLimit | undefined;
   readonly permissions: number | undefined;
   readonly exported: ExportKind | undefined;
@@ -53,7 +53,7 @@ export interface StoreInput {
   readonly filesystem: HostFilesystem;
   readonly images: readonly FoundImage[];
   readonly others: readonly OtherFile[];
-  /** Processes that could not be looked into, or why nobody knows how many; all: there is no list of them. */
+  /** Processes that could not be inspected, or why their number is unknown; all: there is no list of processes. */
   readonly inaccessibleProcesses: number | 'all' | 'pid-namespace' | 'hidepid';
   /** What the administrator's patterns left out. */
   readonly excluded: { readonly files: number; readonly directories: number };
@@ -74,7 +74,7 @@ export interface StorePolicy {
   readonly floor: number;
   /** What the administrator declares of what lies below. */
   readonly assume: readonly Assumption[];
-  /** Patterns of the files that nobody writes any more, and the word `backing`: they count with what they hold now. */
+  /** Patterns of files that are never written any more, and the word `backing`: they count with their current allocation. */
   readonly neverWritten: readonly string[];
   /** Patterns of files and directories that are left out. */
   readonly exclude: readonly string[];
@@ -103,7 +103,7 @@ export interface StoreSums {
   readonly findings: readonly Finding[];
 }
 
-/** The rows of an earlier report: what is as it was stays the same object, so that whoever compares finds what changed. */
+/** The rows of an earlier report: what is as it was stays the same object, so that a comparison finds the changes. */
 export class RowCache {
   readonly #rows = new WeakMap<ImageReport, { readonly key: string; readonly row: ScannedImage }>();
 
@@ -134,7 +134,7 @@ function commitKey({ largestCommit }: FoundImage): string {
   return largestCommit === undefined ? '' : `${largestCommit.growth} ${largestCommit.from}`;
 }
 
-/** What the filesystem protects, and nobody has open. */
+/** Protected by the filesystem, and open in no process. */
 const UNWRITABLE: WrittenVerdict = {
   reason: null,
   findings: [
@@ -304,7 +304,7 @@ function isLeastKnown({ error, findings }: ScannedImage): boolean {
   return error !== undefined && findings.some(({ code }) => code === 'FORMAT_UNPROVEN');
 }
 
-/** Whether nobody can write an image: its row says so. */
+/** Whether no process can write an image, by its row. */
 function isUnwritable({ findings }: ScannedImage): boolean {
   return findings.some(({ code }) => code === 'IMAGE_UNWRITABLE');
 }
@@ -343,7 +343,7 @@ function isUnbounded(row: ScannedImage): boolean {
   return isUnread(row) || (row.commitment === null && !staysAsItIs(row));
 }
 
-/** Not read, and so of a future that nobody knows. */
+/** Not read, so that its growth is unknown. */
 function isUnread(row: ScannedImage): boolean {
   return row.error !== undefined && !staysAsItIs(row);
 }

@@ -4,7 +4,7 @@ import { isUnwritable } from '#host';
 import type { CachedExamination } from './sighting.ts';
 
 /**
- * Identities (`device:inode`) of the sighted files that nobody can write. Looked up anew each time: a descriptor from before the
+ * Identities (`device:inode`) of the examined files that no process can write. Looked up anew each time: a descriptor from before the
  * protection still writes, and the mark of a subvolume or superblock changes without a sign on the file.
  */
 export async function unwritableImages(sightings: readonly CachedExamination[]): Promise<ReadonlySet<string>> {

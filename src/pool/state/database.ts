@@ -63,7 +63,7 @@ export interface Rebuilt {
 const CHECKPOINT_PAGES = 64;
 /** Of its size: once in the log, once in the file, and as much again for what else is being written. */
 const ROOM_FOR_SLACK = 3;
-/** Somebody may look into the file with another tool for a moment. */
+/** Another tool may have the file open for a moment. */
 const BUSY_MS = 200;
 
 /** Nothing can be told of what the database holds any more. Source: SQLite's result codes. */

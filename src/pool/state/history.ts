@@ -8,7 +8,7 @@
  * image the first of each slot, on the finest grid only if it changed. Rows are in order of (slot, series): writing a tick
  * appends, and the samples of one image are found by going from slot to slot.
  *
- * Time: a clock that was set back leaves samples in its future. Nobody knows which of the two times was wrong, so they stay;
+ * Time: a clock that was set back leaves samples in its future. Which of the two times was wrong is unknown, so they stay;
  * until the clock gets there they are not shown and do not count, and then they are written over. A clock that was set ahead
  * must not make all that is kept look old, so nothing is deleted until it has gone evenly for an hour.
  */
@@ -130,7 +130,7 @@ export class History {
     }
   }
 
-  /** Samples of a store, in order of time, at most `query.points`. Empty for a store that nobody knows. */
+  /** Samples of a store, in order of time, at most `query.points`. Empty for an unknown store. */
   storeSamples(id: string, query: HistoryQuery): readonly StoreSample[] {
     const rows = this.#reader.storeRows(this.#stores.get(id), query);
     return thinned(rows, query.points, ({ available }) => available).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
@@ -330,7 +330,7 @@ export class History {
     return series;
   }
 
-  /** Once a day: so that what nobody sees any more can be told. */
+  /** Once a day, to detect series that are no longer updated. */
   #note(connection: Connection, series: Series, atMs: number): void {
     const now = seconds(atMs);
     if (Math.abs(now - series.lastSeconds) < DAY / SECOND) return;

@@ -263,7 +263,7 @@ describe('the end of a reservation', () => {
     expect([ledger.held(), ledger.list({ ended: true })[0]?.state]).toEqual([[], 'fulfilled']);
   });
 
-  it('is refused for a key that nobody knows', async () => {
+  it('is refused for an unknown key', async () => {
     const ledger = await open();
     expect(() => ledger.release('nobody', clocks.wall)).toThrow(
       expect.objectContaining({ kind: 'not-found', code: 'RESERVATION_UNKNOWN' }),

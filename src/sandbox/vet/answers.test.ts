@@ -46,7 +46,7 @@ describe('checkedJudgement()', () => {
     ['a message without end', { ...GOOD, reasons: [{ level: 'note', code: 'X', message: 'x'.repeat(4097) }] }],
     ['a reason with another key', { ...GOOD, reasons: [{ level: 'note', code: 'X', message: '', z: [] }] }],
     ['a reason that is null', { ...GOOD, reasons: [null] }],
-    ['a kind that is none of ours', { ...GOOD, reasons: [{ level: 'refuse', code: 'X', message: '', kind: 'great' }] }],
+    ['an unknown kind', { ...GOOD, reasons: [{ level: 'refuse', code: 'X', message: '', kind: 'great' }] }],
     ['too many reasons', { ...GOOD, reasons: Array.from({ length: 1001 }, () => ({ level: 'note', code: 'X', message: '' })) }],
     ['too many signs', { ...GOOD, signs: Array.from({ length: 1001 }, () => ({ name: 'a', class: 'media', at: 0 })) }],
     ['a sign with escapes', { ...GOOD, signs: [{ name: ESCAPES, class: 'media', at: 0 }] }],

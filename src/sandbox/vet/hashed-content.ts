@@ -1,6 +1,6 @@
 /**
  * The content of a file as it was hashed: every read is compared with what went into the hash, so that what is judged is what
- * was hashed, whoever changes the file meanwhile. A mapping can change pages that are dirty already without any trace in the
+ * was hashed, even if the file changes meanwhile. A mapping can change pages that are dirty already without any trace in the
  * file's times.
  */
 import { createHash } from 'node:crypto';

@@ -28,7 +28,7 @@ describe('inOrder()', () => {
     expect(most).toBe(3);
   });
 
-  it('ends what is under way, and waits for it, when nobody wants more', async () => {
+  it('ends and awaits the running tasks when the consumer stops', async () => {
     const ended: number[] = [];
     const task = async (item: number, signal: AbortSignal): Promise<number> => {
       if (item === 1) return item;

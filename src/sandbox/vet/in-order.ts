@@ -4,12 +4,12 @@ export interface InOrderOptions<T, R> {
   /** How many tasks are under way at most, the one waited for included. */
   readonly atOnce: number;
   readonly signal: AbortSignal | undefined;
-  /** Does not throw. Its signal is aborted by `signal`, and when nobody wants its result any more. */
+  /** Does not throw. Its signal is aborted by `signal`, and when its result is no longer needed. */
   readonly task: (item: T, signal: AbortSignal) => Promise<R>;
 }
 
 /**
- * What `task` makes of each item, in the order of the items. Whoever stops early ends what is under way, and waits for that.
+ * The results of `task` for each item, in the order of the items. A consumer that stops early ends and awaits the running tasks.
  *
  * Throws: the signal's reason; what `items` throws.
  */

@@ -68,7 +68,7 @@ async function checkIfKept(
 /** QEMU's drivers that read a file; others connect to somewhere, or open what they please. */
 const BACKING_FORMATS: ReadonlySet<string> = new Set(['raw', 'qcow2', 'vmdk', 'vpc', 'vhdx', 'vdi', 'qcow', 'qed']);
 
-/** A name in an image is a request to open another file, with the rights of whoever opens the image. */
+/** A name in an image is a request to open another file, with the rights of the process that opens the image. */
 function judgeReferences(header: Qcow2Header, { policy, reasons }: InspectContext): void {
   const { backingFile, dataFileName } = header;
   if (header.externalDataFile) {

@@ -177,7 +177,7 @@ function refuseOtherReadings(
     if (sign.class === 'container' || sign.class === 'wrapping') continue;
     // A copy of the first sectors can lie inside a container's own data at the end.
     if (sign.name === 'gpt-backup') continue;
-    // Behind a table that nobody has seen, what lies at the end may be the guest's.
+    // After a table that was not retained, the bytes at the end may be the guest's.
     if (!isExamined && sign.at >= IDENTIFY_HEAD_BYTES) continue;
     reasons.ambiguous(
       'POLYGLOT',

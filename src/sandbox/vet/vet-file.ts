@@ -59,7 +59,7 @@ async function judgeOrChanged(opened: OpenedForVerdict, options: VetOptions, has
   }
 }
 
-/** A file that is to be judged, and what it was before. Whoever has it closes it. */
+/** A file to be judged, and its state before. Its owner closes it. */
 export interface OpenedForVerdict extends AsyncDisposable {
   readonly file: OpenFile;
   readonly before: FileStamp;
@@ -143,7 +143,7 @@ export interface ReportOptions extends VetOptions {
   readonly hash?: string | undefined;
 }
 
-/** A verdict on a file that somebody writes to would speak of a file that is no more. */
+/** A verdict on a file that is being written would describe an earlier state. */
 function reasonsOfUse({ changed, openForWriting, writers }: { changed: boolean; openForWriting: boolean; writers: boolean }): VetReason[] {
   const reasons = new Reasons();
   if (changed) reasons.refuse('CHANGED', 'The file changed while it was vetted: vet it again after its writer has finished.');

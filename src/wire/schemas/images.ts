@@ -28,7 +28,7 @@ export const ChainLinkSchema = shape('ChainLink', {
    */
   commitGrowth: Type.Optional(nullable(Bytes)),
   commitUnknown: Type.Optional(Type.String()),
-  /** External data and extent files: bytes that guest writes can reach, and the most storage it can come to consume. */
+  /** External data and extent files: bytes that guest writes can reach, and the maximum storage it can ever use. */
   reach: Type.Optional(Bytes),
   commitment: Type.Optional(Bytes),
 });
@@ -85,7 +85,7 @@ export const ImageReportSchema = shape('ImageReport', {
   components: Type.Array(ComponentSchema),
   findings: Type.Array(FindingSchema),
   chain: Type.Array(ChainLinkSchema),
-  /** Somebody has the image open for writing: the figures lag behind until the writer flushes. null: not known. */
+  /** The image is open for writing: the figures lag behind until the writer flushes. null: unknown. */
   openForWriting: nullable(Type.Boolean()),
   /** Format-specific facts (cluster size, version, ...), for display. */
   details: Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()])),

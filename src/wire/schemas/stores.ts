@@ -83,7 +83,7 @@ const STORE_FIGURES = {
   available: Bytes,
   /** Storage of all images found, blocks shared between files counted once. */
   allocation: Bytes,
-  /** The most storage the images can come to consume together, each file counted once. */
+  /** The maximum storage the images can ever use together, each file counted once. */
   commitment: nullable(Bytes),
   /** commitment − allocation: what may still be written, un-sharing and the holes of other files included. */
   residual: nullable(Bytes),

@@ -127,7 +127,7 @@ describe('read()', () => {
     expect([0, CLUSTER, CLUSTER + 9, CLUSTER + 10, 3 * CLUSTER - 1].map((at) => bytes[at])).toEqual([1, 7, 7, 0, 0]);
   });
 
-  it('refuses what only the backing file has that nobody opened', async () => {
+  it('refuses data of a backing file that was not opened', async () => {
     const { image } = await open(inOrder(1, 2 * CLUSTER).withBackingFile('base.img'));
     expect(await readUpTo(image, 0, CLUSTER)).toEqual(new Uint8Array(CLUSTER).fill(1));
     await expect(readUpTo(image, CLUSTER - 1, 2)).rejects.toMatchObject({ kind: 'refused', code: 'QCOW2_BACKING_MISSING' });

@@ -25,7 +25,7 @@ export interface Qcow2Options {
 
 /**
  * The image in `device`, whose header is `header`, as its guest sees it. The names of backing and data file in the header are
- * not followed: whoever may decide that hands the opened files in.
+ * not followed: the caller decides, and passes in the opened files.
  *
  * Without the backing file that the header names, reading what it would have to give is refused; everything else is read.
  *

@@ -70,7 +70,7 @@ export class MappingTables {
     if (tableOffset !== 0) {
       this.#check(tableOffset, l1Index);
       const slice = Math.floor(guestOffset / this.#sliceSpan);
-      // Somebody else may have waited for the same piece of the L1 table and been first.
+      // Another reader may have waited for the same part of the L1 table and been first.
       return this.#l2.get(slice) ?? this.#l2.add(slice, this.#readL2(slice, tableOffset, l1Index));
     }
     let next = index + 1;
