@@ -9,6 +9,7 @@
  * ```
  */
 export { type ErrorKind, PlimsollError } from '#base';
+export { type Extent, type ExtentStatus, type ReadOptions } from '#block';
 export { DaemonClient, socketPath } from '#client';
 export {
   createImage,
@@ -25,6 +26,9 @@ export {
   examineImage,
   figures,
   type FiguresOptions,
+  openImage,
+  type OpenedDisk,
+  type OpenImageOptions,
   parsePolicy,
   vet,
   type VetFormat,

@@ -52,6 +52,8 @@ export interface RequestOptions {
    * The limit by the clock then begins anew. The session ends with what it throws. Without it a part is a protocol error.
    */
   readonly onPart?: ((part: unknown, data: Uint8Array) => void | Promise<void>) | undefined;
+  /** Files that the worker may request; 64 when left out. */
+  readonly maxFiles?: number | undefined;
   /** If the request succeeds, its files stay open for later requests, until the session ends. */
   readonly keepsFiles?: boolean | undefined;
   /** The name of the image, for messages. */
@@ -364,7 +366,7 @@ export class WorkerSession {
     const exchange = this.#exchanges.shift() as Exchange;
     const isFirst = this.#answeredCount === 0;
     this.#answeredCount += 1;
-    const isKeeper = outcome.type === 'value' && exchange.options.keepsFiles === true;
+    const isKeeper = outcome.type === 'value' && exchange.options.keepsFiles === true && hasFiles(exchange);
     if (isKeeper) this.#keepers.set(exchange.id, exchange);
     this.#startClock();
     void (async (): Promise<void> => {
@@ -431,8 +433,9 @@ export class WorkerSession {
 
   async #grant(exchange: Exchange, role: unknown, name: Uint8Array): Promise<readonly [ClientFrame, Uint8Array?]> {
     if (typeof role !== 'string' || role.length > MAX_ROLE_LENGTH) throw protocolError('a file request without a role');
-    if (exchange.granted.length >= MAX_GRANTED_FILES)
-      throw limitError('WORKER_FILES', { image: imageOf(exchange), limits: this.#limits, most: `${MAX_GRANTED_FILES} files` });
+    const { maxFiles = MAX_GRANTED_FILES } = exchange.options;
+    if (exchange.granted.length >= maxFiles)
+      throw limitError('WORKER_FILES', { image: imageOf(exchange), limits: this.#limits, most: `${maxFiles} files` });
     const granted = await (exchange.options.onFileRequest ?? refuseAll)({ name: Uint8Array.from(name), role });
     exchange.granted.push(granted);
     // The session ended meanwhile: its files have been closed already, or are about to be.
@@ -457,6 +460,10 @@ async function readFor(
   if (device === undefined || !isCount(offset) || !isCount(length) || length > MAX_DATA_BYTES) throw protocolError('an out-of-bounds read');
   const data = await readUpTo(device, offset, length);
   return [{ type: 'bytes' }, data];
+}
+
+function hasFiles({ granted, remote }: Exchange): boolean {
+  return granted.length > 0 || remote.length > 0;
 }
 
 /** Not during a read: its descriptor could be another file's by then. */

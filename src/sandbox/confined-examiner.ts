@@ -67,7 +67,7 @@ export class ConfinedExaminer implements Examiner, AsyncDisposable {
       if (role !== REFERENCE) throw protocolError('a file request of an unknown role');
       const reference = await openReference(Buffer.from(name));
       opened.set(reference.identity, reference.realPath);
-      return granted(reference);
+      return grantReference(reference);
     };
     const files = [{ fd: file.fd, byteLength: image.facts.length }];
     const answer = await this.#workers.run({ name: 'examine', params, data }, { files, signal, onFileRequest, image: image.shownPath });
@@ -83,7 +83,8 @@ export class ConfinedExaminer implements Examiner, AsyncDisposable {
   }
 }
 
-async function granted(reference: OpenFile): Promise<GrantedFile> {
+/** An opened reference as a worker gets it: with its facts. */
+export async function grantReference(reference: OpenFile): Promise<GrantedFile> {
   try {
     const facts = await reference.facts();
     const { frame, data } = packFacts(facts);

@@ -40,14 +40,15 @@ export async function examineHandler(params: unknown, { devices, data, signal, r
     device,
     memory: PREFIX_MEMORY,
     tables: new TableMemory(tableBytes),
-    open: opener(requestFile),
+    open: openerOf(requestFile),
     knownGrowth: known.growth,
     signal,
   });
   return { ...content, lookedUp: lookedUp.map((name) => name.toString('latin1')) };
 }
 
-function opener(requestFile: RequestFile): OpenReference {
+/** Opens references through the client, which applies the policy. */
+export function openerOf(requestFile: RequestFile): OpenReference {
   return async (path) => {
     const { device, info, data } = await requestFile(path, REFERENCE);
     const { realPath, facts: frame } = info as ReferenceInfo;

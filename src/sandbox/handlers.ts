@@ -7,6 +7,7 @@
 import { MiB } from '#base';
 import { readUpTo } from '#block';
 import type { Handler, HandlerContext, Handlers } from '#confined';
+import { contentExtentsHandler, openContentHandler, readContentHandler } from './content-handlers.ts';
 import { examineHandler } from './examine-handler.ts';
 import { vetHandler, vetPlacesHandler } from './vet/handler.ts';
 
@@ -36,8 +37,11 @@ async function probeHash(_params: unknown, { devices: [device], signal }: Handle
 
 /** A line each; the handler is a module of its own. */
 export const HANDLERS: Handlers = new Map<string, Handler>([
+  ['content-extents', contentExtentsHandler],
   ['examine', examineHandler],
+  ['open-content', openContentHandler],
   ['probe-hash', probeHash],
+  ['read-content', readContentHandler],
   ['vet', vetHandler],
   ['vet-places', vetPlacesHandler],
 ]);

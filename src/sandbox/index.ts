@@ -42,4 +42,5 @@ export {
   runConfined,
   runUnconfined,
 } from '#confined';
+export { openImage, type OpenedDisk, type OpenImageOptions } from './open-image.ts';
 export { HANDLERS } from './handlers.ts';

@@ -254,6 +254,7 @@ export const LAYERS: readonly Layer[] = [
     name: 'index.ts',
     layers: {
       base: 'the error class',
+      block: `${TYPES_ONLY}extents`,
       wire: 'reports',
       sandbox: 'figures()',
       pool: 'scan()',
