@@ -26,11 +26,27 @@ export interface Head {
   readonly byteLength: number;
 }
 
+/** What a header tells of the disk and of the file below it. */
+export interface LayerHeader extends BackingName {
+  /** Bytes. */
+  readonly capacity: number;
+}
+
+/** The backing file that a header names; undefined: the image has none, or does not record the format. */
+export interface BackingName {
+  readonly backingFile: string | undefined;
+  /** The name as the kernel takes it. */
+  readonly backingFileBytes: Uint8Array | undefined;
+  readonly backingFormat?: string | undefined;
+}
+
 /** The guest's disk of an image, located by the format's own reader. */
 export interface GuestImage {
   readonly device: ReadableDevice;
   /** All of the disk lies in the file, so that holes of the file are zeros of the disk: QEMU reads it so, too. */
   readonly isWholeInFile: boolean;
+  /** Where the image names a backing file, what is unallocated is that file's. */
+  readonly backing?: BackingName;
 }
 
 /** A format that is read. To add one: its folder, and a line in registry.ts. */
@@ -44,6 +60,14 @@ export interface FormatDriver extends ContainerFormatFacts {
    * Ranges are in no order, may overlap and may lie anywhere. Left out: the format has no tables outside of its header.
    */
   readonly metadataRanges?: (head: Head) => Iterable<Range>;
+  /** All guest data is encrypted. Files with its name extension may have no signature (plain dm-crypt), and no image can lie over it. */
+  readonly isEncrypted?: true;
+  /**
+   * Reads what a chain of backing files needs. Left out: the chain is not followed through a file of this format.
+   *
+   * Throws: corrupt, unsupported, over-budget, io.
+   */
+  readonly readLayerHeader?: (device: ReadableDevice) => Promise<LayerHeader>;
   /**
    * Opens the guest's disk of an image by its own file alone: bytes that only a backing file, parent or data file has are
    * refused where they are read, or at once.

@@ -38,8 +38,8 @@ export { identify, IDENTIFY_HEAD_BYTES, type Sign, type SignClass } from './iden
 export { tablePlaces } from './table-places.ts';
 export { LUKS_MAGIC, type LuksHeader, type LuksImage, openLuks } from './luks/index.ts';
 export { openQed, QED_WITHOUT_TABLE, type QedCensus, type QedHeader, type QedImage, readQedHeader } from './qed/index.ts';
-export type { FormatDriver, GuestImage } from './driver.ts';
-export { type DriverFormat, driverOf, findDriver } from './registry.ts';
+export type { BackingName, FormatDriver, GuestImage, LayerHeader } from './driver.ts';
+export { type DriverFormat, driverOf, findDriver, FORMAT_DRIVERS } from './registry.ts';
 export { openRaw } from './raw/index.ts';
 export { type Evidence, isNamedAs, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {

@@ -4,7 +4,7 @@
  */
 
 import { CONTAINER_SIGNATURES, isLzmaAlone, isOldCpio, isOldTar, WRAPPING_SIGNATURES, type WrappingFormat } from './signatures.ts';
-import { CONTAINER_FORMATS, type ContainerFormat } from './registry.ts';
+import { CONTAINER_FORMATS, type ContainerFormat, FORMAT_DRIVERS } from './registry.ts';
 import { FOOTER_COOKIE } from './vhd/layout.ts';
 
 /** Formats that are recognised; which of them are read is the sandbox's table. */
@@ -62,7 +62,8 @@ function extensionOf(fileName: string): string {
 }
 
 const RAW_EXTENSIONS = new Set(['raw', 'img', 'iso', 'dd', 'bin', 'disk', 'image']);
-const CONTAINER_EXTENSIONS = new Set(['qcow2', 'qcow', 'vmdk', 'vhd', 'vhdx', 'vdi', 'qed', 'vpc']);
+/** Of formats whose files have a signature without fail. */
+const CONTAINER_EXTENSIONS = new Set(FORMAT_DRIVERS.flatMap((one) => (one.isEncrypted === true ? [] : one.extensions)));
 const OTHER_EXTENSIONS = new Set([
   'xml',
   'txt',

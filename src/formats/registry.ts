@@ -45,6 +45,9 @@ export const CONTAINER_FORMATS: readonly (ContainerFormatFacts & { readonly name
 
 const DRIVERS = new Map<string, FormatDriver>(CONTAINERS.flatMap((one) => ('qemuDriver' in one ? [[one.name, one]] : [])));
 
+/** All of them, in the order of the registry. */
+export const FORMAT_DRIVERS: readonly FormatDriver[] = [...DRIVERS.values()];
+
 export function driverOf(format: DriverFormat): FormatDriver {
   return DRIVERS.get(format) as FormatDriver;
 }

@@ -1,6 +1,6 @@
 /** What the formats' headers name: a backing file, and the files that hold the guest's data. */
 import { roundUp } from '#base';
-import { type QedHeader, type Qcow2Header, type SplitDisk, SUBCLUSTERS_PER_CLUSTER } from '#formats';
+import { type BackingName, type LayerHeader, type Qcow2Header, type SplitDisk, SUBCLUSTERS_PER_CLUSTER } from '#formats';
 
 export interface FileReferences {
   /** Of the image that refers to them; bytes. */
@@ -35,7 +35,8 @@ export function referencesOfQcow2(header: Qcow2Header): FileReferences {
   return { capacity, backing: backingOf(header), data };
 }
 
-export function referencesOfQed(header: QedHeader): FileReferences {
+/** Of an image whose guest data lies in its own file and in its backing file. */
+export function referencesOfLayer(header: LayerHeader): FileReferences {
   return { capacity: header.capacity, backing: backingOf(header), data: [] };
 }
 
@@ -46,9 +47,7 @@ export function referencesOfSplitDisk({ capacity, files }: SplitDisk): FileRefer
   return { capacity, backing: undefined, data };
 }
 
-type NamesBacking = Pick<Qcow2Header, 'backingFile' | 'backingFileBytes' | 'backingFormat'>;
-
-function backingOf({ backingFile: name, backingFileBytes: nameBytes, backingFormat }: NamesBacking): BackingReference | undefined {
+export function backingOf({ backingFile: name, backingFileBytes: nameBytes, backingFormat }: BackingName): BackingReference | undefined {
   return name === undefined || nameBytes === undefined ? undefined : { name, nameBytes, format: backingFormat ?? null };
 }
 

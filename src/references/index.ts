@@ -6,7 +6,7 @@ export {
   dataFileReach,
   type FileReferences,
   referencesOfQcow2,
-  referencesOfQed,
+  referencesOfLayer,
   referencesOfSplitDisk,
 } from './file-references.ts';
 export { metadataBudget, metadataDevice, PREFIX_BYTES } from './metadata-device.ts';

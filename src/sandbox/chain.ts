@@ -1,7 +1,7 @@
 /** The report on the files that an image refers to: its backing chain and its data files. */
 import { type PlimsollError, quoteForHumans, roundUp } from '#base';
 import { type FileFacts, readUpTo, type TableMemory } from '#block';
-import { openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
+import { findDriver, openLuks, openVmdkExtent, probe, PROBE_BYTES, readQcow2Header, readQedHeader } from '#formats';
 import { rawFigures, vmdkFigures } from '#commitment';
 import {
   failureOf,
@@ -13,8 +13,8 @@ import {
   type ReferenceFailure,
   type ReferencedFile,
   ReferenceResolver,
+  referencesOfLayer,
   referencesOfQcow2,
-  referencesOfQed,
 } from '#references';
 import type { ChainLink, Finding } from '#wire';
 import {
@@ -172,7 +172,7 @@ async function describeLink(file: ReferencedFile, base: Omit<ChainLink, 'status'
   if (format === 'qed') {
     const header = await readQedHeader(file.device);
     const { isShortOfMemory, ...growth } = await commitGrowthOfQed(target, header);
-    return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfQed(header), isShortOfMemory };
+    return { link: { ...opened, format, capacity: header.capacity, ...growth }, references: referencesOfLayer(header), isShortOfMemory };
   }
   if (format === 'luks') {
     const { capacity, header } = await openLuks(file.device);
@@ -183,6 +183,12 @@ async function describeLink(file: ReferencedFile, base: Omit<ChainLink, 'status'
     const figures = vmdkFigures(await extent.census(walk.signal), facts);
     const { capacity, commitment, maxLength } = figures;
     return { link: { ...opened, format, capacity, commitment: commitment ?? 0, reach: maxLength ?? facts.length }, facts };
+  }
+  const readLayerHeader = findDriver(format)?.readLayerHeader;
+  if (format !== 'qcow2' && readLayerHeader !== undefined) {
+    const header = await readLayerHeader(file.device);
+    const link = { ...opened, format, capacity: header.capacity, ...commitGrowthOfOther(format) };
+    return { link, references: referencesOfLayer(header) };
   }
   if (format !== 'qcow2') {
     return {

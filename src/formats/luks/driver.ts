@@ -9,5 +9,6 @@ export const luksDriver = {
   extensions: ['luks'],
   qemuDriver: 'luks',
   hasQemuBacking: false,
+  isEncrypted: true,
   open: async (device) => ({ device: (await openLuks(device)).device, isWholeInFile: false }),
 } as const satisfies FormatDriver;

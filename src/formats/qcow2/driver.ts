@@ -16,6 +16,7 @@ export const qcow2Driver = {
   qemuDriver: 'qcow2',
   hasQemuBacking: true,
   metadataRanges,
+  readLayerHeader: readHeader,
   open: async (device) => ({ device: await openQcow2(device, await readHeader(device)), isWholeInFile: false }),
 } as const satisfies FormatDriver;
 

@@ -1,5 +1,6 @@
 /** QED in the registry of formats. */
 import type { FormatDriver } from '../driver.ts';
+import { readQedHeader } from './header.ts';
 import { openQed } from './image.ts';
 
 export const qedDriver = {
@@ -8,5 +9,9 @@ export const qedDriver = {
   extensions: ['qed'],
   qemuDriver: 'qed',
   hasQemuBacking: true,
-  open: async (device, signal) => ({ device: (await openQed(device, signal)).device, isWholeInFile: false }),
+  readLayerHeader: readQedHeader,
+  open: async (file, signal) => {
+    const { device, header } = await openQed(file, signal);
+    return { device, isWholeInFile: false, backing: header };
+  },
 } as const satisfies FormatDriver;

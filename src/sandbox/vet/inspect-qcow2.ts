@@ -1,7 +1,7 @@
 /** qcow2: what it refers to, what it holds, and whether its tables are sound. */
 import { quoteForHumans } from '#base';
 import type { ReadableDevice } from '#block';
-import { checkTables, type Qcow2Header, readQcow2Header, type TableCheck } from '#formats';
+import { checkTables, FORMAT_DRIVERS, type Qcow2Header, readQcow2Header, type TableCheck } from '#formats';
 import { refusedName } from '#references';
 import type { Inspected, InspectContext } from './inspectors.ts';
 import { judgeStructures, judgeTables } from './judge-qcow2.ts';
@@ -66,7 +66,10 @@ async function checkIfKept(
 }
 
 /** QEMU's drivers that read a file; others connect to somewhere, or open what they please. */
-const BACKING_FORMATS: ReadonlySet<string> = new Set(['raw', 'qcow2', 'vmdk', 'vpc', 'vhdx', 'vdi', 'qcow', 'qed']);
+const BACKING_FORMATS: ReadonlySet<string> = new Set([
+  'raw',
+  ...FORMAT_DRIVERS.flatMap((driver) => (driver.isEncrypted === true ? [] : [driver.qemuDriver])),
+]);
 
 /** A name in an image is a request to open another file, with the rights of the process that opens the image. */
 function judgeReferences(header: Qcow2Header, { policy, reasons }: InspectContext): void {

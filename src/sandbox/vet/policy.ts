@@ -1,10 +1,23 @@
 /** What a site accepts from strangers. */
 import { MiB, PlimsollError } from '#base';
-import type { ImageFormat } from '#wire';
+import { IMAGE_FORMATS, type ImageFormat } from '#wire';
+
+/** For each format that is read: whether it can be accepted. The compiler requires a decision, and an inspector where it is yes. */
+const CAN_BE_ACCEPTED = {
+  raw: true,
+  qcow2: true,
+  vmdk: true,
+  vhd: true,
+  vhdx: true,
+  vdi: true,
+  qed: false,
+  luks: false,
+} as const satisfies Record<ImageFormat, boolean>;
+
+export type VetFormat = { [Format in ImageFormat]: (typeof CAN_BE_ACCEPTED)[Format] extends true ? Format : never }[ImageFormat];
 
 /** Formats that can be accepted: those that have an inspector. */
-export const VET_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi'] as const satisfies readonly ImageFormat[];
-export type VetFormat = (typeof VET_FORMATS)[number];
+export const VET_FORMATS: readonly VetFormat[] = IMAGE_FORMATS.filter((format): format is VetFormat => CAN_BE_ACCEPTED[format]);
 
 export interface VetPolicy {
   readonly formats: readonly VetFormat[];
