@@ -8,6 +8,7 @@ export { endAfterAllocating } from './qcow2-fill.ts';
 export { commitmentAt, type NewImagePlace, type PlannedFile } from './new-file.ts';
 export { mapBytesAtMost } from './host-charge.ts';
 export { vdiFigures } from './vdi-figures.ts';
+export { qcowFigures } from './qcow-figures.ts';
 export { qedFigures } from './qed-figures.ts';
 export { splitDiskFigures } from './split-figures.ts';
 export { luksFigures } from './luks-figures.ts';

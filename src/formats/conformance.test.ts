@@ -2,12 +2,13 @@
 import { describe, expect, it } from 'vitest';
 import { memoryDevice, readableConformance, type ReadableDevice, type Subject } from '#block';
 import { aQcow2, COPIED } from '../../tests/support/qcow2-builder.ts';
+import { aQcow, CLUSTER as QCOW_CLUSTER, PLACES as QCOW_PLACES } from '../../tests/support/qcow-builder.ts';
 import { aQed, CLUSTER as QED_CLUSTER, PLACES } from '../../tests/support/qed-builder.ts';
 import { aVdi } from '../../tests/support/vdi-builder.ts';
 import { aVhd } from '../../tests/support/vhd-builder.ts';
 import { aVhdx } from '../../tests/support/vhdx-builder.ts';
 import { aVmdk } from '../../tests/support/vmdk-builder.ts';
-import { openQcow2, openQed, openRaw, openVdi, openVhd, openVhdx, openVmdk, readQcow2Header } from './index.ts';
+import { openQcow, openQcow2, openQed, openRaw, openVdi, openVhd, openVhdx, openVmdk, readQcow2Header } from './index.ts';
 
 const MiB = 2 ** 20;
 
@@ -98,6 +99,20 @@ const SUBJECTS: Readonly<Record<string, () => Promise<Subject>>> = {
     const content = new Uint8Array(device.byteLength);
     content.set([5, 6, 7], 5 * MiB);
     return { device, content };
+  },
+  qcow: async () => {
+    const image = aQcow()
+      .withEntry('l2', 1, QCOW_PLACES.data)
+      .withEntry('l2', 5, QCOW_PLACES.data + QCOW_CLUSTER)
+      .withCompressed(6, new Uint8Array(QCOW_CLUSTER).fill(6))
+      .withCompressed(7, new Uint8Array(QCOW_CLUSTER).fill(7));
+    const content = contentOf(4 * MiB, [
+      [QCOW_CLUSTER, 2 * QCOW_CLUSTER, 0x55],
+      [5 * QCOW_CLUSTER, 6 * QCOW_CLUSTER, 0x55],
+      [6 * QCOW_CLUSTER, 7 * QCOW_CLUSTER, 6],
+      [7 * QCOW_CLUSTER, 8 * QCOW_CLUSTER, 7],
+    ]);
+    return { device: (await openQcow(memoryDevice(image.bytes()))).device, content };
   },
   QED: async () => {
     const image = aQed()

@@ -40,6 +40,7 @@ export { LUKS_MAGIC, type LuksHeader, type LuksImage, openLuks } from './luks/in
 export { openQed, QED_WITHOUT_TABLE, type QedCensus, type QedHeader, type QedImage, readQedHeader } from './qed/index.ts';
 export type { BackingName, FormatDriver, GuestImage, LayerHeader } from './driver.ts';
 export { type DriverFormat, driverOf, findDriver, FORMAT_DRIVERS } from './registry.ts';
+export { openQcow, type QcowHeader, type QcowImage, type QcowSurvey } from './qcow/index.ts';
 export { openRaw } from './raw/index.ts';
 export { type Evidence, isNamedAs, isWrapping, judgeUnsigned, probe, PROBE_BYTES, probeFooter, type RecognisedFormat } from './probe.ts';
 export {

@@ -1,6 +1,7 @@
 /** The formats: the one table that probing, streams, readers and verdicts derive from, in the order in which evidence is listed. */
 import type { ContainerFormatFacts, FormatDriver } from './driver.ts';
 import { luksDriver } from './luks/driver.ts';
+import { qcowDriver } from './qcow/driver.ts';
 import { qcow2Driver } from './qcow2/driver.ts';
 import { qedDriver } from './qed/driver.ts';
 import { vdiDriver } from './vdi/driver.ts';
@@ -11,7 +12,7 @@ import { vmdkDriver } from './vmdk/driver.ts';
 /** Containers with a driver are read; the others are only recognised, so that they are not taken for raw disks. */
 const CONTAINERS = [
   qcow2Driver,
-  { name: 'qcow', signatures: [{ at: 0, bytes: 'QFI\xfb\0\0\0\x01' }], extensions: ['qcow'] },
+  qcowDriver,
   vmdkDriver,
   vhdxDriver,
   vhdDriver,

@@ -238,6 +238,6 @@ function undeclared(reference: Reference): Finding {
   return {
     level: 'warning',
     code: 'BACKING_FORMAT_UNDECLARED',
-    message: `The image does not declare the format of its backing file "${quoteForHumans(reference.name, 200)}"; QEMU would probe it, and a guest can forge the result. qemu-img rebase -u -F sets it; QED can record raw only.`,
+    message: `The image does not declare the format of its backing file "${quoteForHumans(reference.name, 200)}"; QEMU would probe it, and a guest can forge the result. qemu-img rebase -u -F sets it; QED can record raw only, and qcow no format.`,
   };
 }

@@ -29,7 +29,7 @@ export interface CommitTarget {
 }
 
 /** QEMU writes these, but cannot extend them: a commit of a larger image fails before it writes anything. */
-const NEVER_EXTENDED: ReadonlySet<string> = new Set(['vmdk', 'vpc', 'vhd', 'vhdx', 'vdi', 'parallels']);
+const NEVER_EXTENDED: ReadonlySet<string> = new Set(['vmdk', 'vpc', 'vhd', 'vhdx', 'vdi', 'qcow', 'parallels']);
 
 /** Of a backing file in a format whose tables are not read. */
 export function commitGrowthOfOther(format: string): CommitGrowth {

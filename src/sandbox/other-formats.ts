@@ -5,6 +5,7 @@ import {
   type DriverFormat,
   hasTwoVhdSizes,
   openLuks,
+  openQcow,
   openQed,
   openVdi,
   openVhd,
@@ -20,6 +21,7 @@ import {
 import {
   type Figures,
   luksFigures,
+  qcowFigures,
   qedFigures,
   splitDiskFigures,
   vdiFigures,
@@ -81,6 +83,17 @@ export const OTHER_FORMATS: Readonly<Record<OtherFormat, Reader>> = {
     return {
       figures: withTableMemory(device.memory, () => qedFigures(census, facts)),
       details: { clusterSize, tableSize: tableBytes / clusterSize, needsCheck },
+      parent: undefined,
+      references: referencesOfLayer(image.header),
+    };
+  },
+  qcow: async (device, facts, signal) => {
+    const image = await openQcow(device, signal);
+    const survey = await image.survey(signal);
+    const { clusterSize, l2Entries, encryption } = image.header;
+    return {
+      figures: withTableMemory(device.memory, () => qcowFigures(survey, facts)),
+      details: { clusterSize, l2Entries, encryption },
       parent: undefined,
       references: referencesOfLayer(image.header),
     };

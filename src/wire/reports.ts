@@ -23,7 +23,7 @@ export interface Unbounded {
 }
 
 /** The image formats that have figures: the one list that options and reports share. */
-export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi', 'qed', 'luks'] as const;
+export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'vdi', 'qed', 'qcow', 'luks'] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
 /** One file that an image refers to: its backing file, that one's backing file, an external data file, or an extent file. */

@@ -90,7 +90,17 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
     expect(offered).not.toContain('--format');
   });
   it('offers the values of an option', async () =>
-    expect((await shell.offers(['info', '--format', ''])).sort()).toEqual(['luks', 'qcow2', 'qed', 'raw', 'vdi', 'vhd', 'vhdx', 'vmdk']));
+    expect((await shell.offers(['info', '--format', ''])).sort()).toEqual([
+      'luks',
+      'qcow',
+      'qcow2',
+      'qed',
+      'raw',
+      'vdi',
+      'vhd',
+      'vhdx',
+      'vmdk',
+    ]));
   it('offers the value after a =', async () => {
     const words = shell.name === 'bash' ? ['info', '--output', '=', 'j'] : ['info', '--output=j'];
     expect((await shell.offers(words)).join('|')).toMatch(/json$/);

@@ -25,7 +25,7 @@ describe('a wrong call of the library', () => {
     [
       'figures, format',
       () => anyFigures('x', { format: 'bochs' }),
-      'Cannot call figures(): format is bochs, expected one of raw, qcow2, vmdk, vhd, vhdx, vdi, qed, luks',
+      'Cannot call figures(): format is bochs, expected one of raw, qcow2, vmdk, vhd, vhdx, vdi, qed, qcow, luks',
     ],
     ['figures, options', () => anyFigures('x', null), 'Cannot call figures(): options is null, expected an object'],
     [

@@ -110,7 +110,7 @@ describe('a raw disk on which the guest wrote the header of an image', () => {
     }
   });
 
-  it.each(CONTAINERS.filter(([, format]) => ['qcow2', 'vmdk', 'vdi', 'vhdx', 'qed'].includes(format)))(
+  it.each(CONTAINERS.filter(([, format]) => ['qcow2', 'vmdk', 'vdi', 'vhdx', 'qed', 'qcow'].includes(format)))(
     '%s: also where the name of the raw disk ends as that of the format',
     async (_what, format, ...options) => {
       const disk = sparseDisk(`vm.${format}`);

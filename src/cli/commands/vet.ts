@@ -20,7 +20,7 @@ interface VetFlags extends OutputFlags {
 }
 
 /** Formats that a sender can declare, including those that are never accepted: such a declaration is part of the verdict. */
-const DECLARED_FORMATS = [...IMAGE_FORMATS, 'vpc', 'iso', 'qcow', 'parallels', 'ploop', 'bochs', 'cloop', 'dmg', 'ami', 'ari', 'aki'];
+const DECLARED_FORMATS = [...IMAGE_FORMATS, 'vpc', 'iso', 'parallels', 'ploop', 'bochs', 'cloop', 'dmg', 'ami', 'ari', 'aki'];
 
 const EXIT_OF_VERDICT: Readonly<Record<Verdict, number>> = {
   safe: EXIT_CODES.ok,

@@ -11,6 +11,7 @@ const CAN_BE_ACCEPTED = {
   vhdx: true,
   vdi: true,
   qed: false,
+  qcow: false,
   luks: false,
 } as const satisfies Record<ImageFormat, boolean>;
 
