@@ -29,8 +29,8 @@ export interface StorageRules {
    * Unit of allocation in bytes, a power of two: the filesystem's block size (512 to 65536), an ext4 bigalloc cluster, a huge
    * page on tmpfs. An upper bound where the filesystem does not report it.
    */
-  readonly hostBlock: number;
-  /** Left out: nodes of one `hostBlock`, extents unless the filesystem has none, no stripes. */
+  readonly fsBlockSize: number;
+  /** Left out: nodes of one `fsBlockSize`, extents unless the filesystem has none, no stripes. */
   readonly geometry?: MapGeometry | undefined;
 }
 
@@ -51,7 +51,7 @@ export interface FileFacts extends StorageRules {
   /** XFS: bytes by which each island of data is rounded up (FS_IOC_FSGETXATTR); 0 when there is no hint. */
   readonly extentSizeHint: number;
   /** XFS with reflinks: bytes in whose steps it takes storage for the copies of shared blocks; 0 elsewhere. */
-  readonly copyStep: number;
+  readonly cowExtentSize: number;
   /** btrfs: the file is marked NOCOW (FS_NOCOW_FL); undefined elsewhere or if the query failed. */
   readonly noCow: boolean | undefined;
   /** A process holds QEMU's write permission lock on it; undefined if the query failed. */
@@ -68,18 +68,18 @@ export interface FileFacts extends StorageRules {
 
 /**
  * The facts of a file that does not exist yet, with storage in the ranges of `map`, on a filesystem that gives storage in blocks of
- * `hostBlock` bytes and charges nothing for its own map of the file. Units: bytes.
+ * `fsBlockSize` bytes and charges nothing for its own map of the file. Units: bytes.
  */
-export function newFileFacts(length: number, map: StorageMap, hostBlock: number): FileFacts {
+export function newFileFacts(length: number, map: StorageMap, fsBlockSize: number): FileFacts {
   return {
     identity: '',
     filesystem: 'other',
-    hostBlock,
+    fsBlockSize,
     length,
     allocation: storedBytes(map),
     map,
     extentSizeHint: 0,
-    copyStep: 0,
+    cowExtentSize: 0,
     noCow: undefined,
     openForWriting: undefined,
   };

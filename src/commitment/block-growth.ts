@@ -28,23 +28,23 @@ export interface BlockGrowth {
 
 /** The figures of a file that grows so. */
 export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
-  const { hostBlock } = facts;
+  const { fsBlockSize } = facts;
   const { appended, neverWritten } = growth;
   const known = facts.map ?? facts.written ?? [];
   const behind: Range[] = appended === undefined ? [] : [appended];
-  const size = (...sources: Iterable<Range>[]): number => totalLength(uniteRanges(sources, hostBlock));
+  const size = (...sources: Iterable<Range>[]): number => totalLength(uniteRanges(sources, fsBlockSize));
   // The union goes by whole host blocks, as direct writes do: even one into the file's last block can lengthen it.
-  const maxLength = Math.max(facts.length, endOf(uniteRanges([...growth.inPlace(), behind], hostBlock)));
+  const maxLength = Math.max(facts.length, endOf(uniteRanges([...growth.inPlace(), behind], fsBlockSize)));
   const stored = size(mapBytes(known));
   const settled = size(mapBytes(known), ...growth.inPlace());
   const whole = size(mapBytes(known), ...growth.inPlace(), behind);
   const ownBehind = size(behind);
   const alreadyThere = settled + ownBehind - whole;
-  const fileBytes = roundUp(facts.length, hostBlock);
+  const fileBytes = roundUp(facts.length, fsBlockSize);
   const perhapsThere = facts.map === undefined ? size(upTo(fileBytes, behind)) : alreadyThere;
-  const gap = Math.max(0, smallestGap(neverWritten, hostBlock) - perhapsThere);
+  const gap = Math.max(0, smallestGap(neverWritten, fsBlockSize) - perhapsThere);
   const rounding = ownBehind - (appended === undefined ? 0 : appended.end - appended.start);
-  const reachedInFile = upTo(fileBytes, uniteRanges([mapBytes(known), ...growth.inPlace(), behind], hostBlock));
+  const reachedInFile = upTo(fileBytes, uniteRanges([mapBytes(known), ...growth.inPlace(), behind], fsBlockSize));
   const elsewhere = facts.map === undefined ? storageElsewhere(facts, storedBytes(known), fileBytes - totalLength(reachedInFile)) : 0;
   const components: Component[] = [
     component(facts.map === undefined ? 'known-allocated' : 'allocated', stored),
@@ -58,7 +58,7 @@ export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
   const storage = sumOfComponents(components);
   const filled = size(mapBytes(known), ...growth.inPlace(), withoutGap(growth));
   const scattered = settled - stored + (growth.wholeBlocks ? 0 : whole - settled);
-  const grain = growth.wholeBlocks && scattered === 0 ? growth.blockSize : hostBlock;
+  const grain = growth.wholeBlocks && scattered === 0 ? growth.blockSize : fsBlockSize;
   return finish(
     facts,
     components,
@@ -75,8 +75,8 @@ export function growthFigures(facts: FileFacts, growth: BlockGrowth): Figures {
 }
 
 /** The blocks of the host that stay holes at the least, wherever the unwritten bytes begin (at a multiple of 512). */
-function smallestGap(neverWritten: number, hostBlock: number): number {
-  return Math.max(0, roundDown(neverWritten - (hostBlock - Math.min(hostBlock, 512)), hostBlock));
+function smallestGap(neverWritten: number, fsBlockSize: number): number {
+  return Math.max(0, roundDown(neverWritten - (fsBlockSize - Math.min(fsBlockSize, 512)), fsBlockSize));
 }
 
 function withoutGap({ appended, neverWritten, neverWrittenEnd }: BlockGrowth): Range[] {
@@ -102,6 +102,6 @@ function* upTo(limit: number, runs: Iterable<Range>): Generator<Range> {
 /** Without a map: allocation that may lie in the file where no guest write comes (`apart` bytes), or behind its end, and stays. */
 function storageElsewhere(facts: FileFacts, known: number, apart: number): number {
   const elsewhere = Math.max(0, facts.allocation - known);
-  const behindEnd = Math.max(0, elsewhere - Math.max(0, roundUp(facts.length, facts.hostBlock) - known));
+  const behindEnd = Math.max(0, elsewhere - Math.max(0, roundUp(facts.length, facts.fsBlockSize) - known));
   return Math.min(elsewhere - behindEnd, apart) + behindEnd;
 }

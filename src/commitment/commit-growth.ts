@@ -95,11 +95,11 @@ function extendedBitmap(bitmap: Qcow2Bitmap, capacity: number, clusterSize: numb
 }
 
 /** A longer L1 table is written at a new place before the old one is freed; it holds exactly the entries that are needed. */
-function movedL1({ header }: GrowthModel, { l1Needed }: GrowthModel, { hostBlock }: FileFacts): { readonly added?: TablesAdded } {
+function movedL1({ header }: GrowthModel, { l1Needed }: GrowthModel, { fsBlockSize }: FileFacts): { readonly added?: TablesAdded } {
   if (l1Needed <= header.l1Size) return {};
   const { clusterSize } = header;
   const clusters = divideUp(l1Needed * 8, clusterSize);
-  const bytes = Math.min(clusters * clusterSize, divideUp(l1Needed * 8, hostBlock) * hostBlock);
+  const bytes = Math.min(clusters * clusterSize, divideUp(l1Needed * 8, fsBlockSize) * fsBlockSize);
   const freed = new ClusterSet();
   freed.addRun(Math.floor(header.l1TableOffset / clusterSize), divideUp(header.l1TableOffset + header.l1Size * 8, clusterSize));
   return {

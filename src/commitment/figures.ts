@@ -44,12 +44,12 @@ const SECTOR = 512;
  */
 export function rawFigures(facts: FileFacts, reach = roundUp(facts.length, SECTOR)): Figures {
   const maxLength = Math.max(facts.length, reach);
-  const stored = facts.map === undefined ? Math.min(facts.allocation, roundUp(maxLength, facts.hostBlock)) : storedBytes(facts.map);
-  const unstored = facts.map === undefined ? Math.max(0, roundUp(maxLength, facts.hostBlock) - stored) : unstoredBelow(facts, maxLength);
+  const stored = facts.map === undefined ? Math.min(facts.allocation, roundUp(maxLength, facts.fsBlockSize)) : storedBytes(facts.map);
+  const unstored = facts.map === undefined ? Math.max(0, roundUp(maxLength, facts.fsBlockSize) - stored) : unstoredBelow(facts, maxLength);
   const components: Component[] = [component('allocated', stored)];
   if (unstored > 0) components.push(component('guest-data', unstored));
   const expected = Math.max(facts.allocation, stored + unstored);
-  const growth = { storage: stored + unstored, maxLength, grain: facts.hostBlock, scattered: unstored };
+  const growth = { storage: stored + unstored, maxLength, grain: facts.fsBlockSize, scattered: unstored };
   return finish(facts, components, growth, {
     capacity: roundUp(facts.length, SECTOR),
     expected,
@@ -63,7 +63,7 @@ export function rawFigures(facts: FileFacts, reach = roundUp(facts.length, SECTO
 function unstoredBelow(facts: FileFacts, end: number): number {
   let stored = 0;
   for (const { fileOffset, byteLength } of facts.map ?? []) stored += Math.max(0, Math.min(end, fileOffset + byteLength) - fileOffset);
-  return Math.max(0, roundUp(end, facts.hostBlock) - roundUp(stored, facts.hostBlock));
+  return Math.max(0, roundUp(end, facts.fsBlockSize) - roundUp(stored, facts.fsBlockSize));
 }
 
 function rawTail(length: number): Finding {
@@ -130,7 +130,7 @@ function growthOf(state: Qcow2State, { components, maxLength }: Bound): Growth {
 
 /** QEMU refuses to write an image that is marked corrupt: it does not change until it is repaired. */
 function unwritable(facts: FileFacts, { header }: GrowthModel, findings: readonly Finding[]): Figures {
-  const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.hostBlock, scattered: 0, isFixed: true };
+  const growth = { storage: facts.allocation, maxLength: facts.length, grain: facts.fsBlockSize, scattered: 0, isFixed: true };
   const components = [component('allocated', facts.map === undefined ? facts.allocation : storedBytes(facts.map))];
   return finish(facts, components, growth, {
     capacity: header.capacity,
@@ -161,13 +161,13 @@ function nextSnapshot(state: Qcow2State, commitment: number): { bytes: number } 
 
 /** Where clusters share a block of the host, the pieces of a snapshot can begin one more. */
 function sharedBlock({ facts, geometry }: Qcow2State): number {
-  return geometry.clusterSize < facts.hostBlock ? facts.hostBlock : 0;
+  return geometry.clusterSize < facts.fsBlockSize ? facts.fsBlockSize : 0;
 }
 
 /** Storage of the present snapshot table, which is given back once the new one stands. */
 function oldTableBytes({ model, facts, geometry }: Qcow2State): number {
   const { map } = facts;
-  if (map === undefined || geometry.clusterSize < facts.hostBlock) return 0;
+  if (map === undefined || geometry.clusterSize < facts.fsBlockSize) return 0;
   const start = model.header.snapshotsOffset;
   const end = start + roundUp(model.snapshotTable.byteLength, geometry.clusterSize);
   return map.reduce(

@@ -21,7 +21,7 @@ export function discardFindings(savedBytes: number, state: Qcow2State): Finding[
   // A guest cluster alone is never in the way of another.
   if (header.externalDataFile || guestClusters < 2) return [];
   const ranges = Math.min(MAX_TABLE_BYTES / 8, Math.ceil(longestFile(facts) / (geometry.blockEntries * geometry.clusterSize)));
-  const isPunched = geometry.clusterSize >= facts.hostBlock;
+  const isPunched = geometry.clusterSize >= facts.fsBlockSize;
   const excess = isPunched
     ? savedBytes + lastClusterRest(state) + refcountBytes(ranges, state)
     : ranges * geometry.blockEntries * geometry.clusterSize;
@@ -57,8 +57,8 @@ function lastClusterRest({ model, geometry }: Qcow2State): number {
 }
 
 /** Where the filesystem ends a file; ext4 numbers a file's blocks by 32 bits. A qcow2 file reaches no further than 2^56. */
-function longestFile({ filesystem, hostBlock, largestFile }: FileFacts): number {
-  return Math.min(largestFile ?? MAX_FILE_BYTES, filesystem === 'ext4' ? 2 ** 32 * hostBlock : MAX_FILE_BYTES);
+function longestFile({ filesystem, fsBlockSize, largestFile }: FileFacts): number {
+  return Math.min(largestFile ?? MAX_FILE_BYTES, filesystem === 'ext4' ? 2 ** 32 * fsBlockSize : MAX_FILE_BYTES);
 }
 
 /** Rounded up: the figure must not be below what can be reached. */

@@ -25,7 +25,7 @@ const MIN_EXCESS = MiB;
 /** Findings on the file as its filesystem holds it. */
 export function hostFindings(facts: FileFacts): Finding[] {
   const findings: Finding[] = [];
-  const end = roundUp(facts.length, Math.max(facts.hostBlock, facts.extentSizeHint));
+  const end = roundUp(facts.length, Math.max(facts.fsBlockSize, facts.extentSizeHint));
   const behind = facts.map === undefined ? Math.max(0, facts.allocation - end) : storedBehind(facts, end);
   if (behind > 0) {
     const why =
@@ -46,7 +46,7 @@ export function hostFindings(facts: FileFacts): Finding[] {
         'On btrfs without NOCOW an overwrite takes new space first and old extents stay whole until their last byte is replaced: the filesystem can use more than the commitment, and that cannot be promised. chattr +C on the directory before the image is made ends it.',
     });
   }
-  if (facts.extentSizeHint > facts.hostBlock) {
+  if (facts.extentSizeHint > facts.fsBlockSize) {
     findings.push({
       level: 'info',
       code: 'EXTENT_SIZE_HINT',

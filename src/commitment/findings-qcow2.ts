@@ -122,11 +122,11 @@ export function censusFindings(census: Census, state: Qcow2State): Finding[] {
       'VERSION_2_ZERO_WRITES',
       'Version 2 image without a backing file: when the guest writes zeroes QEMU frees the clusters without releasing their storage, and storage can exceed the commitment over time. qemu-img amend -o compat=1.1 ends that.',
     );
-  if (geometry.clusterSize < facts.hostBlock)
+  if (geometry.clusterSize < facts.fsBlockSize)
     say(
       'info',
       'CLUSTER_BELOW_BLOCK',
-      `Clusters of ${geometry.clusterSize} bytes are smaller than the host's blocks of ${facts.hostBlock}: guest discards release no storage.`,
+      `Clusters of ${geometry.clusterSize} bytes are smaller than the host's blocks of ${facts.fsBlockSize}: guest discards release no storage.`,
     );
   return findings;
 }

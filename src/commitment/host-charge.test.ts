@@ -12,8 +12,8 @@ function range(fileOffset: number, byteLength: number, more: Partial<StoredRange
 
 function facts(filesystem: FilesystemKind, map: readonly StoredRange[], more: Partial<FileFacts> = {}): FileFacts {
   const allocation = map.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const quiet = { extentSizeHint: BLOCK, copyStep: 0, noCow: undefined, openForWriting: undefined };
-  return { ...quiet, identity: '1:1', length: 128 * MiB, allocation, filesystem, hostBlock: BLOCK, map, ...more };
+  const quiet = { extentSizeHint: BLOCK, cowExtentSize: 0, noCow: undefined, openForWriting: undefined };
+  return { ...quiet, identity: '1:1', length: 128 * MiB, allocation, filesystem, fsBlockSize: BLOCK, map, ...more };
 }
 
 /** A raw disk of 128 MiB. */
@@ -33,7 +33,7 @@ describe('the map of a file', () => {
   });
 
   it('takes more with smaller blocks', () => {
-    const small = { hostBlock: KiB, geometry: { blockSize: KiB, indirect: false, stripe: 0, fixedPreallocation: 0 } };
+    const small = { fsBlockSize: KiB, geometry: { blockSize: KiB, indirect: false, stripe: 0, fixedPreallocation: 0 } };
     expect(charged(facts('ext4', [], small), rawGrowth(128 * MiB)) / (128 * MiB)).toBeGreaterThan(0.045);
     expect(charged(facts('xfs', [], small), rawGrowth(128 * MiB)) / (128 * MiB)).toBeGreaterThan(0.03);
   });
@@ -72,7 +72,7 @@ describe('the map of a file', () => {
   });
 
   it('takes more for many files than for one with as much in all', () => {
-    const rules = { filesystem: 'ext4', hostBlock: BLOCK } as const;
+    const rules = { filesystem: 'ext4', fsBlockSize: BLOCK } as const;
     const [one, many] = [1, 1000].map((files) => mapBytesAtMost(rules, 40 * GiB, files)) as [number, number];
     expect([one / (40 * GiB), many / (40 * GiB)]).toEqual([expect.closeTo(2.04, 1), expect.closeTo(3.13, 1)]);
     expect(mapBytesAtMost(rules, 0, 0)).toBe(0);
@@ -80,7 +80,7 @@ describe('the map of a file', () => {
 
   it('costs a whole cluster for each node on ext4 with clusters', () => {
     const geometry = { blockSize: BLOCK, indirect: false, stripe: 0, fixedPreallocation: 0 };
-    const clustered = charged(facts('ext4', [], { hostBlock: 64 * KiB, geometry }), rawGrowth(128 * MiB));
+    const clustered = charged(facts('ext4', [], { fsBlockSize: 64 * KiB, geometry }), rawGrowth(128 * MiB));
     expect(clustered).toBe(16 * charged(facts('ext4', []), rawGrowth(128 * MiB)));
   });
 });
@@ -113,8 +113,8 @@ describe('a file that is not there yet', () => {
   it('counts both kinds of map where an ext4 directory has no extents', () => {
     const geometry = { blockSize: BLOCK, indirect: true, stripe: 0, fixedPreallocation: 0 };
     const file = { stored: 0, unwritten: 0, growth: rawGrowth(128 * MiB), extentSizeHint: 0 };
-    const extents = hostChargesOfNew({ filesystem: 'ext4', hostBlock: BLOCK }, file);
-    expect(hostChargesOfNew({ filesystem: 'ext4', hostBlock: BLOCK, geometry }, file)).toBe(extents);
-    expect(hostChargesOfNew({ filesystem: 'ext3', hostBlock: BLOCK, geometry }, file)).toBeLessThan(extents / 10);
+    const extents = hostChargesOfNew({ filesystem: 'ext4', fsBlockSize: BLOCK }, file);
+    expect(hostChargesOfNew({ filesystem: 'ext4', fsBlockSize: BLOCK, geometry }, file)).toBe(extents);
+    expect(hostChargesOfNew({ filesystem: 'ext3', fsBlockSize: BLOCK, geometry }, file)).toBeLessThan(extents / 10);
   });
 });

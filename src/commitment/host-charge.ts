@@ -40,7 +40,7 @@ export function hostCharges(facts: FileFacts, growth: Growth): Component[] {
   const charges: Component[] = [];
   const mapped = facts.map === undefined ? undefined : storedBytes(facts.map);
   const beyondMap = mapped === undefined ? 0 : Math.max(0, facts.allocation - roundUp(mapped, 512));
-  const now = facts.copyStep > 0 ? Math.min(beyondMap, mostTreeBytes(facts)) : beyondMap;
+  const now = facts.cowExtentSize > 0 ? Math.min(beyondMap, mostTreeBytes(facts)) : beyondMap;
   if (now > 0) charges.push(component('host-map', now, facts.filesystem));
   // XFS charges a copy before it frees the shared block that the copy replaces, and reclaims it before a write fails.
   const copies = Math.max(beyondMap - now, copyCharge(facts));
@@ -101,7 +101,7 @@ function chargesOfNew(rules: StorageRules, file: NewFile): number {
     ...rules,
     map,
     extentSizeHint,
-    copyStep: 0,
+    cowExtentSize: 0,
     noCow: undefined,
     openForWriting: undefined,
   };
@@ -126,10 +126,10 @@ function speculativeCharge(facts: FileFacts, growth: Growth): number {
  * blocks until they are replaced. At the worst every step that holds a shared block is begun and none finished.
  */
 function copyCharge(facts: FileFacts): number {
-  if (facts.copyStep === 0) return 0;
+  if (facts.cowExtentSize === 0) return 0;
   return chunkBytes(
     (facts.map ?? []).filter((range) => range.shared),
-    facts.copyStep,
+    facts.cowExtentSize,
   );
 }
 
@@ -137,13 +137,13 @@ function copyCharge(facts: FileFacts): number {
 function mostTreeBytes(facts: FileFacts): number {
   const extents = facts.map?.length ?? 0;
   if (extents <= XFS_RECORDS_IN_INODE) return 0;
-  return (xfsTreeBlocks(extents, geometryOf(facts).blockSize) + SPARE_MAP_BLOCKS) * facts.hostBlock;
+  return (xfsTreeBlocks(extents, geometryOf(facts).blockSize) + SPARE_MAP_BLOCKS) * facts.fsBlockSize;
 }
 
 /** How the filesystem maps the file, from what is known of it. */
-function geometryOf({ geometry, hostBlock, filesystem }: FileFacts): MapGeometry {
+function geometryOf({ geometry, fsBlockSize, filesystem }: FileFacts): MapGeometry {
   const indirect = filesystem === 'ext2' || filesystem === 'ext3';
-  return geometry ?? { blockSize: hostBlock, indirect, stripe: 0, fixedPreallocation: 0 };
+  return geometry ?? { blockSize: fsBlockSize, indirect, stripe: 0, fixedPreallocation: 0 };
 }
 
 /**
@@ -154,7 +154,7 @@ function geometryOf({ geometry, hostBlock, filesystem }: FileFacts): MapGeometry
  * of clusters, and a written part of unwritten storage is an extent between two others.
  */
 function mapCharge(facts: FileFacts, growth: Growth, beyondMap: number): number {
-  const { filesystem, hostBlock } = facts;
+  const { filesystem, fsBlockSize } = facts;
   if (!MAPPED.has(filesystem)) return 0;
   const { blockSize, indirect } = geometryOf(facts);
   const toWrite = bytesToWrite(facts, growth);
@@ -162,8 +162,8 @@ function mapCharge(facts: FileFacts, growth: Growth, beyondMap: number): number 
   if (indirect) {
     const end = Math.max(growth.maxLength, storedEnd(facts));
     // One block beside the data can hold extended attributes.
-    const present = Math.max(0, Math.floor(beyondMap / hostBlock) - 1);
-    return Math.max(0, indirectBlocks(divideUp(end, blockSize), blockSize) - present) * hostBlock;
+    const present = Math.max(0, Math.floor(beyondMap / fsBlockSize) - 1);
+    return Math.max(0, indirectBlocks(divideUp(end, blockSize), blockSize) - present) * fsBlockSize;
   }
   const longest = divideUp(growth.maxLength, EXT4_LONGEST_EXTENT * blockSize);
   const extents = (facts.map?.length ?? divideUp(facts.allocation, blockSize)) + 2 * longest;
@@ -172,7 +172,7 @@ function mapCharge(facts: FileFacts, growth: Growth, beyondMap: number): number 
     filesystem === 'xfs'
       ? Math.min(xfsTreeBlocks(extents + pieces, blockSize), XFS_MAX_LEVELS * pieces)
       : extentTreeBlocks(extents, pieces, blockSize);
-  return (blocks + SPARE_MAP_BLOCKS) * hostBlock;
+  return (blocks + SPARE_MAP_BLOCKS) * fsBlockSize;
 }
 
 /**
@@ -193,20 +193,20 @@ function mapAtMost(facts: FileFacts, growth: Growth, data: number): number {
   if (facts.filesystem !== 'ext4' || !isAppended) return mapBytesAtMost(facts, data, 1);
   const present = facts.map?.length ?? 0;
   const added = divideUp(Math.max(0, data - storedBytes(facts.map ?? [])), blockSize);
-  return (extentTreeAtMost(present, blockSize) + appendedTreeBlocks(added, blockSize) + SPARE_MAP_BLOCKS) * facts.hostBlock;
+  return (extentTreeAtMost(present, blockSize) + appendedTreeBlocks(added, blockSize) + SPARE_MAP_BLOCKS) * facts.fsBlockSize;
 }
 
 /**
  * What the filesystem's maps of `files` files that come to hold `data` bytes together can take, whatever is written, zeroed and
  * discarded. 0 where order makes no difference, or the map takes none of the storage of a file.
  */
-export function mapBytesAtMost({ filesystem, hostBlock, geometry }: StorageRules, data: number, files: number): number {
-  const blockSize = geometry?.blockSize ?? hostBlock;
+export function mapBytesAtMost({ filesystem, fsBlockSize, geometry }: StorageRules, data: number, files: number): number {
+  const blockSize = geometry?.blockSize ?? fsBlockSize;
   const extents = divideUp(data, blockSize);
   if (extents === 0 || files === 0) return 0;
   // Two more for a file: its extended attributes, and the node that makes a tree too deep, which stays.
-  if (filesystem === 'ext4') return (extentTreeAtMost(extents, blockSize, files) + 2 * files) * hostBlock;
-  if (filesystem === 'xfs') return (xfsTreeBlocks(extents, blockSize) + files * XFS_MAX_LEVELS) * hostBlock;
+  if (filesystem === 'ext4') return (extentTreeAtMost(extents, blockSize, files) + 2 * files) * fsBlockSize;
+  if (filesystem === 'xfs') return (xfsTreeBlocks(extents, blockSize) + files * XFS_MAX_LEVELS) * fsBlockSize;
   return 0;
 }
 
@@ -216,7 +216,7 @@ const MAPPED: ReadonlySet<FilesystemKind> = new Set(['ext2', 'ext3', 'ext4', 'xf
 function bytesToWrite(facts: FileFacts, growth: Growth): number {
   const stored = facts.map === undefined ? facts.allocation : storedBytes(facts.map);
   // A unit of several blocks has storage as soon as one of them is written; the others come into the map later.
-  if (geometryOf(facts).blockSize < facts.hostBlock) return Math.max(growth.storage, stored);
+  if (geometryOf(facts).blockSize < facts.fsBlockSize) return Math.max(growth.storage, stored);
   const changed = storedBytes((facts.map ?? []).filter(({ unwritten, shared }) => unwritten || shared));
   return Math.max(0, growth.storage - stored) + Math.max(changed, facts.map === undefined ? growth.scattered : 0);
 }
@@ -241,7 +241,7 @@ function storedEnd({ map }: FileFacts): number {
  */
 function hintCharge(facts: FileFacts, growth: Growth): number {
   const hint = facts.extentSizeHint;
-  if (hint <= facts.hostBlock) return 0;
+  if (hint <= facts.fsBlockSize) return 0;
   // One hint for the end of the file, one that a write reserves in free space and does not keep: without it XFS fails the write.
   const whole = Math.max(storedEnd(facts), roundUp(growth.maxLength, hint) + 2 * hint);
   const stored = facts.map === undefined ? 0 : storedBytes(facts.map);

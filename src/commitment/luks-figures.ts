@@ -15,8 +15,8 @@ export function luksFigures({ capacity, header }: Pick<LuksImage, 'capacity' | '
 }
 
 /** Whole host blocks below `end` that have no storage; 0 where the filesystem gives no map. */
-function holesBelow(end: number, { map, hostBlock }: FileFacts): number {
+function holesBelow(end: number, { map, fsBlockSize }: FileFacts): number {
   if (map === undefined) return 0;
-  const limit = roundDown(end, hostBlock);
+  const limit = roundDown(end, fsBlockSize);
   return map.reduce((left, { fileOffset, byteLength }) => left - Math.max(0, Math.min(limit, fileOffset + byteLength) - fileOffset), limit);
 }

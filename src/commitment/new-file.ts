@@ -27,7 +27,7 @@ export interface NewImagePlace {
 
 /** The most that the file can ever use on the filesystem of `place`. Units: bytes. */
 export function commitmentAt({ facts, components, maxLength, grain, isUnwritten }: PlannedFile, place: NewImagePlace): number {
-  const { filesystem, hostBlock } = place.rules;
+  const { filesystem, fsBlockSize } = place.rules;
   const { allocation, length } = facts;
   const storage = sumOfComponents(components);
   const scattered = Math.max(0, Math.min(storage, length) - allocation) + sumOfComponents(components, 'l2-tables');
@@ -39,6 +39,6 @@ export function commitmentAt({ facts, components, maxLength, grain, isUnwritten 
       extentSizeHint,
     });
   // plimsoll sets a hint of one block, which rounds nothing up.
-  const plain = chargesWith(hostBlock);
+  const plain = chargesWith(fsBlockSize);
   return storage + (place.isOwn || filesystem !== 'xfs' ? plain : Math.max(plain, chargesWith(QEMU_HINT)));
 }

@@ -73,7 +73,7 @@ function demandOf(state: Qcow2State): Demand {
   // The repair of a dirty image appends even when the guest then asks for nothing.
   const grown = requested === 0 ? state.repaired.end() * clusterSize : appended.end * clusterSize;
   // Direct writes go by whole blocks, and so does the length then.
-  const wholeBlocks = clusterSize < facts.hostBlock ? roundUp(grown, facts.hostBlock) : grown;
+  const wholeBlocks = clusterSize < facts.fsBlockSize ? roundUp(grown, facts.fsBlockSize) : grown;
   const maxLength = Math.max(facts.length, wholeBlocks, model.beyondEnd > 0 ? inPlaceEnd : 0);
   return {
     end,
@@ -122,8 +122,8 @@ function* holesOf(state: Qcow2State, end: number): Generator<Range> {
 export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
   const { facts } = state;
   const demand = demandOf(state);
-  const stored = totalLength(uniteRanges([mapBytes(map)], facts.hostBlock));
-  const settled = totalLength(uniteRanges([mapBytes(map), ...rewritten(state, demand)], facts.hostBlock));
+  const stored = totalLength(uniteRanges([mapBytes(map)], facts.fsBlockSize));
+  const settled = totalLength(uniteRanges([mapBytes(map), ...rewritten(state, demand)], facts.fsBlockSize));
   const fresh = freshStorage(state, demand, map);
   const components: Component[] = [
     component('allocated', stored),
@@ -132,7 +132,7 @@ export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
     component('bitmaps', demand.bitmapBytes),
     component('reused-clusters', -reused(state, demand, map, fresh)),
   ];
-  const cap = Math.max(roundUp(demand.maxLength, facts.hostBlock), storedEnd(map));
+  const cap = Math.max(roundUp(demand.maxLength, facts.fsBlockSize), storedEnd(map));
   const sum = sumOfComponents(components);
   if (sum > cap) components.push(component('length-limit', cap - sum));
   return {
@@ -144,7 +144,7 @@ export function boundByMap(state: Qcow2State, map: StorageMap): Bound {
 
 /** What the bound owes to free space that is used again and to the length that it gives the file. */
 function savedBytes(components: readonly Component[], { facts, geometry }: Qcow2State): number {
-  if (geometry.clusterSize < facts.hostBlock) return 0;
+  if (geometry.clusterSize < facts.fsBlockSize) return 0;
   return -sumOfComponents(components, 'reused-clusters', 'length-limit');
 }
 
@@ -189,12 +189,12 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Compo
     component('refcounts', (demand.metadata + demand.missingBlocks) * clusterSize),
     ...(state.added === undefined ? [] : [component('tables-before-writes', state.added.bytes)]),
   ];
-  if (clusterSize >= facts.hostBlock) return whole;
+  if (clusterSize >= facts.fsBlockSize) return whole;
   const holes = [...holesOf(state, demand.end)].map((run) => ({ start: run.start * clusterSize, end: run.end * clusterSize }));
-  const everything = totalLength(uniteRanges([mapBytes(map), holes], facts.hostBlock));
-  const intoHoles = everything - totalLength(uniteRanges([mapBytes(map)], facts.hostBlock));
+  const everything = totalLength(uniteRanges([mapBytes(map), holes], facts.fsBlockSize));
+  const intoHoles = everything - totalLength(uniteRanges([mapBytes(map)], facts.fsBlockSize));
   const appended = Math.max(0, demand.endOfAppend - demand.end) * clusterSize;
-  const blocks = intoHoles + roundUp(appended, facts.hostBlock) + facts.hostBlock;
+  const blocks = intoHoles + roundUp(appended, facts.fsBlockSize) + facts.fsBlockSize;
   const sum = sumOfComponents(whole);
   return demand.clusters + demand.bitmapClusters === 0 ? whole : [...whole, component('small-clusters', blocks - sum)];
 }
@@ -202,13 +202,13 @@ function freshStorage(state: Qcow2State, demand: Demand, map: StorageMap): Compo
 /** Of the last cluster, when it is new: with extended L2 what lies behind the capacity gets no storage. Whole host blocks. */
 function neverWritten({ model, facts, geometry }: Qcow2State): number {
   const { lastClusterBytes, lastIsNew } = model;
-  if (lastClusterBytes === undefined || !lastIsNew || geometry.clusterSize < facts.hostBlock) return 0;
-  return geometry.clusterSize - roundUp(lastClusterBytes, facts.hostBlock);
+  if (lastClusterBytes === undefined || !lastIsNew || geometry.clusterSize < facts.fsBlockSize) return 0;
+  return geometry.clusterSize - roundUp(lastClusterBytes, facts.fsBlockSize);
 }
 
 /** Storage in holes that is certain to be used again. Bitmaps use some of it up at each close, and give none of it back. */
 function reused(state: Qcow2State, demand: Demand, map: StorageMap, fresh: readonly Component[]): number {
-  if (demand.bitmapClusters > 0 || state.geometry.clusterSize < state.facts.hostBlock) return 0;
+  if (demand.bitmapClusters > 0 || state.geometry.clusterSize < state.facts.fsBlockSize) return 0;
   const neverUsed = neverWritten(state) + (state.added?.unwritten ?? 0);
   return reusedStorage(state, map, [...holesOf(state, demand.end)], {
     bytes: sumOfComponents(fresh),
@@ -227,10 +227,10 @@ export function boundByStat(state: Qcow2State): Bound {
   const { facts } = state;
   const demand = demandOf(state);
   const known = facts.written ?? [];
-  const settled = totalLength(uniteRanges([mapBytes(known), ...rewritten(state, demand)], facts.hostBlock));
+  const settled = totalLength(uniteRanges([mapBytes(known), ...rewritten(state, demand)], facts.fsBlockSize));
   const knownBytes = storedBytes(known);
   const elsewhere = Math.max(0, facts.allocation - knownBytes);
-  const fileBytes = roundUp(facts.length, facts.hostBlock);
+  const fileBytes = roundUp(facts.length, facts.fsBlockSize);
   const behindEnd = Math.max(0, elsewhere - Math.max(0, fileBytes - knownBytes));
   const fresh = freshStorage(state, demand, known);
   const components: Component[] = [
@@ -240,10 +240,10 @@ export function boundByStat(state: Qcow2State): Bound {
     component('bitmaps', demand.bitmapBytes),
     component('reused-clusters', -reused(state, demand, known, fresh)),
   ];
-  const cap = roundUp(demand.maxLength, facts.hostBlock) + behindEnd;
+  const cap = roundUp(demand.maxLength, facts.fsBlockSize) + behindEnd;
   const sum = sumOfComponents(components);
   if (sum > cap) components.push(component('length-limit', cap - sum));
-  else components.push(component('host-block-rounding', roundUp(sum, facts.hostBlock) - sum));
+  else components.push(component('host-block-rounding', roundUp(sum, facts.fsBlockSize) - sum));
   return {
     maxLength: demand.maxLength,
     components: components.filter(({ bytes }) => bytes !== 0),

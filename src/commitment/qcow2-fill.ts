@@ -160,11 +160,11 @@ class Replay {
       this.#rewritesTables ? clusterBytes(writesInPlace ? model.rewrittenTables : model.copiedTables, geometry.clusterSize) : [],
       writesInPlace ? inPlaceBytes(model, geometry.clusterSize) : [],
     ];
-    const writes = [...uniteRanges(touched, facts.hostBlock)];
+    const writes = [...uniteRanges(touched, facts.fsBlockSize)];
     const punched = sortRanges(this.#punched);
     const { map } = facts;
     if (map === undefined) return { length, allocation: unmapped(facts, writes, punched) };
-    return { length, allocation: totalLength(uniteRanges([subtractRanges(mapBytes(map), punched), writes], facts.hostBlock)) };
+    return { length, allocation: totalLength(uniteRanges([subtractRanges(mapBytes(map), punched), writes], facts.fsBlockSize)) };
   }
 
   #takeBytes(byteLength: number): Range {
@@ -221,15 +221,15 @@ class Replay {
  * fall into known ranges and behind the file's end.
  */
 function unmapped(facts: FileFacts, writes: readonly Range[], punched: readonly Range[]): number | undefined {
-  const known = [...uniteRanges([mapBytes(facts.written ?? [])], facts.hostBlock)];
-  const file = { start: 0, end: roundUp(facts.length, facts.hostBlock) };
+  const known = [...uniteRanges([mapBytes(facts.written ?? [])], facts.fsBlockSize)];
+  const file = { start: 0, end: roundUp(facts.length, facts.fsBlockSize) };
   const elsewhere = facts.allocation - totalLength(known);
   const places = totalLength(subtractRanges([file], known));
   const stored = elsewhere === 0 ? known : elsewhere === places ? [file] : undefined;
-  if (stored !== undefined) return totalLength(uniteRanges([subtractRanges(stored, punched), writes], facts.hostBlock));
+  if (stored !== undefined) return totalLength(uniteRanges([subtractRanges(stored, punched), writes], facts.fsBlockSize));
   const isFileTouched = totalLength(subtractRanges(subtractRanges([file], known), writes)) < places;
   if (isFileTouched || elsewhere > places || punched.length > 0) return undefined;
-  return totalLength(uniteRanges([known, writes], facts.hostBlock)) + elsewhere;
+  return totalLength(uniteRanges([known, writes], facts.fsBlockSize)) + elsewhere;
 }
 
 /** Guest data in place, the last cluster only as far as a write fills it. */

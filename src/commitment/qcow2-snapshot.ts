@@ -38,10 +38,10 @@ function snapshotTaken(state: Qcow2State): TablesAdded {
   const runs = sizes.map((bytes) => divideUp(bytes, clusterSize));
   // Taking the snapshot includes closing the image once more, which stores all bitmaps anew; only their data is punched.
   const bitmaps = bitmapSet(state, true);
-  const kept = [...bitmaps.tables, bitmaps.directoryBytes].reduce((sum, size) => sum + roundUp(size, facts.hostBlock), 0);
+  const kept = [...bitmaps.tables, bitmaps.directoryBytes].reduce((sum, size) => sum + roundUp(size, facts.fsBlockSize), 0);
   const clusters = runs.reduce((sum, run) => sum + run, bitmaps.clusters);
   const bytes = sizes.reduce(
-    (sum, size, index) => sum + Math.min(roundUp(size, facts.hostBlock), (runs[index] as number) * clusterSize),
+    (sum, size, index) => sum + Math.min(roundUp(size, facts.fsBlockSize), (runs[index] as number) * clusterSize),
     kept,
   );
   return {

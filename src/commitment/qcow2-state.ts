@@ -137,7 +137,7 @@ export function bitmapSet(state: Qcow2State, full: boolean): BitmapSet {
     directoryBytes,
     clusters: dataClusters + runs.reduce((sum, run) => sum + run, 0),
     bytes:
-      dataClusters * geometry.clusterSize + [...tables, directoryBytes].reduce((sum, bytes) => sum + roundUp(bytes, facts.hostBlock), 0),
+      dataClusters * geometry.clusterSize + [...tables, directoryBytes].reduce((sum, bytes) => sum + roundUp(bytes, facts.fsBlockSize), 0),
     longestRun: runs.reduce((longest, run) => Math.max(longest, run), 0),
   };
 }

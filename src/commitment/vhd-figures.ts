@@ -26,7 +26,7 @@ export function vhdFigures({ capacity, blocks }: Pick<VhdImage, 'capacity' | 'bl
       neverWritten: 0,
       neverWrittenEnd: 0,
       wholeBlocks: false,
-      blockSize: facts.hostBlock,
+      blockSize: facts.fsBlockSize,
     });
   }
   const { blockSize, sectorBitmapBytes, guestBlocks, appendAt } = blocks;

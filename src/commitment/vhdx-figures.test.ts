@@ -25,10 +25,10 @@ async function figuresOf(
     length: builder.length,
     allocation: map?.reduce((sum, range) => sum + range.byteLength, 0) ?? allocation,
     filesystem: 'tmpfs',
-    hostBlock: 4096,
+    fsBlockSize: 4096,
     map,
     extentSizeHint: 0,
-    copyStep: 0,
+    cowExtentSize: 0,
     noCow: undefined,
     openForWriting: undefined,
   };

@@ -34,7 +34,7 @@ export function vhdxFigures(image: VhdxImage, facts: FileFacts): Figures {
   return finish(
     facts,
     components,
-    { storage: own, maxLength: growth.maxLength, grain: facts.hostBlock, scattered },
+    { storage: own, maxLength: growth.maxLength, grain: facts.fsBlockSize, scattered },
     {
       capacity: image.facts.capacity,
       expected: Math.max(own, facts.allocation),
@@ -75,7 +75,7 @@ interface Sum {
 function byMap(image: VhdxImage, facts: FileFacts, future: Future): Sum {
   const map = facts.map ?? [];
   const { regions, header, log } = image.facts;
-  const total = (...more: readonly Iterable<Range>[]): number => totalLength(uniteRanges([mapBytes(map), ...more], facts.hostBlock));
+  const total = (...more: readonly Iterable<Range>[]): number => totalLength(uniteRanges([mapBytes(map), ...more], facts.fsBlockSize));
   const { newBlocks, newBlockCount, beyondDisk } = future;
   const bat = { start: regions.bat.fileOffset, end: regions.bat.fileOffset + roundUp(image.batBytes, SECTOR) };
   const tables = sortRanges(newBlockCount === 0 ? HEADERS : [...HEADERS, bat]);
@@ -86,7 +86,7 @@ function byMap(image: VhdxImage, facts: FileFacts, future: Future): Sum {
   const logToCome = total([{ start: header.logOffset, end: header.logOffset + logBytes }]) - stored;
   const unstoredNew = total([newBlocks]) - stored;
   const storedNew = newBlocks.end - newBlocks.start - unstoredNew;
-  const spared = roundDown(Math.max(0, beyondDisk - storedNew), facts.hostBlock);
+  const spared = roundDown(Math.max(0, beyondDisk - storedNew), facts.fsBlockSize);
   return summed(storedBytes(map), [
     component('mapped-guest-data', inPlace - stored),
     component('headers-and-bat', settled - inPlace),
@@ -99,10 +99,10 @@ function byMap(image: VhdxImage, facts: FileFacts, future: Future): Sum {
 function byStat(image: VhdxImage, facts: FileFacts, { newBlocks, beyondDisk }: Future): Sum {
   const { regions, log } = image.facts;
   const parts = regions.all.map(({ fileOffset, byteLength }) => ({ start: fileOffset, end: fileOffset + byteLength }));
-  const settled = totalLength(uniteRanges([parts, image.blocks.presentRuns(), sortRanges(log?.written ?? [])], facts.hostBlock));
+  const settled = totalLength(uniteRanges([parts, image.blocks.presentRuns(), sortRanges(log?.written ?? [])], facts.fsBlockSize));
   return summed(facts.allocation, [
     component('metadata-and-mapped-data', Math.max(0, settled - facts.allocation)),
-    component('blocks', newBlocks.end - newBlocks.start - roundDown(beyondDisk, facts.hostBlock)),
+    component('blocks', newBlocks.end - newBlocks.start - roundDown(beyondDisk, facts.fsBlockSize)),
   ]);
 }
 

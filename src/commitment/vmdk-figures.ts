@@ -39,7 +39,7 @@ export function vmdkFigures(census: VmdkCensus, facts: FileFacts): Figures {
     {
       storage,
       maxLength: growth.maxLength,
-      grain: Math.max(header.grainBytes, facts.hostBlock),
+      grain: Math.max(header.grainBytes, facts.fsBlockSize),
       scattered: sumOfComponents(own, 'in-place'),
       wholePieces: true,
     },
@@ -71,14 +71,14 @@ function sparseGrowth({ header, needing, missingTables }: VmdkCensus, { length }
  * size on. At the worst each grain comes in a session of its own, with data that deflate makes longer. Where there is no grain
  * table QEMU adds nothing: it writes over the header.
  */
-function streamGrowth({ header, needing, needingWithoutTable }: VmdkCensus, { length, hostBlock }: FileFacts): Growth {
+function streamGrowth({ header, needing, needingWithoutTable }: VmdkCensus, { length, fsBlockSize }: FileFacts): Growth {
   const count = needing - needingWithoutTable;
   if (count === 0) return { appended: { start: 0, end: 0 }, tableBytes: 0, maxLength: length };
   const { grainBytes } = header;
   const step = roundUp(longestGrain(grainBytes), grainBytes);
   const start = roundUp(length, grainBytes);
   // The grain and what it is longer by, in whole host blocks; between that and the next step nothing is written.
-  const stored = Math.min(step, roundUp(longestGrain(grainBytes), hostBlock));
+  const stored = Math.min(step, roundUp(longestGrain(grainBytes), fsBlockSize));
   return { appended: { start, end: start + count * stored }, tableBytes: 0, maxLength: start + count * step };
 }
 
@@ -89,10 +89,10 @@ function longestGrain(grainBytes: number): number {
 }
 
 function componentsByMap(census: VmdkCensus, facts: FileFacts, growth: Growth, map: NonNullable<FileFacts['map']>): Component[] {
-  const { hostBlock } = facts;
-  const stored = totalLength(uniteRanges([mapBytes(map)], hostBlock));
-  const settled = totalLength(uniteRanges([mapBytes(map), ...writtenInPlace(census)], hostBlock));
-  const filled = totalLength(uniteRanges([mapBytes(map), ...writtenInPlace(census), [growth.appended]], hostBlock));
+  const { fsBlockSize } = facts;
+  const stored = totalLength(uniteRanges([mapBytes(map)], fsBlockSize));
+  const settled = totalLength(uniteRanges([mapBytes(map), ...writtenInPlace(census)], fsBlockSize));
+  const filled = totalLength(uniteRanges([mapBytes(map), ...writtenInPlace(census), [growth.appended]], fsBlockSize));
   return withoutZeros([
     component('allocated', stored),
     component('in-place', settled - stored),
@@ -102,13 +102,13 @@ function componentsByMap(census: VmdkCensus, facts: FileFacts, growth: Growth, m
 
 /** Without a map the storage that there is may lie where no guest write reaches it, and then stays on top. */
 function componentsByStat(census: VmdkCensus, facts: FileFacts, growth: Growth): Component[] {
-  const { hostBlock, allocation, length } = facts;
+  const { fsBlockSize, allocation, length } = facts;
   const known = facts.written ?? [];
   const knownBytes = storedBytes(known);
-  const settled = totalLength(uniteRanges([mapBytes(known), ...writtenInPlace(census)], hostBlock));
-  const filled = totalLength(uniteRanges([mapBytes(known), ...writtenInPlace(census), [growth.appended]], hostBlock));
+  const settled = totalLength(uniteRanges([mapBytes(known), ...writtenInPlace(census)], fsBlockSize));
+  const filled = totalLength(uniteRanges([mapBytes(known), ...writtenInPlace(census), [growth.appended]], fsBlockSize));
   const elsewhere = Math.max(0, allocation - knownBytes);
-  const fileBytes = roundUp(length, hostBlock);
+  const fileBytes = roundUp(length, fsBlockSize);
   const behindEnd = Math.max(0, elsewhere - Math.max(0, fileBytes - knownBytes));
   return withoutZeros([
     component('known-or-in-place', settled),

@@ -5,7 +5,7 @@ import { commitmentOfNew } from './measure-new.ts';
 import { parseCreateOptions } from './create-options.ts';
 
 const raw = parseCreateOptions('raw', []);
-const rules = (filesystem: FilesystemKind): StorageRules => ({ filesystem, hostBlock: 4096 });
+const rules = (filesystem: FilesystemKind): StorageRules => ({ filesystem, fsBlockSize: 4096 });
 const on = (kind: FilesystemKind, isOwn: boolean): number => commitmentOfNew('raw', GiB, raw, { rules: rules(kind), isOwn });
 
 describe('commitmentOfNew', () => {

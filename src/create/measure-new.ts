@@ -31,17 +31,17 @@ export function measureNew(
   format: NewImageFormat,
   capacity: number,
   options: CreateOptions,
-  hostBlock = DEFAULT_HOST_BLOCK,
+  fsBlockSize = DEFAULT_HOST_BLOCK,
 ): MeasureReport {
-  checkArguments(format, capacity, options, hostBlock);
+  checkArguments(format, capacity, options, fsBlockSize);
   const figures =
-    options.format === 'raw' ? rawFigures(rawFacts(capacity, options, hostBlock)) : qcow2FiguresOf(capacity, options, hostBlock);
+    options.format === 'raw' ? rawFigures(rawFacts(capacity, options, fsBlockSize)) : qcow2FiguresOf(capacity, options, fsBlockSize);
   return { schema: 'plimsoll.measure/1', definitions: DEFINITIONS, format, ...figuresAtCreation(figures), findings: [] };
 }
 
-function qcow2FiguresOf(capacity: number, options: CreateOptions & { format: 'qcow2' }, hostBlock: number): Figures {
+function qcow2FiguresOf(capacity: number, options: CreateOptions & { format: 'qcow2' }, fsBlockSize: number): Figures {
   const plan = planNewQcow2(options.qcow2, capacity);
-  return plannedQcow2Figures(growthOfPlan(plan), factsOfPlan(plan, hostBlock));
+  return plannedQcow2Figures(growthOfPlan(plan), factsOfPlan(plan, fsBlockSize));
 }
 
 /** All figures of a planned file are known. Its allocation is that at creation. */
@@ -55,15 +55,15 @@ function figuresAtCreation(figures: Figures): Omit<MeasureReport, 'schema' | 'de
 }
 
 /** The facts of a new raw file. */
-function rawFacts(capacity: number, { preallocation }: RawOptions, hostBlock: number): FileFacts {
+function rawFacts(capacity: number, { preallocation }: RawOptions, fsBlockSize: number): FileFacts {
   const { length, storedLength } = planNewRaw(capacity, preallocation);
-  return newFileFacts(length, storedLength === 0 ? [] : [storedRange(0, roundUp(storedLength, hostBlock))], hostBlock);
+  return newFileFacts(length, storedLength === 0 ? [] : [storedRange(0, roundUp(storedLength, fsBlockSize))], fsBlockSize);
 }
 
 /** The storage of an image of this length, rounded up to any block size, is still below 2^53. */
 const MAX_CAPACITY = 2 ** 53 - 2 ** 16;
 
-function checkArguments(format: unknown, capacity: number, options: unknown, hostBlock: number): void {
+function checkArguments(format: unknown, capacity: number, options: unknown, fsBlockSize: number): void {
   const call = 'measureNew()';
   requireOptionsOf(call, format, options);
   requireArgument(Number.isSafeInteger(capacity) && capacity >= 0 && capacity <= MAX_CAPACITY, {
@@ -72,10 +72,10 @@ function checkArguments(format: unknown, capacity: number, options: unknown, hos
     value: capacity,
     expected: 'a whole number of bytes, below 8 PiB',
   });
-  requireArgument(isPowerOfTwo(hostBlock) && hostBlock >= 512 && hostBlock <= GiB, {
+  requireArgument(isPowerOfTwo(fsBlockSize) && fsBlockSize >= 512 && fsBlockSize <= GiB, {
     call,
-    name: 'hostBlock',
-    value: hostBlock,
+    name: 'fsBlockSize',
+    value: fsBlockSize,
     expected: 'a power of two from 512 to 2^30',
   });
 }
@@ -94,24 +94,24 @@ export function plannedTables(options: CreateOptions, capacity: number): number 
  * The data file is counted as if it lay on the same store. Units: bytes. Throws: usage.
  */
 export function commitmentOfNew(format: NewImageFormat, capacity: number, options: CreateOptions, place?: NewImagePlace): number {
-  const hostBlock = place?.rules.hostBlock ?? DEFAULT_HOST_BLOCK;
-  checkArguments(format, capacity, options, hostBlock);
+  const fsBlockSize = place?.rules.fsBlockSize ?? DEFAULT_HOST_BLOCK;
+  checkArguments(format, capacity, options, fsBlockSize);
   const hasDataFile = options.format === 'qcow2' && options.qcow2.dataFile !== undefined;
   const all = hasDataFile ? [options, parseCreateOptions('raw', [])] : [options];
   return all.reduce((sum, one) => {
-    const file = plannedFile(capacity, one, hostBlock);
+    const file = plannedFile(capacity, one, fsBlockSize);
     return sum + (place === undefined ? sumOfComponents(file.components) : commitmentAt(file, place));
   }, 0);
 }
 
-function plannedFile(capacity: number, options: CreateOptions, hostBlock: number): PlannedFile {
+function plannedFile(capacity: number, options: CreateOptions, fsBlockSize: number): PlannedFile {
   if (options.format === 'raw') {
-    const facts = rawFacts(capacity, options, hostBlock);
+    const facts = rawFacts(capacity, options, fsBlockSize);
     const { components, maxLength } = rawFigures(facts);
-    return { facts, components, maxLength: maxLength ?? 0, grain: hostBlock, isUnwritten: options.preallocation === 'falloc' };
+    return { facts, components, maxLength: maxLength ?? 0, grain: fsBlockSize, isUnwritten: options.preallocation === 'falloc' };
   }
   const plan = planNewQcow2(options.qcow2, capacity);
-  const facts = factsOfPlan(plan, hostBlock);
+  const facts = factsOfPlan(plan, fsBlockSize);
   const { components, maxLength } = plannedQcow2Bound(growthOfPlan(plan), facts);
   const { clusterSize, extendedL2, preallocation } = options.qcow2;
   return { facts, components, maxLength, grain: extendedL2 ? clusterSize / 32 : clusterSize, isUnwritten: preallocation === 'falloc' };

@@ -188,7 +188,7 @@ describe('filesystemOf(), without mounting', () => {
     expect(await filesystemOf('/proc')).toMatchObject({
       kind: 'other',
       type: 'proc',
-      hostBlock: 4096,
+      fsBlockSize: 4096,
       reflink: undefined,
       copyOnWrite: undefined,
     });

@@ -44,7 +44,7 @@ export interface HostFilesystem {
   /** Bytes an unprivileged process may still write (f_bavail); on btrfs the kernel's estimate. */
   readonly available: number;
   /** Unit of allocation, as in FileFacts. */
-  readonly hostBlock: number;
+  readonly fsBlockSize: number;
   /** As in FileFacts; of the directory or file through which the filesystem was examined. */
   readonly geometry?: MapGeometry | undefined;
   /** Files can share blocks; undefined if unknown. */
@@ -119,8 +119,8 @@ export async function filesystemOf(target: string | Buffer | number, cache = new
 }
 
 /** The allocation rules for a new file in the examined directory. */
-export function storageRulesOf({ kind, hostBlock, geometry }: HostFilesystem): StorageRules {
-  return { filesystem: kind, hostBlock, geometry };
+export function storageRulesOf({ kind, fsBlockSize, geometry }: HostFilesystem): StorageRules {
+  return { filesystem: kind, fsBlockSize, geometry };
 }
 
 interface Place {

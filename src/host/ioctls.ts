@@ -98,17 +98,17 @@ export interface ExtentSizes {
   /** The extent size hint in bytes, 0 when there is none. */
   readonly hint: number;
   /** Granularity in bytes of copies of shared blocks: the larger of both hints, otherwise 32 blocks. */
-  readonly copyStep: number;
+  readonly cowExtentSize: number;
 }
 
 /** XFS: the granularity in which an open file takes storage. */
 export function extentSizesOf(ffi: Ffi, fd: number, blockSize: number): ExtentSizes {
   const attributes = Buffer.alloc(28);
-  if (ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0) return { hint: 0, copyStep: XFS_DEFAULT_COPY_BLOCKS * blockSize };
+  if (ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0) return { hint: 0, cowExtentSize: XFS_DEFAULT_COPY_BLOCKS * blockSize };
   const flags = attributes.readInt32LE(0);
   const hint = (flags & FS_XFLAG_EXTSIZE) === 0 ? 0 : attributes.readUInt32LE(4);
   const copyHint = (flags & FS_XFLAG_COWEXTSIZE) === 0 ? 0 : attributes.readUInt32LE(16);
-  return { hint, copyStep: Math.max(hint, copyHint) || XFS_DEFAULT_COPY_BLOCKS * blockSize };
+  return { hint, cowExtentSize: Math.max(hint, copyHint) || XFS_DEFAULT_COPY_BLOCKS * blockSize };
 }
 
 /** btrfs: whether the open file is written in place (chattr +C); undefined if the query failed. */
@@ -143,13 +143,16 @@ export async function markNoCow(fd: number): Promise<void> {
  * An extent size hint of one block does it: it rounds nothing up. A hint inherited from the directory stays. Nothing happens
  * elsewhere.
  */
-export async function trimSpeculativePreallocation(fd: number, { kind, hostBlock }: { kind: string; hostBlock: number }): Promise<void> {
+export async function trimSpeculativePreallocation(
+  fd: number,
+  { kind, fsBlockSize }: { kind: string; fsBlockSize: number },
+): Promise<void> {
   const ffi = kind === 'xfs' ? await loadFfi() : undefined;
   const attributes = Buffer.alloc(28);
   if (ffi === undefined || ffi.ioctl(fd, FS_IOC_FSGETXATTR, attributes) < 0) return;
   const flags = attributes.readUInt32LE(0);
   if ((flags & FS_XFLAG_EXTSIZE) !== 0) return;
   attributes.writeUInt32LE((flags | FS_XFLAG_EXTSIZE) >>> 0, 0);
-  attributes.writeUInt32LE(hostBlock, 4);
+  attributes.writeUInt32LE(fsBlockSize, 4);
   ffi.ioctl(fd, FS_IOC_FSSETXATTR, attributes);
 }

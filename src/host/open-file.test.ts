@@ -222,11 +222,11 @@ describe.skipIf(!mountable)('facts()', () => {
     const [blocks, size] = execFileSync('stat', ['-c', '%b %s', path], { encoding: 'utf8' }).split(' ').map(Number);
     expect(facts).toMatchObject({
       filesystem: kind,
-      hostBlock: kind === 'ext4' ? 1024 : 4096,
+      fsBlockSize: kind === 'ext4' ? 1024 : 4096,
       length: size,
       allocation: (blocks ?? 0) * 512,
       extentSizeHint: 0,
-      copyStep: kind === 'xfs' ? 32 * 4096 : 0,
+      cowExtentSize: kind === 'xfs' ? 32 * 4096 : 0,
       openForWriting: false,
       noCow: kind === 'btrfs' ? false : undefined,
     });
@@ -239,7 +239,7 @@ describe.skipIf(!mountable)('facts()', () => {
     const path = join(filesystem.path, 'hinted');
     execFileSync('xfs_io', ['-f', '-c', 'extsize 1m', path]);
     await using file = await openImageFile(path);
-    expect(await file.facts()).toMatchObject({ extentSizeHint: MiB, copyStep: MiB, hostBlock: 1024, filesystem: 'xfs' });
+    expect(await file.facts()).toMatchObject({ extentSizeHint: MiB, cowExtentSize: MiB, fsBlockSize: 1024, filesystem: 'xfs' });
   });
 
   it('include the hint that qemu-img sets on XFS', async () => {
@@ -270,7 +270,7 @@ describe.skipIf(!mountable)('facts()', () => {
       length: 8192,
       noCow: undefined,
       extentSizeHint: 0,
-      copyStep: 0,
+      cowExtentSize: 0,
       openForWriting: false,
     });
   });

@@ -170,9 +170,9 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
   const ffi = await loadFfi();
   cache.ffi = ffi;
   const filesystem = await cache.filesystems.of(fd, dev);
-  const { kind, hostBlock, geometry } = filesystem;
-  const blockSize = geometry?.blockSize ?? hostBlock;
-  const sizes = kind === 'xfs' && ffi !== undefined ? extentSizesOf(ffi, fd, blockSize) : { hint: 0, copyStep: 0 };
+  const { kind, fsBlockSize, geometry } = filesystem;
+  const blockSize = geometry?.blockSize ?? fsBlockSize;
+  const sizes = kind === 'xfs' && ffi !== undefined ? extentSizesOf(ffi, fd, blockSize) : { hint: 0, cowExtentSize: 0 };
   const openForWriting = isOpenForWriting(ffi, fd, { superblock: filesystem.device, inode: ino }, cache.locks);
   const { stats, map } = await readConsistently(fd, path, blockSize);
   return {
@@ -180,13 +180,13 @@ async function readFacts(fd: number, path: string, { dev, ino }: BigIntStats, ca
     length: Number(stats.size),
     allocation: allocationOf(stats),
     filesystem: kind,
-    hostBlock,
+    fsBlockSize,
     geometry: geometry === undefined ? undefined : { ...geometry, indirect: isIndirect({ ffi, fd, kind }) },
-    map: inUnits(map, hostBlock),
+    map: inUnits(map, fsBlockSize),
     written:
-      map === undefined ? inUnits(await readWrittenRanges(fd, Number(stats.size), allocationOf(stats), blockSize), hostBlock) : undefined,
+      map === undefined ? inUnits(await readWrittenRanges(fd, Number(stats.size), allocationOf(stats), blockSize), fsBlockSize) : undefined,
     extentSizeHint: sizes.hint,
-    copyStep: sizes.copyStep,
+    cowExtentSize: sizes.cowExtentSize,
     noCow: kind === 'btrfs' && ffi !== undefined ? noCowOf(ffi, fd) : undefined,
     openForWriting,
     protection: protectionOf(ffi, fd, filesystem),

@@ -47,14 +47,14 @@ let reusedWords: Uint32Array | undefined;
  * in its inode (ext4 inline data) has data but no blocks, which a map cannot say: undefined. ext4 reports its bytes as sectors
  * used, so an allocation that is no whole number of blocks tells it from btrfs, which charges a block for inline data.
  *
- * `length`, `allocation`: of the same moment, from fstat. `hostBlock`: what SEEK_DATA's answer is rounded to.
+ * `length`, `allocation`: of the same moment, from fstat. `fsBlockSize`: what SEEK_DATA's answer is rounded to.
  */
-export async function readStorageMap(fd: number, length: number, allocation: number, hostBlock = 4096): Promise<StorageMap | undefined> {
+export async function readStorageMap(fd: number, length: number, allocation: number, fsBlockSize = 4096): Promise<StorageMap | undefined> {
   const ffi = await loadFfi();
   if (ffi === undefined) return undefined;
-  const mapped = await readExtents(ffi, fd, allocation, hostBlock);
+  const mapped = await readExtents(ffi, fd, allocation, fsBlockSize);
   if (mapped !== 'no-fiemap') return mapped;
-  const islands = seekIslands(ffi, fd, length, allocation, hostBlock);
+  const islands = seekIslands(ffi, fd, length, allocation, fsBlockSize);
   return islands !== undefined && storedBytes(islands) === allocation ? islands : undefined;
 }
 
@@ -62,16 +62,21 @@ export async function readStorageMap(fd: number, length: number, allocation: num
  * Ranges of an open file that were written and so have storage, where `readStorageMap` has no answer: preallocation that
  * was never written is not among them. undefined where not even that can be told.
  */
-export async function readWrittenRanges(fd: number, length: number, allocation: number, hostBlock = 4096): Promise<StorageMap | undefined> {
+export async function readWrittenRanges(
+  fd: number,
+  length: number,
+  allocation: number,
+  fsBlockSize = 4096,
+): Promise<StorageMap | undefined> {
   const ffi = await loadFfi();
-  return ffi === undefined ? undefined : seekIslands(ffi, fd, length, allocation, hostBlock);
+  return ffi === undefined ? undefined : seekIslands(ffi, fd, length, allocation, fsBlockSize);
 }
 
-async function readExtents(ffi: Ffi, fd: number, allocation: number, hostBlock: number): Promise<StorageMap | undefined | 'no-fiemap'> {
+async function readExtents(ffi: Ffi, fd: number, allocation: number, fsBlockSize: number): Promise<StorageMap | undefined | 'no-fiemap'> {
   const ranges: StoredRange[] = [];
   let from = 0;
   for (;;) {
-    const batch = readBatch(ffi, fd, from, ranges, allocation, hostBlock);
+    const batch = readBatch(ffi, fd, from, ranges, allocation, fsBlockSize);
     if (typeof batch === 'string') return batch === 'unusable' ? undefined : batch;
     if (batch.last) return ranges;
     if (batch.end <= from || ranges.length > MAX_STORED_RANGES) return undefined;
@@ -88,7 +93,7 @@ function readBatch(
   from: number,
   ranges: StoredRange[],
   allocation: number,
-  hostBlock: number,
+  fsBlockSize: number,
 ): { readonly end: number; readonly last: boolean } | 'no-fiemap' | 'unusable' {
   reusedWords ??= new Uint32Array(HEADER_WORDS + EXTENTS_PER_CALL * EXTENT_WORDS);
   const words = reusedWords;
@@ -107,7 +112,7 @@ function readBatch(
     const fileOffset = wide(words, at);
     const byteLength = wide(words, at + 4);
     if (fileOffset + byteLength >= Number.MAX_SAFE_INTEGER) return 'unusable';
-    if ((flags & INLINE) !== 0 && allocation % hostBlock !== 0) return 'unusable';
+    if ((flags & INLINE) !== 0 && allocation % fsBlockSize !== 0) return 'unusable';
     append(ranges, fileOffset, byteLength, flags, wide(words, at + 2));
     end = Math.max(end, fileOffset + byteLength);
     if ((flags & LAST) !== 0) last = true;
@@ -154,7 +159,7 @@ function continues(before: StoredRange, range: StoredRange): boolean {
  * Islands of data by seeking, in whole host blocks; undefined when they exceed the allocation. SEEK_DATA passes over
  * preallocation that was never written.
  */
-function seekIslands(ffi: Ffi, fd: number, length: number, allocation: number, hostBlock: number): StorageMap | undefined {
+function seekIslands(ffi: Ffi, fd: number, length: number, allocation: number, fsBlockSize: number): StorageMap | undefined {
   const ranges: StoredRange[] = [];
   let total = 0;
   let from = 0;
@@ -165,8 +170,8 @@ function seekIslands(ffi: Ffi, fd: number, length: number, allocation: number, h
     if (hole <= from || ranges.length >= MAX_SOUGHT_ISLANDS) return undefined;
     from = hole;
     const before = ranges.at(-1);
-    const fileOffset = Math.max(roundDown(data, hostBlock), before === undefined ? 0 : before.fileOffset + before.byteLength);
-    const byteLength = roundUp(hole, hostBlock) - fileOffset;
+    const fileOffset = Math.max(roundDown(data, fsBlockSize), before === undefined ? 0 : before.fileOffset + before.byteLength);
+    const byteLength = roundUp(hole, fsBlockSize) - fileOffset;
     if (byteLength <= 0) continue;
     ranges.push({ fileOffset, byteLength, physicalOffset: undefined, shared: false, unwritten: false, encoded: false });
     total += byteLength;

@@ -19,22 +19,22 @@ describe.skipIf(!isRoot)('the unit of allocation', () => {
   it.each([16 * KiB, 64 * KiB])('is a cluster of %i bytes on ext4 with bigalloc, in the map of a file too', async (cluster) => {
     await using mounted = await withFilesystem('ext4', 256 * MiB, ['-b', '4096', '-O', 'bigalloc', '-C', String(cluster)]);
     const facts = await factsOf(`${mounted.path}/a`, 4 * KiB);
-    expect(facts).toMatchObject({ hostBlock: cluster, geometry: { blockSize: 4 * KiB }, allocation: cluster });
+    expect(facts).toMatchObject({ fsBlockSize: cluster, geometry: { blockSize: 4 * KiB }, allocation: cluster });
     expect(facts.map).toMatchObject([{ fileOffset: 0, byteLength: cluster }]);
   });
 
   it.each([1, 2, 4])('is a block of %i KiB on ext4 without clusters, even if all of its files take several', async (kib) => {
     await using mounted = await withFilesystem('ext4', 64 * MiB, ['-b', String(kib * KiB)]);
     const facts = await factsOf(`${mounted.path}/a`, 64 * KiB);
-    expect(facts).toMatchObject({ hostBlock: kib * KiB, geometry: { blockSize: kib * KiB, indirect: false } });
+    expect(facts).toMatchObject({ fsBlockSize: kib * KiB, geometry: { blockSize: kib * KiB, indirect: false } });
   });
 
   it('is a huge page on tmpfs with huge=always, and a page without', async () => {
     const huge = Number(readFileSync('/sys/kernel/mm/transparent_hugepage/hpage_pmd_size', 'latin1'));
     await using always = await withFilesystem('tmpfs', 64 * MiB, ['-o', 'huge=always']);
     await using plain = await withFilesystem('tmpfs', 64 * MiB);
-    expect((await filesystemOf(always.path)).hostBlock).toBe(huge);
-    expect((await filesystemOf(plain.path)).hostBlock).toBe(4 * KiB);
+    expect((await filesystemOf(always.path)).fsBlockSize).toBe(huge);
+    expect((await filesystemOf(plain.path)).fsBlockSize).toBe(4 * KiB);
     const facts = await factsOf(`${always.path}/a`, 4 * KiB, 3 * MiB);
     expect(facts.map?.every(({ fileOffset, byteLength }) => fileOffset % huge === 0 && byteLength % huge === 0)).toBe(true);
   });

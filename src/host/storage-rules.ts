@@ -34,12 +34,12 @@ export interface Examined {
 }
 
 /** The unit of allocation and the geometry of the map; `indirect` is that of the open file or directory. */
-export function readStorageRules(examined: Examined): { readonly hostBlock: number; readonly geometry: MapGeometry } {
+export function readStorageRules(examined: Examined): { readonly fsBlockSize: number; readonly geometry: MapGeometry } {
   const { kind, blockSize, mount, xfs } = examined;
   const geometry = { blockSize, indirect: isIndirect(examined), stripe: xfs?.stripe ?? 0, fixedPreallocation: allocsizeOf(mount) };
-  if (kind === 'ext4') return { hostBlock: largestCluster(examined), geometry };
-  if (kind === 'tmpfs') return { hostBlock: Math.max(blockSize, hugePageOf(mount?.superOptions ?? [])), geometry };
-  return { hostBlock: blockSize, geometry };
+  if (kind === 'ext4') return { fsBlockSize: largestCluster(examined), geometry };
+  if (kind === 'tmpfs') return { fsBlockSize: Math.max(blockSize, hugePageOf(mount?.superOptions ?? [])), geometry };
+  return { fsBlockSize: blockSize, geometry };
 }
 
 /** Whether the file has indirect blocks in place of an extent tree. */

@@ -60,7 +60,7 @@ describe('a wrong call of the library', () => {
     [
       'measureNew, block',
       () => anyMeasure('raw', 1, raw, 1000),
-      'Cannot call measureNew(): hostBlock is 1000, expected a power of two from 512 to 2^30',
+      'Cannot call measureNew(): fsBlockSize is 1000, expected a power of two from 512 to 2^30',
     ],
     [
       'measureCopy, options of another format',

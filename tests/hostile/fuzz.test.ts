@@ -31,10 +31,10 @@ function factsOf(bytes: Uint8Array, hasMap: boolean): FileFacts {
     length: bytes.byteLength,
     allocation: Math.ceil(bytes.byteLength / 4096) * 4096,
     filesystem: 'ext4',
-    hostBlock: 4096,
+    fsBlockSize: 4096,
     map: hasMap ? map : undefined,
     extentSizeHint: 0,
-    copyStep: 0,
+    cowExtentSize: 0,
     noCow: undefined,
     openForWriting: undefined,
   };

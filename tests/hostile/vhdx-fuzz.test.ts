@@ -155,10 +155,10 @@ function factsOf(length: number, hasMap: boolean): FileFacts {
     length,
     allocation: range.byteLength,
     filesystem: 'ext4',
-    hostBlock: 4096,
+    fsBlockSize: 4096,
     map: hasMap ? [range] : undefined,
     extentSizeHint: 0,
-    copyStep: 0,
+    cowExtentSize: 0,
     noCow: undefined,
     openForWriting: undefined,
   };

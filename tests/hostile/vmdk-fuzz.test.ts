@@ -92,8 +92,8 @@ function mutate({ bytes, places, text }: Subject, random: () => number): { bytes
 function factsOf({ byteLength }: Uint8Array): FileFacts {
   const allocation = Math.ceil(byteLength / 4096) * 4096;
   return {
-    ...{ identity: '1:1', length: byteLength, allocation, filesystem: 'tmpfs', hostBlock: 4096, map: undefined },
-    ...{ extentSizeHint: 0, copyStep: 0, noCow: undefined, openForWriting: undefined },
+    ...{ identity: '1:1', length: byteLength, allocation, filesystem: 'tmpfs', fsBlockSize: 4096, map: undefined },
+    ...{ extentSizeHint: 0, cowExtentSize: 0, noCow: undefined, openForWriting: undefined },
   };
 }
 

@@ -3,8 +3,8 @@ import type { FileFacts, StorageMap } from '#block';
 
 /** A file of `length` bytes on tmpfs with all its blocks stored, or what `choice` says. */
 export function factsOf(length: number, choice: Partial<FileFacts> = {}): FileFacts {
-  const hostBlock = choice.hostBlock ?? 4096;
-  const stored = Math.ceil(length / hostBlock) * hostBlock;
+  const fsBlockSize = choice.fsBlockSize ?? 4096;
+  const stored = Math.ceil(length / fsBlockSize) * fsBlockSize;
   const map = stored === 0 ? [] : storedMap([[0, stored]]);
   const allocation = (choice.map ?? map).reduce((sum, { byteLength }) => sum + byteLength, 0);
   return {
@@ -12,10 +12,10 @@ export function factsOf(length: number, choice: Partial<FileFacts> = {}): FileFa
     length,
     allocation,
     filesystem: 'tmpfs',
-    hostBlock,
+    fsBlockSize,
     map,
     extentSizeHint: 0,
-    copyStep: 0,
+    cowExtentSize: 0,
     noCow: undefined,
     openForWriting: undefined,
     ...choice,

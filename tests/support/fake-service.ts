@@ -306,6 +306,6 @@ function onFilesystem<T extends AdmissionRequest>({ image, ...request }: T): Omi
     bytes: requestedSize({
       ...(image === undefined ? {} : { image }),
       ...(request.bytes === undefined ? {} : { bytes: request.bytes }),
-    }).bytesOn({ filesystem: 'xfs', hostBlock: 4096 }),
+    }).bytesOn({ filesystem: 'xfs', fsBlockSize: 4096 }),
   };
 }

@@ -67,12 +67,12 @@ async function isNoCow(fd: number): Promise<boolean | undefined> {
 }
 
 /** Bytes that an overwrite finds stored: neither holes nor blocks that other files share. */
-async function storedIn(path: Buffer, before: Stats, { hostBlock }: HostFilesystem): Promise<number | undefined> {
+async function storedIn(path: Buffer, before: Stats, { fsBlockSize }: HostFilesystem): Promise<number | undefined> {
   const fd = openSync(path, READ_WITHOUT_WAITING);
   try {
     const { size, blocks, ino, dev } = fstatSync(fd);
     if (ino !== before.ino || dev !== before.dev) return undefined;
-    const map = await readStorageMap(fd, size, blocks * BYTES_PER_STAT_BLOCK, hostBlock);
+    const map = await readStorageMap(fd, size, blocks * BYTES_PER_STAT_BLOCK, fsBlockSize);
     return map === undefined ? undefined : storedBytes(map.filter(({ shared, encoded }) => !shared && !encoded));
   } catch {
     return undefined;

@@ -104,9 +104,9 @@ function usedClusters({ allocator: { free } }: NewQcow2Plan): ClusterSet {
 }
 
 /**
- * The facts of the finished file on a filesystem that gives storage in blocks of `hostBlock` bytes and charges nothing for its
+ * The facts of the finished file on a filesystem that gives storage in blocks of `fsBlockSize` bytes and charges nothing for its
  * own map of the file.
  */
-export function factsOfPlan(plan: NewQcow2Plan, hostBlock: number): FileFacts {
-  return newFileFacts(plan.length, [...storedRangesOf(plan, hostBlock)], hostBlock);
+export function factsOfPlan(plan: NewQcow2Plan, fsBlockSize: number): FileFacts {
+  return newFileFacts(plan.length, [...storedRangesOf(plan, fsBlockSize)], fsBlockSize);
 }

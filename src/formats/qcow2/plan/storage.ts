@@ -5,17 +5,17 @@ import type { NewImageAllocator } from './allocator.ts';
 import type { NewQcow2Plan } from './layout.ts';
 
 /**
- * The blocks of `hostBlock` bytes that have storage when the plan has been carried out, ascending: those that are not wholly
+ * The blocks of `fsBlockSize` bytes that have storage when the plan has been carried out, ascending: those that are not wholly
  * inside a hole. What the filesystem charges for its own map of the file is not in them.
  */
-export function* storedRangesOf(plan: NewQcow2Plan, hostBlock: number): Generator<StoredRange> {
+export function* storedRangesOf(plan: NewQcow2Plan, fsBlockSize: number): Generator<StoredRange> {
   const { length } = plan;
-  const end = roundUp(length, hostBlock);
+  const end = roundUp(length, fsBlockSize);
   let at = 0;
   for (const hole of joinRanges(sortRanges(holesOf(plan)))) {
     if (hole.start >= length) continue;
-    const from = roundUp(hole.start, hostBlock);
-    const to = hole.end >= length ? end : roundDown(hole.end, hostBlock);
+    const from = roundUp(hole.start, fsBlockSize);
+    const to = hole.end >= length ? end : roundDown(hole.end, fsBlockSize);
     if (to <= from) continue;
     if (from > at) yield storedRange(at, from);
     at = to;
