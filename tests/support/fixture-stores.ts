@@ -326,7 +326,7 @@ function anImage(store: StoreView, name: string, index: number): ImageView {
   };
 }
 
-/** A year's end of a store's life, up to now, thinned to `points`. */
+/** A year's end of a store's life, up to now, downsample to `points`. */
 export function storeHistory(store: StoreView, fromMs: number, toMs: number, points: number): StoreSample[] {
   const span = Math.min(toMs, Date.now()) - fromMs;
   const rate = store.forecast.growth.low === null ? 0 : (store.forecast.growth.low + (store.forecast.growth.high ?? 0)) / 2;

@@ -13,9 +13,9 @@ function roomFor(fits: (some: readonly Candidate[]) => boolean, taken: readonly 
   return { take: (one) => (fits([...taken, one]) ? roomFor(fits, [...taken, one]) : undefined) };
 }
 
-const ENDLESS = roomFor(() => true);
+const UNLIMITED_ROOM = roomFor(() => true);
 
-function choose(candidates: readonly Candidate[], need: Partial<Gain>, room = ENDLESS): string[] {
+function choose(candidates: readonly Candidate[], need: Partial<Gain>, room = UNLIMITED_ROOM): string[] {
   return chooseCover(candidates, { sum: 0, level: 0, ...need }, room).chosen.map(({ path }) => path);
 }
 
@@ -62,7 +62,7 @@ describe('chooseCover()', () => {
 
   it('beyond what it compares, is still enough and has nothing to spare', () => {
     const many = Array.from({ length: EXACT_CANDIDATES + 40 }, (_, index) => candidate(`p${index}`, 10 + (index % 7), 5 + (index % 11)));
-    const { chosen, isBest } = chooseCover(many, { sum: 100, level: 0 }, ENDLESS);
+    const { chosen, isBest } = chooseCover(many, { sum: 100, level: 0 }, UNLIMITED_ROOM);
     expect(isBest).toBe(false);
     expect(total(chosen, 'sum')).toBeGreaterThanOrEqual(100);
     for (const one of chosen) expect(total(chosen, 'sum') - one.sum).toBeLessThan(100);
@@ -72,7 +72,7 @@ describe('chooseCover()', () => {
     // Even sizes, and an odd need: no bound ever rules anything out.
     const even = Array.from({ length: EXACT_CANDIDATES }, (_, index) => 2 * (5000 + ((index * 7919) % 1301)));
     const candidates = even.map((size, index) => candidate(`p${index}`, size, size));
-    const { chosen, isBest } = chooseCover(candidates, { sum: 130_001, level: 0 }, ENDLESS);
+    const { chosen, isBest } = chooseCover(candidates, { sum: 130_001, level: 0 }, UNLIMITED_ROOM);
     expect(isBest).toBe(false);
     expect(total(chosen, 'sum')).toBeGreaterThanOrEqual(130_001);
   });

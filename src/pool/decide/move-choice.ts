@@ -17,7 +17,7 @@ export interface Candidate extends Gain {
 
 /** With more candidates than this the choices are not compared one by one. */
 export const EXACT_CANDIDATES = 24;
-/** Sets that are looked at before the search ends with the best so far. */
+/** Maximum sets visited; the search then ends with the best one so far. */
 export const MAX_SETS = 20_000;
 /** Maximum groups per plan; scan and plan again after that many moves. */
 export const MAX_MOVES = 500;
@@ -114,7 +114,7 @@ function* chooseGreedily<T extends Candidate>(sorted: readonly T[], need: Gain, 
   return withoutDispensable(chosen, need);
 }
 
-/** What is left when the largest that the others can do without has been taken out, and so on. */
+/** `chosen` without dispensable candidates, removed one by one, the largest first. */
 function withoutDispensable<T extends Candidate>(chosen: readonly T[], need: Gain): T[] {
   let gain = sumUp(chosen);
   if (!covers(gain, need)) return [...chosen];
@@ -128,21 +128,21 @@ function withoutDispensable<T extends Candidate>(chosen: readonly T[], need: Gai
   return chosen.filter((one) => !dispensable.has(one));
 }
 
-/** A set of candidates on the way, and what is still to be had. */
-interface Way<T> {
+/** A partial set of candidates, and the shortfall that remains. */
+interface SearchState<T> {
   readonly chosen: readonly T[];
   readonly copied: number;
-  readonly lacking: Gain;
+  readonly shortfall: Gain;
   readonly room: Room<T>;
 }
 
-/** Depth-first over taking or leaving each candidate, the most worth first. */
+/** Depth-first search over taking or leaving each candidate, the most valuable first. */
 class Search<T extends Candidate> {
   best: readonly T[] | undefined;
   isComplete = true;
-  #looked = 0;
+  #visited = 0;
   readonly #sorted: readonly T[];
-  /** At each place of the order: what all from there on gain together, and the most that one of them gains per byte. */
+  /** At each index: the gain of all candidates from there on, and the largest gain per byte of one of them. */
   readonly #rest: readonly { readonly all: Gain; readonly perByte: Gain }[];
 
   constructor(sorted: readonly T[], need: Gain, room: Room<T>, begin: readonly T[] | undefined) {
@@ -152,30 +152,35 @@ class Search<T extends Candidate> {
       const rest = sorted.slice(index);
       return { all: sumUp(rest), perByte: { sum: mostPerByte(rest, 'sum'), level: mostPerByte(rest, 'level') } };
     });
-    this.#visit(0, { chosen: [], copied: 0, lacking: need, room });
+    this.#visit(0, { chosen: [], copied: 0, shortfall: need, room });
   }
 
-  #visit(index: number, so: Way<T>): void {
-    if (this.#looked >= MAX_SETS) {
+  #visit(index: number, state: SearchState<T>): void {
+    if (this.#visited >= MAX_SETS) {
       this.isComplete = false;
       return;
     }
-    this.#looked += 1;
-    if (so.lacking.sum <= 0 && so.lacking.level <= 0) {
-      if (this.best === undefined || isBetter(so.chosen, this.best)) this.best = so.chosen;
+    this.#visited += 1;
+    if (state.shortfall.sum <= 0 && state.shortfall.level <= 0) {
+      if (this.best === undefined || isBetter(state.chosen, this.best)) this.best = state.chosen;
       return;
     }
     const next = this.#sorted[index];
-    if (next === undefined || !this.#canImprove(index, so)) return;
-    const room = so.room.take(next);
+    if (next === undefined || !this.#canImprove(index, state)) return;
+    const room = state.room.take(next);
     if (room !== undefined) {
-      this.#visit(index + 1, { chosen: [...so.chosen, next], copied: so.copied + next.copied, lacking: minus(so.lacking, next), room });
+      this.#visit(index + 1, {
+        chosen: [...state.chosen, next],
+        copied: state.copied + next.copied,
+        shortfall: minus(state.shortfall, next),
+        room,
+      });
     }
-    this.#visit(index + 1, so);
+    this.#visit(index + 1, state);
   }
 
-  /** Whether what is left from `index` on can cover what lacks, without copying more than the best so far. */
-  #canImprove(index: number, { copied, lacking }: Way<T>): boolean {
+  /** Whether the candidates from `index` on can cover the shortfall, without copying more than the best set so far. */
+  #canImprove(index: number, { copied, shortfall: lacking }: SearchState<T>): boolean {
     const rest = this.#rest[index];
     if (rest === undefined || !covers(rest.all, lacking)) return false;
     if (this.best === undefined) return true;

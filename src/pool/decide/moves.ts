@@ -53,7 +53,7 @@ export interface MoveInput {
 }
 
 /** A group that may be moved, and what that brings. */
-interface Movable extends Candidate {
+interface MoveCandidate extends Candidate {
   readonly group: MoveGroup;
   /** Seconds that the copy takes, null where no bandwidth is known. */
   readonly seconds: number | null;
@@ -83,17 +83,17 @@ export function* planInSteps(input: MoveInput): Generator<void, MovePlan> {
   }
   const shortfall = Math.max(need.sum, need.level);
   if (shortfall === 0) return { store, shortfall, moves: [], shortfallAfter: 0, remark: others };
-  const situation = situationOf(input);
-  const candidates: Movable[] = [];
+  const context = planContextOf(input);
+  const candidates: MoveCandidate[] = [];
   const refusals: Refusal[] = [];
   for (const [index, group] of input.groups.entries()) {
     if (index % GROUPS_PER_STEP === 0) yield;
-    const tried = tryGroup(group, situation);
+    const tried = tryGroup(group, context);
     if (typeof tried === 'string') refusals.push(tried);
     else candidates.push(tried);
   }
   yield;
-  const choice = yield* coverInSteps(candidates, need, situation.room);
+  const choice = yield* coverInSteps(candidates, need, context.room);
   yield;
   const moves = listMoves(choice.chosen, input);
   const after = uncovered(need, choice.chosen);
@@ -102,7 +102,7 @@ export function* planInSteps(input: MoveInput): Generator<void, MovePlan> {
     shortfall,
     moves,
     shortfallAfter: caveatsOf(input) === null ? Math.max(after.sum, after.level) : null,
-    remark: [others, remarkOn({ ...situation, after, choice, candidates, refusals })].filter((text) => text !== null).join(' ') || null,
+    remark: [others, remarkOn({ ...context, after, choice, candidates, refusals })].filter((text) => text !== null).join(' ') || null,
   };
 }
 
@@ -160,16 +160,16 @@ function distanceInTime(facts: StoreFacts, rules: StoreRules, seconds: number): 
 }
 
 /** What is the same for every group of a plan. */
-interface Situation {
+interface PlanContext {
   readonly input: MoveInput;
   /** The store's high growth for a byte of the groups' high growths together. */
   readonly growthShare: number;
   /** Until the store could be down at its floor, or full where it is below that already. */
   readonly secondsLeft: number;
-  readonly room: Room<Movable>;
+  readonly room: Room<MoveCandidate>;
 }
 
-function situationOf(input: MoveInput): Situation {
+function planContextOf(input: MoveInput): PlanContext {
   const { facts, rules, groups, target } = input;
   const highs = groups.reduce((sum, { growthHigh }) => sum + (growthHigh ?? 0), 0);
   const { toFloor, toFull } = forecastStore(facts, rules);
@@ -177,15 +177,15 @@ function situationOf(input: MoveInput): Situation {
     input,
     growthShare: highs === 0 ? 0 : Math.min(1, (facts.growth.high ?? 0) / highs),
     secondsLeft: (toFloor.outcome === 'reached' ? toFull : toFloor).earliest ?? Infinity,
-    room: target === undefined ? ENDLESS : target.facts.store === facts.store ? NONE : roomOn(target.facts, target.rules),
+    room: target === undefined ? UNLIMITED_ROOM : target.facts.store === facts.store ? NO_ROOM : roomOn(target.facts, target.rules),
   };
 }
 
-const ENDLESS: Room<Movable> = { take: () => ENDLESS };
-const NONE: Room<Movable> = { take: () => undefined };
+const UNLIMITED_ROOM: Room<MoveCandidate> = { take: () => UNLIMITED_ROOM };
+const NO_ROOM: Room<MoveCandidate> = { take: () => undefined };
 
 /** Room for what leaves a store, with all of it there, in keeping with its own rules. */
-function roomOn(facts: StoreFacts, rules: StoreRules): Room<Movable> {
+function roomOn(facts: StoreFacts, rules: StoreRules): Room<MoveCandidate> {
   return {
     take({ group }) {
       const after = withGroup(facts, group);
@@ -197,17 +197,17 @@ function roomOn(facts: StoreFacts, rules: StoreRules): Room<Movable> {
 /** Why a group cannot be chosen. */
 type Refusal = 'gains nothing' | 'too late' | 'target';
 
-function tryGroup(group: MoveGroup, situation: Situation): Movable | Refusal {
+function tryGroup(group: MoveGroup, context: PlanContext): MoveCandidate | Refusal {
   const { copied, inUse } = group;
-  const seconds = copySeconds(group, situation.input.bandwidth);
-  const { sum, level } = gainOf(group, situation);
+  const seconds = copySeconds(group, context.input.bandwidth);
+  const { sum, level } = gainOf(group, context);
   const movable = { sum, level, group, seconds, copied, inUse, path: group.images[0]?.path ?? '' };
   if (movable.sum <= 0 && movable.level <= 0) return 'gains nothing';
-  if (seconds === Infinity || (seconds !== null && seconds > situation.secondsLeft)) return 'too late';
-  return situation.room.take(movable) === undefined ? 'target' : movable;
+  if (seconds === Infinity || (seconds !== null && seconds > context.secondsLeft)) return 'too late';
+  return context.room.take(movable) === undefined ? 'target' : movable;
 }
 
-function gainOf(group: MoveGroup, { input: { rules }, growthShare }: Situation): Gain {
+function gainOf(group: MoveGroup, { input: { rules }, growthShare }: PlanContext): Gain {
   const { freed } = group;
   // Of a commitment that is not known, only what is freed is sure.
   const residual = Math.max(0, (group.counted ?? freed) - freed);
@@ -242,7 +242,7 @@ function withHigh(growth: Growth, more: number | null): Growth {
   return { ...growth, high: growth.high + more };
 }
 
-function listMoves(chosen: readonly Movable[], { facts, target }: MoveInput): Move[] {
+function listMoves(chosen: readonly MoveCandidate[], { facts, target }: MoveInput): Move[] {
   let there = target?.facts;
   return chosen.map((movable) => {
     const { images, machine, copied, freed, inUse } = movable.group;
@@ -262,7 +262,7 @@ function listMoves(chosen: readonly Movable[], { facts, target }: MoveInput): Mo
   });
 }
 
-function reasonOf({ group, sum, seconds }: Movable): string {
+function reasonOf({ group, sum, seconds }: MoveCandidate): string {
   const who = group.machine === null ? (group.images.length === 1 ? 'The image' : 'The chain') : `The VM ${group.machine}`;
   const shared = group.copied - group.freed;
   return [
@@ -286,11 +286,11 @@ function uncovered(need: Gain, chosen: readonly Gain[]): Gain {
   return { sum: left('sum'), level: left('level') };
 }
 
-interface Outcome extends Situation {
+interface Outcome extends PlanContext {
   /** What is still needed. */
   readonly after: Gain;
-  readonly choice: Choice<Movable>;
-  readonly candidates: readonly Movable[];
+  readonly choice: Choice<MoveCandidate>;
+  readonly candidates: readonly MoveCandidate[];
   readonly refusals: readonly Refusal[];
 }
 
@@ -301,7 +301,7 @@ function remarkOn({ after, choice, candidates, refusals, input, secondsLeft }: O
     ...(choice.chosen.length === 0 ? ['No beneficial move.'] : []),
     ...(choice.chosen.length > 0 && shortfall > 0 ? [`Not enough: ${formatBytes(shortfall)} would still be missing.`] : []),
     ...(shortfall > 0 && choice.isCut ? [`A plan has at most ${MAX_MOVES} moves: request another plan after them.`] : []),
-    ...(shortfall > 0 && !choice.isCut ? [...refusalTexts(refusals, input), ...crowdedOut(after, choice.chosen, candidates)] : []),
+    ...(shortfall > 0 && !choice.isCut ? [...refusalTexts(refusals, input), ...unmovedReasons(after, choice.chosen, candidates)] : []),
     ...timeText(choice.chosen, secondsLeft),
     ...(shortfall === 0 && !choice.isBest ? ['There are too many combinations to compare them all: another may copy less.'] : []),
   ];
@@ -316,7 +316,7 @@ function caveatsOf({ facts, rules }: MoveInput): string[] | null {
   return remaining < 0 && unknown !== null ? ['The shortfall may be larger than known.', unknown] : null;
 }
 
-function timeText(chosen: readonly Movable[], secondsLeft: number): string[] {
+function timeText(chosen: readonly MoveCandidate[], secondsLeft: number): string[] {
   const seconds = chosen.reduce((sum, one) => sum + (one.seconds ?? 0), 0);
   if (seconds <= secondsLeft) return [];
   return [`One after the other they take ${formatSeconds(seconds)}, and the store may be full in ${formatSeconds(secondsLeft)}.`];
@@ -336,7 +336,7 @@ function refusalTexts(refusals: readonly Refusal[], { facts, target }: MoveInput
 }
 
 /** Groups that would help and fit on the target alone, and not beside those that were chosen. */
-function crowdedOut(after: Gain, chosen: readonly Movable[], candidates: readonly Movable[]): string[] {
+function unmovedReasons(after: Gain, chosen: readonly MoveCandidate[], candidates: readonly MoveCandidate[]): string[] {
   const moving = new Set(chosen);
   const out = candidates.filter((one) => !moving.has(one) && ((after.sum > 0 && one.sum > 0) || (after.level > 0 && one.level > 0)));
   return out.length === 0 ? [] : [`${groupsText(out.length)} would not fit on the target beside the others.`];

@@ -22,7 +22,7 @@ import { loadSeries } from './history-load.ts';
 import { HistoryReader } from './history-reader.ts';
 import { putExtreme, putImages } from './history-rows.ts';
 import { between, emptySeries, type ImageState, moveSeries, remember, type Series, type StoreState } from './history-series.ts';
-import { thinned } from './thinning.ts';
+import { downsample } from './downsample.ts';
 
 const DEFAULT_RETENTION_MS = 400 * DAY;
 
@@ -133,20 +133,20 @@ export class History {
   /** Samples of a store, in order of time, at most `query.points`. Empty for an unknown store. */
   storeSamples(id: string, query: HistoryQuery): readonly StoreSample[] {
     const rows = this.#reader.storeRows(this.#stores.get(id), query);
-    return thinned(rows, query.points, ({ available }) => available).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
+    return downsample(rows, query.points, ({ available }) => available).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
   }
 
   /** As `storeSamples`. */
   imageSamples(id: string, query: HistoryQuery): readonly ImageSample[] {
     const rows = this.#reader.imageRows(this.#images.get(id), query);
-    return thinned(rows, query.points, ({ allocation }) => allocation).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
+    return downsample(rows, query.points, ({ allocation }) => allocation).map(({ atMs, ...sample }) => ({ at: timeText(atMs), ...sample }));
   }
 
   /** Allocation and available space of a store since `fromMs`, at most a few hundred points each. */
   storePoints(id: string, fromMs: number): { readonly allocation: readonly SizePoint[]; readonly available: readonly SizePoint[] } {
     const series = this.#stores.get(id);
     const query = { ...this.#reader.spanOf(series, fromMs), points: 300 };
-    const rows = thinned(this.#reader.storeRows(series, query), 300, ({ available }) => available);
+    const rows = downsample(this.#reader.storeRows(series, query), 300, ({ available }) => available);
     return {
       allocation: rows.map(({ atMs, allocation }) => ({ atMs, bytes: allocation })),
       available: rows.map(({ atMs, available }) => ({ atMs, bytes: available })),

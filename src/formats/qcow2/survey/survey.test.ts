@@ -78,16 +78,16 @@ describe('readCensus()', () => {
 
   it('after a snapshot needs everything anew, and keeps what the snapshot holds', async () => {
     await make({ options: 'cluster_size=64k', size: '1M', commands: ['write -q 0 256k'] });
-    await qemuImg(directory, 'snapshot', '-c', 'eins', path);
+    await qemuImg(directory, 'snapshot', '-c', 'first', path);
     const after = await censusOf(path);
     expect(after).toMatchObject({ inPlaceCount: 0, needing: 16, tablesNeeding: 1, leakedCount: 0, unaccountedCount: 0 });
-    expect(after.snapshotTable.snapshots).toMatchObject([{ name: 'eins', idLength: 1, nameLength: 4, l1Size: 1 }]);
+    expect(after.snapshotTable.snapshots).toMatchObject([{ name: 'first', idLength: 1, nameLength: 4, l1Size: 1 }]);
     await qemuIo({ path, format: 'qcow2' }, ['write -q 0 64k']);
-    await qemuImg(directory, 'snapshot', '-c', 'zwei', path);
+    await qemuImg(directory, 'snapshot', '-c', 'second', path);
     await qemuIo({ path, format: 'qcow2' }, ['write -q 64k 64k']);
     const later = await censusOf(path);
     expect(later).toMatchObject({ inPlaceCount: 1, needing: 15, tablesNeeding: 0, leakedCount: 0, unaccountedCount: 0 });
-    expect(later.snapshotTable.snapshots.map((one) => one.name)).toEqual(['eins', 'zwei']);
+    expect(later.snapshotTable.snapshots.map((one) => one.name)).toEqual(['first', 'second']);
     expect(later.used.end() * 65536).toBe((await check(path))['image-end-offset']);
   });
 

@@ -4,7 +4,7 @@
  * At most `most` of `samples`, which are in order of time: the first and the last, and of as many equal stretches as there is
  * room for the one with the least and the one with the most. All of them where they are few enough.
  */
-export function thinned<T extends { readonly atMs: number }>(
+export function downsample<T extends { readonly atMs: number }>(
   samples: readonly T[],
   most: number,
   valueOf: (sample: T) => number,
