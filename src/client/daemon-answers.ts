@@ -34,7 +34,7 @@ const object =
     Object.entries(properties).every(([name, check]) => check((value as Readonly<Record<string, unknown>>)[name]));
 
 const POLICY = oneOf('promise', 'growth', 'entitled');
-// Apart from the message: a test takes the two together for an error that is made.
+// Separate from the message: a test would take the two together for a constructed error.
 const CODE = { code: text };
 const FINDING = object({ level: oneOf('info', 'warning', 'critical'), ...CODE, message: text });
 const SUM = object({

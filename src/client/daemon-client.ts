@@ -16,7 +16,7 @@ import { isDecision, isReservation, isStatus } from './daemon-answers.ts';
 const SYSTEM_SOCKET = '/run/plimsoll/plimsoll.sock';
 const SOCKET_NAME = join('plimsoll', 'plimsoll.sock');
 const MAX_ANSWER_LENGTH = 64 * 1024 * 1024;
-/** A decision may wait for a look at the store. */
+/** A decision may wait for a scan of the store. */
 const PATIENT_MS = 35_000;
 
 /** Where a daemon is looked for: --socket, $PLIMSOLL_SOCKET, the user's own, the system's. */

@@ -11,7 +11,7 @@ import { carriesToken } from './token.ts';
 /** A way in, as its owner set it up. */
 export interface Listener {
   readonly kind: 'tcp' | 'unix';
-  /** Undefined: no request by TCP can carry it, and none is let in. */
+  /** Undefined: no request over TCP is authorized. */
   readonly token: string | undefined;
   /** Whether figures without paths are public. */
   readonly hasOpenMetrics: boolean;
@@ -19,7 +19,10 @@ export interface Listener {
   readonly hosts: readonly string[] | undefined;
 }
 
-/** What a request without the token gets of a route: `all` of it, `figures` without paths where the listener allows it, or `nothing`. */
+/**
+ * The part of a route that a request without the token gets: `all` of it, `figures` without paths where the listener allows it,
+ * or `nothing`.
+ */
 export type OpenPart = 'all' | 'figures' | 'nothing';
 
 export const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
@@ -58,7 +61,7 @@ function refuseForeignHost(host: string, listener: Listener): void {
   });
 }
 
-/** A page may ask only the server that it came from. */
+/** A page may send requests only to the server that it came from. */
 function refuseForeignOrigin(origin: string, host: string): void {
   if (origin !== `http://${host}` && origin !== `https://${host}`) throw foreignOrigin(origin);
 }

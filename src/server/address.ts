@@ -24,12 +24,12 @@ export function parseListen(text: string, name: string): TcpAddress {
   return { host: (match[1] ?? DEFAULT_LISTEN.host).replace(/^\[|\]$/g, ''), port };
 }
 
-/** Only programs of this machine can come in by `host`. */
+/** Whether only programs of this host can connect to `host`. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** `host` and `port` as they stand in a URL. */
+/** `host` and `port` as in a URL. */
 export function hostAndPort({ host, port }: TcpAddress): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

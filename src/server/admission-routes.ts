@@ -18,7 +18,10 @@ import {
 } from '#wire/schemas';
 import type { TypedApp } from './type-provider.ts';
 
-/** `decisionMs`: a decision looks at the store first, and a filesystem that hangs must not keep the client for ever. */
+/**
+ * `decisionMs`: time limit of a decision, which scans the store first: a filesystem that hangs must not block the client for
+ * ever.
+ */
 export function addAdmissionRoutes(
   app: TypedApp,
   service: StoreService,

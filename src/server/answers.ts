@@ -1,4 +1,4 @@
-/** What a route says of its answers: for the OpenAPI document. */
+/** The responses of a route, for the OpenAPI document. */
 import type { TSchema } from 'typebox';
 import { ApiErrorSchema } from '#wire/schemas';
 

@@ -23,7 +23,7 @@ export interface AppParts {
   readonly webDirectory: string | undefined;
   /** Until a decision has to be there. */
   readonly decisionMs: number;
-  /** Who asks by a connection, for quotas; undefined: not known. */
+  /** The user behind a connection, for quotas; undefined: unknown. */
   readonly holderOf: (socket: Socket) => string | undefined;
   /** How a connection came in; undefined for one too many. */
   readonly listenerOf: (socket: Socket) => Listener | undefined;
@@ -41,11 +41,11 @@ export async function buildApp(parts: AppParts): Promise<TypedApp> {
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
     return503OnClosing: false,
-    // What fails before a route is looked for, such as an address that cannot be decoded, has the one body of errors, too.
+    // Failures before routing, such as an address that cannot be decoded, have the same error body.
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply.headers(SECURITY_HEADERS)),
   });
   app.setValidatorCompiler(validatorCompiler);
-  // What the service gave goes out as it is. Fastify's own serialiser drops what a schema leaves out, and makes a 0 of a null.
+  // The service's data is sent unchanged. Fastify's own serialiser drops properties that a schema lacks, and turns null into 0.
   app.setSerializerCompiler(() => jsonText);
   addErrors(app);
   addAccessControl(app, parts);
@@ -72,7 +72,7 @@ function addMetrics(app: TypedApp, { service, listenerOf }: AppParts): void {
     const { METRICS_CONTENT_TYPE, metricsChunks } = await import('./metrics.ts');
     const listener = listenerOf(request.raw.socket);
     const chunks = metricsChunks(service, listener !== undefined && isEntitled(request.raw, listener) ? 'all' : 'nameless');
-    // What fails at the beginning is still an answer of its own.
+    // A failure at the start still gets a response of its own.
     const first = await chunks.next();
     return reply.type(METRICS_CONTENT_TYPE).send(Readable.from(prepend(first.value ?? Buffer.alloc(0), chunks), { objectMode: false }));
   });

@@ -16,7 +16,7 @@ export interface EventLimits {
 
 export const EVENT_LIMITS: EventLimits = { subscribers: 64, queuedBytes: 8 * 1024 * 1024, heartbeatMs: 15_000 };
 
-/** When a browser that lost the stream comes again. */
+/** Delay before a browser that lost the stream reconnects. */
 const RETRY_MS = 3000;
 
 export class EventStream {

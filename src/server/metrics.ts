@@ -10,22 +10,22 @@ import { DEFINITIONS, type FindingLevel, type ImageView, type Level, type Outloo
 
 export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** Images that get samples, six each: what has the most still to be written comes first, the others are counted. */
+/** Images with samples, six each: those with the largest residual first; the others are only counted. */
 export const MAX_METRIC_IMAGES = 20_000;
 /** Maximum characters of a label. Longer names, which only an attacker creates, are cut, so that a scrape stays bounded. */
 export const MAX_LABEL_CHARACTERS = 512;
-/** Lines that are made at one go: about a millisecond. */
+/** Lines written without a pause: about a millisecond. */
 const LINES_PER_PIECE = 1000;
 /** Longest time that is written without a pause. */
 const TURN_MS = 10;
-/** What is written goes out in pieces of so many bytes. */
+/** Maximum bytes of a chunk. */
 const BYTES_PER_PIECE = 256 * 1024;
 
 const LEVELS: readonly Level[] = ['ok', 'warning', 'critical', 'unknown'];
 const FINDING_LEVELS: readonly FindingLevel[] = ['info', 'warning', 'critical'];
 
 type Labels = Readonly<Record<string, string>>;
-/** One value of a metric; null: not known, no sample. */
+/** One value of a metric; null: unknown, no sample. */
 type Sample = readonly [value: number | null, labels?: Labels];
 
 interface Metric<Subject> {
@@ -51,7 +51,7 @@ export async function* metricsChunks(service: StoreService, scope: MetricsScope 
   for (let at = 0; at < bytes.length; at += BYTES_PER_PIECE) yield bytes.subarray(at, at + BYTES_PER_PIECE);
 }
 
-/** What is told of the daemon and of stores; and of which images, on which stores, there is to tell. */
+/** The metrics of the daemon and of stores, and the images with samples. */
 async function headPieces(
   service: StoreService,
   scope: MetricsScope,
@@ -132,7 +132,7 @@ function isKnown(store: StoreView): boolean {
   return store.presence === 'present' && store.scannedAt !== null;
 }
 
-/** An image and what stands behind the name of each of its metrics, up to the value. */
+/** An image and the text after the name of each of its metrics, up to the value. */
 interface LabelledImage {
   readonly image: ImageView;
   readonly behindName: string;
@@ -244,7 +244,7 @@ const IMAGE_METRICS: readonly ImageMetric[] = [
   { name: 'plimsoll_image_exclusive_bytes', help: DEFINITIONS.exclusive, valueOf: ({ exclusive }) => exclusive },
 ];
 
-/** A figure of what lies on a store, which only a scan of the store that is there can tell. */
+/** A figure of a present store, which only a scan can supply. */
 function ofStore(name: string, help: string, valueOf: (store: StoreView) => number | null): Metric<StoreView> {
   return { name: `plimsoll_store_${name}`, help, samples: (store) => [[isKnown(store) ? valueOf(store) : null]] };
 }

@@ -1,4 +1,4 @@
-/** The OpenAPI 3.1 document, made of the schemas by which requests are judged. */
+/** The OpenAPI 3.1 document, generated from the schemas that validate requests. */
 import fastifySwagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 
@@ -29,7 +29,7 @@ export async function addOpenApi(app: FastifyInstance, version: string): Promise
   });
 }
 
-/** Schemas with a title stand once, under `components`, and are referred to everywhere else. */
+/** Schemas with a title appear once, under `components`, and are referenced everywhere else. */
 function withComponents(document: JsonObject): Json {
   const components: Record<string, Json> = {};
   const lifted = lift(document['paths'] ?? {}, components);

@@ -11,13 +11,13 @@ export interface Problem {
 
 const DOING = 'answer the request';
 
-/** What Fastify throws itself. */
+/** An error thrown by Fastify itself. */
 interface FastifyProblem {
   readonly statusCode?: number;
   readonly message: string;
 }
 
-/** The answer for `thrown`. Nothing of a bug is told but that there is one. */
+/** The response for `thrown`. A bug is reported without details. */
 export function problemOf(thrown: unknown): Problem {
   const error = isFastifyProblem(thrown) ? ofFastify(thrown) : asPlimsollError(thrown, DOING);
   const isInternal = error.kind === 'bug' || error.kind === 'io';
@@ -57,7 +57,7 @@ export function noSuchRoute(method: string, path: string): PlimsollError {
   });
 }
 
-/** Throws: usage, CONTENT_TYPE: what changes something must say that it is JSON, which no form of another site can. */
+/** Throws: usage, CONTENT_TYPE: a request with a body must declare JSON, which no form of another site can. */
 export function requireJson(contentTypeHeader: string | undefined): void {
   if (!/^application\/json\s*(;|$)/i.test(contentTypeHeader ?? '')) throw contentType(contentTypeHeader?.slice(0, 100) ?? 'missing');
 }

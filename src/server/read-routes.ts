@@ -1,4 +1,4 @@
-/** The routes that only look: stores, images, history, moves, alerts, reservations. */
+/** Read-only routes: stores, images, history, moves, alerts, reservations. */
 import { Type } from 'typebox';
 import { PlimsollError } from '#base';
 import type { StoreService } from '#service';

@@ -23,7 +23,7 @@ export interface ServerOptions {
   /** Asked for by TCP. Without one, only the dashboard's files and figures without names are served there. */
   readonly token: AccessToken | undefined;
   readonly webDirectory: string | undefined;
-  /** The user id at the other end of a connection to the Unix socket, for quotas; undefined: not known. */
+  /** The user id at the other end of a connection to the Unix socket, for quotas; undefined: unknown. */
   readonly userOf?: (socket: Socket) => number | undefined;
   readonly limits?: Partial<ServerLimits>;
 }
@@ -41,7 +41,7 @@ export interface ServerLimits {
   readonly events: EventLimits;
   /** Of each listener: above this number of open connections, requests of later ones are refused; above twice that, connections. */
   readonly connections: number;
-  /** Until the head of a request has come, and until all of it has. */
+  /** Time limits of the head of a request, and of the whole request. */
   readonly headMs: number;
   readonly requestMs: number;
   /** Until a decision has to be there. */
@@ -177,7 +177,7 @@ class Listeners {
   }
 }
 
-/** What is no HTTP request, or not in time, still gets the one body of errors. */
+/** A malformed or late request still gets the common error body. */
 function answerUnparsed(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();

@@ -1,4 +1,4 @@
-/** The Unix socket as a file: made with the right permissions, taken over from a daemon that died, never from one that lives. */
+/** The Unix socket as a file: created with the right permissions, taken over from a daemon that died, never from a running one. */
 import { chmod, lstat, mkdir, rm, stat } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';

@@ -1,4 +1,4 @@
-/** Handlers see what their schemas say. */
+/** Handlers are typed by their schemas. */
 import type {
   FastifyBaseLogger,
   FastifyInstance,

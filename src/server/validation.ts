@@ -35,7 +35,7 @@ function typed(schema: TSchema, given: Readonly<Record<string, unknown>>): Recor
 
 const PLACES: Readonly<Record<string, string>> = { querystring: 'query', params: 'path' };
 
-/** The first complaint says enough; the schema of the route says the rest. */
+/** Only the first error is reported; the schema of the route documents the rest. */
 function invalid(part: string, [first]: readonly Complaint[]): PlimsollError {
   const doing = 'parse request';
   const field = `${PLACES[part] ?? part}${first?.instancePath ?? ''}`;

@@ -52,6 +52,8 @@ const CONCEPTS = {
   watch: 'notification by the kernel (inotify) that a directory has changed',
   finding: 'a statement about an image, a store or the daemon that an administrator should know, with a level and a code',
   verdict: 'the result of vetting an untrusted image: attach, convert or refuse, among others',
+  'underlying storage': 'the storage below a filesystem: disks, thin pools, loop devices, quotas, and whatever else limits it',
+  caveat: 'a reason why the available space of a store is not guaranteed; some are covered by a declaration',
   declaration: 'a fact that plimsoll cannot determine and the administrator vouches for (--assume)',
   admission: 'the decision whether a new or a growing image fits a store under its policy',
   policy: 'the rule by which admission decides: promise, growth or entitled',
@@ -63,6 +65,7 @@ const CONCEPTS = {
   shortfall: 'bytes that are missing: what must be freed before a request fits',
   overcommitted: 'of a store: its images can grow beyond the space that is available to them',
   unknown: 'not determined, with a finding that gives the reason; never counted as zero',
+  worker: 'a confined process that parses untrusted images for another process',
   sandbox: 'the confinement of the process that parses untrusted images: namespaces, resource limits and a seccomp filter',
   quarantine: 'renaming a damaged file, so that it is kept for analysis and no longer used',
 } as const;
