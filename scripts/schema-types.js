@@ -6,7 +6,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const FILES = ['components.d.ts', 'reports.d.ts', 'serve-reports.d.ts'];
+const FILES = ['components.d.ts', 'reports.d.ts', 'serve-reports.d.ts', 'use-reports.d.ts', 'vet-report.d.ts'];
 const DERIVED = /\bShape<typeof (\w+)Schema>/g;
 
 /** `types`: the folder of the declarations. `esbuild` bundles the schemas, so that they can be loaded. */

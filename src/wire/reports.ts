@@ -2,10 +2,9 @@
  * The shapes that leave plimsoll as JSON: `plimsoll.info/1`, `plimsoll.measure/1`, `plimsoll.scan/1`.
  * Bytes are numbers; a figure that is not known or has no bound is null, with the reason beside it.
  */
-import type { SerializedError } from '#base';
-import type { Component } from './components.ts';
 import type { FindingSchema, HostSchema } from './schemas/common.ts';
 import type { ChainLinkSchema, ImageReportSchema, ScannedImageSchema } from './schemas/images.ts';
+import type { InfoReportSchema, MeasureReportSchema, ScanReportSchema } from './schemas/reports.ts';
 import type { StoreReportSchema } from './schemas/stores.ts';
 import type { Shape } from './shape.ts';
 
@@ -33,27 +32,9 @@ export type ChainLink = Shape<typeof ChainLinkSchema>;
 export type ImageReport = Shape<typeof ImageReportSchema>;
 export type FormatSource = NonNullable<ImageReport['formatSource']>;
 
-export interface InfoReport {
-  readonly schema: 'plimsoll.info/1';
-  readonly host: Host;
-  readonly definitions: Readonly<Record<string, string>>;
-  readonly images: readonly ImageReport[];
-}
+export type InfoReport = Shape<typeof InfoReportSchema>;
 
-export interface MeasureReport {
-  readonly schema: 'plimsoll.measure/1';
-  readonly definitions: Readonly<Record<string, string>>;
-  readonly format: string;
-  readonly capacity: number;
-  readonly length: number;
-  readonly allocation: number;
-  readonly commitment: number;
-  readonly expected: number;
-  readonly maxLength: number;
-  readonly components: readonly Component[];
-  /** Of a copy: what it leaves out of its source, and what is uncertain about it. */
-  readonly findings: readonly Finding[];
-}
+export type MeasureReport = Shape<typeof MeasureReportSchema>;
 
 export type ScannedImage = Shape<typeof ScannedImageSchema>;
 
@@ -65,11 +46,4 @@ export type NeverWritten = NonNullable<ScannedImage['neverWritten']>;
 
 export type StoreReport = Shape<typeof StoreReportSchema>;
 
-export interface ScanReport {
-  readonly schema: 'plimsoll.scan/1';
-  readonly host: Host;
-  readonly definitions: Readonly<Record<string, string>>;
-  readonly stores: readonly StoreReport[];
-  /** Errors outside of any store: a missing directory, for example. */
-  readonly errors: readonly (SerializedError & { readonly path: string })[];
-}
+export type ScanReport = Shape<typeof ScanReportSchema>;

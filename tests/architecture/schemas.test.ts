@@ -11,7 +11,7 @@ import { ROOT } from './source.ts';
 
 type Json = Record<string, unknown>;
 interface Defs {
-  readonly component?: { readonly properties: { readonly code: { readonly enum: readonly string[] } } };
+  readonly Component?: { readonly properties: { readonly code: { readonly enum: readonly string[] } } };
 }
 
 const DIRECTORY = join(ROOT, 'docs', 'schemas');
@@ -83,7 +83,7 @@ describe('the JSON schemas', () => {
 
   it('list the codes of components, as docs/json.md does', () => {
     const known = new Set<string>(COMPONENT_CODES);
-    const listed = schemas.flatMap(({ schema }) => (schema['$defs'] as Defs | undefined)?.component?.properties.code.enum ?? []);
+    const listed = schemas.flatMap(({ schema }) => (schema['$defs'] as Defs | undefined)?.Component?.properties.code.enum ?? []);
     expect(listed.filter((code) => !known.has(code))).toEqual([]);
     const section = readFileSync(join(ROOT, 'docs', 'json.md'), 'utf8').split('## Components')[1] ?? '';
     expect([...section.matchAll(/^\| `([^`]+)` \| (.+) \|$/gm)].map(([, code, name]) => [code, name])).toEqual(

@@ -9,6 +9,12 @@ export function shape<P extends TProperties>(title: string, properties: P): TObj
   return Type.Object(properties, { title });
 }
 
+/** `schema` with a description, which documents, OpenAPI and types show. */
+export function described<S extends TSchema>(description: string, schema: S): S {
+  const properties = { ...Object.getOwnPropertyDescriptors(schema), description: { value: description, enumerable: true } };
+  return Object.create(Object.getPrototypeOf(schema) as object, properties) as S;
+}
+
 export function nullable<S extends TSchema>(schema: S) {
   return Type.Union([schema, Type.Null()]);
 }
@@ -24,10 +30,12 @@ export const Count = Type.Integer({ minimum: 0 });
 
 export const Time = Type.String({ format: 'date-time' });
 
-// Apart from their messages: a test takes the two together for an error that is made.
-const ERROR_CODE = { code: Type.String({ description: 'listed in docs/errors.md; never changes its meaning' }) };
+const CODE = '^[A-Z][A-Z0-9_]*$';
 
-const FINDING_CODE = { code: Type.String({ description: 'listed in docs/findings.md; never changes its meaning' }) };
+// Apart from their messages: a test takes the two together for an error that is made.
+const ERROR_CODE = { code: Type.String({ pattern: CODE, description: 'listed in docs/errors.md; never changes its meaning' }) };
+
+const FINDING_CODE = { code: Type.String({ pattern: CODE, description: 'listed in docs/findings.md; never changes its meaning' }) };
 
 export const ErrorSchema = shape('Error', {
   kind: Type.Enum([...ERROR_KINDS]),
@@ -49,16 +57,16 @@ export const FindingSchema = shape('Finding', {
 
 export const ComponentSchema = shape('Component', {
   code: Type.Enum([...COMPONENT_CODES], { description: 'listed in docs/json.md; never changes its meaning' }),
-  /** For people; can carry a detail in parentheses. */
-  name: Type.String(),
-  /** Signed: subtracted bytes are negative. */
-  bytes: SignedBytes,
+  name: described('For people; can carry a detail in parentheses.', Type.String()),
+  bytes: described('Signed: subtracted bytes are negative.', SignedBytes),
   explanation: Type.Optional(Type.String()),
 });
 
 export const HostSchema = shape('Host', {
-  /** Stable across boots and addresses; null: unknown, for the reason in `unknown`. */
-  id: nullable(Type.String({ description: 'configured, or derived from the machine id, which it does not reveal' })),
+  id: described(
+    'Stable across boots and addresses; null: unknown, for the reason in `unknown`.',
+    nullable(Type.String({ description: 'configured, or derived from the machine id, which it does not reveal' })),
+  ),
   source: nullable(Type.Enum(['configured', 'machine-id'])),
   unknown: nullable(Type.String()),
 });

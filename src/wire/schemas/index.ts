@@ -39,6 +39,24 @@ export {
   AdmissionDecisionSchema,
   ReservationRefusalSchema,
 } from './admission.ts';
+export { InfoReportSchema, MeasureReportSchema, ScanReportSchema } from './reports.ts';
+export {
+  HeldLockSchema,
+  ForeignLockReportSchema,
+  LockReportSchema,
+  ProcessUserSchema,
+  LoopUserSchema,
+  UseReportSchema,
+  WhoReportSchema,
+} from './who.ts';
+export {
+  VetReasonSchema,
+  VetIdentitySchema,
+  VetConversionSchema,
+  VetNextSchema,
+  VetReportSchema,
+  VetDocumentSchema,
+} from './vet.ts';
 export {
   ServeEventSchema,
   HelloEventSchema,
