@@ -38,7 +38,7 @@ export class ConfinedExaminer implements Examiner, AsyncDisposable {
     this.#workers = new ConfinedWorkers({ count, ahead: REQUESTS_AHEAD, requestsPerWorker: REQUESTS_PER_WORKER, limits: LIMITS, worker });
   }
 
-  /** Throws: unsupported, SANDBOX_UNAVAILABLE, SANDBOX_NOT_SEALED, where no worker can be started here. */
+  /** Throws: unsupported, SANDBOX_UNAVAILABLE, SANDBOX_INCOMPLETE, where no worker can be started here. */
   static async start(options: ConfinedExaminerOptions = {}): Promise<ConfinedExaminer> {
     const examiner = new ConfinedExaminer(options);
     try {

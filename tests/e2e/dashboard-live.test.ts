@@ -169,7 +169,7 @@ it('turns red above the load line, and announces each change of level', async ()
   await keepScreenshot(page, 'live-alerts');
   expect(await seriousViolations(page)).toEqual([]);
   rmSync(join(images, 'too-much.raw'));
-  await page.getByText('No store is at a level that alerts.').waitFor();
+  await page.getByText('No active alerts.').waitFor();
   expect(complaints).toEqual([]);
   await close();
 });
