@@ -117,7 +117,7 @@ describe.each([bash, fish, zsh])('completion in $name', (shell) => {
 describe('completion on the command line of bash', () => {
   it.each([
     ['inf', 'info '],
-    ['info -f qc', 'info -f qcow2 '],
+    ['info -f vm', 'info -f vmdk '],
     ['info --output=j', 'info --output=json '],
     ['scan images', 'scan images\\ dir/'],
   ])('%s becomes %s, whatever lies in the directory', async (typed, completed) => {
