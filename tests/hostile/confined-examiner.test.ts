@@ -46,13 +46,13 @@ describe('an examination in a confined worker', () => {
     expect(paths.length).toBeGreaterThan(20);
     writeFileSync(join(directory, 'raw.img'), new Uint8Array(2 ** 20));
     writeFileSync(join(directory, 'notes.txt'), 'text');
-    symlinkSync('/etc/passwd', join(directory, 'link'));
+    symlinkSync('/etc/passwd', join(directory, 'passwd-link'));
     paths.push(join(directory, 'raw.img'), join(directory, 'notes.txt'));
     for (const [name, backing] of Object.entries({
       present: 'raw.img',
       missing: 'none',
       outside: '/etc/passwd',
-      link: 'link',
+      link: 'passwd-link',
       itself: 'itself',
     }))
       paths.push(image(name, aQcow2().withBackingFile(backing, 'raw')));
