@@ -31,5 +31,12 @@ export { withPrefix } from './filters/prefix.ts';
 export { withReadAhead } from './filters/read-ahead.ts';
 export { sliceDevice } from './filters/slice.ts';
 export { type TracedRead, withTrace } from './filters/trace.ts';
-export { type ConformanceCheck, readableConformance, type Subject, writableConformance } from './testing/conformance.ts';
+export {
+  type ConformanceCheck,
+  opaqueConformance,
+  type OpaqueSubject,
+  readableConformance,
+  type Subject,
+  writableConformance,
+} from './testing/conformance.ts';
 export { TableMemory, tableMemoryInForce, withTableMemory } from './table-memory.ts';

@@ -1,14 +1,16 @@
 /** Images of every format as devices: the suite that all devices pass. */
+import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { memoryDevice, readableConformance, type ReadableDevice, type Subject } from '#block';
+import { memoryDevice, opaqueConformance, type OpaqueSubject, readableConformance, type ReadableDevice, type Subject } from '#block';
 import { aQcow2, COPIED } from '../../tests/support/qcow2-builder.ts';
 import { aQcow, CLUSTER as QCOW_CLUSTER, PLACES as QCOW_PLACES } from '../../tests/support/qcow-builder.ts';
+import { luks1 } from '../../tests/support/luks-builder.ts';
 import { aQed, CLUSTER as QED_CLUSTER, PLACES } from '../../tests/support/qed-builder.ts';
 import { aVdi } from '../../tests/support/vdi-builder.ts';
 import { aVhd } from '../../tests/support/vhd-builder.ts';
 import { aVhdx } from '../../tests/support/vhdx-builder.ts';
 import { aVmdk } from '../../tests/support/vmdk-builder.ts';
-import { openQcow, openQcow2, openQed, openRaw, openVdi, openVhd, openVhdx, openVmdk, readQcow2Header } from './index.ts';
+import { openLuks, openQcow, openQcow2, openQed, openRaw, openVdi, openVhd, openVhdx, openVmdk, readQcow2Header } from './index.ts';
 
 const MiB = 2 ** 20;
 
@@ -51,6 +53,21 @@ const SUBJECTS: Readonly<Record<string, () => Promise<Subject>>> = {
     const content = contentOf(700 * 4096 - 512, [[0, 10_000, 9], ...QCOW2_DATA]);
     return { device: await qcow2(memoryDevice(new Uint8Array(10_000).fill(9))), content };
   },
+  'compressed qcow2': async () => {
+    const cluster = 4096;
+    const image = aQcow2({ clusterBits: 12, capacity: 40 * cluster - 512 });
+    const at = image.allocate(2);
+    const data = [deflateRawSync(new Uint8Array(cluster).fill(5)), deflateRawSync(new Uint8Array(cluster).fill(6))] as const;
+    // The second begins where the first ends, in the middle of a sector.
+    image.withBytes(at, data[0]).withBytes(at + data[0].byteLength, data[1]);
+    image.withL2(0, [0, 2n ** 62n + BigInt(at), 2n ** 62n + BigInt(at + data[0].byteLength)]);
+    const content = contentOf(40 * cluster - 512, [
+      [cluster, 2 * cluster, 5],
+      [2 * cluster, 3 * cluster, 6],
+    ]);
+    const device = memoryDevice(image.bytes());
+    return { device: await openQcow2(device, await readQcow2Header(device)), content };
+  },
   'sparse VMDK': async () => {
     const image = aVmdk({ kind: 'sparse' }).withGrain(0, new Uint8Array(4096).fill(1)).withGrain(3, new Uint8Array(4096).fill(2));
     const { device } = await openVmdk(memoryDevice(image.bytes()));
@@ -68,6 +85,10 @@ const SUBJECTS: Readonly<Record<string, () => Promise<Subject>>> = {
       [8192, 12_288, 2],
     ]);
     return { device, content };
+  },
+  'fixed VHD': async () => {
+    const bytes = Uint8Array.from(aVhd({ diskType: 'fixed' }).bytes()).fill(9, 1000, 30_000);
+    return { device: (await openVhd(memoryDevice(bytes))).device, content: contentOf(65_536, [[1000, 30_000, 9]]) };
   },
   'dynamic VHD': async () => {
     const { device } = await openVhd(memoryDevice(aVhd().withBlock(1, 0x11).withBlock(4, 0x22).bytes()));
@@ -126,6 +147,16 @@ const SUBJECTS: Readonly<Record<string, () => Promise<Subject>>> = {
     return { device: (await openQed(memoryDevice(image.bytes()))).device, content };
   },
 };
+
+describe('LUKS, whose bytes are never given', () => {
+  const open = async (): Promise<OpaqueSubject> => {
+    const { device } = await openLuks(memoryDevice(luks1({ length: MiB, payloadSector: 512 })));
+    return { device, byteLength: MiB - 512 * 512, code: 'LUKS_ENCRYPTED' };
+  };
+  it.each(opaqueConformance(open))('$name', async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+});
 
 describe.each(Object.entries(SUBJECTS))('%s', (_, open) => {
   it.each(readableConformance(open))('$name', async ({ run }) => {

@@ -98,6 +98,47 @@ export function readableConformance(open: Open<ReadableDevice>): ConformanceChec
   }));
 }
 
+/** A device whose bytes exist and are never given, such as an encrypted disk. */
+export interface OpaqueSubject {
+  readonly device: ReadableDevice;
+  readonly byteLength: number;
+  /** Of the error that a read ends in. */
+  readonly code: string;
+}
+
+/** Checks of a device that gives its length and extents only. `open` is called once for each. */
+export function opaqueConformance(open: () => Promise<OpaqueSubject>): ConformanceCheck[] {
+  const checks: Readonly<Record<string, (subject: OpaqueSubject) => Promise<void>>> = {
+    'states its length': async ({ device, byteLength }) => {
+      require(device.byteLength === byteLength, `${device.byteLength} bytes, expected ${byteLength}`);
+      return Promise.resolve();
+    },
+    'refuses every read by its code, and writes nothing into the memory': async ({ device, byteLength, code }) => {
+      for (const [offset, length] of rangesIn(byteLength)) {
+        const target = new Uint8Array(length).fill(FILLER);
+        if (offset >= byteLength || length === 0) continue;
+        const caught = await rejectionOf(device.read(target, offset));
+        require((caught as { code?: unknown } | undefined)?.code === code, `read at ${offset} ended in ${String(caught)}`);
+        require(target.every((byte) => byte === FILLER), `read at ${offset} wrote into the memory`);
+      }
+    },
+    'covers itself by extents of data': async ({ device, byteLength }) => {
+      for (const [offset, length] of [[0, byteLength] as const, ...rangesIn(byteLength).slice(0, 25)]) {
+        const end = Math.min(offset + length, byteLength);
+        const extents = await collect(device.extents(offset, length));
+        if (offset >= end) require(extents.length === 0, `extents of an empty range at ${offset}`);
+        else expectCover(extents, offset, end, new Uint8Array(0));
+        require(extents.every(({ status }) => status === 'data'), `an extent from ${offset} on that is not data`);
+      }
+    },
+    'never shows bytes by peek()': async ({ device }) => {
+      require(device.peek?.(0, 1) === undefined, 'peek() returned bytes');
+      return Promise.resolve();
+    },
+  };
+  return Object.entries(checks).map(([name, check]) => ({ name, run: async () => check(await open()) }));
+}
+
 /** Checks of reading and writing. The devices must be at least 64 KiB long. */
 export function writableConformance(open: Open<WritableDevice>): ConformanceCheck[] {
   const checks: Readonly<Record<string, (subject: Subject<WritableDevice>) => Promise<void>>> = {

@@ -1,4 +1,4 @@
-import { readUpTo } from '#block';
+import { readableConformance, readUpTo } from '#block';
 import { describe, expect, it } from 'vitest';
 import { HEAD_BYTES, KeptPieces, MAX_ANNOUNCED_BYTES, placesToKeep } from './kept-pieces.ts';
 
@@ -99,5 +99,15 @@ describe('KeptPieces', () => {
     const device = stream(1000, 7, []).device();
     expect(Buffer.compare(await readUpTo(device, 0, 5000), content(0, 1000))).toBe(0);
     expect(await readUpTo(device, 1000, 10)).toHaveLength(0);
+  });
+});
+
+describe('a stream of which everything is kept, as a device', () => {
+  // The head, an announced range behind it, and the tail.
+  const byteLength = HEAD_BYTES + MiB + 300_000;
+  const places = [{ start: HEAD_BYTES - 1000, end: HEAD_BYTES + 400_000 }];
+  const open = () => ({ device: stream(byteLength, 70_001, places).device(), content: content(0, byteLength) });
+  it.each(readableConformance(open))('$name', async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
   });
 });
