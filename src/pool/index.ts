@@ -24,4 +24,5 @@ export { groupImages, type ImageGroup } from './decide/move-groups.ts';
 export { type MoveGroup, planInSteps } from './decide/moves.ts';
 export { MAP_MAY_EXCEED } from './scan/map-caveat.ts';
 export { refuseFile } from './scan/scan.ts';
+export { RISK_KEYS } from './scan/risk.ts';
 export { roomDuring } from './scan/store.ts';

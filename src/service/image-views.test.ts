@@ -5,7 +5,18 @@ import { imageIdOf, ImageIndex } from './image-views.ts';
 const never: Outlook = { outcome: 'never', earliest: null, latest: null, reason: null };
 
 function image(path: string, rest: Partial<ImageView> = {}): ImageView {
-  return { path, id: imageIdOf('s', path), store: 's', residual: 0, toCommitment: never, ...rest } as ImageView;
+  return {
+    path,
+    id: imageIdOf('s', path),
+    store: 's',
+    residual: 0,
+    reclaimable: 0,
+    commitment: 1,
+    findings: [],
+    neverWritten: null,
+    toCommitment: never,
+    ...rest,
+  } as unknown as ImageView;
 }
 
 const QUERY: ImageQuery = { sort: 'risk', descending: true, offset: 0, limit: 10 };
@@ -18,16 +29,31 @@ describe('the pages of images', () => {
     image('/large', { residual: 9, allocation: null }),
     image('/soon', { residual: 2, allocation: 7, toCommitment: { outcome: 'expected', earliest: 60, latest: null, reason: null } }),
     image('/broken', { residual: null, allocation: 6, error: { kind: 'corrupt', code: 'X', message: 'x' } }),
+    image('/boundless', { residual: null, allocation: 4, commitment: null }),
     image('/Other', { store: 't', residual: 3, allocation: 1 }),
   ]);
 
-  it('put first what cannot be read, then what is soonest full, then what can still grow most', () => {
-    expect(pathsOf(index, {})).toEqual(['/broken', '/soon', '/large', '/Other', '/small']);
+  it('put first images of unknown growth, then those full soonest, then those with the largest residual', () => {
+    expect(pathsOf(index, {})).toEqual(['/boundless', '/broken', '/soon', '/large', '/Other', '/small']);
   });
 
   it('put last what is not known, in either direction', () => {
-    expect(pathsOf(index, { sort: 'allocation', descending: true })).toEqual(['/soon', '/broken', '/small', '/Other', '/large']);
-    expect(pathsOf(index, { sort: 'allocation', descending: false })).toEqual(['/Other', '/small', '/broken', '/soon', '/large']);
+    expect(pathsOf(index, { sort: 'allocation', descending: true })).toEqual([
+      '/soon',
+      '/broken',
+      '/small',
+      '/boundless',
+      '/Other',
+      '/large',
+    ]);
+    expect(pathsOf(index, { sort: 'allocation', descending: false })).toEqual([
+      '/Other',
+      '/boundless',
+      '/small',
+      '/broken',
+      '/soon',
+      '/large',
+    ]);
   });
 
   it('find by part of the path, whatever its case, and by store', () => {

@@ -1,5 +1,6 @@
 /** Images as a daemon shows them: named, ranked by risk, a page at a time. Pure. */
 import { hash } from 'node:crypto';
+import { RISK_KEYS } from '#pool';
 import type { ImagePage, ImageQuery, ImageView } from '#wire';
 
 const ID_DIGITS = 16;
@@ -23,18 +24,10 @@ function sizeOr(value: number | null, descending: boolean): number {
   return descending ? -value : value;
 }
 
-/** Unreadable images first: their risk is unknown. Then those soonest at their commitment, then by residual; full ones last. */
-const RISK: readonly Key[] = [
-  ({ error }) => Number(error === undefined),
-  // An image at its commitment cannot grow.
-  ({ toCommitment: { outcome, earliest } }) => (outcome === 'reached' ? Number.POSITIVE_INFINITY : (earliest ?? Number.POSITIVE_INFINITY)),
-  ({ residual }) => -(residual ?? 0),
-];
-
 /** None: by path alone. */
 function keysOf({ sort, descending }: ImageQuery): readonly Key[] {
   if (sort === 'path') return [];
-  if (sort === 'risk') return descending ? RISK : RISK.map((key) => (image: ImageView) => -key(image));
+  if (sort === 'risk') return descending ? RISK_KEYS : RISK_KEYS.map((key) => (image: ImageView) => -key(image));
   if (sort === 'growth') return keyBy((image) => image.growth.high, descending);
   return keyBy((image) => image[sort], descending);
 }

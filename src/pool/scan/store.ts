@@ -13,6 +13,8 @@ import { availableUnderLimits, judgeUnderlyingStorage } from './storage-verdict.
 import { mapCaveats } from './map-caveat.ts';
 import { type WriterLimit, writerLimitFindings } from './process-limit.ts';
 import { NeverWrittenRule, type StoredFileFacts, type WrittenVerdict } from './never-written.ts';
+import { countedCommitment, countedResidual, isLeastKnown, isUnread, staysAsItIs } from './counted-image.ts';
+import { RISK_KEYS } from './risk.ts';
 import { otherFindings } from './other-files.ts';
 import { type FileSharing, type PhysicalRanges, type Sharing, sharingInSteps } from './sharing.ts';
 
@@ -299,53 +301,20 @@ function countedRow(row: ScannedImage, image: FoundImage | undefined): CountedRo
   return { row, counted: countedCommitment(row), staysAsItIs: staysAsItIs(row), largestCommit: image?.largestCommit };
 }
 
-/** An image that could not be read as what it says it is counts as the raw disk that it may be: its commitment is a lower bound. */
-function isLeastKnown({ error, findings }: ScannedImage): boolean {
-  return error !== undefined && findings.some(({ code }) => code === 'FORMAT_UNPROVEN');
-}
-
-/** Whether no process can write an image, by its row. */
-function isUnwritable({ findings }: ScannedImage): boolean {
-  return findings.some(({ code }) => code === 'IMAGE_UNWRITABLE');
-}
-
-/** Whether the sums count an image with what it holds now. */
-function staysAsItIs(row: ScannedImage): boolean {
-  return row.neverWritten !== null || isUnwritable(row);
-}
-
-function countedCommitment(row: ScannedImage): number {
-  if (staysAsItIs(row)) return row.allocation ?? 0;
-  return row.commitment === null ? 0 : Math.max(row.allocation ?? 0, row.commitment - row.reclaimable);
-}
-
-/** What the store's sums count of a row's residual. */
-function countedResidual(row: ScannedImage): number {
-  if (staysAsItIs(row)) return 0;
-  return Math.max(0, (row.residual ?? 0) - row.reclaimable);
-}
-
-/** The order of risk of a scan, which has no history: images of unknown growth first, then by residual. */
 function* byRisk(rows: readonly ScannedImage[]): Generator<void, ScannedImage[]> {
-  const ranked = rows.map((row) => ({
-    row,
-    risk: isUnbounded(row) ? Number.MAX_VALUE : countedResidual(row),
-    path: row.path,
-  }));
+  const ranked = rows.map((row) => ({ row, keys: RISK_KEYS.map((key) => key(row)) }));
   yield;
-  ranked.sort((a, b) => b.risk - a.risk || countedResidual(b.row) - countedResidual(a.row) || (a.path < b.path ? -1 : 1));
+  ranked.sort((a, b) => compareKeys(a.keys, b.keys) || (a.row.path < b.row.path ? -1 : 1));
   yield;
   return ranked.map(({ row }) => row);
 }
 
-/** How far it can grow is unknown. */
-function isUnbounded(row: ScannedImage): boolean {
-  return isUnread(row) || (row.commitment === null && !staysAsItIs(row));
-}
-
-/** Not read, so that its growth is unknown. */
-function isUnread(row: ScannedImage): boolean {
-  return row.error !== undefined && !staysAsItIs(row);
+function compareKeys(some: readonly number[], others: readonly number[]): number {
+  for (const [index, one] of some.entries()) {
+    const other = others[index] as number;
+    if (one !== other) return one < other ? -1 : 1;
+  }
+  return 0;
 }
 
 function storeFindings(input: StoreInput, rows: readonly ScannedImage[], sharing: Sharing): Finding[] {
