@@ -93,6 +93,7 @@ describe('openQcow()', () => {
     ['an L2 table at an odd place', 'QCOW_L1_ENTRY', 'corrupt', () => aQcow().withEntry('l1', 1, data + 8)],
     ['two entries with one table', 'QCOW_TABLE_TWICE', 'corrupt', () => aQcow().withEntry('l1', 1, PLACES.l2)],
     ['tables that overlap', 'QCOW_TABLE_TWICE', 'corrupt', () => aQcow().withEntry('l1', 1, PLACES.l2 + 512)],
+    ['an L2 table over the L1 table', 'QCOW_OVERLAP', 'corrupt', () => aQcow().withEntry('l1', 0, PLACES.l1)],
   ];
   it.each(broken)('refuses %s', async (_, code, kind, image) => {
     await expect(open(image())).rejects.toMatchObject({ code, kind });

@@ -59,6 +59,17 @@ export function tableBytes({ l2Entries }: QcowHeader): number {
 }
 
 function refuseOverlap(table: L1Table, header: QcowHeader): void {
+  const { l1Offset, l1Entries, backingFileOffset, backingFileBytes } = header;
+  const others = [
+    [l1Offset, l1Entries * ENTRY_BYTES],
+    [backingFileOffset, backingFileBytes?.byteLength ?? 0],
+  ] as const;
+  for (const [index, offset] of table.entries()) {
+    const isOver = offset !== 0 && others.some(([start, length]) => offset < start + length && offset + tableBytes(header) > start);
+    if (!isOver) continue;
+    const expected = 'a table apart from the L1 table and the name of the backing file';
+    throw wrong('QCOW_OVERLAP', 'read qcow L1 table', l1Offset + index * ENTRY_BYTES, offset, expected);
+  }
   const offsets = table.filter((offset) => offset !== 0).sort();
   for (let index = 1; index < offsets.length; index += 1) {
     const [before, offset] = [offsets[index - 1] as number, offsets[index] as number];

@@ -2,7 +2,7 @@
 import type { ReadableDevice } from '#block';
 import { ChunkBudget, ClusterSet } from '../clusters/index.ts';
 import type { QedHeader } from './header.ts';
-import { type L1Table, PIECE_ENTRIES, readL2, UNALLOCATED, WITHOUT_TABLE, ZERO } from './tables.ts';
+import { type L1Table, overlap, PIECE_ENTRIES, readL2, UNALLOCATED, WITHOUT_TABLE, ZERO } from './tables.ts';
 
 export interface QedCensus {
   readonly header: QedHeader;
@@ -22,13 +22,16 @@ export interface QedCensus {
 
 /**
  * Bounds: each table is read once, as far as the capacity needs it.
- * Throws: corrupt; io, over-budget; AbortError.
+ * Throws: corrupt (also guest data over a table); io, over-budget; AbortError.
  */
 export async function takeQedCensus(device: ReadableDevice, header: QedHeader, l1: L1Table, signal?: AbortSignal): Promise<QedCensus> {
   const { clusterSize, tableEntries, capacity } = header;
   const guestClusters = Math.ceil(capacity / clusterSize);
   const entriesOf = (index: number): number => Math.min(tableEntries, guestClusters - index * tableEntries);
-  const dataClusters = new ClusterSet(new ChunkBudget(device.memory));
+  const budget = new ChunkBudget(device.memory);
+  const [dataClusters, tables] = [new ClusterSet(budget), new ClusterSet(budget)];
+  const addTable = (cluster: number): void => tables.addRun(cluster, cluster + header.tableBytes / clusterSize);
+  addTable(header.l1Offset / clusterSize);
   const counts = { l2Tables: 0, missingTables: 0, allocatedClusters: 0, zeroClusters: 0 };
   for (const [index, cluster] of l1.entries()) {
     if (cluster === WITHOUT_TABLE) {
@@ -36,6 +39,7 @@ export async function takeQedCensus(device: ReadableDevice, header: QedHeader, l
       continue;
     }
     counts.l2Tables += 1;
+    addTable(cluster);
     const entries = entriesOf(index);
     for (let first = 0; first < entries; first += PIECE_ENTRIES) {
       signal?.throwIfAborted();
@@ -50,5 +54,7 @@ export async function takeQedCensus(device: ReadableDevice, header: QedHeader, l
       }
     }
   }
+  const common = dataClusters.firstCommon(tables);
+  if (common !== undefined) throw overlap('guest data', common * clusterSize, 'over a table', 'clusters of its own');
   return { header, ...counts, needing: guestClusters - counts.allocatedClusters, dataClusters, l1, entriesOf };
 }

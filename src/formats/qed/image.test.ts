@@ -93,6 +93,18 @@ describe('openQed()', () => {
     await expect(open(aQed().withHeader(field, value))).rejects.toMatchObject({ code });
   });
 
+  it.each([
+    ['over the L2 table', PLACES.l2],
+    ['over the L1 table', PLACES.l1],
+  ])('its census refuses guest data %s', async (_, place) => {
+    const image = await open(aQed().withEntry('l2', 3, place));
+    await expect(image.census()).rejects.toMatchObject({ kind: 'corrupt', code: 'QED_OVERLAP' });
+  });
+
+  it('refuses an L2 table over the L1 table', async () => {
+    await expect(open(aQed().withEntry('l1', 0, PLACES.l1))).rejects.toMatchObject({ kind: 'corrupt', code: 'QED_OVERLAP' });
+  });
+
   it('refuses a name outside of the header, and two entries with one table', async () => {
     await expect(open(aQed().withBacking('x').withHeader('backingFilenameOffset', 4096))).rejects.toMatchObject({
       code: 'QED_BACKING_NAME',

@@ -23,7 +23,7 @@ export type L1Table = Uint32Array;
  * The L1 table. Entries that QEMU's repair drops, in an image that was not closed, are without a table.
  *
  * Bounds: the header's limit; three times the entries in the device's memory.
- * Throws: corrupt (a table outside of the file, or two entries with one table); io, over-budget; AbortError.
+ * Throws: corrupt (a table outside of the file, over the L1 table, or two entries with one table); io, over-budget; AbortError.
  */
 export async function readL1(device: ReadableDevice, header: QedHeader, signal?: AbortSignal): Promise<L1Table> {
   device.memory?.take(3 * header.l1Entries * 4);
@@ -44,6 +44,8 @@ export async function readL1(device: ReadableDevice, header: QedHeader, signal?:
         l1Offset + first * ENTRY_BYTES,
         true,
       );
+      const isOverL1 = offset < l1Offset + tableBytes && offset + tableBytes > l1Offset;
+      if (isPlace(header, offset, tableBytes) && isOverL1) throw overlap('an L2 table', at, offset, 'clusters apart from the L1 table');
       if (isPlace(header, offset, tableBytes)) table[first + index] = offset / clusterSize;
       else if (!header.needsCheck) throw badEntry('QED_L1_ENTRY', 'read QED L1 table', at, offset, header);
     }
@@ -96,6 +98,11 @@ function isZero(view: DataView, index: number): boolean {
 
 function isPlace({ clusterSize, headerBytes, usedBytes }: QedHeader, offset: number, byteLength: number): boolean {
   return offset % clusterSize === 0 && offset >= headerBytes && offset + byteLength <= usedBytes;
+}
+
+/** A guest that writes to such clusters, or has them allocated, changes table entries. */
+export function overlap(field: string, at: number, found: number | string, expected: string): PlimsollError {
+  return new PlimsollError('corrupt', 'QED_OVERLAP', { doing: 'read QED tables', field, at, found, expected });
 }
 
 function badEntry(code: string, doing: string, at: number, found: number, { headerBytes, usedBytes }: QedHeader): PlimsollError {
