@@ -81,7 +81,7 @@ describe('readCensus()', () => {
     await qemuImg(directory, 'snapshot', '-c', 'first', path);
     const after = await censusOf(path);
     expect(after).toMatchObject({ inPlaceCount: 0, needing: 16, tablesNeeding: 1, leakedCount: 0, unaccountedCount: 0 });
-    expect(after.snapshotTable.snapshots).toMatchObject([{ name: 'first', idLength: 1, nameLength: 4, l1Size: 1 }]);
+    expect(after.snapshotTable.snapshots).toMatchObject([{ name: 'first', idLength: 1, nameLength: 5, l1Size: 1 }]);
     await qemuIo({ path, format: 'qcow2' }, ['write -q 0 64k']);
     await qemuImg(directory, 'snapshot', '-c', 'second', path);
     await qemuIo({ path, format: 'qcow2' }, ['write -q 64k 64k']);
